@@ -1,0 +1,1 @@
+"""graphrec_pt: graph-centric pre-training for recommender systems."""

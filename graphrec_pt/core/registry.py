@@ -1,0 +1,156 @@
+"""Registries: a decorated class becomes a frozen, validated config with a name.
+
+``@sampler("zigzag")`` turns a class with annotated fields into a pydantic dataclass: its
+constructor is the schema, the repr, the command-line help and the saved JSON.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar, dataclass_transform
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as validated
+
+from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
+
+T = TypeVar("T")
+C = TypeVar("C", bound=type[Any])
+
+_CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+PLUGINS = "graphrec_pt.plugins"
+
+
+@dataclass_transform(frozen_default=True)
+class Registry(Generic[T]):
+    """Names the members of one family of components.
+
+    Args:
+        family: What a member is called in errors and in the saved JSON, e.g. ``"sampler"``.
+    """
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+        self._members: dict[str, type[T]] = {}
+        self._plugins_read = False
+
+    def __call__(self, name: str) -> Callable[[C], C]:
+        """Return the decorator that registers a class under `name`."""
+
+        def register(cls: C) -> C:
+            known = self._members.get(name)
+            if known is not None and known.__qualname__ != cls.__qualname__:
+                raise GraphRecError(
+                    f"@{self.family}", "a name that is not taken", repr(name), "another name"
+                )
+            config = validated(frozen=True, config=_CONFIG)(cls)
+            config.registered_name = name
+            self._members[name] = config
+            return config  # type: ignore[return-value]
+
+        return register
+
+    def names(self) -> list[str]:
+        """Return every registered name, sorted."""
+        return sorted(self._members)
+
+    def get(self, name: str, *, trust_code: bool = False) -> type[T]:
+        """Return the class registered as `name`, or the class at a trusted dotted path.
+
+        Raises:
+            GraphRecError: When the name is unknown, or names code that was not trusted.
+        """
+        if name in self._members:
+            return self._members[name]
+        if trust_code:
+            self._read_plugins()
+            if name in self._members:
+                return self._members[name]
+        if "." in name or ":" in name:
+            if not trust_code:
+                raise GraphRecError(
+                    self.family,
+                    "a registered name",
+                    f"the dotted path {name!r}, which would run code",
+                    "trust_code=True (--trust-code) if you know who wrote it",
+                )
+            return self._import(name)
+        raise GraphRecError(
+            self.family, "a known name", repr(name), did_you_mean(name, self._members)
+        )
+
+    def build(self, config: str | Mapping[str, Any] | T, *, trust_code: bool = False) -> T:
+        """Return the member that a config describes.
+
+        Args:
+            config: A name, ``{"name": …, option: value}``, or a ready object (returned as it is).
+            trust_code: Allow dotted paths and installed plug-ins.
+
+        Raises:
+            GraphRecError: For an unknown name; all unknown or ill-typed options at once.
+        """
+        if isinstance(config, str):
+            config = {"name": config}
+        if not isinstance(config, Mapping):
+            return config
+        options = dict(config)
+        name = options.pop("name", None)
+        if not isinstance(name, str):
+            raise GraphRecError(self.family, "a 'name'", dict(config), f"one of {self.names()}")
+        cls = self.get(name, trust_code=trust_code)
+        try:
+            return TypeAdapter(cls).validate_python(options)
+        except ValidationError as error:
+            raise_all(option_errors(f"{self.family} {name!r}", error, field_names(cls)))
+            raise
+
+    def config(self, member: T) -> dict[str, Any]:
+        """Return the JSON-ready config that :meth:`build` turns back into `member`."""
+        dumped = TypeAdapter(type(member)).dump_python(member, mode="json")
+        return {"name": getattr(type(member), "registered_name", type(member).__name__), **dumped}
+
+    def _import(self, path: str) -> type[T]:
+        module, _, attribute = path.replace(":", ".").rpartition(".")
+        try:
+            found: type[T] = getattr(import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise GraphRecError(
+                self.family, "an importable dotted path", repr(path), f"checking it ({error})"
+            ) from error
+        if not is_dataclass(found):
+            self(path)(found)
+        return found
+
+    def _read_plugins(self) -> None:
+        if not self._plugins_read:
+            self._plugins_read = True
+            for point in entry_points(group=PLUGINS):
+                point.load()
+
+
+def field_names(cls: type[Any]) -> list[str]:
+    """Return the option names that a registered class or pydantic model accepts."""
+    model_fields = getattr(cls, "model_fields", None)
+    if model_fields is not None:
+        return list(model_fields)
+    return [field.name for field in fields(cls)] if is_dataclass(cls) else []
+
+
+def option_errors(who: str, error: ValidationError, known: list[str]) -> list[GraphRecError]:
+    """Translate pydantic's findings into one error of ours per option."""
+    found = []
+    for item in error.errors(include_url=False):
+        option = ".".join(str(part) for part in item["loc"] if part != "__root__")
+        leaf = str(item["loc"][-1]) if item["loc"] else ""
+        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            hint = did_you_mean(leaf, known) if len(item["loc"]) == 1 else ""
+            found.append(GraphRecError(who, "a known option", repr(option), hint))
+        elif item["type"] in ("missing", "missing_argument"):
+            found.append(GraphRecError(who, f"the option {option!r}", "nothing"))
+        elif isinstance(item.get("ctx", {}).get("error"), GraphRecError):
+            found.append(item["ctx"]["error"])
+        else:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            found.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
+    return found

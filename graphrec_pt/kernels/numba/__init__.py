@@ -1,0 +1,1 @@
+"""CPU bodies: numba, parallel, blocks of interleaved work so that cache misses overlap."""

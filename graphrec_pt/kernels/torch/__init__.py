@@ -1,0 +1,1 @@
+"""Readable reference bodies in plain torch, for any device."""

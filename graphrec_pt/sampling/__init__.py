@@ -1,0 +1,1 @@
+"""Floor 3: samplers, (graph, roots, key) to Paths or Subgraphs."""
