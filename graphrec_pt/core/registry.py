@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar, dataclass_transform
+from typing import Any, Generic, TypeVar, cast, dataclass_transform
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
@@ -44,10 +44,10 @@ class Registry(Generic[T]):
                 raise GraphRecError(
                     f"@{self.family}", "a name that is not taken", repr(name), "another name"
                 )
-            config = validated(frozen=True, config=_CONFIG)(cls)
+            config: Any = validated(frozen=True, config=_CONFIG)(cls)
             config.registered_name = name
             self._members[name] = config
-            return config  # type: ignore[return-value]
+            return cast(C, config)
 
         return register
 

@@ -1,0 +1,207 @@
+"""The typed graph: one global id space, one segmented CSR, columns per node type."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.schema import Relation, Schema
+from graphrec_pt.kernels.csr import SegmentedCSR
+
+RAW_ID = "id"
+"""Name of the raw-id column of every node table."""
+
+
+class Edges(NamedTuple):
+    """The edges of one relation, one row each, ordered by (source, time, target).
+
+    Args:
+        source: int64 ``[E_r]`` global ids.
+        target: int64 ``[E_r]`` global ids.
+        position: int64 ``[E_r]``, where each edge stands in the index array.
+        time: int64 ``[E_r]`` or None.
+        weight: float32 ``[E_r]`` or None.
+        edge: int64 ``[E_r]``, the ids shared with the inverse.
+    """
+
+    source: Tensor
+    target: Tensor
+    position: Tensor
+    time: Tensor | None
+    weight: Tensor | None
+    edge: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """A typed, time-stamped graph of users, items and attributes; immutable.
+
+    Args:
+        schema: Node types and relations.
+        csr: The adjacency arrays; may be memory-mapped.
+        tables: Node type → columns, row *n* describing the *n*-th node of the type; the first
+            column ``id`` is the raw id as text.
+        edge_tables: Relation → extra edge columns, row *n* describing the *n*-th edge id of it.
+        edge_offset: Relation → first of its edge ids (forward relations only).
+        fingerprint: Hex digest of the content.
+        provenance: How it came to be: card, permutation seed, problems met, split.
+        folder: Where it is stored, if it is.
+    """
+
+    schema: Schema
+    csr: SegmentedCSR
+    tables: Mapping[str, pl.DataFrame]
+    edge_tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    edge_offset: Mapping[str, int] = field(default_factory=dict)
+    fingerprint: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+    def num_nodes(self, node_type: str | None = None) -> int:
+        """Count the nodes, of one type or of all."""
+        return self.csr.num_nodes if node_type is None else len(self.nodes(node_type))
+
+    def num_edges(self, relation: str | None = None) -> int:
+        """Count the stored edges, of one relation or of all (inverses included)."""
+        if relation is None:
+            return self.csr.num_edges
+        low, high = self.segments(relation)
+        return int((high - low).sum())
+
+    def nodes(self, node_type: str) -> range:
+        """Return the global ids of a node type."""
+        index = self.schema.node_index(node_type)
+        return range(int(self.csr.offset[index]), int(self.csr.offset[index + 1]))
+
+    def segments(self, relation: str) -> tuple[Tensor, Tensor]:
+        """Return where each source node's edges of a relation start and end: two ``[n_s]``."""
+        found = self.schema.relation(relation)
+        index, slots = self.schema.node_index(found.source), len(self.schema.leaving(found.source))
+        first, last = int(self.csr.base[index]), int(self.csr.base[index + 1])
+        slot = self.schema.slot(relation)
+        low = self.csr.segment[first + slot : last : slots]
+        return low, self.csr.segment[first + slot + 1 : last + 1 : slots]
+
+    def degree(self, relation: str) -> Tensor:
+        """Return how many edges of a relation leave each source node: int64 ``[n_s]``."""
+        low, high = self.segments(relation)
+        return high - low
+
+    def edges(self, relation: str) -> Edges:
+        """Return the edges of one relation as columns."""
+        found = self.schema.relation(relation)
+        low, high = self.segments(relation)
+        degree = high - low
+        source = torch.repeat_interleave(
+            torch.arange(self.nodes(found.source).start, self.nodes(found.source).stop), degree
+        )
+        before = torch.cumsum(degree, 0) - degree
+        position = torch.repeat_interleave(low - before, degree) + torch.arange(len(source))
+        edge = self.csr.edge
+        return Edges(
+            source,
+            self.csr.indices[position].long(),
+            position,
+            self.csr.time[position] if self.csr.time is not None and found.timed else None,
+            self.csr.weight[position] if self.csr.weight is not None and found.weighted else None,
+            position if edge is None else edge[position].long(),
+        )
+
+    def neighbors(self, node: int, relation: str | None = None) -> Tensor:
+        """Return a node's targets under one relation, or under all: int64 ``[degree]``."""
+        node_type = self.type_of(node)
+        first = int(self.csr.first_segment(torch.tensor([node]))[0])
+        last = first + len(self.schema.leaving(node_type))
+        if relation is not None:
+            if self.schema.relation(relation).source != node_type:
+                raise GraphRecError(
+                    "neighbors",
+                    f"a relation that leaves {node_type!r}",
+                    repr(relation),
+                    "one of " + ", ".join(r.name for r in self.schema.leaving(node_type)),
+                )
+            first += self.schema.slot(relation)
+            last = first + 1
+        return self.csr.indices[self.csr.segment[first] : self.csr.segment[last]].long()
+
+    def relation_of(self, position: Tensor) -> Tensor:
+        """Return the relation index of each stored edge: int64, shape of `position`."""
+        segment = torch.bucketize(position, self.csr.segment[1:], right=True)
+        kind = torch.bucketize(segment, self.csr.base[1:], right=True)
+        return self._slot_relation[kind, (segment - self.csr.base[kind]) % self.csr.slots[kind]]
+
+    def type_of(self, node: int) -> str:
+        """Return the type name of a node."""
+        if not 0 <= node < self.csr.num_nodes:
+            raise GraphRecError("graph", f"a node below {self.csr.num_nodes}", node)
+        return self.schema.node_names[int(self.csr.node_type(torch.tensor(node)))]
+
+    def raw_id(self, node: int) -> str:
+        """Return the id that a node had in the raw files."""
+        node_type = self.type_of(node)
+        return str(self.tables[node_type][RAW_ID][node - self.nodes(node_type).start])
+
+    def node_ids(self, node_type: str, raw_ids: Sequence[str]) -> Tensor:
+        """Return the global ids of raw ids: int64 ``[len(raw_ids)]``, −1 where unknown."""
+        known = self._raw_index(node_type)
+        asked = pl.DataFrame({RAW_ID: pl.Series(list(raw_ids), dtype=pl.String)})
+        found = asked.join(known, on=RAW_ID, how="left", maintain_order="left")["node"]
+        return torch.from_numpy(found.fill_null(-1).to_numpy().copy())
+
+    def node_id(self, node_type: str, raw_id: str) -> int:
+        """Return the global id of one raw id.
+
+        Raises:
+            GraphRecError: When the graph has no such node; names close matches.
+        """
+        node = int(self.node_ids(node_type, [str(raw_id)])[0])
+        if node < 0:
+            some = ", ".join(self.tables[node_type][RAW_ID].head(3).to_list())
+            raise GraphRecError(
+                "graph", f"a known {node_type} id", repr(raw_id), f"one like {some}" if some else ""
+            )
+        return node
+
+    def title(self, node: int) -> str:
+        """Return what a person would call a node: its title column, else its raw id."""
+        node_type = self.type_of(node)
+        column = self.schema.node(node_type).title
+        if column is None:
+            return self.raw_id(node)
+        value = self.tables[node_type][column][node - self.nodes(node_type).start]
+        return self.raw_id(node) if value is None else str(value)
+
+    def relations_between(self, source: str, target: str) -> list[Relation]:
+        """Return the relations from one node type to another."""
+        return [r for r in self.schema.leaving(source) if r.target == target]
+
+    @cached_property
+    def _slot_relation(self) -> Tensor:
+        names = self.schema.node_names
+        widest = max((len(self.schema.leaving(name)) for name in names), default=0)
+        table = np.full((len(names), max(widest, 1)), -1, dtype=np.int64)
+        for row, name in enumerate(names):
+            for slot, relation in enumerate(self.schema.leaving(name)):
+                table[row, slot] = self.schema.relation_index(relation.name)
+        return torch.from_numpy(table)
+
+    def _raw_index(self, node_type: str) -> pl.DataFrame:
+        start = self.nodes(node_type).start
+        ids = self.tables[node_type][RAW_ID]
+        return pl.DataFrame(
+            {RAW_ID: ids, "node": pl.int_range(start, start + len(ids), eager=True)}
+        )
+
+    def __repr__(self) -> str:
+        nodes = ", ".join(f"{name}: {self.num_nodes(name):,}" for name in self.schema.node_names)
+        edges = ", ".join(
+            f"{r.name}: {self.num_edges(r.name):,}" for r in self.schema.relations if not r.backward
+        )
+        return f"Graph(nodes={{{nodes}}}, edges={{{edges}}}, fingerprint={self.fingerprint[:12]!r})"
