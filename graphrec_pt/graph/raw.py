@@ -1,0 +1,167 @@
+"""Raw files as a user has them: plain, gzipped, or members of zip and tar archives.
+
+Archives are read as streams and never unpacked, so a member cannot write anywhere; one whose
+name points outside its folder is refused all the same.
+"""
+
+import gzip
+import shutil
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from graphrec_pt.core.errors import GraphRecError
+
+ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """One raw file, wherever it lies.
+
+    Args:
+        path: The file, or the archive that holds it.
+        member: Name inside the archive; None for a plain or gzipped file.
+    """
+
+    path: Path
+    member: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What errors call it, without ``.gz``."""
+        return PurePosixPath(self.member or self.path.name).name.removesuffix(".gz")
+
+    @property
+    def plain(self) -> bool:
+        """Whether it can be read in place."""
+        return self.member is None and self.path.suffix != ".gz"
+
+    @contextmanager
+    def open(self) -> Iterator[BinaryIO]:
+        """Open for reading, decompressed.
+
+        Raises:
+            GraphRecError: When the file is truncated or damaged.
+        """
+        try:
+            with _opened(self.path, self.member) as stream:
+                yield stream
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError) as e:
+            raise GraphRecError(
+                self.path.name, "a complete compressed file", e, "downloading it again"
+            ) from e
+
+    def lines(self, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+        """Yield (line number from 1, line without its end).
+
+        Raises:
+            GraphRecError: At the first line that is not text in this encoding.
+        """
+        with self.open() as stream:
+            for number, line in enumerate(stream, 1):
+                try:
+                    yield number, line.decode(encoding).rstrip("\r\n")
+                except UnicodeDecodeError as error:
+                    raise GraphRecError(
+                        f"{self.name}:{number}",
+                        f"{encoding} text",
+                        f"byte 0x{error.object[error.start]:02x}",
+                        "`encoding: latin1` in the card",
+                    ) from error
+
+    def local(self, scratch: Path) -> Path:
+        """Return a plain file with the content, decompressed into `scratch` if need be."""
+        if self.plain:
+            return self.path
+        copy = scratch / f"{abs(hash((self.path, self.member))):x}-{self.name}"
+        if not copy.exists():
+            with self.open() as stream, copy.open("wb") as out:
+                shutil.copyfileobj(stream, out, 1 << 20)
+        return copy
+
+
+def find_files(folder: Path, pattern: str) -> list[RawFile]:
+    """Find what a card calls `pattern`: in the folder, below it, or inside its archives.
+
+    A plain file wins over its ``.gz``, a file near the top over one deeper down, and any file
+    over an archive member.
+
+    Args:
+        folder: The raw folder, or a single file or archive.
+        pattern: Name or glob pattern, with ``/`` between folders.
+
+    Raises:
+        GraphRecError: When an archive on the way is damaged or holds unsafe names.
+    """
+    paths = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
+    for wanted in (pattern, pattern + ".gz"):
+        near = [p for p in paths if _matches(p.relative_to(folder.parent).as_posix(), wanted)]
+        if near:
+            depth = min(len(p.parts) for p in near)
+            return [RawFile(p) for p in near if len(p.parts) == depth]
+    for archive in (p for p in paths if p.name.lower().endswith(ARCHIVES)):
+        names = archive_members(archive)
+        for wanted in (pattern, pattern + ".gz"):
+            found = [RawFile(archive, name) for name in names if _matches(name, wanted)]
+            if found:
+                return found
+    return []
+
+
+def archive_members(archive: Path) -> list[str]:
+    """List the files of a zip or tar archive.
+
+    Raises:
+        GraphRecError: When it is damaged, or a member's name points outside its folder.
+    """
+    try:
+        if archive.suffix.lower() in (".zip", ".whl"):
+            with zipfile.ZipFile(archive) as zipped:
+                names = [i.filename for i in zipped.infolist() if not i.is_dir()]
+        else:
+            with tarfile.open(archive) as tarred:
+                names = [m.name for m in tarred.getmembers() if m.isfile()]
+    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        raise GraphRecError(
+            archive.name, "a complete archive", error, "downloading it again"
+        ) from error
+    for name in names:
+        if name.startswith(("/", "\\")) or ".." in PurePosixPath(name.replace("\\", "/")).parts:
+            raise GraphRecError(
+                archive.name, "members inside the archive's own folder", repr(name), "another copy"
+            )
+    return sorted(names)
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch("/" + name, "*/" + pattern)
+
+
+@contextmanager
+def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
+    if member is None:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+            yield cast(BinaryIO, stream)
+    elif path.suffix.lower() in (".zip", ".whl"):
+        with zipfile.ZipFile(path) as zipped, zipped.open(member) as stream:
+            yield from _unzipped(cast(BinaryIO, stream), member)
+    else:
+        with tarfile.open(path) as tarred:
+            stream = tarred.extractfile(member)
+            assert stream is not None  # listed by archive_members as a file
+            yield from _unzipped(cast(BinaryIO, stream), member)
+
+
+def _unzipped(stream: BinaryIO, member: str) -> Iterator[BinaryIO]:
+    if member.endswith(".gz"):
+        with gzip.open(stream) as inner:
+            yield cast(BinaryIO, inner)
+    else:
+        yield stream
