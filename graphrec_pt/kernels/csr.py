@@ -1,6 +1,7 @@
 """The arrays of a segmented CSR: what every kernel reads."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -66,7 +67,7 @@ class SegmentedCSR:
 
     def to(self, device: torch.device | str) -> "SegmentedCSR":
         """Return the same arrays on another device."""
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        return SegmentedCSR(
-            **{name: None if a is None else a.to(device) for name, a in arrays.items()}
-        )
+        arrays: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, array in arrays.items():
+            arrays[name] = None if array is None else array.to(device)
+        return SegmentedCSR(**arrays)

@@ -1,0 +1,67 @@
+"""Random bits for tensors: the contract of :mod:`graphrec_pt.core.key`, on any device."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.kernels.dispatch import body
+
+ITEMS = 1 << 32  # an item is one 32-bit counter word
+
+
+def philox(key: Key, item: Tensor, block: Tensor | int = 0) -> Tensor:
+    """Return the four 32-bit words that Philox 4×32-10 makes of each (item, block).
+
+    Args:
+        key: Seed, epoch and stream.
+        item: int64, whose draw it is, below 2**32.
+        block: int64 below 2**32, broadcast against `item`; draw *d* is word ``d % 4`` of
+            block ``d // 4``.
+
+    Returns:
+        int64 of the broadcast shape + ``[4]``, values below 2**32.
+    """
+    items, blocks = _together(item, block)
+    words: Tensor = body("philox", item)(key_words(key), items.reshape(-1), blocks.reshape(-1))
+    return words.reshape(*items.shape, 4)
+
+
+def draw32(key: Key, item: Tensor, draw: Tensor | int = 0) -> Tensor:
+    """Return the 32 random bits of draw number `draw` of each item.
+
+    Args:
+        key: Seed, epoch and stream.
+        item: int64 below 2**32, any shape.
+        draw: int64 below 2**34, broadcast against `item`.
+
+    Returns:
+        int64 of the broadcast shape, values below 2**32; equal to
+        :func:`graphrec_pt.core.key.draw32`.
+    """
+    items, draws = _together(item, draw)
+    words = philox(key, items, draws >> 2)  # [..., 4]
+    return words.gather(-1, (draws & 3).long().unsqueeze(-1)).squeeze(-1)
+
+
+def below(bits: Tensor, n: Tensor | int) -> Tensor:
+    """Return integers in ``[0, n)`` from 32 random bits by multiply-shift, for n below 2**32."""
+    return (bits * n >> 32) & 0xFFFFFFFF
+
+
+def key_words(key: Key) -> tuple[int, int, int, int]:
+    """Return what every body takes of a key: two seed words, stream and epoch."""
+    return (*key.words, key.stream, key.epoch)
+
+
+def check_items(who: str, num_nodes: int) -> None:
+    """Raise when global ids do not fit the 32-bit item of the counter."""
+    if num_nodes >= ITEMS:
+        raise GraphRecError(who, "fewer than 2**32 nodes, so that each has its draws", num_nodes)
+
+
+def _together(item: Tensor, number: Tensor | int) -> tuple[Tensor, Tensor]:
+    numbers = torch.as_tensor(number, device=item.device)
+    shape = np.broadcast_shapes(item.shape, numbers.shape)
+    return item.expand(shape), numbers.expand(shape)
