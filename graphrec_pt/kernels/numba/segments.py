@@ -1,0 +1,62 @@
+"""What compiled loops need of a segmented CSR: its arrays, segment bounds, binary search."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.numba.compile import inlined
+
+Ints = npt.NDArray[Any]
+
+
+class Arrays(NamedTuple):
+    """The structure of a :class:`SegmentedCSR` as numpy arrays."""
+
+    offset: Ints
+    slots: Ints
+    base: Ints
+    segment: Ints
+    indices: Ints
+
+
+def arrays(csr: SegmentedCSR) -> Arrays:
+    """Return the structure as compiled functions take it, without a copy where contiguous."""
+    return Arrays(*(array(getattr(csr, name)) for name in Arrays._fields))
+
+
+def array(tensor: Tensor) -> Any:
+    """Return a C-contiguous numpy view (a copy only when the tensor has strides)."""
+    return tensor.detach().contiguous().numpy()
+
+
+@inlined
+def node_segments(csr: Any, node: Any) -> Any:
+    """Return the first segment of a node and how many it has."""
+    kind = 0
+    while node >= csr.offset[kind + 1]:
+        kind += 1
+    return csr.base[kind] + (node - csr.offset[kind]) * csr.slots[kind], csr.slots[kind]
+
+
+@inlined
+def node_bounds(csr: Any, node: Any) -> Any:
+    """Return where all edges of a node start and end."""
+    first, count = node_segments(csr, node)
+    return csr.segment[first], csr.segment[first + count]
+
+
+@inlined
+def lower_bound(ascending: Any, start: Any, end: Any, value: Any) -> Any:
+    """Return the first place in ``[start, end)`` that is not below `value`, else `end`."""
+    low, count = np.int64(start), np.int64(end - start)
+    while count > 0:
+        half = count >> 1
+        if ascending[low + half] < value:
+            low += half + 1
+            count -= half + 1
+        else:
+            count = half
+    return low
