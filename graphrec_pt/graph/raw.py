@@ -147,16 +147,16 @@ def _matches(name: str, pattern: str) -> bool:
 @contextmanager
 def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
     if member is None:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            yield cast(BinaryIO, stream)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as plain:
+            yield cast(BinaryIO, plain)
     elif path.suffix.lower() in (".zip", ".whl"):
-        with zipfile.ZipFile(path) as zipped, zipped.open(member) as stream:
-            yield from _unzipped(cast(BinaryIO, stream), member)
+        with zipfile.ZipFile(path) as zipped, zipped.open(member) as zip_member:
+            yield from _unzipped(cast(BinaryIO, zip_member), member)
     else:
         with tarfile.open(path) as tarred:
-            stream = tarred.extractfile(member)
-            assert stream is not None  # listed by archive_members as a file
-            yield from _unzipped(cast(BinaryIO, stream), member)
+            tar_member = tarred.extractfile(member)
+            assert tar_member is not None  # archive_members lists files only
+            yield from _unzipped(cast(BinaryIO, tar_member), member)
 
 
 def _unzipped(stream: BinaryIO, member: str) -> Iterator[BinaryIO]:
