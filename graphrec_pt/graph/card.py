@@ -51,6 +51,22 @@ class Source(Strict):
     page: str = ""
 
 
+class Lookup(Strict):
+    """A column found in another table, as in a left join: null where that table has no such key.
+
+    Args:
+        column: Column of this table to look up.
+        table: Table to look in; when it is optional and absent, every value is null.
+        key: Column there to match; by default of the same name as `column`.
+        value: Column there to take; by default of the same name as the new one.
+    """
+
+    column: str
+    table: str
+    key: str | None = None
+    value: str | None = None
+
+
 class TablePlan(Strict):
     """How one table is read.
 
@@ -66,6 +82,7 @@ class TablePlan(Strict):
         encoding: Text encoding.
         types: Columns that are not text: ``int`` or ``float``.
         rename: Column in the file → column in the plan.
+        lookup: New column → where another table holds it (after `rename`, before `derive`).
         derive: New column → SQL expression over the others.
         where: SQL predicate; rows that fail it are left out.
         null: Texts that mean "no value".
@@ -84,6 +101,7 @@ class TablePlan(Strict):
     encoding: str = "utf-8"
     types: dict[str, ColumnType] = {}
     rename: dict[str, str] = {}
+    lookup: dict[str, Lookup] = {}
     derive: dict[str, str] = {}
     where: str | None = None
     null: tuple[str, ...] = ()
