@@ -63,17 +63,15 @@ def save_graph(graph: Graph, folder: str | Path) -> Graph:
         GraphRecError: When the folder holds something that is not a graph, or cannot be written.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / "graph.json").exists() and any(folder.iterdir()):
+    if folder.exists() and not (folder / "graph.json").exists() and not _empty(folder):
         raise GraphRecError(
             str(folder), "a new folder or a saved graph", "other files", "another folder"
         )
     if not graph.fingerprint:
         graph = replace(graph, fingerprint=fingerprint(graph))
     with finished_folder(folder) as scratch:
-        for field in fields(graph.csr):
-            array = getattr(graph.csr, field.name)
-            if array is not None:
-                np.save(scratch / f"{field.name}.npy", array.numpy())
+        for name, array in _arrays(graph):
+            np.save(scratch / f"{name}.npy", array.numpy())
         for kind, tables in (("nodes", graph.tables), ("edges", graph.edge_tables)):
             (scratch / kind).mkdir()
             for name, table in tables.items():
@@ -89,22 +87,9 @@ def open_graph(folder: str | Path) -> Graph:
         GraphRecError: When the folder holds no graph, or one of another format.
     """
     folder = Path(folder)
+    header = _read_header(folder)
     try:
-        header = json.loads((folder / "graph.json").read_text())
-    except FileNotFoundError:
-        raise GraphRecError(
-            str(folder), "a saved graph (graph.json)", "none", "`graphrec data build NAME`"
-        ) from None
-    except json.JSONDecodeError as error:
-        raise GraphRecError(str(folder / "graph.json"), "JSON", error, "building again") from error
-    if header.get("format") != FORMAT:
-        raise GraphRecError(
-            str(folder), f"graph format {FORMAT}", header.get("format"), "building it again"
-        )
-    try:
-        arrays: dict[str, Any] = {
-            f.name: _mapped(folder / f"{f.name}.npy") for f in fields(SegmentedCSR)
-        }
+        arrays: dict[str, Any] = {n: _mapped(folder / f"{n}.npy") for n in header["arrays"]}
         csr = SegmentedCSR(**arrays)
         schema = Schema.model_validate(header["schema"])
         return Graph(
@@ -117,10 +102,28 @@ def open_graph(folder: str | Path) -> Graph:
             header["provenance"],
             folder,
         )
-    except (OSError, ValueError, KeyError, pl.exceptions.PolarsError) as error:
-        if isinstance(error, GraphRecError):
-            raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise GraphRecError(str(folder), "a complete graph", error, "building it again") from error
+
+
+def _empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _read_header(folder: Path) -> dict[str, Any]:
+    path = folder / "graph.json"
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise GraphRecError(
+            str(folder), "a saved graph (graph.json)", "none", "`graphrec data build NAME`"
+        ) from None
+    except ValueError as error:
+        raise GraphRecError(str(path), "JSON", error, "building it again") from error
+    version = header.get("format") if isinstance(header, dict) else type(header).__name__
+    if version != FORMAT:
+        raise GraphRecError(str(path), f"graph format {FORMAT}", version, "building it again")
+    return dict(header)
 
 
 def _header(graph: Graph) -> dict[str, Any]:
@@ -130,15 +133,19 @@ def _header(graph: Graph) -> dict[str, Any]:
         "nodes": {n: graph.num_nodes(n) for n in graph.schema.node_names},
         "edges": {r.name: graph.num_edges(r.name) for r in graph.schema.relations},
         "schema": graph.schema.model_dump(mode="json"),
+        "arrays": [name for name, _ in _arrays(graph)],
         "edge_tables": list(graph.edge_tables),
         "edge_offset": dict(graph.edge_offset),
         "provenance": dict(graph.provenance),
     }
 
 
-def _mapped(path: Path) -> torch.Tensor | None:
-    if not path.exists():
-        return None
+def _arrays(graph: Graph) -> list[tuple[str, torch.Tensor]]:
+    every = [(field.name, getattr(graph.csr, field.name)) for field in fields(graph.csr)]
+    return [(name, array) for name, array in every if array is not None]
+
+
+def _mapped(path: Path) -> torch.Tensor:
     # Copy-on-write: shared with every reader of the file, and torch sees a writable array.
     array = np.load(path, mmap_mode="c") if path.stat().st_size > 4096 else np.load(path)
     return torch.from_numpy(array)
@@ -155,7 +162,11 @@ class _StoredTables(Mapping[str, pl.DataFrame]):
         if name not in self._names:
             raise KeyError(name)
         if name not in self._read:
-            self._read[name] = pl.read_ipc(self._folder / f"{name}.arrow")
+            path = self._folder / f"{name}.arrow"
+            try:
+                self._read[name] = pl.read_ipc(path)
+            except (OSError, pl.exceptions.PolarsError) as error:
+                raise GraphRecError(str(path), "an Arrow file", error, "building again") from error
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -1,0 +1,240 @@
+import errno
+import json
+import subprocess
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.assemble import EdgeList, assemble
+from graphrec_pt.graph.fingerprint import fingerprint
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import NodeType, Relation, Schema
+from graphrec_pt.graph.store import open_graph, save_graph
+
+
+def same_graph(one: Graph, two: Graph) -> bool:
+    arrays = all(
+        (a is None and b is None) or (a.dtype == b.dtype and torch.equal(a, b))
+        for f in fields(one.csr)
+        for a, b in [(getattr(one.csr, f.name), getattr(two.csr, f.name))]
+    )
+    tables = all(one.tables[n].equals(two.tables[n]) for n in one.schema.node_names)
+    extra = all(one.edge_tables[n].equals(two.edge_tables[n]) for n in one.edge_tables)
+    return arrays and tables and extra and one.schema == two.schema
+
+
+def shuffled(graph: Graph, seed: int) -> Graph:
+    """The same content from edge rows in another order."""
+    edges = {}
+    for relation in graph.schema.relations:
+        if relation.backward:
+            continue
+        found = graph.edges(relation.name)
+        rows = np.random.default_rng(seed).permutation(len(found.source))
+        listed = EdgeList(
+            (found.source - graph.nodes(relation.source).start).numpy(),
+            (found.target - graph.nodes(relation.target).start).numpy(),
+            None if found.time is None else found.time.numpy(),
+            None if found.weight is None else found.weight.numpy(),
+            graph.edge_tables.get(relation.name),
+        )
+        edges[relation.name] = listed.take(rows)
+    counts = [graph.num_nodes(name) for name in graph.schema.node_names]
+    made = assemble(graph.schema, counts, edges)
+    return replace(graph, csr=made.csr, edge_tables=made.edge_tables, edge_offset=made.edge_offset)
+
+
+def test_round_trip_keeps_everything(toy_graph: Graph, tmp_path: Path) -> None:
+    saved = save_graph(toy_graph, tmp_path / "toy")
+    opened = open_graph(str(tmp_path / "toy"))
+    assert same_graph(toy_graph, saved)
+    assert same_graph(toy_graph, opened)
+    assert opened.edge_offset == toy_graph.edge_offset
+    assert opened.provenance == {"seed": 1}
+    assert opened.folder == tmp_path / "toy"
+    assert opened.raw_id(4) == "ink"
+    assert list(tmp_path.iterdir()) == [tmp_path / "toy"]  # no scratch folder stays
+
+
+def test_fingerprint_survives_reopening_and_ignores_row_order(
+    toy_graph: Graph, tmp_path: Path
+) -> None:
+    digest = fingerprint(toy_graph)
+    assert save_graph(toy_graph, tmp_path / "toy").fingerprint == digest
+    assert fingerprint(open_graph(tmp_path / "toy")) == digest
+    assert [fingerprint(shuffled(toy_graph, seed)) for seed in range(5)] == [digest] * 5
+
+
+@pytest.mark.parametrize("what", ["weight", "node column", "edge column", "schema"])
+def test_fingerprint_sees_every_change(toy_graph: Graph, what: str) -> None:
+    csr, tables, extra, schema = (
+        toy_graph.csr,
+        dict(toy_graph.tables),
+        dict(toy_graph.edge_tables),
+        toy_graph.schema,
+    )
+    if what == "weight":
+        assert csr.weight is not None
+        weight = csr.weight.clone()
+        weight[0] += 1
+        csr = replace(csr, weight=weight)
+    elif what == "node column":
+        tables["brand"] = pl.DataFrame({"id": ["acme", "zetb"]})
+    elif what == "edge column":
+        extra["rates"] = extra["rates"].with_columns(device=pl.lit("fax"))
+    else:
+        schema = schema.model_copy(update={"time_unit": "ms"})
+    changed = replace(toy_graph, csr=csr, tables=tables, edge_tables=extra, schema=schema)
+    assert fingerprint(changed) != fingerprint(toy_graph)
+
+
+def test_large_arrays_are_mapped_not_read(tmp_path: Path) -> None:
+    schema = Schema(
+        nodes=(NodeType(name="n"),), relations=(Relation(name="r", source="n", target="n"),)
+    )
+    rng = np.random.default_rng(0)
+    made = assemble(schema, [1000], {"r": EdgeList(*rng.integers(0, 1000, (2, 9000)))})
+    table = pl.DataFrame({"id": [str(i) for i in range(1000)]})
+    opened = save_graph(Graph(schema, made.csr, {"n": table}), tmp_path / "g")
+    with (tmp_path / "g" / "indices.npy").open("r+b") as file:  # a mapped array sees the file
+        file.seek(-4, 2)
+        file.write(np.int32(123).tobytes())
+    assert int(opened.csr.indices[-1]) == 123
+    opened.csr.indices[0] = 5  # copy on write: the file keeps its content
+    assert int(open_graph(tmp_path / "g").csr.indices[0]) == int(made.csr.indices[0])
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_full_disk_leaves_what_was_there(
+    toy_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: bool
+) -> None:
+    folder = tmp_path / "toy"
+    if existing:
+        save_graph(toy_graph, folder)
+    write, written = np.save, []
+
+    def full_after_three(path: Path, array: np.ndarray) -> None:
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        write(path, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", full_after_three)
+        with pytest.raises(GraphRecError, match="No space left on device"):
+            save_graph(shuffled(toy_graph, 0), folder)
+    assert len(written) == 3
+    assert list(tmp_path.iterdir()) == ([folder] if existing else [])
+    if existing:
+        assert same_graph(open_graph(folder), toy_graph)
+
+
+def test_a_killed_save_leaves_no_graph(toy_graph: Graph, tmp_path: Path) -> None:
+    """A child process dies in the middle of a save, without running any handler."""
+    code = f"""
+import os, numpy as np
+from graphrec_pt.graph.schema import NodeType, Relation, Schema
+from graphrec_pt.graph.store import open_graph, save_graph
+graph = open_graph({str(tmp_path / "toy")!r})
+write = np.save
+def die(path, array):
+    write(path, array)
+    if path.name == "segment.npy":
+        os._exit(9)
+np.save = die
+save_graph(graph, {str(tmp_path / "copy")!r})
+"""
+    save_graph(toy_graph, tmp_path / "toy")
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    assert not (tmp_path / "copy").exists()
+    assert same_graph(open_graph(tmp_path / "toy"), toy_graph)
+    save_graph(toy_graph, tmp_path / "copy")  # and the next try succeeds
+    assert same_graph(open_graph(tmp_path / "copy"), toy_graph)
+
+
+def test_saving_again_replaces_the_graph(toy_graph: Graph, tmp_path: Path) -> None:
+    save_graph(toy_graph, tmp_path / "toy")
+    other = replace(toy_graph, provenance={"seed": 2})
+    assert save_graph(other, tmp_path / "toy").provenance == {"seed": 2}
+    assert list(tmp_path.iterdir()) == [tmp_path / "toy"]
+
+
+def test_a_folder_of_other_files_is_not_touched(toy_graph: Graph, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(GraphRecError, match="other files"):
+        save_graph(toy_graph, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_in_the_way_is_told(toy_graph: Graph, tmp_path: Path) -> None:
+    (tmp_path / "toy").write_text("a file")
+    with pytest.raises(GraphRecError, match="toy"):
+        save_graph(toy_graph, tmp_path / "toy")
+
+
+def _lose(name: str):  # type: ignore[no-untyped-def]
+    return lambda folder: (folder / name).unlink()
+
+
+def _header(**change: object):  # type: ignore[no-untyped-def]
+    def damage(folder: Path) -> None:
+        header = json.loads((folder / "graph.json").read_text())
+        for name, value in change.items():
+            if value is None:
+                del header[name]
+            else:
+                header[name] = value
+        (folder / "graph.json").write_text(json.dumps(header))
+
+    return damage
+
+
+def _cut(name: str):  # type: ignore[no-untyped-def]
+    def damage(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[: len(content) // 2])
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (_lose("graph.json"), "graph.json"),
+        (_lose("indices.npy"), "complete graph"),
+        (_lose("segment.npy"), "complete graph"),
+        (_lose("time.npy"), "complete graph"),
+        (_cut("indices.npy"), "complete graph"),
+        (_cut("graph.json"), "JSON"),
+        (_header(format=99), "graph format 1, got 99"),
+        (_header(format=None), "graph format 1"),
+        (_header(schema=None), "complete graph"),
+        (_header(schema={"nodes": 3}), "complete graph"),
+        (lambda folder: (folder / "graph.json").write_text("[1]"), "graph.json"),
+        (lambda folder: (folder / "graph.json").write_bytes(b"\xff\xfe\x00"), "JSON"),
+    ],
+)
+def test_damage_is_told_in_one_line(toy_graph: Graph, tmp_path: Path, damage, message: str) -> None:  # type: ignore[no-untyped-def]
+    save_graph(toy_graph, tmp_path / "toy")
+    damage(tmp_path / "toy")
+    with pytest.raises(GraphRecError, match=message) as caught:
+        open_graph(tmp_path / "toy")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_table_is_told_when_it_is_read(toy_graph: Graph, tmp_path: Path) -> None:
+    save_graph(toy_graph, tmp_path / "toy")
+    (tmp_path / "toy" / "nodes" / "user.arrow").write_bytes(b"not arrow")
+    with pytest.raises(GraphRecError, match=r"user\.arrow"):
+        open_graph(tmp_path / "toy").raw_id(0)
+
+
+def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(GraphRecError, match="graphrec data build"):
+        open_graph(tmp_path / "nothing")
