@@ -60,7 +60,8 @@ class Table:
             if self.loosen is None or "could not parse" not in str(error):
                 raise self._told_error(error) from error
             self.frame, self.loosen = self.loosen(self), None
-            return self._told(lambda: query(self.frame).collect(engine="streaming"))
+            rows: pl.DataFrame = self._told(lambda: query(self.frame).collect(engine="streaming"))
+            return rows
 
     def _told(self, action: Callable[[], Any]) -> Any:
         try:

@@ -1,0 +1,168 @@
+"""Table rows → edge rows: one row per edge, raw ids at both ends, integer times."""
+
+from functools import partial
+from itertools import pairwise
+
+import polars as pl
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.plan import EdgePlan, TimePlan
+from graphrec_pt.graph.problems import Problems
+from graphrec_pt.graph.schema import ColumnKind, TimeUnit
+from graphrec_pt.graph.tables import Table
+
+SOURCE, TARGET, TIME, WEIGHT, EVENT = "__source", "__target", "__time", "__weight", "__event"
+DROP_HINT = "`bad_rows: drop` in the card's table to leave them out"
+TRUE = ("1", "1.0", "true", "True", "t", "y", "yes")
+
+
+def edge_rows(
+    name: str, plan: EdgePlan, table: Table, problems: Problems, unit: TimeUnit
+) -> pl.DataFrame:
+    """Return the edges that a plan finds in a table.
+
+    A missing target means "no attribute" on ordinary edges and a bad row on interactions.
+
+    Args:
+        name: The relation.
+        plan: Which columns hold its ends, time and weight.
+        table: The table.
+        problems: Where unusable rows are counted.
+        unit: Unit of the times.
+
+    Returns:
+        Columns ``__source``, ``__target`` and, as planned, ``__time`` (int64), ``__weight``
+        (float32), ``__event`` and the extra columns; one row per edge.
+
+    Raises:
+        GraphRecError: When a column is missing or rows cannot be used and may not be dropped.
+    """
+    who = f"edges.{name}"
+    source, target = plan.source.partition(".")[2], plan.target.partition(".")[2]
+    event = plan.event.partition(".")[2] if plan.event else None
+    timing = plan.timing
+    needed = [source, event, timing and timing.column, plan.weight, *plan.columns]
+    needed += list(plan.flags.values()) if plan.flags else [target]
+    for column in needed:
+        if column:
+            table.require(column, who)
+    dtypes = dict(table.frame.collect_schema())
+    if plan.quantiles:
+        plan = plan.model_copy(update={"bins": _cut_points(table, target, plan.quantiles)})
+
+    keep = [_raw_id(source, dtypes[source], who).alias(SOURCE)]
+    if timing:
+        keep.append(_integer_time(timing, dtypes[timing.column], unit).alias(TIME))
+    if plan.weight:
+        keep.append(pl.col(plan.weight).cast(pl.Float32, strict=False).alias(WEIGHT))
+    if event:
+        keep.append(_raw_id(event, dtypes[event], who).alias(EVENT))
+    keep += [pl.col(c).cast(_edge_dtype(k), strict=False) for c, k in plan.columns.items()]
+
+    rows = table.collect(partial(_query, plan=plan, keep=keep, target=target, dtypes=dtypes))
+    unusable = {
+        SOURCE: ("a source id", pl.col(source).is_null(), source),
+        TARGET: ("a target id", pl.col(target).is_null() if target else None, target),
+        WEIGHT: ("a number as weight", _no_number(plan.weight), plan.weight or ""),
+        TIME: ("a time that reads", _no_time(timing), timing.column if timing else ""),
+    }
+    if not plan.interaction:
+        rows = rows.filter(pl.col(TARGET).is_not_null())
+    for made, (what, bad, column) in unusable.items():
+        if made not in rows.columns or bad is None:
+            continue
+        count = rows[made].null_count()
+        examples = table.examples(bad, pl.col(column)) if count else []
+        problems.meet(who, what, count, examples, drop=table.drop_bad, hint=_hint(made, timing))
+        if count:
+            rows = rows.filter(pl.col(made).is_not_null())
+    return rows
+
+
+def _query(
+    frame: pl.LazyFrame,
+    plan: EdgePlan,
+    keep: list[pl.Expr],
+    target: str,
+    dtypes: dict[str, pl.DataType],
+) -> pl.LazyFrame:
+    if plan.where:
+        frame = frame.filter(pl.sql_expr(plan.where))
+    if plan.flags:
+        flags = [
+            pl.when(pl.col(column).cast(pl.String).is_in(TRUE)).then(pl.lit(raw_id))
+            for raw_id, column in plan.flags.items()
+        ]
+        listed = pl.concat_list(flags).list.drop_nulls().alias(TARGET)
+        return frame.select(*keep, listed).explode(TARGET)
+    ends = pl.col(target)
+    if plan.bins:
+        made = _interval(ends.cast(pl.Float64, strict=False), plan.bins)
+        return frame.select(*keep, made.alias(TARGET))
+    if plan.split is not None:
+        parts = ends.str.split(plan.split).list.eval(pl.element().str.strip_chars())
+        parts = parts.list.eval(pl.element().filter(pl.element() != ""))
+        return frame.select(*keep, parts.alias(TARGET)).explode(TARGET)
+    if isinstance(dtypes[target], pl.List):
+        return frame.select(*keep, ends.alias(TARGET)).explode(TARGET)
+    return frame.select(*keep, _raw_id(target, dtypes[target], "edges").alias(TARGET))
+
+
+def _raw_id(column: str, dtype: pl.DataType, who: str) -> pl.Expr:
+    if dtype.is_float():
+        raise GraphRecError(
+            who, f"ids in {column!r}", f"the fractional type {dtype}", "`types: {…: text}` or int"
+        )
+    if dtype.is_integer():
+        return pl.col(column).cast(pl.Int64)
+    return pl.col(column).cast(pl.String)
+
+
+def _integer_time(plan: TimePlan, dtype: pl.DataType, unit: TimeUnit) -> pl.Expr:
+    column = pl.col(plan.column)
+    ticks = "ms" if unit == "ms" else "s"
+    if plan.format:
+        parsed = column.str.to_datetime(plan.format, strict=False)
+        return parsed.dt.epoch("ms" if ticks == "ms" else "s")
+    if dtype in (pl.Date, pl.Datetime):
+        return column.cast(pl.Datetime("ms")).dt.epoch("ms" if ticks == "ms" else "s")
+    if dtype.is_integer() and plan.scale == 1:
+        return column.cast(pl.Int64)
+    number = column.cast(pl.Float64, strict=False)
+    return (number * plan.scale).cast(pl.Int64, strict=False)
+
+
+def _no_time(plan: TimePlan | None) -> pl.Expr | None:
+    if plan is None:
+        return None
+    if plan.format:
+        return pl.col(plan.column).str.to_datetime(plan.format, strict=False).is_null()
+    return _no_number(plan.column)
+
+
+def _no_number(column: str | None) -> pl.Expr | None:
+    return None if column is None else pl.col(column).cast(pl.Float64, strict=False).is_null()
+
+
+def _hint(made: str, timing: TimePlan | None) -> str:
+    if made == TIME and timing and not timing.format:
+        return f"`time: {{column: {timing.column}, format: '%Y-%m-%d'}}`, or {DROP_HINT}"
+    return DROP_HINT
+
+
+def _cut_points(table: Table, column: str, count: int) -> tuple[float, ...]:
+    value = pl.col(column).cast(pl.Float64, strict=False)
+    levels = [value.quantile(q / count).alias(str(q)) for q in range(1, count)]
+    points = table.collect(lambda frame: frame.select(levels)).row(0)
+    return tuple(sorted({p for p in points if p is not None}))
+
+
+def _interval(value: pl.Expr, bins: tuple[float, ...]) -> pl.Expr:
+    """Label the interval, closed on the left, that a number falls in."""
+    inner = [f"{low:g}–{high:g}" for low, high in pairwise(bins)]
+    labels = [f"<{bins[0]:g}", *inner, f"≥{bins[-1]:g}"]
+    return value.cut(list(bins), labels=labels, left_closed=True).cast(pl.String)
+
+
+def _edge_dtype(kind: ColumnKind) -> pl.DataType:
+    return pl.Float64() if kind == "number" else pl.String()
