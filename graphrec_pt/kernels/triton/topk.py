@@ -1,0 +1,39 @@
+"""Best k by k rounds of maximum and removal: one program per query, its scores in registers."""
+
+from typing import Any
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _select(
+    scores: Any, items: Any, score: Any, best: Any, width: Any, k: Any, size: tl.constexpr
+) -> None:
+    b = tl.program_id(0).to(tl.int64)
+    place = tl.arange(0, size)
+    left = tl.load(scores + b * width + place, mask=place < width, other=float("-inf"))
+    for rank in range(k):
+        top = tl.max(left, axis=0)
+        # The first place that holds the maximum: places ascend by item.
+        at = tl.min(tl.where(left == top, place, size), axis=0)
+        item = tl.load(items + b * width + at)
+        tl.store(score + b * k + rank, top)
+        tl.store(best + b * k + rank, tl.where(top == float("-inf"), -1, item))
+        left = tl.where(place == at, float("-inf"), left)
+
+
+def topk(part: Tensor, low: int, score: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
+    """Merge a block of scores; see :func:`graphrec_pt.kernels.torch.topk.topk`."""
+    item = torch.arange(low, low + part.shape[1], device=part.device).expand_as(part)
+    scores = torch.cat([score, part], dim=1)  # [B, k + block]
+    items = torch.cat([best, item], dim=1)
+    rows, k = score.shape
+    score, best = torch.empty_like(score), torch.empty_like(best)
+    if rows:
+        width = scores.shape[1]
+        size = triton.next_power_of_2(width)
+        _select[(rows,)](scores, items, score, best, width, k, size)
+    return score, best
