@@ -81,10 +81,10 @@ def build_card(
     tell = progress or _silent
     problems, cache = Problems(), dict[Any, Any]()
     with TemporaryDirectory(prefix="graphrec-", dir=_beside(out)) as scratch:
-        opened = {}
+        opened: dict[str, Table] = {}
         for place, (name, plan) in enumerate(card.tables.items()):
             tell(f"reading {name}", place, len(card.tables))
-            table = open_table(name, plan, raw, Path(scratch), problems, cache)
+            table = open_table(name, plan, raw, Path(scratch), problems, cache, opened)
             if table is not None:
                 opened[name] = table
         graph = _build(card, opened, problems, seed, tell)

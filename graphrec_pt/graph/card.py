@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationError, field_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.core.registry import option_errors
@@ -56,7 +56,8 @@ class Lookup(Strict):
 
     Args:
         column: Column of this table to look up.
-        table: Table to look in; when it is optional and absent, every value is null.
+        table: Table to look in, listed earlier in the card; when it is optional and absent,
+            every value is null.
         key: Column there to match; by default of the same name as `column`.
         value: Column there to take; by default of the same name as the new one.
     """
@@ -139,6 +140,26 @@ class Card(Plan):
     tables: dict[str, TablePlan]
     expect: dict[str, int] = {}
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_tables(self) -> "Card":
+        used = {f"nodes.{n}.table": node.table for n, node in self.nodes.items() if node.table}
+        used |= {f"edges.{n}.table": edge.table for n, edge in self.edges.items()}
+        names = list(self.tables)
+        errors = [
+            GraphRecError(who, "a table of the card", repr(t), did_you_mean(t, names))
+            for who, t in used.items()
+            if t not in names
+        ]
+        for place, (name, plan) in enumerate(self.tables.items()):
+            lookups = [look for layout in (plan, *plan.or_else) for look in layout.lookup.values()]
+            errors += [
+                GraphRecError(f"tables.{name}.lookup", "an earlier table", repr(look.table))
+                for look in lookups
+                if look.table not in names[:place]
+            ]
+        raise_all(errors)
+        return self
 
 
 def shipped(folder: str) -> Traversable:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import polars as pl
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.graph.card import ColumnType, TablePlan
 from graphrec_pt.graph.delimited import LINE, guess_separator, scan_delimited
+from graphrec_pt.graph.lookup import look_up
 from graphrec_pt.graph.problems import SHOWN, Problems
 from graphrec_pt.graph.raw import RawFile, find_files
 from graphrec_pt.graph.reader import reader
@@ -96,7 +99,13 @@ class Table:
 
 
 def open_table(
-    name: str, plan: TablePlan, raw: Path, scratch: Path, problems: Problems, cache: dict[Any, Any]
+    name: str,
+    plan: TablePlan,
+    raw: Path,
+    scratch: Path,
+    problems: Problems,
+    cache: dict[Any, Any],
+    earlier: Mapping[str, Table] | None = None,
 ) -> Table | None:
     """Open one table of a card.
 
@@ -107,6 +116,7 @@ def open_table(
         scratch: Folder for decompressed copies.
         problems: Where dropped rows are counted.
         cache: Results of readers, shared between the tables of one card.
+        earlier: The tables opened before, to look columns up in.
 
     Returns:
         The table, or None when it is optional and its file is absent.
@@ -114,12 +124,18 @@ def open_table(
     Raises:
         GraphRecError: When the file is missing, empty, damaged, or does not fit the plan.
     """
+
+    def shaped(layout: TablePlan, frame: pl.LazyFrame) -> pl.LazyFrame:
+        return _shaped(frame, layout, {n: t.frame for n, t in (earlier or {}).items()})
+
     if plan.rows is not None:
-        return Table(name, _shaped(pl.LazyFrame(list(plan.rows), infer_schema_length=None), plan))
+        return Table(name, shaped(plan, pl.LazyFrame(list(plan.rows), infer_schema_length=None)))
     for layout in (plan, *plan.or_else):
         files = [f for p in _patterns(layout) for f in find_files(raw, p)]
         if files:
-            return _open_files(name, layout, files, scratch, problems, cache)
+            return _open_files(
+                name, layout, files, scratch, problems, cache, partial(shaped, layout)
+            )
     if plan.optional:
         return None
     wanted = " or ".join(" + ".join(_patterns(p)) for p in (plan, *plan.or_else))
@@ -154,9 +170,11 @@ def _open_files(
     scratch: Path,
     problems: Problems,
     cache: dict[Any, Any],
+    shaped: Callable[[pl.LazyFrame], pl.LazyFrame],
 ) -> Table:
     drop = plan.bad_rows == "drop"
     if plan.reader is not None:
+        import_module("graphrec_pt.graph.readers")  # registers them
         key = (str(plan.reader), tuple(files))
         if key not in cache:
             cache[key] = reader.build(plan.reader).read(files)
@@ -166,7 +184,7 @@ def _open_files(
             raise GraphRecError(
                 f"table {name!r}", "a part of the reader", repr(part), did_you_mean(part, parts)
             )
-        return Table(name, _shaped(parts[part].lazy(), plan), drop_bad=drop)
+        return Table(name, shaped(parts[part].lazy()), drop_bad=drop)
 
     def scan(dtypes: dict[str, type[pl.DataType]], *, numbered: bool) -> pl.LazyFrame:
         frames = [_scan(f, plan, scratch, dtypes, numbered=numbered) for f in files]
@@ -186,8 +204,8 @@ def _open_files(
     dtypes = {column: dtype for column, dtype in dtypes.items() if column in text.columns}
     return Table(
         name,
-        _shaped(scan(dtypes, numbered=False) if dtypes else text.frame, plan),
-        lambda: _shaped(scan({}, numbered=True), plan),
+        shaped(scan(dtypes, numbered=False) if dtypes else text.frame),
+        lambda: shaped(scan({}, numbered=True)),
         lambda table: _parsed_rows(table, plan, problems),
         explain,
         drop,
@@ -243,10 +261,13 @@ def _scan(
     return scan_delimited(file, plan, scratch, dtypes, numbered=numbered)
 
 
-def _shaped(frame: pl.LazyFrame, plan: TablePlan) -> pl.LazyFrame:
-    """Apply a plan's renames, derived columns and filter."""
+def _shaped(
+    frame: pl.LazyFrame, plan: TablePlan, earlier: Mapping[str, pl.LazyFrame]
+) -> pl.LazyFrame:
+    """Apply a plan's renames, lookups, derived columns and filter."""
     if plan.rename:
         frame = frame.rename(dict(plan.rename), strict=False)
+    frame = look_up(frame, plan.lookup, earlier)
     try:
         for column, expression in plan.derive.items():
             frame = frame.with_columns(pl.sql_expr(expression).alias(column))

@@ -1,0 +1,129 @@
+"""Sessions as nested lists of whole numbers: Python text, JSON, or the bytes a pickler wrote.
+
+Pickled bytes are never unpickled: the few opcodes that write lists, tuples and whole numbers are
+interpreted here, and any other one is refused, so a file can run nothing.
+"""
+
+import ast
+import json
+import pickletools
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.raw import RawFile
+from graphrec_pt.graph.reader import reader
+from graphrec_pt.graph.readers.parse import empty
+
+NUMBERS = {"BININT", "BININT1", "BININT2", "LONG1", "INT", "LONG"}
+IGNORED = {"PROTO", "FRAME", "BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"}
+MARK = object()
+
+
+@reader("nested_lists")
+class NestedLists:
+    """Part ``sessions``: ``session`` (``file/number``), ``item``, ``position``, ``file``.
+
+    A file holds a list of sessions, or a pair (prefixes, next items) as SR-GNN's preprocessing
+    writes its examples; of the prefixes of one session, which follow each other from the longest
+    to the shortest, only the longest is kept, with its next item.
+    """
+
+    def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
+        """Return the table ``sessions``."""
+        return {"sessions": pl.concat(_rows(file) for file in files)}
+
+
+def _rows(file: RawFile) -> pl.DataFrame:
+    with file.open() as stream:
+        content = stream.read()
+    if not content.strip():
+        raise empty(file)
+    parsed = _unpickled(file, content) if content[:1] == b"\x80" else _literal(file, content)
+    stem = file.name.rpartition(".")[0] or file.name
+    try:
+        frame = pl.DataFrame({"item": pl.Series(_sessions(parsed), dtype=pl.List(pl.Int64))})
+    except (TypeError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
+        raise GraphRecError(file.name, "a list of lists of whole numbers", error) from error
+    frame = frame.with_row_index("session").with_columns(
+        session=pl.lit(stem + "/") + pl.col("session").cast(pl.String),
+        position=pl.int_ranges(0, pl.col("item").list.len()),
+        file=pl.lit(stem),
+    )
+    return frame.filter(pl.col("item").list.len() > 0).explode("item", "position")
+
+
+def _sessions(parsed: Any) -> list[list[int]]:
+    pair = len(parsed) == 2 and parsed[0] and isinstance(parsed[0][0], list)
+    if not pair:
+        return list(parsed)
+    sessions: list[list[int]] = []
+    for prefix, item in zip(*parsed, strict=True):
+        session = [*prefix, item]
+        if not sessions or sessions[-1][: len(session)] != session:
+            sessions.append(session)
+    return sessions
+
+
+def _literal(file: RawFile, content: bytes) -> Any:
+    text = content.decode("utf-8", errors="replace").strip()
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        try:
+            return ast.literal_eval(text)
+        except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
+            line = getattr(error, "lineno", None) or 1
+            raise GraphRecError(
+                f"{file.name}:{line}", "a list of lists", repr(text[:60])
+            ) from error
+
+
+def _unpickled(file: RawFile, content: bytes) -> Any:
+    stack: list[Any] = []
+    try:
+        for opcode, argument, position in pickletools.genops(content):
+            _step(file, stack, opcode.name, argument, position)
+    except (ValueError, IndexError) as error:
+        if isinstance(error, GraphRecError):
+            raise
+        raise GraphRecError(
+            file.name, "complete lists of whole numbers", error, "downloading it again"
+        ) from error
+    return stack[-1]
+
+
+def _step(file: RawFile, stack: list[Any], name: str, argument: Any, position: int | None) -> None:
+    if name in NUMBERS:
+        stack.append(argument)
+    elif name == "MARK":
+        stack.append(MARK)
+    elif name in ("EMPTY_LIST", "EMPTY_TUPLE"):
+        stack.append([])
+    elif name == "APPEND":
+        item = stack.pop()
+        stack[-1].append(item)
+    elif name in ("APPENDS", "LIST", "TUPLE"):
+        items = _to_mark(stack)
+        if name == "APPENDS":
+            stack[-1].extend(items)
+        else:
+            stack.append(items)
+    elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
+        stack[-int(name[-1]) :] = [stack[-int(name[-1]) :]]
+    elif name not in IGNORED and name != "STOP":
+        raise GraphRecError(
+            f"{file.name} byte {position}",
+            "only lists, tuples and whole numbers",
+            f"the opcode {name}",
+            "a text or JSON copy of the lists",
+        )
+
+
+def _to_mark(stack: list[Any]) -> list[Any]:
+    items = []
+    while (top := stack.pop()) is not MARK:
+        items.append(top)
+    return items[::-1]
