@@ -1,0 +1,46 @@
+"""Induced edges by searching every pair of a sequence in every relation."""
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.torch.segments import lower_bound, ranges
+
+
+def induce(
+    csr: SegmentedCSR,
+    targets: Tensor,
+    nodes: Tensor,
+    ptr: Tensor,
+    sequence: Tensor,
+    ordered: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Find the edges inside sequences.
+
+    Args:
+        csr: The graph.
+        targets: ``[E]``, `csr.indices` ascending inside each segment.
+        nodes: int64 ``[T]``.
+        ptr: int64 ``[B+1]``.
+        sequence: int64 ``[T]``, the sequence of each token.
+        ordered: int64 ``[T]``, `nodes` ascending inside each sequence.
+
+    Returns:
+        Four int64 ``[M]``: token of the source, slot, place of the target in `ordered`, place of
+        the edge in `targets`; ascending in this order.
+    """
+    length = ptr.diff()[sequence]
+    other, token = ranges(ptr[sequence], length)  # [Σ length²]
+    first, count = csr.first_segment(nodes), csr.slots[csr.node_type(nodes)]
+    found = []
+    for k in range(int(csr.slots.max())):
+        asked = k < count[token]
+        source, target = token[asked], other[asked]
+        start, end = csr.segment[first[source] + k], csr.segment[first[source] + k + 1]
+        low = lower_bound(targets, start, end, ordered[target])
+        high = lower_bound(targets, low, end, ordered[target] + 1)
+        place, pair = ranges(low, high - low)
+        found.append((source[pair], torch.full_like(place, k), target[pair], place))
+    token, slot, target, place = (torch.cat(column) for column in zip(*found, strict=True))
+    by_token = torch.sort(token, stable=True).indices
+    return token[by_token], slot[by_token], target[by_token], place[by_token]
