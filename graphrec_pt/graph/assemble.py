@@ -1,7 +1,7 @@
 """Edge lists in, segmented CSR out: the one place where adjacency arrays are laid out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ class EdgeList:
         time: int64 ``[E_r]`` or None.
         weight: float32 ``[E_r]`` or None.
         columns: Extra columns of the same length, or None.
+        edge: int64 ``[E_r]`` edge ids to keep, or None to number the edges anew.
     """
 
     source: Array
@@ -33,6 +34,7 @@ class EdgeList:
     time: Array | None = None
     weight: Array | None = None
     columns: pl.DataFrame | None = None
+    edge: Array | None = None
 
     def take(self, rows: Array) -> "EdgeList":
         """Return the given rows."""
@@ -42,19 +44,23 @@ class EdgeList:
             None if self.time is None else self.time[rows],
             None if self.weight is None else self.weight[rows],
             None if self.columns is None else self.columns[rows],
+            None if self.edge is None else self.edge[rows],
         )
 
 
 @dataclass(frozen=True)
 class Assembled:
-    """What :func:`assemble` returns: adjacency, extra edge columns, first edge ids."""
+    """What :func:`assemble` returns: adjacency, extra edge columns, first and next edge ids."""
 
     csr: SegmentedCSR
     edge_tables: dict[str, pl.DataFrame]
     edge_offset: dict[str, int]
+    edge_ids: int
 
 
-def assemble(schema: Schema, counts: Sequence[int], edges: Mapping[str, EdgeList]) -> Assembled:
+def assemble(
+    schema: Schema, counts: Sequence[int], edges: Mapping[str, EdgeList], edge_ids: int = 0
+) -> Assembled:
     """Lay out edge lists as a segmented CSR, inverses included.
 
     Edge ids number the edges of each forward relation in the order (source, time, target); an
@@ -64,14 +70,18 @@ def assemble(schema: Schema, counts: Sequence[int], edges: Mapping[str, EdgeList
         schema: Node types and relations.
         counts: Nodes of each type, in id order.
         edges: Forward relation → its edges.
+        edge_ids: How many edge ids are taken already; edges without ids are numbered from here.
     """
     offset = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     slots = np.array([len(schema.leaving(n)) for n in schema.node_names], dtype=np.int64)
     base = np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64) * slots)]).astype(np.int64)
     forward = {r.name: _sorted(edges[r.name]) for r in schema.relations if not r.backward}
-    first, total = {}, 0
+    first, total = dict[str, int](), edge_ids
     for name, listed in forward.items():
-        first[name], total = total, total + len(listed.source)
+        if listed.edge is None:
+            ids = np.arange(total, total + len(listed.source))
+            forward[name] = replace(listed, edge=ids.astype(_index_type(total + len(ids))))
+            first[name], total = total, total + len(listed.source)
 
     segment = np.zeros(int(base[-1]) + 1, dtype=np.int64)
     for relation in schema.relations:
@@ -88,24 +98,25 @@ def assemble(schema: Schema, counts: Sequence[int], edges: Mapping[str, EdgeList
     for relation in schema.relations:
         listed = forward[_forward_name(relation)]
         source, target = _ends(relation, forward)
-        ids = np.arange(len(source), dtype=edge.dtype)
+        rows: Array | slice = slice(None)
         if relation.backward:
             rows = (
                 order(source, target) if listed.time is None else _by_time(source, listed, target)
             )
-            source, target, ids = source[rows], target[rows], ids[rows]
+            source, target = source[rows], target[rows]
         place = _places(source, _segments_of(schema, relation, base, segment[:-1]))
         indices[place] = target + offset[schema.node_index(relation.target)]
-        edge[place] = ids + first[_forward_name(relation)]
+        assert listed.edge is not None
+        edge[place] = listed.edge[rows]
         if time is not None and listed.time is not None:
-            time[place] = listed.time[ids]
+            time[place] = listed.time[rows]
         if weight is not None and listed.weight is not None:
-            weight[place] = listed.weight[ids]
+            weight[place] = listed.weight[rows]
 
     arrays = (offset, slots, base, segment, indices, time, weight, edge)
     csr = SegmentedCSR(*(None if a is None else torch.from_numpy(a) for a in arrays))  # type: ignore[arg-type]
     tables = {name: e.columns for name, e in forward.items() if e.columns is not None}
-    return Assembled(csr, tables, first)
+    return Assembled(csr, tables, first, total)
 
 
 def _sorted(listed: EdgeList) -> EdgeList:
@@ -145,13 +156,3 @@ def _places(source: Array, starts: Array) -> Array:
 
 def _index_type(count: int) -> type[np.signedinteger[Any]]:
     return np.int32 if count < 2**31 else np.int64
-
-
-def without_derived(schema: Schema) -> Schema:
-    """Return the schema without relations that were computed from interactions."""
-    return replace_relations(schema, [r for r in schema.relations if not r.derived])
-
-
-def replace_relations(schema: Schema, relations: Sequence[Relation]) -> Schema:
-    """Return the schema with other relations."""
-    return schema.model_copy(update={"relations": tuple(relations)})

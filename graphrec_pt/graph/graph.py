@@ -53,6 +53,8 @@ class Graph:
         fingerprint: Hex digest of the content.
         provenance: How it came to be: card, permutation seed, problems met, split.
         folder: Where it is stored, if it is.
+        edge_ids: How many edge ids were given out; removed edges leave gaps. None: as many as
+            the stored edges show.
     """
 
     schema: Schema
@@ -63,6 +65,15 @@ class Graph:
     fingerprint: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    edge_ids: int | None = None
+
+    @property
+    def num_edge_ids(self) -> int:
+        """One more than the highest edge id, removed edges included."""
+        if self.edge_ids is not None:
+            return self.edge_ids
+        edge = self.csr.edge
+        return 0 if edge is None or not len(edge) else int(edge.max()) + 1
 
     def num_nodes(self, node_type: str | None = None) -> int:
         """Count the nodes, of one type or of all."""

@@ -101,6 +101,7 @@ def open_graph(folder: str | Path) -> Graph:
             header["fingerprint"],
             header["provenance"],
             folder,
+            header["edge_ids"],
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GraphRecError(str(folder), "a complete graph", error, "building it again") from error
@@ -136,6 +137,7 @@ def _header(graph: Graph) -> dict[str, Any]:
         "arrays": [name for name, _ in _arrays(graph)],
         "edge_tables": list(graph.edge_tables),
         "edge_offset": dict(graph.edge_offset),
+        "edge_ids": graph.num_edge_ids,
         "provenance": dict(graph.provenance),
     }
 

@@ -1,0 +1,109 @@
+"""Split protocols: each says, for every interaction, when it may be seen."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol as Interface
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.core.registry import Registry
+
+Ints = npt.NDArray[np.int64]
+Stages = npt.NDArray[np.int8]
+
+
+class Stage(IntEnum):
+    """When an interaction may be seen, and whether it is to be predicted."""
+
+    TRAIN = 0
+    """Always seen."""
+    VALID = 1
+    """Predicted at validation, seen at test."""
+    TEST = 2
+    """Predicted at test, never seen."""
+    VALID_CONTEXT = 3
+    """Not trained on, seen from validation on (the start of a validation session)."""
+    TEST_CONTEXT = 4
+    """Not trained on, seen at test only."""
+    DROPPED = 5
+    """Never seen, never predicted."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """The interactions of one relation, ordered by (source, time, target).
+
+    Args:
+        source: int64 ``[n]`` global ids.
+        target: int64 ``[n]`` global ids.
+        time: int64 ``[n]``, or None for an untimed relation.
+        edge: int64 ``[n]`` edge ids.
+        columns: Extra edge columns, row *i* for event *i*, or None.
+        relation: Name of the relation.
+    """
+
+    source: Ints
+    target: Ints
+    time: Ints | None
+    edge: Ints
+    columns: pl.DataFrame | None
+    relation: str
+
+
+class SplitProtocol(Interface):
+    """Assigns a stage to every interaction."""
+
+    relation: str | None
+    """The interaction relation to predict; the first one by default."""
+
+    def assign(self, events: Events, key: Key) -> Stages:
+        """Return the stage of each event of the predicted relation: int8 ``[n]``."""
+        ...
+
+
+protocol: Registry[SplitProtocol] = Registry("protocol")
+"""``@protocol("name")`` makes a class usable as a split."""
+
+Follow = Callable[[Events, Stages, Events, Key], Stages]
+
+
+def follow_pairs(events: Events, stage: Stages, other: Events, key: Key) -> Stages:
+    """Return the stages of another interaction relation: it shares its pairs' fate.
+
+    An event of the other relation between a held-out pair gets the stage of the held-out event,
+    unless it happened strictly before it (a view before the purchase is known in advance).
+    """
+    held = stage != Stage.TRAIN
+    span = int(max(events.target.max(initial=0), other.target.max(initial=0))) + 1
+    pairs = pl.DataFrame(
+        {
+            "pair": events.source[held] * span + events.target[held],
+            "stage": stage[held],
+            "from": np.zeros(int(held.sum()), np.int64)
+            if events.time is None or other.time is None
+            else events.time[held],
+        }
+    ).sort("pair", "from")
+    asked = pl.DataFrame({"pair": other.source * span + other.target}).with_row_index("row")
+    happened = np.zeros(len(other.source), np.int64)
+    if events.time is not None and other.time is not None:
+        happened = other.time
+    met = asked.with_columns(pl.Series("time", happened)).join(pairs, on="pair", how="inner")
+    met = met.filter(pl.col("time") >= pl.col("from"))
+    # An event after several held-out ones is as late as the latest of them.
+    latest = met.sort("row", "from").group_by("row", maintain_order=True).last()
+    stages = np.zeros(len(other.source), np.int8)
+    stages[latest["row"].to_numpy()] = latest["stage"].to_numpy()
+    return stages
+
+
+def ranks_from_end(source: Ints) -> tuple[Ints, Ints]:
+    """Return each event's rank from the end of its source's history, and the history's length."""
+    starts = np.flatnonzero(np.diff(source, prepend=-1))
+    length = np.diff(np.append(starts, len(source)))
+    after = np.repeat(starts + length - 1, length) - np.arange(len(source))
+    return after, np.repeat(length, length)

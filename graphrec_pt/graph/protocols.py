@@ -1,0 +1,277 @@
+"""The protocols: leave-one-out, ratio, global time, session, cold items, cold users, fixed."""
+
+from typing import Annotated
+
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.core.key import Key, draw32
+from graphrec_pt.graph.protocol import (
+    Events,
+    Ints,
+    Stage,
+    Stages,
+    follow_pairs,
+    protocol,
+    ranks_from_end,
+)
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+@protocol("leave_one_out")
+class LeaveOneOut:
+    """Last event of each source to test, the one before to validation.
+
+    Untimed events are put in a random order first, fixed by the key.
+
+    Args:
+        relation: Interaction relation to predict; the first one by default.
+        least: Sources with fewer events stay in training altogether.
+    """
+
+    relation: str | None = None
+    least: int = Field(3, ge=3)
+
+    def assign(self, events: Events, key: Key) -> Stages:
+        """Return the stage of each event: int8 ``[n]``."""
+        after, length = _from_end(events, key)
+        stage = np.full(len(after), Stage.TRAIN, np.int8)
+        stage[(after == 0) & (length >= self.least)] = Stage.TEST
+        stage[(after == 1) & (length >= self.least)] = Stage.VALID
+        return stage
+
+
+@protocol("ratio")
+class Ratio:
+    """The last share of each source's events to test, the share before to validation.
+
+    A source with *n* events gives ``⌊n · test⌋`` and ``⌊n · valid⌋`` of them.
+
+    Args:
+        relation: Interaction relation to predict; the first one by default.
+        valid: Share of a source's events for validation.
+        test: Share for test.
+        shuffle: Take random events instead of the last ones, fixed by the key.
+    """
+
+    relation: str | None = None
+    valid: Share = 0.1
+    test: Share = 0.2
+    shuffle: bool = False
+
+    def assign(self, events: Events, key: Key) -> Stages:
+        """Return the stage of each event: int8 ``[n]``."""
+        after, length = _from_end(events, key, shuffle=self.shuffle)
+        test = np.floor(length * self.test + 1e-9).astype(np.int64)
+        valid = np.floor(length * self.valid + 1e-9).astype(np.int64)
+        stage = np.full(len(after), Stage.TRAIN, np.int8)
+        stage[after < test + valid] = Stage.VALID
+        stage[after < test] = Stage.TEST
+        return stage
+
+
+@protocol("global_time")
+class GlobalTime:
+    """Two dates for everyone: what happened from `test_from` on is test, from `valid_from` valid.
+
+    Args:
+        relation: Interaction relation to predict; the first one by default.
+        valid: Share of all events for validation, where no dates are given.
+        test: Share of all events for test.
+        valid_from: First time of validation, in the graph's unit.
+        test_from: First time of test.
+    """
+
+    relation: str | None = None
+    valid: Share = 0.1
+    test: Share = 0.1
+    valid_from: int | None = None
+    test_from: int | None = None
+
+    def assign(self, events: Events, key: Key) -> Stages:
+        """Return the stage of each event: int8 ``[n]``."""
+        return self.follow(events, np.empty(0, np.int8), events, key)
+
+    def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
+        """Cut another interaction relation at the same two dates."""
+        valid_from, test_from = self._cuts(_times(events, "global_time"))
+        time = other.time
+        if time is None:
+            return follow_pairs(events, self.assign(events, key), other, key)
+        stages = np.where(time >= valid_from, Stage.VALID, Stage.TRAIN).astype(np.int8)
+        stages[time >= test_from] = Stage.TEST
+        return stages
+
+    def _cuts(self, time: Ints) -> tuple[int, int]:
+        if not len(time):
+            return 0, 0
+        ordered = np.sort(time)
+        n = len(ordered)
+        test_at = min(n - 1, int(np.ceil(n * (1 - self.test))))
+        valid_at = min(n - 1, int(np.ceil(n * (1 - self.test - self.valid))))
+        test_from = int(ordered[test_at]) if self.test_from is None else self.test_from
+        valid_from = int(ordered[valid_at]) if self.valid_from is None else self.valid_from
+        if valid_from > test_from:
+            raise GraphRecError(
+                "global_time", "valid_from <= test_from", f"{valid_from} > {test_from}"
+            )
+        return valid_from, test_from
+
+
+@protocol("session")
+class Session:
+    """The latest sessions to test, those before to validation; the last event is predicted.
+
+    Sources are sessions, ordered by the time of their last event. The events before the last one
+    are context: seen when the session is evaluated, never trained on.
+
+    Args:
+        relation: Session → item relation; the first interaction relation by default.
+        valid: Share of the sessions for validation.
+        test: Share for test.
+    """
+
+    relation: str | None = None
+    valid: Share = 0.1
+    test: Share = 0.1
+
+    def assign(self, events: Events, key: Key) -> Stages:
+        """Return the stage of each event: int8 ``[n]``."""
+        time = _times(events, "session")
+        after, length = ranks_from_end(events.source)
+        last = after == 0
+        ends = np.sort(time[last])
+        n = len(ends)
+        when = time[np.arange(len(after)) + after]  # time at which each event's session ended
+        test_from = ends[min(n - 1, int(np.ceil(n * (1 - self.test))))] if n else 0
+        valid_from = ends[min(n - 1, int(np.ceil(n * (1 - self.test - self.valid))))] if n else 0
+        in_test = (when >= test_from) & (self.test > 0)
+        in_valid = (when >= valid_from) & ~in_test & (self.valid > 0)
+        stage = np.full(len(after), Stage.TRAIN, np.int8)
+        stage[in_valid] = np.where(last[in_valid], Stage.VALID, Stage.VALID_CONTEXT)
+        stage[in_test] = np.where(last[in_test], Stage.TEST, Stage.TEST_CONTEXT)
+        stage[(length == 1) & (in_valid | in_test)] = Stage.DROPPED
+        return stage
+
+
+@protocol("cold_items")
+class ColdItems:
+    """Random targets are new: all their events are held out.
+
+    Args:
+        relation: Interaction relation to predict; the first one by default.
+        valid: Share of the targets that are new at validation.
+        test: Share that is new at test.
+    """
+
+    relation: str | None = None
+    valid: Share = 0.1
+    test: Share = 0.1
+
+    def assign(self, events: Events, key: Key) -> Stages:
+        """Return the stage of each event: int8 ``[n]``."""
+        return _drawn(events.target, key.named("cold_items"), self.valid, self.test)
+
+    def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
+        """Hold the same targets out of another interaction relation."""
+        return self.assign(other, key)
+
+
+@protocol("cold_users")
+class ColdUsers:
+    """Random sources are new: none of their events is trained on.
+
+    Their first `context` events are seen when they are evaluated, the rest is predicted.
+
+    Args:
+        relation: Interaction relation to predict; the first one by default.
+        valid: Share of the sources that are new at validation.
+        test: Share that is new at test.
+        context: Events that are known of a new source.
+    """
+
+    relation: str | None = None
+    valid: Share = 0.1
+    test: Share = 0.1
+    context: int = Field(1, ge=0)
+
+    def assign(self, events: Events, key: Key) -> Stages:
+        """Return the stage of each event: int8 ``[n]``."""
+        after, length = _from_end(events, key)
+        early = length - 1 - after < self.context
+        stage = _drawn(events.source, key.named("cold_users"), self.valid, self.test)
+        known = {Stage.VALID: Stage.VALID_CONTEXT, Stage.TEST: Stage.TEST_CONTEXT}
+        return np.select(
+            [early & (stage == held) for held in known], list(known.values()), stage
+        ).astype(np.int8)
+
+    def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
+        """Hold the same sources out of another interaction relation, without any context."""
+        return _drawn(other.source, key.named("cold_users"), self.valid, self.test)
+
+
+@protocol("fixed")
+class Fixed:
+    """A column of the edges says where each belongs.
+
+    Args:
+        relation: Interaction relation to predict; the first one by default.
+        column: Edge column with the names.
+        train: Name of training in that column.
+        valid: Name of validation.
+        test: Name of test.
+    """
+
+    relation: str | None = None
+    column: str = "split"
+    train: str = "train"
+    valid: str = "valid"
+    test: str = "test"
+
+    def assign(self, events: Events, key: Key) -> Stages:
+        """Return the stage of each event: int8 ``[n]``."""
+        columns = events.columns.columns if events.columns is not None else []
+        if events.columns is None or self.column not in columns:
+            raise GraphRecError(
+                "fixed",
+                f"an edge column {self.column!r} on {events.relation!r}",
+                ", ".join(columns) or "no edge columns",
+                did_you_mean(self.column, columns),
+            )
+        names = {self.train: Stage.TRAIN, self.valid: Stage.VALID, self.test: Stage.TEST}
+        said = events.columns[self.column].cast(pl.String)
+        other = sorted({str(name) for name in said.unique()} - set(names))
+        if other:
+            raise GraphRecError("fixed", "one of " + ", ".join(names), ", ".join(other[:3]))
+        return said.replace_strict(names, return_dtype=pl.Int8).to_numpy().astype(np.int8)
+
+
+def _from_end(events: Events, key: Key, *, shuffle: bool = False) -> tuple[Ints, Ints]:
+    """Return rank from the end and history length; untimed histories are shuffled."""
+    after, length = ranks_from_end(events.source)
+    if events.time is not None and not shuffle:
+        return after, length
+    bits = draw32(key.named("shuffle"), events.edge.astype(np.uint32))
+    mixed = np.lexsort((bits, events.source))
+    shuffled = np.empty_like(after)
+    shuffled[mixed] = after
+    return shuffled, length
+
+
+def _times(events: Events, who: str) -> Ints:
+    if events.time is None:
+        raise GraphRecError(
+            who, "a timed relation", repr(events.relation), "leave_one_out or ratio"
+        )
+    return events.time
+
+
+def _drawn(nodes: Ints, key: Key, valid: float, test: float) -> Stages:
+    """Return a stage per node, drawn by its own random bits: stable whatever else is there."""
+    bits = draw32(key, nodes.astype(np.uint32)).astype(np.float64) / 2**32
+    return np.select(
+        [bits < test, bits < test + valid], [Stage.TEST, Stage.VALID], Stage.TRAIN
+    ).astype(np.int8)
