@@ -41,6 +41,7 @@ class Source(Strict):
         members: Glob patterns of the files wanted from an archive or a wheel; all by default.
         sha256: Digest of the downloaded file, where it could be checked.
         page: Where a person asks for the file when no program may fetch it.
+        or_else: Other ways to the same tables, tried in order.
     """
 
     url: str | None = None
@@ -49,6 +50,7 @@ class Source(Strict):
     members: tuple[str, ...] = ()
     sha256: str | None = None
     page: str = ""
+    or_else: tuple["Source", ...] = ()
 
 
 class Lookup(Strict):
