@@ -25,7 +25,7 @@ def number_nodes(
     numbered, details = {}, {}
     for name, node in plan.nodes.items():
         described: list[pl.Series] = []
-        if node.table in tables:
+        if node.table is not None and node.table in tables:
             who, column = f"nodes.{name}", node.id or "id"
             for needed in (column, *node.columns):
                 tables[node.table].require(needed, who)
