@@ -83,6 +83,7 @@ class TablePlan(Strict):
         header: Column names when the file has no header line; True reads them from the file.
         quote: Quote character of text files; None when quotes are plain text.
         encoding: Text encoding.
+        file_as: Column to add with the name of each row's file, up to its first dot.
         types: Columns that are not text: ``int`` or ``float``.
         rename: Column in the file → column in the plan.
         lookup: New column → where another table holds it (after `rename`, before `derive`).
@@ -102,6 +103,7 @@ class TablePlan(Strict):
     header: bool | tuple[str, ...] = True
     quote: str | None = '"'
     encoding: str = "utf-8"
+    file_as: str | None = None
     types: dict[str, ColumnType] = {}
     rename: dict[str, str] = {}
     lookup: dict[str, Lookup] = {}

@@ -189,6 +189,11 @@ def _open_files(
 
     def scan(dtypes: dict[str, type[pl.DataType]], *, numbered: bool) -> pl.LazyFrame:
         frames = [_scan(f, plan, scratch, dtypes, numbered=numbered) for f in files]
+        if plan.file_as:
+            frames = [
+                frame.with_columns(pl.lit(f.name.partition(".")[0]).alias(plan.file_as))
+                for frame, f in zip(frames, files, strict=True)
+            ]
         if numbered:
             frames = [
                 frame.with_columns(pl.lit(f.name).alias(FILE))
