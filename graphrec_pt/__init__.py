@@ -1,1 +1,75 @@
-"""graphrec_pt: graph-centric pre-training for recommender systems."""
+"""graphrec_pt: graph-centric pre-training for recommender systems.
+
+Everything a recommender knows becomes one typed, time-stamped graph; samplers walk it,
+linearizers turn what was sampled into tokens, and a transformer is pre-trained on them.
+Names load when they are used, so importing the package costs next to nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from graphrec_pt.core.errors import GraphRecError
+    from graphrec_pt.core.key import Key
+    from graphrec_pt.graph.build import build, build_card
+    from graphrec_pt.graph.card import Card, load_card
+    from graphrec_pt.graph.derive import derivation, derive
+    from graphrec_pt.graph.describe import describe
+    from graphrec_pt.graph.graph import Graph
+    from graphrec_pt.graph.plan import Plan
+    from graphrec_pt.graph.protocol import protocol
+    from graphrec_pt.graph.reader import reader
+    from graphrec_pt.graph.split import Split, split
+    from graphrec_pt.graph.store import open_graph, save_graph
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Card": "graph.card",
+    "Graph": "graph.graph",
+    "GraphRecError": "core.errors",
+    "Key": "core.key",
+    "Plan": "graph.plan",
+    "Split": "graph.split",
+    "build": "graph.build",
+    "build_card": "graph.build",
+    "derivation": "graph.derive",
+    "derive": "graph.derive",
+    "describe": "graph.describe",
+    "load_card": "graph.card",
+    "open_graph": "graph.store",
+    "protocol": "graph.protocol",
+    "reader": "graph.reader",
+    "save_graph": "graph.store",
+    "split": "graph.split",
+}
+
+__all__ = [
+    "Card",
+    "Graph",
+    "GraphRecError",
+    "Key",
+    "Plan",
+    "Split",
+    "build",
+    "build_card",
+    "derivation",
+    "derive",
+    "describe",
+    "load_card",
+    "open_graph",
+    "protocol",
+    "reader",
+    "save_graph",
+    "split",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'graphrec_pt' has no attribute {name!r}")
+    return getattr(import_module(f"graphrec_pt.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

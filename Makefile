@@ -1,0 +1,40 @@
+# Two commands on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+GRAPH := graphs/movielens-100k
+
+.PHONY: demo test check clean
+
+demo: .venv/.installed
+	$(BIN)/graphrec data build movielens-100k --out $(GRAPH)
+	$(BIN)/graphrec data describe $(GRAPH)
+	$(BIN)/graphrec data draw $(GRAPH) --node user:1 --hops 2 --out $(GRAPH)-user-1.png
+	@echo
+	@echo "The graph is in $(GRAPH); the picture of user 1 is $(GRAPH)-user-1.png"
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_house.py tests/test_readme.py
+
+clean:
+	rm -rf .venv graphs runs
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(PIP) install --quiet --upgrade pip
+
+# torch goes first, so that everything after it is resolved against the pinned build.
+.venv/.installed: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(PIP) install --quiet -c constraints.txt -e '.[dev]'
+	touch $@
