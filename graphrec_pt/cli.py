@@ -8,11 +8,11 @@ from pathlib import Path
 from threading import Timer
 from typing import Annotated
 
-import click
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -22,9 +22,20 @@ app.add_typer(data, name="data")
 BAR_AFTER = 2.0  # seconds before a progress bar appears
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"graphrec_pt {__version__}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def graphrec(
-    debug: Annotated[bool, typer.Option(help="Show tracebacks.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version)
+    ] = False,
 ) -> None:
     """Graph-centric pre-training for recommender systems."""
 
@@ -134,26 +145,37 @@ def _print_json(value: object) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 2 the user's mistake, 1 ours."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in arguments  # anywhere: it is added to a command that failed
+    arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         status = typer.main.get_command(app).main(arguments, "graphrec", standalone_mode=False)
         return int(status or 0)
     except GraphRecError as error:
-        if "--debug" in arguments:
+        if debug:
             raise
         sys.stderr.write(f"{error}\n")
         return 2
-    except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
-        sys.stderr.write(f"{where or 'graphrec'}: {error.format_message()}\n")
+    except typer.TyperException as error:
+        message = error.format_message()
+        if message.startswith("Usage:"):  # no arguments at all
+            sys.stdout.write(message + "\n")
+            return 0
+        sys.stderr.write(f"{_command(arguments)}: {' '.join(message.split())}; try --help\n")
         return 2
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted; nothing half-written is left\n")
         return 130
     except Exception as error:
-        if "--debug" in arguments:
+        if debug:
             raise
         message = " ".join(str(error).split()) or type(error).__name__
         sys.stderr.write(f"graphrec: a fault of ours, {type(error).__name__}: {message}; ")
         sys.stderr.write("try --debug for the traceback\n")
         return 1
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the command that the arguments name, for messages."""
+    words = [word for word in arguments[:2] if word.isalpha()]
+    return " ".join(["graphrec", *words])
