@@ -89,7 +89,7 @@ class TablePlan(Strict):
         lookup: New column → where another table holds it (after `rename`, before `derive`).
         derive: New column → SQL expression over the others.
         where: SQL predicate; rows that fail it are left out.
-        null: Texts that mean "no value".
+        missing: Texts that mean "no value", besides the empty one.
         bad_rows: Whether rows that do not parse stop the build or are counted and dropped.
         optional: Whether the build goes on without the file, leaving out what depends on it.
         or_else: Other layouts of the same table, tried in order when the file is absent.
@@ -109,7 +109,7 @@ class TablePlan(Strict):
     lookup: dict[str, Lookup] = {}
     derive: dict[str, str] = {}
     where: str | None = None
-    null: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     bad_rows: Literal["error", "drop"] = "error"
     optional: bool = False
     or_else: tuple["TablePlan", ...] = ()

@@ -49,7 +49,7 @@ def scan_delimited(
         has_header=plan.header is True,
         new_columns=names,
         quote_char=plan.quote,
-        null_values=["", *plan.null],
+        null_values=["", *plan.missing],
         infer_schema=False,
         schema_overrides=dtypes or None,
         row_index_name=LINE if numbered else None,
@@ -121,7 +121,7 @@ def _scan_wide(
         row_index_offset=2 if plan.header is True else 1,
         truncate_ragged_lines=True,
     )
-    null = ["", *plan.null]
+    null = ["", *plan.missing]
     fields = [
         pl.when(pl.col(name).is_in(null)).then(None).otherwise(pl.col(name)).alias(name)
         for name in names
