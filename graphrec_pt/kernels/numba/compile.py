@@ -34,6 +34,9 @@ def kernel(parallel: bool = False) -> Callable[[F], F]:
 
 
 def inlined(function: F) -> F:
-    """Compile a function that is written into each kernel calling it."""
+    """Compile a function that is written into each kernel calling it.
+
+    A call would pass every array of the graph by value and count references to it.
+    """
     compiled: Any = numba.njit(inline="always")(function)
     return cast(F, compiled)

@@ -1,0 +1,31 @@
+"""Running weights of each node's edges: nodes in parallel, edges of a node in order."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import prange
+from torch import Tensor
+
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.numba.compile import kernel
+from graphrec_pt.kernels.numba.segments import array
+
+
+@kernel(parallel=True)
+def _add_up(start: Any, weight: Any, out: Any) -> None:
+    for u in prange(start.shape[0] - 1):
+        total = 0.0
+        for e in range(start[u], start[u + 1]):
+            total += np.float64(weight[e])
+            out[e] = total
+
+
+def cumulative_weight(csr: SegmentedCSR) -> Tensor:
+    """Return float64 ``[E]``; see :func:`graphrec_pt.kernels.cumulative.cumulative_weight`."""
+    csr = csr.to("cpu")
+    out = np.empty(csr.num_edges, np.float64)
+    starts, _ = csr.bounds(torch.arange(csr.num_nodes))
+    starts = torch.cat([starts, torch.tensor([csr.num_edges])])
+    _add_up(array(starts), array(csr.weight), out)
+    return torch.from_numpy(out)

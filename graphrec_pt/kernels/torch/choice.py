@@ -1,0 +1,121 @@
+"""Choosing one edge of a node: which are eligible, and uniform or weighted choice among them."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.philox import below
+from graphrec_pt.kernels.torch.segments import lower_bound
+
+UNDER_ONE = 1 - 2**-53  # keeps a rounded remainder inside its range
+
+
+class Ranges(NamedTuple):
+    """Eligible edges of nodes, as K ranges of positions each.
+
+    Args:
+        start: int64 ``[n, K]``.
+        end: int64 ``[n, K]``; not above `start` where a range is empty.
+        first: int64 ``[n]``, where the node's running weights begin.
+    """
+
+    start: Tensor
+    end: Tensor
+    first: Tensor
+
+    def of(self, row: Tensor) -> "Ranges":
+        """Return the ranges of some rows."""
+        return Ranges(self.start[row], self.end[row], self.first[row])
+
+
+def eligible(csr: SegmentedCSR, node: Tensor, slot: int, since: Tensor | None) -> Ranges:
+    """Return the edges of each node under `slot` (−1: any) that are not older than `since`.
+
+    Args:
+        csr: The graph.
+        node: int64 ``[n]``.
+        slot: Slot index; nodes without it have no eligible edge.
+        since: int64 ``[n]`` or None.
+    """
+    first, count = csr.first_segment(node), csr.slots[csr.node_type(node)]
+    if slot >= 0:
+        start, end = _segment(csr, first, count, slot)
+        columns = [(start, end)]
+    elif since is None:
+        columns = [(csr.segment[first], csr.segment[first + count])]
+    else:
+        columns = [_segment(csr, first, count, k) for k in range(int(csr.slots.max()))]
+    if since is not None and csr.time is not None:
+        columns = [(lower_bound(csr.time, s, e, since), e) for s, e in columns]
+    start = torch.stack([start for start, _ in columns], 1)  # [n, K]
+    end = torch.stack([end for _, end in columns], 1)  # [n, K]
+    return Ranges(start, end, csr.segment[first])
+
+
+def pick(found: Ranges, high: Tensor, low: Tensor, cumulative: Tensor | None) -> Tensor:
+    """Choose an eligible edge by two random words: int64 ``[n]``, −1 where nothing has mass."""
+    if cumulative is None:
+        return _pick_uniform(found, high)
+    return _pick_weighted(found, unit(high, low), cumulative)
+
+
+def unit(high: Tensor, low: Tensor) -> Tensor:
+    """Return 53 random bits of two words as float64 in [0, 1)."""
+    return ((high << 21) | (low >> 11)).double() * 2**-53
+
+
+def _segment(csr: SegmentedCSR, first: Tensor, count: Tensor, slot: int) -> tuple[Tensor, Tensor]:
+    here = slot < count
+    segment = torch.where(here, first + slot, 0)
+    return csr.segment[segment], csr.segment[segment + here.long()]
+
+
+def _pick_uniform(found: Ranges, bits: Tensor) -> Tensor:
+    size = found.end - found.start  # [n, K]
+    rank = below(bits, size.sum(1))
+    edge = torch.full_like(rank, -1)
+    for k in range(size.shape[1]):
+        inside = (rank >= 0) & (rank < size[:, k])
+        edge = torch.where(inside, found.start[:, k] + rank, edge)
+        rank = torch.where(inside, -1, rank - size[:, k])
+        rank = torch.where(edge >= 0, -1, rank)
+    return edge
+
+
+def _pick_weighted(found: Ranges, share: Tensor, cumulative: Tensor) -> Tensor:
+    filled = found.end > found.start  # [n, K]
+    inner = filled & (found.start > found.first[:, None])
+    skipped = torch.where(inner, cumulative[(found.start - 1).clamp(min=0)], 0.0)
+    reached = torch.where(filled, cumulative[(found.end - 1).clamp(min=0)], 0.0)
+    mass = reached - skipped
+    total = torch.zeros_like(share)
+    for k in range(mass.shape[1]):  # in order, so that every body rounds alike
+        total = total + mass[:, k]
+    goal, total_ = share * total, total
+    edge = torch.full_like(found.first, -1)
+    passed = torch.zeros_like(share)
+    for k in range(mass.shape[1]):
+        through = passed + mass[:, k]
+        inside = (edge < 0) & (goal < through) & (total_ > 0)
+        rest = torch.minimum(goal - passed, mass[:, k] * UNDER_ONE)
+        place = _search(cumulative, found.start[:, k], found.end[:, k], skipped[:, k], rest, inside)
+        edge = torch.where(inside, place, edge)
+        passed = through
+    return edge
+
+
+def _search(
+    cumulative: Tensor, start: Tensor, end: Tensor, skipped: Tensor, rest: Tensor, where: Tensor
+) -> Tensor:
+    """Return the first place of each range whose running weight exceeds `rest`."""
+    low, high = start, torch.where(where, end, start)
+    longest = int((high - low).max()) if len(low) else 0
+    for _ in range(longest.bit_length()):
+        middle = (low + high) >> 1
+        open_ = low < high
+        below_ = open_ & (cumulative[torch.where(open_, middle, 0)] - skipped <= rest)
+        low = torch.where(below_, middle + 1, low)
+        high = torch.where(open_ & ~below_, middle, high)
+    return low
