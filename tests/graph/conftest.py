@@ -78,7 +78,8 @@ def edge_lists() -> dict[str, EdgeList]:
 def toy_tables() -> dict[str, pl.DataFrame]:
     return {
         "user": pl.DataFrame(
-            {"id": ["ann", "bob", "cat"], "age": [31.0, None, 8.0], "club": ["x", "y", None]}
+            {"id": ["ann", "bob", "cat"], "age": [31.0, None, 8.0], "club": ["x", "y", None]},
+            schema_overrides={"club": pl.Enum(["x", "y"])},
         ),
         "item": pl.DataFrame(
             {
