@@ -1,0 +1,71 @@
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from graphrec_pt.core.errors import ConfigErrors, GraphRecError
+from graphrec_pt.core.registry import Registry
+
+zigzags: Registry[Any] = Registry("sampler")
+
+
+@zigzags("zigzag")
+class Zigzag:
+    forth: str
+    back: str
+    hops: int = 4
+
+
+def test_constructor_is_the_schema() -> None:
+    made = zigzags.build({"name": "zigzag", "forth": "a", "back": "b"})
+    assert made == Zigzag("a", "b", 4)
+    assert repr(made) == "Zigzag(forth='a', back='b', hops=4)"
+    with pytest.raises(AttributeError):
+        made.hops = 5
+
+
+def test_config_round_trip() -> None:
+    config = {"name": "zigzag", "forth": "a", "back": "b", "hops": 2}
+    assert zigzags.config(zigzags.build(config)) == config
+
+
+def test_objects_pass_through() -> None:
+    made = Zigzag("a", "b")
+    assert zigzags.build(made) is made
+
+
+def test_all_option_errors_at_once_with_hints() -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        zigzags.build({"name": "zigzag", "forth": 3, "bakc": "b", "hops": "many"})
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 4  # forth is no text, back is missing, bakc is unknown, hops no number
+    assert any("bakc" in line and "did you mean 'back'" in line for line in lines)
+    assert any("'back'" in line and "got nothing" in line for line in lines)
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(GraphRecError, match=r"sampler: expected a known name.*mean 'zigzag'"):
+        zigzags.build("zigzga")
+    with pytest.raises(GraphRecError, match="expected a 'name'"):
+        zigzags.build({"hops": 1})
+
+
+def test_a_name_is_taken_once() -> None:
+    with pytest.raises(GraphRecError, match="not taken"):
+
+        @zigzags("zigzag")
+        class Other:
+            pass
+
+
+def test_dotted_paths_need_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "my_samplers.py").write_text("class Walk:\n    length: int = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(GraphRecError, match=r"my_samplers.Walk.*trust_code"):
+        zigzags.build("my_samplers.Walk")
+    assert "my_samplers" not in sys.modules  # refused before anything ran
+    made = zigzags.build({"name": "my_samplers:Walk", "length": 7}, trust_code=True)
+    assert made.length == 7
+    with pytest.raises(GraphRecError, match="importable dotted path"):
+        zigzags.build("my_samplers.Nothing", trust_code=True)

@@ -1,0 +1,106 @@
+"""The rules of the house: floors, sizes, imports, and nothing run by surprise."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "graphrec_pt"
+ORDER = """core kernels graph sampling tokens features models objectives training evaluation
+           recipe serve cli"""
+FLOORS = {name: floor for floor, name in enumerate(ORDER.split())}
+LONGEST = 400
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+
+def modules_imported(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: imports are absolute"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in found if name.startswith("graphrec_pt.")}
+
+
+def floor_of(module: str) -> int:
+    parts = module.split(".")
+    return FLOORS.get(parts[1], -1) if len(parts) > 1 else -1
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_imports_run_downwards(path: Path) -> None:
+    module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    if path == PACKAGE / "__init__.py":
+        return  # the lazy front door names every floor and imports none
+    own = floor_of(module)
+    assert own >= 0, f"{module} stands on no floor"
+    higher = {name for name in modules_imported(path) if floor_of(name) > own}
+    assert not higher, f"{module} (floor {own}) imports {higher}"
+
+
+def test_the_floor_test_sees_an_upward_import(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("def f():\n    from graphrec_pt.graph.graph import Graph\n")
+    assert {floor_of(name) for name in modules_imported(wrong)} == {FLOORS["graph"]}
+
+
+def test_no_file_is_over_the_limit() -> None:
+    sizes = {path: len(path.read_text().splitlines()) for path in SOURCES}
+    assert {str(p): n for p, n in sizes.items() if n > LONGEST} == {}
+
+
+def test_yaml_folders_hold_no_python() -> None:
+    for folder in ("datasets", "recipes"):
+        assert not list((ROOT / folder).rglob("*.py"))
+
+
+def test_names_say_what_they_are() -> None:
+    vague = {"utils", "helpers", "common", "manager", "misc"}
+    assert not [p for p in SOURCES if p.stem in vague or vague & set(p.parts)]
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_transformers_imports_from_the_repository_root() -> None:
+    # A package named `datasets` here would shadow the Hugging Face one and break the Trainer.
+    assert run("import transformers; print(transformers.TrainingArguments.__name__)") == (
+        "TrainingArguments"
+    )
+
+
+def test_import_is_lazy() -> None:
+    code = "import sys, graphrec_pt; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    loaded = set(run(code).split())
+    heavy = {"torch", "transformers", "torch_geometric", "dgl", "matplotlib", "numba", "polars"}
+    assert not heavy & loaded
+
+
+def test_import_costs_little_beyond_torch() -> None:
+    # Measured inside one process, torch first: what is left is ours. The bound is generous
+    # because the lazy front door costs about a millisecond; it catches an eager import.
+    code = (
+        "import torch, time; t = time.perf_counter(); import graphrec_pt; "
+        "print(time.perf_counter() - t)"
+    )
+    assert float(run(code)) < 0.3
+
+
+def test_every_public_name_loads() -> None:
+    import graphrec_pt
+
+    for name in graphrec_pt.__all__:
+        assert getattr(graphrec_pt, name).__doc__, name
+    assert set(graphrec_pt.__all__) <= set(dir(graphrec_pt))
+    with pytest.raises(AttributeError, match="nothing_like_this"):
+        _ = graphrec_pt.nothing_like_this
