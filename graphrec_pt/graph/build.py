@@ -113,7 +113,7 @@ def _build(
     lists = {n: _edge_list(n, edges[n], rows.pop(n), numbered, plan, problems) for n in edges}
     ids = renumbering(plan, edges, lists, numbered, seed)
     counts = [int((ids[name] >= 0).sum()) for name in numbered]
-    schema = planned_schema(plan, edges, numbered, lists)
+    schema = planned_schema(plan, edges, numbered, details, lists)
     tell("laying out adjacency", steps - 2, steps)
     made = assemble(schema, counts, {n: _renumber(lists.pop(n), edges[n], ids) for n in edges})
     tell("node columns", steps - 1, steps)

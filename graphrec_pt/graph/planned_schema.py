@@ -1,6 +1,6 @@
 """The schema that a plan makes."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from graphrec_pt.core.errors import GraphRecError, raise_all
 from graphrec_pt.graph.assemble import EdgeList
@@ -12,6 +12,7 @@ def planned_schema(
     plan: Plan,
     edges: Mapping[str, EdgePlan],
     node_types: Iterable[str],
+    described: Collection[str],
     lists: Mapping[str, EdgeList],
 ) -> Schema:
     """Return the schema of a plan's graph; each inverse follows its relation.
@@ -20,6 +21,7 @@ def planned_schema(
         plan: The plan.
         edges: Those of its edges whose tables are there.
         node_types: Those of its node types that occur.
+        described: Those of the node types whose tables are there.
         lists: The edges themselves: they know whether there are times and weights.
 
     Raises:
@@ -53,8 +55,8 @@ def planned_schema(
     nodes = tuple(
         NodeType(
             name=name,
-            columns=plan.nodes[name].columns if plan.nodes[name].table else {},
-            title=plan.nodes[name].title,
+            columns=plan.nodes[name].columns if name in described else {},
+            title=plan.nodes[name].title if name in described else None,
         )
         for name in node_types
     )
