@@ -164,7 +164,7 @@ def _edge_list(
             keep &= ~dangling
     extra = rows.select(edge.columns.keys())
     if EVENT in codes:
-        extra = extra.with_columns(pl.Series("event", codes[EVENT]))
+        extra = pl.DataFrame([*extra.get_columns(), pl.Series("event", codes[EVENT])])
     listed = EdgeList(
         codes[SOURCE],
         codes[TARGET],
