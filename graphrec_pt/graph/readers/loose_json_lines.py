@@ -16,6 +16,7 @@ from graphrec_pt.graph.reader import reader
 class LooseJsonLines:
     """Part ``records``: one row per line, one text column per field.
 
+    Every list column is a part of its own name too: a row per value, beside the other columns.
     Lines are parsed as literals; nothing in them is ever executed.
 
     Args:
@@ -28,7 +29,7 @@ class LooseJsonLines:
     lists: tuple[str, ...] = ()
 
     def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
-        """Return the table ``records``."""
+        """Return the table ``records``, and one for each list column."""
         columns: dict[str, list[Any]] = {name: [] for name in self.fields}
         for file in files:
             for number, line in file.lines():
@@ -39,7 +40,10 @@ class LooseJsonLines:
                         text = " ".join(values) if values else None
                         columns[name].append(values if name in self.lists else text)
         schema = {n: pl.List(pl.String) if n in self.lists else pl.String for n in self.fields}
-        return {"records": pl.DataFrame(columns, schema=schema)}
+        records = pl.DataFrame(columns, schema=schema)
+        return {"records": records} | {
+            name: records.filter(pl.col(name).list.len() > 0).explode(name) for name in self.lists
+        }
 
 
 def _parse(file: RawFile, number: int, line: str) -> dict[str, Any]:
