@@ -5,7 +5,7 @@ constructor is the schema, the repr, the command-line help and the saved JSON.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast, dataclass_transform
@@ -14,6 +14,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
+from graphrec_pt.core.options import option_errors
 
 T = TypeVar("T")
 C = TypeVar("C", bound=type[Any])
@@ -102,7 +103,7 @@ class Registry(Generic[T]):
         try:
             return TypeAdapter(cls).validate_python(options)
         except ValidationError as error:
-            raise_all(option_errors(f"{self.family} {name!r}", error, field_names(cls)))
+            raise_all(option_errors(f"{self.family} {name!r}", error, cls))
             raise
 
     def config(self, member: T) -> dict[str, Any]:
@@ -127,30 +128,3 @@ class Registry(Generic[T]):
             self._plugins_read = True
             for point in entry_points(group=PLUGINS):
                 point.load()
-
-
-def field_names(cls: type[Any]) -> list[str]:
-    """Return the option names that a registered class or pydantic model accepts."""
-    model_fields = getattr(cls, "model_fields", None)
-    if model_fields is not None:
-        return list(model_fields)
-    return [field.name for field in fields(cls)] if is_dataclass(cls) else []
-
-
-def option_errors(who: str, error: ValidationError, known: list[str]) -> list[GraphRecError]:
-    """Translate pydantic's findings into one error of ours per option."""
-    found = []
-    for item in error.errors(include_url=False):
-        option = ".".join(str(part) for part in item["loc"] if part != "__root__")
-        leaf = str(item["loc"][-1]) if item["loc"] else ""
-        if item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-            hint = did_you_mean(leaf, known) if len(item["loc"]) == 1 else ""
-            found.append(GraphRecError(who, "a known option", repr(option), hint))
-        elif item["type"] in ("missing", "missing_argument"):
-            found.append(GraphRecError(who, f"the option {option!r}", "nothing"))
-        elif isinstance(item.get("ctx", {}).get("error"), GraphRecError):
-            found.append(item["ctx"]["error"])
-        else:
-            message = item["msg"][0].lower() + item["msg"][1:]
-            found.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
-    return found

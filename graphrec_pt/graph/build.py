@@ -49,7 +49,7 @@ def build(
     Raises:
         GraphRecError: When plan and tables do not fit, or rows cannot be used.
     """
-    checked = plan if isinstance(plan, Plan) else Plan.model_validate(dict(plan))
+    checked = plan if isinstance(plan, Plan) else Plan.checked(dict(plan), "plan")
     opened = {name: frame_table(name, frame) for name, frame in tables.items()}
     graph = _build(checked, opened, Problems(), seed, progress or _silent)
     return graph if out is None else save_graph(graph, out)

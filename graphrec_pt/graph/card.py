@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
-from graphrec_pt.core.registry import option_errors
 from graphrec_pt.graph.plan import Plan
 from graphrec_pt.graph.schema import Strict
 
@@ -206,8 +205,4 @@ def parse_card(text: str, who: str) -> Card:
         raise GraphRecError(who, "YAML", error, "checking the indentation there") from error
     if not isinstance(content, dict):
         raise GraphRecError(who, "a mapping", type(content).__name__, "starting with `name:`")
-    try:
-        return Card.model_validate(content)
-    except ValidationError as error:
-        raise_all(option_errors(who, error, list(Card.model_fields)))
-        raise
+    return Card.checked(content, who)

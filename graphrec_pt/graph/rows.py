@@ -152,7 +152,7 @@ def _hint(made: str, timing: TimePlan | None) -> str:
 
 def _cut_points(table: Table, column: str, count: int) -> tuple[float, ...]:
     value = pl.col(column).cast(pl.Float64, strict=False)
-    levels = [value.quantile(q / count).alias(str(q)) for q in range(1, count)]
+    levels = [value.quantile(q / count, "linear").alias(str(q)) for q in range(1, count)]
     points = table.collect(lambda frame: frame.select(levels)).row(0)
     return tuple(sorted({p for p in points if p is not None}))
 
@@ -161,7 +161,9 @@ def _interval(value: pl.Expr, bins: tuple[float, ...]) -> pl.Expr:
     """Label the interval, closed on the left, that a number falls in."""
     inner = [f"{low:g}–{high:g}" for low, high in pairwise(bins)]
     labels = [f"<{bins[0]:g}", *inner, f"≥{bins[-1]:g}"]
-    return value.cut(list(bins), labels=labels, left_closed=True).cast(pl.String)
+    passed = pl.sum_horizontal(value >= cut for cut in bins).cast(pl.Int64)
+    label = passed.replace_strict(dict(enumerate(labels)), return_dtype=pl.String)
+    return pl.when(value.is_not_null()).then(label)
 
 
 def _edge_dtype(kind: ColumnKind) -> pl.DataType:

@@ -1,11 +1,12 @@
 """What a graph is made of: node types with columns, relations with their inverses."""
 
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
+from graphrec_pt.core.options import option_errors
 
 ColumnKind = Literal["category", "number", "text", "vector"]
 TimeUnit = Literal["s", "ms", "ordinal"]
@@ -14,9 +15,20 @@ TimeUnit = Literal["s", "ms", "ordinal"]
 class Strict(BaseModel):
     """A frozen model that refuses keys it does not know."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, ignored_types=(cached_property,), populate_by_name=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
+
+    @classmethod
+    def checked(cls, content: Any, who: str) -> Self:
+        """Return the model that `content` describes.
+
+        Raises:
+            GraphRecError: For every mistake in it at once; `who` names it.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            raise_all(option_errors(who, error, cls))
+            raise
 
 
 class NodeType(Strict):

@@ -1,0 +1,68 @@
+"""Findings of pydantic, told in the grammar of the house."""
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from graphrec_pt.core.errors import ConfigErrors, GraphRecError, did_you_mean
+
+
+def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[GraphRecError]:
+    """Translate a validation error into one error of ours per option.
+
+    Args:
+        who: The configured thing, e.g. a card's file name.
+        error: What pydantic found.
+        cls: The registered class or pydantic model that was validated.
+    """
+    found: list[GraphRecError] = []
+    for item in error.errors(include_url=False):
+        where = [str(part) for part in item["loc"] if part != "__root__"]
+        option, cause = ".".join(where), item.get("ctx", {}).get("error")
+        if isinstance(cause, ConfigErrors):
+            found += cause.errors
+        elif isinstance(cause, GraphRecError):
+            found.append(cause)
+        elif item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+            known = sorted(_options_at(cls, where[:-1]))
+            found.append(
+                GraphRecError(who, "a known option", repr(option), did_you_mean(where[-1], known))
+            )
+        elif item["type"] in ("missing", "missing_argument"):
+            found.append(GraphRecError(who, f"the option {option!r}", "nothing"))
+        else:
+            message = item["msg"][0].lower() + item["msg"][1:]
+            message = message.removeprefix("input should be ")
+            found.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
+    return found
+
+
+def option_names(cls: type[Any]) -> list[str]:
+    """Return the option names that a registered class or pydantic model accepts."""
+    if issubclass(cls, BaseModel):
+        return list(cls.model_fields)
+    return [field.name for field in fields(cls)] if is_dataclass(cls) else []
+
+
+def _options_at(cls: type[Any], where: list[str]) -> set[str]:
+    """Return the option names of the models that may stand at a place inside a model."""
+    models = {cls}
+    for part in where:
+        inside = [m for m in models if isinstance(m, type) and issubclass(m, BaseModel)]
+        deeper = {
+            model
+            for m in inside
+            if part in m.model_fields
+            for model in _models_in(m.model_fields[part].annotation)
+        }
+        models = deeper or models  # a key of a mapping or an index leads no deeper
+    return {name for model in models for name in option_names(model)}
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
