@@ -94,7 +94,7 @@ def _configs(schema: Schema, configs: Sequence[Any] | None) -> Sequence[Any]:
 def _reassembled(
     graph: Graph, relations: Sequence[Relation], lists: Mapping[str, EdgeList]
 ) -> Graph:
-    schema = graph.schema.model_copy(update={"relations": tuple(relations)})
+    schema = graph.schema.with_relations(relations)
     counts = torch.diff(graph.csr.offset).tolist()
     made = assemble(schema, counts, lists, graph.num_edge_ids)
     built = replace(

@@ -1,5 +1,6 @@
 """What a graph is made of: node types with columns, relations with their inverses."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal, Self
 
@@ -102,6 +103,16 @@ class Schema(Strict):
     def interactions(self) -> tuple[Relation, ...]:
         """The relations that a split may hold out, the default target first."""
         return tuple(r for r in self.relations if r.interaction and not r.backward)
+
+    def with_relations(self, relations: Iterable[Relation]) -> "Schema":
+        """Return the schema with other relations."""
+        # Made anew: a copy would carry the cached names along.
+        return Schema(
+            nodes=self.nodes,
+            relations=tuple(relations),
+            derive=self.derive,
+            time_unit=self.time_unit,
+        )
 
     def node(self, name: str) -> NodeType:
         """Return a node type by name."""

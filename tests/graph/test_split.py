@@ -1,0 +1,376 @@
+"""No protocol lets a held-out edge be reached from the train graph, in any way."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.build import build
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.protocol import Stage, protocol
+from graphrec_pt.graph.split import Split, split
+
+USERS, ITEMS, EVENTS = 40, 30, 600
+
+PLAN: dict[str, Any] = {
+    "nodes": {
+        "user": {},
+        "item": {},
+        "review": {"table": "buys", "id": "review", "columns": {"text": "text"}},
+        "brand": {},
+    },
+    "edges": {
+        "buys": {
+            "table": "buys",
+            "source": "user.user",
+            "target": "item.item",
+            "time": "time",
+            "columns": {"split": "category"},
+            "event": "review.review",
+            "interaction": True,
+        },
+        "views": {
+            "table": "views",
+            "source": "user.user",
+            "target": "item.item",
+            "time": "time",
+            "interaction": True,
+        },
+        "wrote": {"table": "buys", "source": "user.user", "target": "review.review"},
+        "about": {"table": "buys", "source": "review.review", "target": "item.item"},
+        "made_by": {"table": "items", "source": "item.item", "target": "brand.brand"},
+    },
+    "derive": [
+        {"name": "transition", "window": 2},
+        {"name": "co_interaction", "least": 1, "top": 1000},
+    ],
+}
+DERIVED = ("followed_by", "co_interacts")
+
+
+def tables(seed: int = 0) -> dict[str, pl.DataFrame]:
+    rng = np.random.default_rng(seed)
+    buys = pl.DataFrame(
+        {
+            "user": rng.integers(0, USERS, EVENTS),
+            "item": rng.integers(0, ITEMS, EVENTS),
+            "time": rng.permutation(EVENTS) + 1000,
+            "review": [f"r{i}" for i in range(EVENTS)],
+            "text": [f"text {i}" for i in range(EVENTS)],
+            "split": rng.choice(["train", "train", "train", "valid", "test"], EVENTS),
+        }
+    )
+    before = buys[rng.permutation(EVENTS)[:300]]
+    views = before.select("user", "item", pl.col("time") + pl.Series(rng.choice([-3, 0, 5], 300)))
+    items = pl.DataFrame({"item": range(ITEMS), "brand": [i % 4 for i in range(ITEMS)]})
+    return {"buys": buys, "views": views, "items": items}
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return build(PLAN, tables())
+
+
+# One row per protocol; the meta-test below fails when one is missing.
+ROWS: dict[str, list[dict[str, Any]]] = {
+    "leave_one_out": [{}],
+    "ratio": [{}, {"shuffle": True}, {"valid": 0, "test": 0.5}],
+    "global_time": [{}, {"valid_from": 1300, "test_from": 1500}],
+    "session": [{}],
+    "cold_items": [{}, {"test": 0.4}],
+    "cold_users": [{}, {"context": 3}],
+    "fixed": [{}],
+}
+CASES = [{"name": name, **options} for name, rows in ROWS.items() for options in rows]
+
+
+def test_every_protocol_has_a_row() -> None:
+    assert set(ROWS) == set(protocol.names())
+
+
+def events_of(split_: Split, *stages: Stage) -> set[tuple[int, int, int]]:
+    """Return (source, target, time) of the events in some stages, from the whole graph."""
+    edges = split_.graph.edges("buys")
+    assert edges.time is not None
+    rows = torch.isin(split_.stage[edges.edge], torch.tensor(stages, dtype=torch.int8))
+    return set(
+        zip(
+            edges.source[rows].tolist(),
+            edges.target[rows].tolist(),
+            edges.time[rows].tolist(),
+            strict=True,
+        )
+    )
+
+
+def stored_events(graph: Graph, relation: str) -> set[tuple[int, int, int]]:
+    """Return (user, item, time) of every stored edge of a relation or its inverse."""
+    edges = graph.edges(relation)
+    assert edges.time is not None
+    columns = [edges.source.tolist(), edges.target.tolist(), edges.time.tolist()]
+    if graph.schema.relation(relation).backward:
+        columns[0], columns[1] = columns[1], columns[0]
+    return set(zip(*columns, strict=True))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_held_out_edges_are_gone_in_both_directions(graph: Graph, case: dict[str, Any]) -> None:
+    cut = split(graph, case)
+    kept = events_of(cut, Stage.TRAIN)
+    held = events_of(cut, Stage.VALID, Stage.TEST, Stage.VALID_CONTEXT, Stage.TEST_CONTEXT)
+    assert held
+    for relation in ("buys", "rev_buys"):
+        assert stored_events(cut.train, relation) == kept
+    assert not kept & held
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_stages_are_disjoint_and_cover_everything(graph: Graph, case: dict[str, Any]) -> None:
+    cut = split(graph, case)
+    parts = [events_of(cut, stage) for stage in Stage]
+    assert sum(len(part) for part in parts) == len(stored_events(graph, "buys"))
+    assert len(cut.valid) == len(events_of(cut, Stage.VALID))
+    assert len(cut.test) == len(events_of(cut, Stage.TEST))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_reviews_of_held_out_edges_are_unreachable_and_blank(
+    graph: Graph, case: dict[str, Any]
+) -> None:
+    cut = split(graph, case)
+    raw = tables()["buys"].with_columns(pl.col("user", "item").cast(pl.String))
+    reviews = cut.train.nodes("review")
+    texts = dict(
+        zip(cut.train.tables["review"]["id"], cut.train.tables["review"]["text"], strict=True)
+    )
+    kept = {
+        (cut.graph.raw_id(u), cut.graph.raw_id(i), t) for u, i, t in events_of(cut, Stage.TRAIN)
+    }
+    wrote = set(cut.train.edges("wrote").target.tolist())
+    about = set(cut.train.edges("about").source.tolist())
+    for row in raw.iter_rows(named=True):
+        node = cut.graph.node_id("review", row["review"])
+        seen = (row["user"], row["item"], row["time"]) in kept
+        assert (node in wrote) == seen
+        assert (node in about) == seen
+        assert (texts[row["review"]] is not None) == seen
+    assert len(reviews) == EVENTS  # ids stay what they are
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_derived_edges_come_from_training_events_alone(graph: Graph, case: dict[str, Any]) -> None:
+    """A graph built from the training rows only must derive the very same edges."""
+    cut = split(graph, case)
+    data = tables()
+    kept = {
+        (int(cut.graph.raw_id(u)), int(cut.graph.raw_id(i)), t)
+        for u, i, t in events_of(cut, Stage.TRAIN)
+    }
+    rows = [
+        row
+        for row in data["buys"].iter_rows(named=True)
+        if (row["user"], row["item"], row["time"]) in kept
+    ]
+    plan = PLAN | {
+        "nodes": PLAN["nodes"]
+        | {"user": {"table": "users", "id": "user"}, "item": {"table": "items", "id": "item"}}
+    }
+    alone = build(
+        plan,
+        {
+            "buys": pl.DataFrame(rows, schema=data["buys"].schema),
+            "views": data["views"],
+            "items": data["items"],
+            "users": {"user": range(USERS)},
+        },
+    )
+    # The split of "nothing held out" derives from everything that the smaller graph holds.
+    whole = split(alone, {"name": "global_time", "valid_from": 10**9, "test_from": 10**9})
+    for relation in DERIVED:
+        assert derived(cut.train, relation) == pytest.approx(derived(whole.train, relation))
+    assert derived(cut.train, "followed_by")
+
+
+def derived(graph: Graph, relation: str) -> dict[tuple[str, str], float]:
+    edges = graph.edges(relation)
+    assert edges.weight is not None
+    return {
+        (graph.raw_id(s), graph.raw_id(t)): w
+        for s, t, w in zip(
+            edges.source.tolist(), edges.target.tolist(), edges.weight.tolist(), strict=True
+        )
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_views_at_or_after_a_held_out_purchase_are_gone(graph: Graph, case: dict[str, Any]) -> None:
+    cut = split(graph, case)
+    held: dict[tuple[int, int], int] = {}
+    for user, item, time in events_of(cut, Stage.VALID, Stage.TEST):
+        held[user, item] = min(time, held.get((user, item), time))
+    for user, item, time in stored_events(cut.train, "views"):
+        assert time < held.get((user, item), time + 1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_history_at_test_adds_what_validation_predicted(graph: Graph, case: dict[str, Any]) -> None:
+    cut = split(graph, case)
+    at_valid = stored_events(cut.history("valid"), "buys")
+    at_test = stored_events(cut.history("test"), "buys")
+    assert at_valid == events_of(cut, Stage.TRAIN, Stage.VALID_CONTEXT)
+    assert at_test == at_valid | events_of(cut, Stage.VALID, Stage.TEST_CONTEXT)
+    assert not at_test & events_of(cut, Stage.TEST)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_same_seed_gives_the_same_split(graph: Graph, case: dict[str, Any]) -> None:
+    again = split(graph, case)
+    assert torch.equal(split(graph, case).stage, again.stage)
+    assert split(graph, case).train.fingerprint == again.train.fingerprint
+    assert again.train.provenance["split"]["view"] == "train"
+
+
+def test_last_id_plus_one_scores_no_better_than_chance() -> None:
+    """Ids by first appearance leak: whoever guesses id + 1 is right. Permuted ids do not."""
+    rng = np.random.default_rng(0)
+    users, length, items = 300, 8, 3000
+    # Items are first met in order, as when ids are given while a log is read.
+    item = np.concatenate([np.arange(u * 8, u * 8 + length) % items for u in range(users)])
+    repeat = rng.random(len(item)) < 0.3
+    item[repeat] = rng.integers(0, items, repeat.sum())
+    rows = {"user": np.repeat(range(users), length), "item": item, "time": range(len(item))}
+    plan = {
+        "nodes": {"user": {}, "item": {}},
+        "edges": {"buys": PLAN["edges"]["views"] | {"table": "t"}},
+    }
+
+    def hits(seed: int | None) -> float:
+        cut = split(build(plan, {"t": rows}, seed=seed))
+        history = cut.history("test").edges("buys")
+        last = dict(zip(history.source.tolist(), history.target.tolist(), strict=True))
+        guesses = [last[user] + 1 for user in cut.test.source.tolist()]
+        return float(
+            np.mean([g == t for g, t in zip(guesses, cut.test.target.tolist(), strict=True)])
+        )
+
+    assert hits(None) > 0.4  # the leak is real in this world
+    assert hits(0) <= 3 / users  # chance is 1/3000 a user; three hits of 300 have p < 1e-4
+
+
+def test_leave_one_out_by_hand() -> None:
+    rows = {"user": [1, 1, 1, 1, 2, 2], "item": [4, 3, 2, 1, 1, 2], "time": [4, 3, 2, 1, 1, 2]}
+    plan = {
+        "nodes": {"user": {}, "item": {}},
+        "edges": {"buys": PLAN["edges"]["views"] | {"table": "t"}},
+    }
+    cut = split(build(plan, {"t": rows}))
+    raw = cut.graph.raw_id
+    assert [raw(int(i)) for i in cut.valid.target] == ["3"]
+    assert [raw(int(i)) for i in cut.test.target] == ["4"]
+    assert cut.train.num_edges("buys") == 4  # user 2 has two events and stays in training
+
+
+def test_ratio_by_hand() -> None:
+    rows = {"user": [0] * 10, "item": range(10), "time": range(10)}
+    plan = {
+        "nodes": {"user": {}, "item": {}},
+        "edges": {"buys": PLAN["edges"]["views"] | {"table": "t"}},
+    }
+    cut = split(build(plan, {"t": rows}), {"name": "ratio", "valid": 0.1, "test": 0.2})
+    raw = cut.graph.raw_id
+    assert sorted(raw(int(i)) for i in cut.test.target) == ["8", "9"]
+    assert sorted(raw(int(i)) for i in cut.valid.target) == ["7"]
+
+
+def test_global_time_puts_ties_on_one_side(graph: Graph) -> None:
+    cut = split(graph, {"name": "global_time", "valid": 0.2, "test": 0.2})
+    assert cut.valid.time is not None
+    assert cut.test.time is not None
+    train = cut.train.edges("buys").time
+    assert train is not None
+    assert train.max() < cut.valid.time.min()
+    assert cut.valid.time.max() < cut.test.time.min()
+
+
+def test_session_predicts_the_last_event_of_late_sessions(graph: Graph) -> None:
+    cut = split(graph, {"name": "session", "valid": 0.25, "test": 0.25})
+    assert len(cut.test) == 10
+    history = cut.history("test").edges("buys")
+    assert history.time is not None
+    assert cut.test.time is not None
+    for user, time in zip(cut.test.source, cut.test.time, strict=True):
+        assert (history.time[history.source == user] < time).all()
+        assert (cut.train.edges("buys").source != user).all()
+
+
+def test_cold_items_have_no_history(graph: Graph) -> None:
+    cut = split(graph, {"name": "cold_items", "test": 0.3})
+    cold = set(cut.test.target.tolist())
+    for relation in ("buys", "views"):
+        assert not cold & set(cut.train.edges(relation).target.tolist())
+
+
+def test_cold_items_do_not_depend_on_the_other_items() -> None:
+    data = tables()
+    fewer = {
+        **data,
+        "buys": data["buys"].filter(pl.col("item") != 3),
+        "views": data["views"].head(0),
+    }
+    plan = PLAN | {"nodes": PLAN["nodes"] | {"item": {"table": "items", "id": "item"}}}
+    first, second = (split(build(plan, d), "cold_items") for d in (data, fewer))
+    drawn = [{cut.graph.raw_id(i) for i in cut.test.target.tolist()} for cut in (first, second)]
+    assert drawn[0] - {"3"} == drawn[1]
+
+
+def test_errors_say_what_to_do(graph: Graph) -> None:
+    with pytest.raises(GraphRecError, match="protocol: expected a known name"):
+        split(graph, "leave_two_out")
+    with pytest.raises(GraphRecError, match="an edge column 'fold'"):
+        split(graph, {"name": "fixed", "column": "fold"})
+    with pytest.raises(GraphRecError, match="valid_from <= test_from"):
+        split(graph, {"name": "global_time", "valid_from": 2, "test_from": 1})
+    with pytest.raises(GraphRecError, match=r"an interaction relation, got 'made_by'"):
+        split(graph, {"name": "ratio", "relation": "made_by"})
+    untimed = build(
+        {
+            "nodes": {"u": {}, "i": {}},
+            "edges": {"e": {"table": "t", "source": "u.a", "target": "i.b", "interaction": True}},
+        },
+        {"t": {"a": [1], "b": [2]}},
+    )
+    with pytest.raises(GraphRecError, match="session: expected a timed relation"):
+        split(untimed, "session")
+
+
+def test_untimed_histories_are_held_out_at_random() -> None:
+    rows = {"a": [user for user in range(200) for _ in range(5)], "b": list(range(5)) * 200}
+    plan = {
+        "nodes": {"u": {}, "i": {}},
+        "edges": {"e": {"table": "t", "source": "u.a", "target": "i.b", "interaction": True}},
+    }
+    cut = split(build(plan, {"t": rows}), seed=4)
+    counts = np.bincount(cut.test.target.numpy() - 200, minlength=5)
+    assert counts.sum() == 200
+    assert ((counts - 40) ** 2 / 40).sum() < 33.4  # chi-square, 4 degrees, p = 1e-6
+    assert not torch.equal(cut.stage, split(cut.graph, seed=5).stage)
+
+
+def test_derived_relations_do_not_disturb_edge_ids(graph: Graph) -> None:
+    cut = split(graph)
+    train = cut.train.edges("buys")
+    whole = graph.edges("buys")
+    assert whole.time is not None
+    assert train.time is not None
+    times = dict(zip(whole.edge.tolist(), whole.time.tolist(), strict=True))
+    assert [times[e] for e in train.edge.tolist()] == train.time.tolist()
+    new = cut.train.edges("followed_by").edge
+    assert int(new.min()) >= graph.num_edge_ids
+
+
+def test_key_of_a_split_is_its_own() -> None:
+    assert Key(0).named("split") != Key(0)
