@@ -39,19 +39,41 @@ def eligible(csr: SegmentedCSR, node: Tensor, slot: int, since: Tensor | None) -
         slot: Slot index; nodes without it have no eligible edge.
         since: int64 ``[n]`` or None.
     """
+    slots = torch.full_like(node, slot)
+    found = slot_ranges(csr, node, slots, each=since is not None and slot < 0)
+    if since is None or csr.time is None:
+        return found
+    shape = found.start.shape
+    bound = since[:, None].expand(shape).reshape(-1)
+    start = lower_bound(csr.time, found.start.reshape(-1), found.end.reshape(-1), bound)
+    return Ranges(start.reshape(shape), found.end, found.first)
+
+
+def slot_ranges(csr: SegmentedCSR, node: Tensor, slot: Tensor, each: bool) -> Ranges:
+    """Return the edges of each node under its `slot` (−1: any).
+
+    Args:
+        csr: The graph.
+        node: int64 ``[n]``.
+        slot: int64 ``[n]``.
+        each: One range per segment, so that times ascend inside each; else one range in all.
+    """
     first, count = csr.first_segment(node), csr.slots[csr.node_type(node)]
-    if slot >= 0:
-        start, end = _segment(csr, first, count, slot)
-        columns = [(start, end)]
-    elif since is None:
-        columns = [(csr.segment[first], csr.segment[first + count])]
-    else:
-        columns = [_segment(csr, first, count, k) for k in range(int(csr.slots.max()))]
-    if since is not None and csr.time is not None:
-        columns = [(lower_bound(csr.time, s, e, since), e) for s, e in columns]
-    start = torch.stack([start for start, _ in columns], 1)  # [n, K]
-    end = torch.stack([end for _, end in columns], 1)  # [n, K]
-    return Ranges(start, end, csr.segment[first])
+    known = slot < count
+    start = torch.where(known, first + slot.clamp(min=0), first)
+    end = torch.where(known, first + torch.where(slot < 0, count, slot + 1), first)
+    if not each:
+        return Ranges(csr.segment[start][:, None], csr.segment[end][:, None], csr.segment[first])
+    columns = []
+    for k in range(int(csr.slots.max())):
+        here = (first + k >= start) & (first + k < end)
+        segment = torch.where(here, first + k, first)
+        columns.append((csr.segment[segment], csr.segment[segment + here.long()]))
+    return Ranges(
+        torch.stack([start for start, _ in columns], 1),  # [n, K]
+        torch.stack([end for _, end in columns], 1),  # [n, K]
+        csr.segment[first],
+    )
 
 
 def pick(found: Ranges, high: Tensor, low: Tensor, cumulative: Tensor | None) -> Tensor:
@@ -64,12 +86,6 @@ def pick(found: Ranges, high: Tensor, low: Tensor, cumulative: Tensor | None) ->
 def unit(high: Tensor, low: Tensor) -> Tensor:
     """Return 53 random bits of two words as float64 in [0, 1)."""
     return ((high << 21) | (low >> 11)).double() * 2**-53
-
-
-def _segment(csr: SegmentedCSR, first: Tensor, count: Tensor, slot: int) -> tuple[Tensor, Tensor]:
-    here = slot < count
-    segment = torch.where(here, first + slot, 0)
-    return csr.segment[segment], csr.segment[segment + here.long()]
 
 
 def _pick_uniform(found: Ranges, bits: Tensor) -> Tensor:
@@ -100,13 +116,13 @@ def _pick_weighted(found: Ranges, share: Tensor, cumulative: Tensor) -> Tensor:
         through = passed + mass[:, k]
         inside = (edge < 0) & (goal < through) & (total_ > 0)
         rest = torch.minimum(goal - passed, mass[:, k] * UNDER_ONE)
-        place = _search(cumulative, found.start[:, k], found.end[:, k], skipped[:, k], rest, inside)
+        place = search(cumulative, found.start[:, k], found.end[:, k], skipped[:, k], rest, inside)
         edge = torch.where(inside, place, edge)
         passed = through
     return edge
 
 
-def _search(
+def search(
     cumulative: Tensor, start: Tensor, end: Tensor, skipped: Tensor, rest: Tensor, where: Tensor
 ) -> Tensor:
     """Return the first place of each range whose running weight exceeds `rest`."""
