@@ -1,0 +1,175 @@
+"""The best instances of a metapath between two nodes, met in the middle."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.kernels.checks import check_nodes, check_positive
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.dispatch import body
+from graphrec_pt.kernels.edge_score import best_first
+from graphrec_pt.kernels.sorted_targets import sorted_targets, target_order
+
+
+class Question(NamedTuple):
+    """Checked pairs and one metapath, as every body takes them.
+
+    Args:
+        source: int64 ``[B]``.
+        target: int64 ``[B]``.
+        exclude: int64 ``[B]`` edge ids, −1 for none.
+        slots: The slot of each hop.
+        back: The slot from the target to the nodes before it; −1 for two hops.
+        top: Instances per pair.
+        cap: Neighbours that a node is expanded to.
+        score: float32 ``[E]``.
+        best: int64 ``[E]``, edges of each segment best first.
+        targets: ``[E]``, targets of each segment ascending.
+        order: int64 ``[E]``, the edge at each place of `targets`.
+        edge: ``[E]`` edge ids; empty when the graph has none.
+    """
+
+    source: Tensor
+    target: Tensor
+    exclude: Tensor
+    slots: tuple[int, ...]
+    back: int
+    top: int
+    cap: int
+    score: Tensor
+    best: Tensor
+    targets: Tensor
+    order: Tensor
+    edge: Tensor
+
+
+class Instances(NamedTuple):
+    """Path instances of each pair, best first; −1 (score −∞) where there are fewer than `top`.
+
+    Args:
+        nodes: int64 ``[B, top, L+1]``.
+        position: int64 ``[B, top, L]``, indices into `csr.indices`.
+        score: float32 ``[B, top]``.
+    """
+
+    nodes: Tensor
+    position: Tensor
+    score: Tensor
+
+
+def paths(
+    csr: SegmentedCSR,
+    source: Tensor,
+    target: Tensor,
+    slots: Sequence[int],
+    top: int,
+    *,
+    score: Tensor,
+    back: int | None = None,
+    cap: int = 10,
+    exclude: Tensor | None = None,
+) -> Instances:
+    """Return the best instances of one metapath from each source to its target.
+
+    The selection of MCRec (Hu et al., KDD 2018), which CHEST builds on: an instance's score is the
+    mean score of its edges; every node is expanded to its `cap` best neighbours, from the source
+    over all but the last two hops (the last but one of two hops) and from the target over the
+    last, and both sides are joined where an edge exists. Instances are simple: no node twice,
+    neither end in between. So the edge between source and target is never on one. Of parallel
+    edges the best (then the first) counts.
+
+    Args:
+        csr: The graph.
+        source: int64 ``[B]``, global ids of one node type.
+        target: int64 ``[B]``, global ids of one node type.
+        slots: The metapath as the relation slot of each hop, two to four.
+        top: How many instances to return.
+        score: float32 ``[E]`` of :func:`graphrec_pt.kernels.edge_score.edge_score`.
+        back: The slot under which a target sees the nodes before it, i.e. the inverse of the last
+            hop; needed for three and four hops.
+        cap: How many neighbours each node is expanded to.
+        exclude: int64 ``[B]``, the edge id that no instance of a pair may use, −1 for none.
+
+    Returns:
+        :class:`Instances`, by falling score, then by nodes.
+
+    Raises:
+        GraphRecError: For ids outside the graph, a metapath that does not type-check, and top or
+            cap below 1.
+    """
+    check_positive("paths", "top", top)
+    check_positive("paths", "cap", cap)
+    check_nodes("paths", csr, source, "source")
+    check_nodes("paths", csr, target, "target", length=len(source))
+    if not 2 <= len(slots) <= 4:
+        raise GraphRecError("paths", "a metapath of 2 to 4 hops", f"{len(slots)} hops")
+    if len(slots) > 2 and back is None:
+        raise GraphRecError("paths", "back, the inverse slot of the last hop", "none")
+    if len(source):
+        _check_types(csr, source, target, slots, back if len(slots) > 2 else None)
+    if exclude is not None and csr.edge is None:
+        raise GraphRecError("paths", "a graph with edge ids for exclude", "none")
+    none = torch.full_like(source, -1)
+    question = Question(
+        source=source.long().contiguous(),
+        target=target.long().contiguous(),
+        exclude=(none if exclude is None else exclude).long().contiguous(),
+        slots=tuple(slots),
+        back=-1 if back is None else back,
+        top=top,
+        cap=cap,
+        score=score.contiguous(),
+        best=best_first(csr, score),
+        targets=sorted_targets(csr),
+        order=target_order(csr),
+        edge=csr.indices[:0] if csr.edge is None else csr.edge,
+    )
+    nodes, position, scores = body("paths", csr.indices)(csr, question)
+    return Instances(nodes, position, scores)
+
+
+def _check_types(
+    csr: SegmentedCSR, source: Tensor, target: Tensor, slots: Sequence[int], back: int | None
+) -> None:
+    """Follow the metapath from type to type as far as the graph has edges to tell."""
+    kind: int | None = _one_type(csr, source, "sources")
+    last = _one_type(csr, target, "targets")
+    kinds = [kind]
+    for hop, slot in enumerate(slots):
+        kind = _next_type(csr, kind, slot, f"at hop {hop + 1}")
+        kinds.append(kind)
+    if kind is not None and kind != last:
+        raise GraphRecError(
+            "paths", f"targets of type {kind}, where the metapath ends", f"type {last}"
+        )
+    if back is not None:
+        before = _next_type(csr, last, back, "back")
+        if None not in (before, kinds[-2]) and before != kinds[-2]:
+            expected = f"a slot back to type {kinds[-2]}"
+            raise GraphRecError("paths", expected, f"slot {back}, which leads to type {before}")
+
+
+def _one_type(csr: SegmentedCSR, nodes: Tensor, name: str) -> int:
+    low, high = (int(kind) for kind in torch.aminmax(csr.node_type(nodes)))
+    if low != high:
+        raise GraphRecError("paths", f"{name} of one node type", f"types {low} and {high}")
+    return low
+
+
+def _next_type(csr: SegmentedCSR, kind: int | None, slot: int, where: str) -> int | None:
+    """Return the type that a slot leads to; None when the graph has no such edge."""
+    if kind is None:
+        return None
+    count = int(csr.slots[kind])
+    if not 0 <= slot < count:
+        raise GraphRecError("paths", f"a slot in [0, {count}) of node type {kind} {where}", slot)
+    first = int(csr.base[kind]) + slot
+    starts = csr.segment[first : int(csr.base[kind + 1]) : count]
+    ends = csr.segment[first + 1 : int(csr.base[kind + 1]) + 1 : count]
+    filled = (ends > starts).nonzero()
+    if not len(filled):
+        return None
+    return int(csr.node_type(csr.indices[starts[filled[0]]].long()))

@@ -1,0 +1,127 @@
+"""Path instances by joining expansions of both ends, all pairs at once."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.paths import Question
+from graphrec_pt.kernels.torch.segments import lower_bound, ranges
+
+Join = Callable[[SegmentedCSR, Question, Tensor, int, Tensor, Tensor], Tensor]
+
+
+def paths(csr: SegmentedCSR, question: Question) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the best instances; see :func:`graphrec_pt.kernels.paths.paths`."""
+    return assemble(csr, question, best_parallel)
+
+
+def assemble(csr: SegmentedCSR, question: Question, join: Join) -> tuple[Tensor, Tensor, Tensor]:
+    """Expand both ends, `join` them and rank the instances."""
+    hops = len(question.slots)
+    pair = torch.arange(len(question.source), device=question.source.device)
+    ends = torch.stack([question.source, question.target], dim=1)  # [B, 2]
+    nodes = question.source.unsqueeze(1)  # [P, 1], grows by a column per hop
+    for slot in question.slots[: 1 if hops < 4 else 2]:
+        taboo = torch.cat([ends[pair], nodes[:, 1:]], dim=1)
+        owner, found = _expand(csr, question, nodes[:, -1], slot, question.exclude[pair], taboo)
+        pair, nodes = pair[owner], torch.cat([nodes[owner], found.unsqueeze(1)], dim=1)
+    if hops > 2:
+        pair, nodes = _meet(csr, question, ends, pair, nodes)
+    nodes = torch.cat([nodes, question.target[pair].unsqueeze(1)], dim=1)  # [P, L+1]
+    position = []
+    for hop, slot in enumerate(question.slots):
+        exclude = question.exclude[pair]
+        position.append(join(csr, question, nodes[:, hop], slot, nodes[:, hop + 1], exclude))
+    steps = torch.stack(position, dim=1)  # [P, L]
+    exist = (steps >= 0).all(dim=1)
+    return _best(question, pair[exist], nodes[exist], steps[exist])
+
+
+def _expand(
+    csr: SegmentedCSR, question: Question, node: Tensor, slot: int, exclude: Tensor, taboo: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return (row, neighbour) of the `cap` best distinct neighbours of each row."""
+    first = csr.first_segment(node) + slot
+    place, owner = ranges(csr.segment[first], csr.segment[first + 1] - csr.segment[first])
+    position = question.best[place]
+    found = csr.indices[position].long()
+    keep = (found.unsqueeze(1) != taboo[owner]).all(dim=1)
+    if len(question.edge):
+        keep &= question.edge[position] != exclude[owner]
+    found, owner = found[keep], owner[keep]
+    # The first of equal (row, neighbour), still in best-first order.
+    order = torch.sort(found, stable=True).indices
+    order = order[torch.sort(owner[order], stable=True).indices]
+    again = torch.zeros_like(found, dtype=torch.bool)
+    same = (found[order][1:] == found[order][:-1]) & (owner[order][1:] == owner[order][:-1])
+    again[order[1:]] = same
+    found, owner = found[~again], owner[~again]
+    capped = _rank(owner) < question.cap
+    return owner[capped], found[capped]
+
+
+def _meet(
+    csr: SegmentedCSR, question: Question, ends: Tensor, pair: Tensor, nodes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return every way from the front of a pair to a neighbour of its target."""
+    every = torch.arange(len(ends), device=ends.device)
+    owner, back = _expand(csr, question, ends[:, 1], question.back, question.exclude, ends)
+    count = torch.bincount(owner, minlength=len(every))
+    start = count.cumsum(0) - count
+    place, front = ranges(start[pair], count[pair])
+    nodes = torch.cat([nodes[front], back[place].unsqueeze(1)], dim=1)
+    simple = (nodes[:, :-1] != nodes[:, -1:]).all(dim=1)
+    return pair[front][simple], nodes[simple]
+
+
+def best_parallel(
+    csr: SegmentedCSR, question: Question, node: Tensor, slot: int, target: Tensor, exclude: Tensor
+) -> Tensor:
+    """Return the best, then first, edge of each (node, slot, target): −1 when there is none."""
+    first = csr.first_segment(node) + slot
+    start, end = csr.segment[first], csr.segment[first + 1]
+    low = lower_bound(question.targets, start, end, target)
+    high = lower_bound(question.targets, low, end, target + 1)
+    place, owner = ranges(low, high - low)
+    position = question.order[place]
+    if len(question.edge):
+        allowed = question.edge[position] != exclude[owner]
+        position, owner = position[allowed], owner[allowed]
+    score = question.score[position]
+    top = score.new_full(node.shape, float("-inf")).scatter_reduce(0, owner, score, "amax")
+    best = score == top[owner]
+    none = len(question.score)
+    found = torch.full_like(node, none).scatter_reduce(0, owner[best], position[best], "amin")
+    return torch.where(found == none, -1, found)
+
+
+def _best(
+    question: Question, pair: Tensor, nodes: Tensor, position: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    hops = position.shape[1]
+    total = question.score[position[:, 0]]
+    for hop in range(1, hops):
+        total = total + question.score[position[:, hop]]  # in this order, in every body
+    score = total / hops
+    order = torch.arange(len(pair), device=pair.device)
+    for hop in range(hops - 1, 0, -1):
+        order = order[torch.sort(nodes[order, hop], stable=True).indices]
+    order = order[torch.sort(score[order], stable=True, descending=True).indices]
+    order = order[torch.sort(pair[order], stable=True).indices]
+    rank = _rank(pair[order])
+    order, rank = order[rank < question.top], rank[rank < question.top]
+    shape = (len(question.source), question.top)
+    out = nodes.new_full((*shape, hops + 1), -1)
+    steps = nodes.new_full((*shape, hops), -1)
+    scores = score.new_full(shape, float("-inf"))
+    where = pair[order], rank
+    out[where], steps[where], scores[where] = nodes[order], position[order], score[order]
+    return out, steps, scores
+
+
+def _rank(owner: Tensor) -> Tensor:
+    """Return the place of each element among those of its owner; owners ascend."""
+    place = torch.arange(len(owner), device=owner.device)
+    return place - torch.searchsorted(owner, owner)
