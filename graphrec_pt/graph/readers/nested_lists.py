@@ -60,10 +60,12 @@ def _sessions(parsed: Any) -> list[list[int]]:
     if not pair:
         return list(parsed)
     sessions: list[list[int]] = []
+    last = 0
     for prefix, item in zip(*parsed, strict=True):
         session = [*prefix, item]
-        if not sessions or sessions[-1][: len(session)] != session:
+        if len(session) != last - 1 or sessions[-1][: len(session)] != session:
             sessions.append(session)
+        last = len(session)
     return sessions
 
 
