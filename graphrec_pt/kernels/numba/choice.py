@@ -3,12 +3,19 @@
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.numba.compile import inlined
 from graphrec_pt.kernels.numba.philox import below
-from graphrec_pt.kernels.numba.segments import lower_bound
+from graphrec_pt.kernels.numba.segments import array, lower_bound
 from graphrec_pt.kernels.torch.choice import UNDER_ONE
+
+
+def optional(tensor: Tensor | None, kind: torch.dtype) -> Any:
+    """Return an optional tensor as compiled functions take it: empty when there is none."""
+    return array(torch.empty(0, dtype=kind) if tensor is None else tensor)
 
 
 @inlined
@@ -26,7 +33,7 @@ def youngest_from(time: Any, start: Any, end: Any, since: Any) -> Any:
 @inlined
 def uniform_choice(
     segment: Any, time: Any, first: int, last: int, timed: bool, since: int, bits: int
-) -> int:
+) -> Any:
     """Return a uniform edge of segments ``[first, last)``, −1 when there is none."""
     start, end = segment[first], segment[last]
     if not timed or since == NO_TIME:

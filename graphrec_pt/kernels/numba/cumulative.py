@@ -24,6 +24,7 @@ def _add_up(start: Any, weight: Any, out: Any) -> None:
 def cumulative_weight(csr: SegmentedCSR) -> Tensor:
     """Return float64 ``[E]``; see :func:`graphrec_pt.kernels.cumulative.cumulative_weight`."""
     csr = csr.to("cpu")
+    assert csr.weight is not None
     out = np.empty(csr.num_edges, np.float64)
     starts, _ = csr.bounds(torch.arange(csr.num_nodes))
     starts = torch.cat([starts, torch.tensor([csr.num_edges])])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.neighbors import SPARE, Plan
-from graphrec_pt.kernels.numba.choice import search_near, unit
+from graphrec_pt.kernels.numba.choice import optional, search_near, unit
 from graphrec_pt.kernels.numba.compile import inlined, kernel
 from graphrec_pt.kernels.numba.philox import below, four_words, unsigned
 from graphrec_pt.kernels.numba.prefetch import prefetch
@@ -28,10 +28,9 @@ def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
     Returns:
         int64 ``[M]`` positions by cell and int64 ``[C]`` how many each cell got.
     """
-    graph, none = arrays(csr), np.empty(0, np.int64)
+    graph = arrays(csr)
     nodes, slots = array(plan.nodes), array(plan.slots)
-    before = none if plan.before is None else array(plan.before)
-    time = none if plan.before is None else array(csr.time)
+    before, time = optional(plan.before, torch.int64), optional(csr.time, torch.int64)
     most = np.empty(len(nodes) * len(slots), np.int64)
     _count(graph, time, nodes, slots, before, plan.fanout, plan.replace, most)
     ptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(most)])
@@ -39,12 +38,12 @@ def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
     _sample(
         graph,
         time,
-        array(csr.indices[:0]) if plan.exclude is None else array(csr.edge),
-        np.empty(0) if plan.cumulative is None else array(plan.cumulative),
+        optional(csr.edge, csr.indices.dtype),
+        optional(plan.cumulative, torch.float64),
         nodes,
         slots,
         before,
-        none if plan.exclude is None else array(plan.exclude),
+        optional(plan.exclude, torch.int64),
         array(plan.item),
         array(plan.block),
         plan.blocks,
@@ -83,8 +82,8 @@ def _count(
     nodes: Any,
     slots: Any,
     before: Any,
-    fanout: int,
-    replace: bool,
+    fanout: Any,
+    replace: Any,
     most: Any,
 ) -> None:
     """Write how many edges each cell can get."""
@@ -116,10 +115,10 @@ def _sample(
     exclude: Any,
     items: Any,
     blocks: Any,
-    stride: int,
+    stride: Any,
     words: Any,
-    fanout: int,
-    replace: bool,
+    fanout: Any,
+    replace: Any,
     ptr: Any,
     position: Any,
     got: Any,
@@ -182,13 +181,13 @@ def _take_all(
     csr: Any,
     edge_ids: Any,
     cumulative: Any,
-    begin: int,
-    first: int,
-    last: int,
+    begin: Any,
+    first: Any,
+    last: Any,
     ends: Any,
-    banned: int,
+    banned: Any,
     out: Any,
-) -> int:
+) -> Any:
     count = 0
     for k in range(first, last):
         for edge in range(csr.segment[k], ends[k - first]):
@@ -207,18 +206,18 @@ def _take_all(
 def _draw_uniform(
     csr: Any,
     edge_ids: Any,
-    first: int,
-    last: int,
+    first: Any,
+    last: Any,
     ends: Any,
-    size: int,
-    banned: int,
-    item: int,
-    block: int,
+    size: Any,
+    banned: Any,
+    item: Any,
+    block: Any,
     words: Any,
-    replace: bool,
+    replace: Any,
     taken: Any,
     out: Any,
-) -> int:
+) -> Any:
     """Draw ranks that are not taken; `taken` ascends."""
     count, held = 0, 0
     bits = four_words(words, item, block)
@@ -261,19 +260,19 @@ def _draw_weighted(
     csr: Any,
     edge_ids: Any,
     cumulative: Any,
-    begin: int,
-    first: int,
-    last: int,
+    begin: Any,
+    first: Any,
+    last: Any,
     ends: Any,
-    banned: int,
-    item: int,
-    block: int,
+    banned: Any,
+    item: Any,
+    block: Any,
     words: Any,
-    replace: bool,
+    replace: Any,
     taken: Any,
     weights: Any,
     out: Any,
-) -> int:
+) -> Any:
     """Draw edges by the weight that is left; `taken` ascends, `weights` says where each lies."""
     left = 0.0
     for k in range(first, last):

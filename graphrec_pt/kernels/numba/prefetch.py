@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def prefetch(_typing: Any, array: Any, place: Any) -> Any:
+def _prefetch(_typing: Any, array: Any, place: Any) -> Any:
     """Ask for the cache line of ``array[place]``; a wrong place is harmless, nothing is read."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -19,9 +18,13 @@ def prefetch(_typing: Any, array: Any, place: Any) -> Any:
         word = ir.IntType(32)
         address = builder.bitcast(builder.gep(data, [arguments[1]]), byte)
         shape = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
+        insert: Any = cgutils.get_or_insert_function
+        function = insert(builder.module, shape, "llvm.prefetch.p0")
         read, keep_close, data_cache = word(0), word(3), word(1)
         builder.call(function, [address, read, keep_close, data_cache])
         return context.get_dummy_value()
 
     return types.void(array, place), generate
+
+
+prefetch: Any = intrinsic(_prefetch)

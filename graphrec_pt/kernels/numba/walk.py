@@ -39,7 +39,7 @@ def walk(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
 
 @kernel(parallel=True)
 def _walk_plainly(
-    csr: Any, roots: Any, repeats: int, slots: Any, words: Any, nodes: Any, position: Any
+    csr: Any, roots: Any, repeats: Any, slots: Any, words: Any, nodes: Any, position: Any
 ) -> None:
     """Walk where each hop is one uniform choice."""
     walks = nodes.shape[0]

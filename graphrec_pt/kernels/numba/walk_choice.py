@@ -4,10 +4,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from numba import prange, uint32
 
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.numba.choice import (
+    optional,
     search_near,
     uniform_choice,
     unit,
@@ -48,16 +50,16 @@ class Choices(NamedTuple):
 
 def choices(csr: SegmentedCSR, plan: Plan) -> Choices:
     """Return the plan as compiled functions take it."""
-    none = np.empty(0, np.int64)
+    index = csr.indices.dtype
     back, near, far = plan.bias or (EVERY, EVERY, EVERY)
     return Choices(
-        time=array(csr.time) if plan.timed else none,
-        weight=array(csr.weight) if plan.cumulative is not None else np.empty(0, np.float32),
-        edge=array(csr.edge) if plan.exclude is not None else array(csr.indices[:0]),
-        cumulative=np.empty(0) if plan.cumulative is None else array(plan.cumulative),
-        targets=array(csr.indices[:0] if plan.targets is None else plan.targets),
+        time=optional(csr.time, torch.int64),
+        weight=optional(csr.weight, torch.float32),
+        edge=optional(csr.edge, index),
+        cumulative=optional(plan.cumulative, torch.float64),
+        targets=optional(plan.targets, index),
         after=array(plan.after),
-        exclude=none if plan.exclude is None else array(plan.exclude),
+        exclude=optional(plan.exclude, torch.int64),
         back=back,
         near=near,
         far=far,
@@ -103,7 +105,7 @@ def _adjacent(csr: Any, targets: Any, source: Any, target: Any) -> Any:
 
 
 @kernel()
-def _limit(csr: Any, given: Any, edge: int, previous: int, banned: int) -> int:
+def _limit(csr: Any, given: Any, edge: Any, previous: Any, banned: Any) -> Any:
     """Return how many of 2**32 words accept a candidate edge."""
     if given.excluding and banned >= 0 and given.edge[edge] == banned:
         return 0
@@ -116,7 +118,7 @@ def _limit(csr: Any, given: Any, edge: int, previous: int, banned: int) -> int:
 
 
 @kernel()
-def _mass(csr: Any, given: Any, edge: int, previous: int, banned: int, largest: float) -> int:
+def _mass(csr: Any, given: Any, edge: Any, previous: Any, banned: Any, largest: Any) -> Any:
     """Return the integer mass of an edge in the exact distribution."""
     mass = _limit(csr, given, edge, previous, banned) >> 16
     if mass > 0 and given.weighted:
@@ -129,15 +131,15 @@ def _mass(csr: Any, given: Any, edge: int, previous: int, banned: int, largest: 
 def _scan(
     csr: Any,
     given: Any,
-    first: int,
-    last: int,
-    since: int,
-    previous: int,
-    banned: int,
-    share: float,
-) -> int:
+    first: Any,
+    last: Any,
+    since: Any,
+    previous: Any,
+    banned: Any,
+    share: Any,
+) -> Any:
     """Choose among all allowed edges by integer masses; −1 when there is none."""
-    largest = 0.0
+    largest: Any = 0.0
     total, goal, running = 0, 0, 0
     for turn in range(3):  # the largest weight, the whole mass, the choice
         for k in range(first, last):
@@ -155,7 +157,7 @@ def _scan(
                 if turn == 2 and running > goal:
                     return edge
         if turn == 1:
-            goal = min(np.int64(share * np.float64(total)), total - 1)
+            goal = min(int(share * np.float64(total)), total - 1)
             if total == 0:
                 return -1
     return -1
@@ -163,7 +165,7 @@ def _scan(
 
 @kernel()
 def _weigh(
-    csr: Any, given: Any, low: Any, last: Any, begin: Any, since: Any, bits: Any, size: int
+    csr: Any, given: Any, low: Any, last: Any, begin: Any, since: Any, bits: Any, size: Any
 ) -> None:
     """Replace the first segment of every walker in `low` by its weighted choice, −1 for none."""
     high, skipped = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.float64)
@@ -194,12 +196,12 @@ def _walk_block(
     csr: Any,
     given: Any,
     roots: Any,
-    repeats: int,
+    repeats: Any,
     slots: Any,
     words: Any,
     nodes: Any,
     position: Any,
-    row: int,
+    row: Any,
 ) -> None:
     """Walk the block of walkers that begins at a row, hop by hop and try by try."""
     size = min(BLOCK, nodes.shape[0] - row)
@@ -325,7 +327,7 @@ def walk_choosing(
     csr: Any,
     given: Any,
     roots: Any,
-    repeats: int,
+    repeats: Any,
     slots: Any,
     words: Any,
     nodes: Any,

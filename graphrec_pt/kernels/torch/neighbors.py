@@ -24,13 +24,13 @@ class Cells(NamedTuple):
     """Cells that have more edges than they may take.
 
     Args:
-        index: int64 ``[n]``, which cell.
+        cell: int64 ``[n]``, which cell.
         owner: int64 ``[n]``, the row of `Plan.nodes` each belongs to.
         block: int64 ``[n]``, the first block of draws.
         found: The eligible edges.
     """
 
-    index: Tensor
+    cell: Tensor
     owner: Tensor
     block: Tensor
     found: Ranges
@@ -114,7 +114,7 @@ def _draw_some(csr: SegmentedCSR, plan: Plan, cells: Cells) -> tuple[Tensor, Ten
         banned = here & _banned(csr, plan, edge, cells.owner)
         good = here & ~banned
         got += good
-        index.append(cells.index[good])
+        index.append(cells.cell[good])
         edges.append(edge[good])
         taken.add(rank, edge, banned if plan.replace else here)
     cell, position = torch.cat(index), torch.cat(edges)

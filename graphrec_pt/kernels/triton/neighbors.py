@@ -33,7 +33,7 @@ def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
 def _draw_some(csr: SegmentedCSR, plan: Plan, cells: reference.Cells) -> tuple[Tensor, Tensor]:
     n, width = cells.found.start.shape
     room = plan.fanout + SPARE
-    out = cells.index.new_full((n, plan.fanout), -1)
+    out = cells.cell.new_full((n, plan.fanout), -1)
     weighted = plan.cumulative is not None
     spare = csr.segment  # stands in for an array that is not read
     _draw[(triton.cdiv(n, BLOCK),)](
@@ -62,7 +62,7 @@ def _draw_some(csr: SegmentedCSR, plan: Plan, cells: reference.Cells) -> tuple[T
         enable_fp_fusion=False,  # products are rounded before they are added, as elsewhere
     )
     kept = out >= 0
-    return cells.index[:, None].expand_as(out)[kept], out[kept]
+    return cells.cell[:, None].expand_as(out)[kept], out[kept]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
