@@ -1,6 +1,7 @@
 """Atomic files of RecBole: tables whose header names the type of each field."""
 
 from collections.abc import Sequence
+from dataclasses import field
 
 import polars as pl
 
@@ -24,19 +25,19 @@ class RecBole:
         separator: Between fields.
         sequence_separator: Between the elements of a sequence.
         fields: Fields that make attributes; by default every token field but the first.
-        ensure: Number fields to add, empty, where the file lacks them.
+        defaults: Numbers for fields that the file lacks.
     """
 
     separator: str = "\t"
     sequence_separator: str = " "
     fields: tuple[str, ...] | None = None
-    ensure: tuple[str, ...] = ()
+    defaults: dict[str, float] = field(default_factory=dict)
 
     def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
         """Return the tables ``rows`` and ``attributes``."""
         read = [self._read_one(file) for file in files]
         rows = pl.concat([rows for rows, _ in read], how="diagonal_relaxed")
-        missing = [pl.lit(None, pl.Float64).alias(c) for c in self.ensure if c not in rows.columns]
+        missing = [pl.lit(v).alias(c) for c, v in self.defaults.items() if c not in rows.columns]
         return {"rows": rows.with_columns(missing), "attributes": pl.concat(a for _, a in read)}
 
     def _read_one(self, file: RawFile) -> tuple[pl.DataFrame, pl.DataFrame]:
