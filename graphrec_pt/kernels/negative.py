@@ -27,8 +27,8 @@ class Wanted(NamedTuple):
     Args:
         words: Two seed words, stream and epoch.
         item: int64 ``[B]``, whose draws they are.
-        start: int64 ``[B]``, where the true targets of each row start in `targets`.
-        end: int64 ``[B]``, where they end.
+        source: int64 ``[B]``.
+        slot: int64 ``[B]``.
         targets: ``[E]``, ascending inside each segment.
         low: First id to draw from.
         size: How many ids there are.
@@ -38,8 +38,8 @@ class Wanted(NamedTuple):
 
     words: tuple[int, int, int, int]
     item: Tensor
-    start: Tensor
-    end: Tensor
+    source: Tensor
+    slot: Tensor
     targets: Tensor
     low: int
     size: int
@@ -99,19 +99,18 @@ def negative(
     if cumulative is not None:
         _check_cumulative(cumulative, high - low)
     items = source if item is None else _check_item(item, source)
-    segment = csr.first_segment(source) + slots
     wanted = Wanted(
         words=key_words(key),
         item=items.long().contiguous(),
-        start=csr.segment[segment],
-        end=csr.segment[segment + 1],
+        source=source.long().contiguous(),
+        slot=slots,
         targets=sorted_targets(csr).contiguous(),
         low=low,
         size=high - low,
         cumulative=cumulative,
         each=count,
     )
-    drawn: Tensor = body("negative", csr.indices)(wanted)
+    drawn: Tensor = body("negative", csr.indices)(csr, wanted)
     return drawn
 
 

@@ -9,9 +9,15 @@ from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.numba.compile import kernel
-from graphrec_pt.kernels.numba.segments import array, arrays, lower_bound, node_segments
+from graphrec_pt.kernels.numba.segments import (
+    array,
+    arrays,
+    lower_bound,
+    lower_bounds,
+    node_segments,
+)
 
-BLOCK = 32  # searches in flight per thread: enough to overlap the cache misses
+BLOCK = 64  # searches in flight per thread: enough to overlap the cache misses
 
 
 @kernel(parallel=True)
@@ -22,7 +28,7 @@ def _member(csr: Any, targets: Any, source: Any, slot: Any, target: Any, out: An
         size = min(BLOCK, source.shape[0] - first)
         low, left = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
         end = np.empty(BLOCK, np.int64)
-        longest = np.int64(0)
+        value = np.empty(BLOCK, np.int64)
         for i in range(size):
             segment, count = node_segments(csr, source[first + i])
             k = slot[first + i]
@@ -30,16 +36,8 @@ def _member(csr: Any, targets: Any, source: Any, slot: Any, target: Any, out: An
             # Every relation: one search per segment below, none here.
             end[i] = csr.segment[segment + k + 1] if k >= 0 else low[i]
             left[i] = end[i] - low[i]
-            longest = max(longest, left[i])
-        while longest > 0:
-            for i in range(size):
-                half = left[i] >> 1
-                if left[i] > 0 and targets[low[i] + half] < target[first + i]:
-                    low[i] += half + 1
-                    left[i] -= half + 1
-                else:
-                    left[i] = half
-            longest >>= 1
+            value[i] = target[first + i]
+        lower_bounds(targets, low, left, value, size)
         for i in range(size):
             out[first + i] = low[i] < end[i] and targets[low[i]] == target[first + i]
             if slot[first + i] < 0:

@@ -7,12 +7,19 @@ import torch
 from numba import prange
 from torch import Tensor
 
+from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.negative import TRIES, TRY_BITS, UNIT, UNIT_BITS, Wanted
 from graphrec_pt.kernels.numba.compile import inlined, kernel
 from graphrec_pt.kernels.numba.philox import below, draw, four_words, unsigned
-from graphrec_pt.kernels.numba.segments import array, lower_bound
+from graphrec_pt.kernels.numba.segments import (
+    array,
+    arrays,
+    lower_bound,
+    lower_bounds,
+    node_segments,
+)
 
-BLOCK = 32  # candidates in flight per thread
+BLOCK = 64  # candidates in flight per thread
 _HALVE = np.uint32(32 - UNIT_BITS)
 
 
@@ -77,64 +84,63 @@ def _again(
 
 @kernel(parallel=True)
 def _negative(
+    csr: Any,
     words: Any,
     items: Any,
-    start: Any,
-    end: Any,
+    source: Any,
+    slot: Any,
     targets: Any,
     low: Any,
     size: Any,
     cumulative: Any,
     out: Any,
 ) -> None:
-    rows, count = out.shape
-    total = rows * count
+    rows, each = out.shape
+    total = rows * each
     for block in prange((total + BLOCK - 1) // BLOCK):
         first = block * BLOCK
         many = min(BLOCK, total - first)
         at, left = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
+        start, end = np.empty(BLOCK, np.int64), np.empty(BLOCK, np.int64)
         node = np.empty(BLOCK, np.int64)
-        longest = np.int64(0)
-        b, j = first // count, first % count
-        w = four_words(words, items[b], j >> 2)
+        b, j = first // each, first % each
         for i in range(many):
-            if i > 0 and j & 3 == 0:
+            if i == 0 or j == 0:
+                segment = node_segments(csr, source[b])[0] + slot[b]
+                begin, stop = csr.segment[segment], csr.segment[segment + 1]
+            if i == 0 or j & 3 == 0:
                 w = four_words(words, items[b], j >> 2)
             lane = j & 3
             bits = (w[0] if lane == 0 else w[1]) if lane < 2 else (w[2] if lane == 2 else w[3])
             node[i] = _candidate(bits, low, size, cumulative)
-            at[i], left[i] = start[b], end[b] - start[b]
-            longest = max(longest, left[i])
+            start[i], end[i] = begin, stop
+            at[i], left[i] = begin, stop - begin
             j += 1
-            if j == count:
+            if j == each:
                 b, j = b + 1, 0
-        while longest > 0:
-            for i in range(many):
-                half = left[i] >> 1
-                if left[i] > 0 and targets[at[i] + half] < node[i]:
-                    at[i] += half + 1
-                    left[i] -= half + 1
-                else:
-                    left[i] = half
-            longest >>= 1
+        lower_bounds(targets, at, left, node, many)
+        b, j = first // each, first % each
         for i in range(many):
-            b, j = (first + i) // count, (first + i) % count
-            if at[i] < end[b] and targets[at[i]] == node[i]:
+            if at[i] < end[i] and targets[at[i]] == node[i]:
                 node[i] = _again(
-                    words, items[b], j, start[b], end[b], targets, low, size, cumulative
+                    words, items[b], j, start[i], end[i], targets, low, size, cumulative
                 )
             out[b, j] = node[i]
+            j += 1
+            if j == each:
+                b, j = b + 1, 0
 
 
-def negative(wanted: Wanted) -> Tensor:
+def negative(csr: SegmentedCSR, wanted: Wanted) -> Tensor:
     """Draw negatives; see :func:`graphrec_pt.kernels.negative.negative`."""
     out = np.empty((len(wanted.item), wanted.each), np.int64)
     uniform = np.empty(0, np.int64)
     _negative(
+        arrays(csr),
         unsigned(wanted.words),
         array(wanted.item),
-        array(wanted.start),
-        array(wanted.end),
+        array(wanted.source),
+        array(wanted.slot),
         array(wanted.targets),
         np.int64(wanted.low),
         np.int64(wanted.size),

@@ -7,8 +7,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.negative import TRIES, TRY_BITS, UNIT_BITS, Wanted
-from graphrec_pt.kernels.torch.negative import exact
+from graphrec_pt.kernels.torch.negative import bounds, exact
 from graphrec_pt.kernels.triton.philox import below, draw, on_device
 from graphrec_pt.kernels.triton.segments import lower_bound
 
@@ -59,19 +60,20 @@ def _negative(
     tl.store(out + i, found, mask=inside)
 
 
-def negative(wanted: Wanted) -> Tensor:
+def negative(csr: SegmentedCSR, wanted: Wanted) -> Tensor:
     """Draw negatives; see :func:`graphrec_pt.kernels.negative.negative`."""
     rows, total = len(wanted.item), len(wanted.item) * wanted.each
     out = torch.empty(total, dtype=torch.int64, device=wanted.item.device)
+    start, end = bounds(csr, wanted)
     if total:
         longest = max(len(wanted.targets), wanted.size)
         _negative[(triton.cdiv(total, BLOCK),)](
             on_device(wanted.words, out.device),
             wanted.item,
-            wanted.start,
-            wanted.end,
+            start,
+            end,
             wanted.targets,
-            wanted.start if wanted.cumulative is None else wanted.cumulative.contiguous(),
+            start if wanted.cumulative is None else wanted.cumulative.contiguous(),
             out,
             total,
             wanted.each,
@@ -86,5 +88,5 @@ def negative(wanted: Wanted) -> Tensor:
         )
         refused = (out == -2).nonzero().squeeze(1)
         if len(refused):
-            out[refused] = exact(wanted, refused)
+            out[refused] = exact(wanted, start, end, refused)
     return out.view(rows, wanted.each)
