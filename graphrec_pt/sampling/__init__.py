@@ -1,1 +1,35 @@
 """Floor 3: samplers, (graph, roots, key) to Paths or Subgraphs."""
+
+from graphrec_pt.sampling import (  # registers their members
+    dialogue,
+    ego,
+    history,
+    k_hop,
+    mcn,
+    metapath,
+    node2vec,
+    path_subgraph,
+    ppr,
+    random_walk,
+    session,
+    set_of,
+    tree,
+    user_item_paths,
+)
+
+__all__ = [
+    "dialogue",
+    "ego",
+    "history",
+    "k_hop",
+    "mcn",
+    "metapath",
+    "node2vec",
+    "path_subgraph",
+    "ppr",
+    "random_walk",
+    "session",
+    "set_of",
+    "tree",
+    "user_item_paths",
+]

@@ -1,0 +1,67 @@
+"""Edges of nodes and edges inside sequences, without the one that an example must not see."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.kernels.induce import induce
+from graphrec_pt.kernels.torch.segments import ranges
+
+
+def relations_of(graph: Graph, position: Tensor) -> Tensor:
+    """Return the relation index of each edge, −1 for position −1: int64, shape of `position`."""
+    relation = torch.full_like(position, -1)
+    taken = position >= 0
+    if bool(taken.any()):
+        relation[taken] = graph.relation_of(position[taken])
+    return relation
+
+
+def segment_edges(
+    graph: Graph, nodes: Tensor, relation: str, exclude: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return every edge of some nodes under a relation that leaves their type.
+
+    Returns:
+        int64 positions ``[n]`` in stored order, and int64 ``[n]`` the row of `nodes` of each.
+    """
+    segment = graph.csr.first_segment(nodes) + graph.schema.slot(relation)
+    low, high = graph.csr.segment[segment], graph.csr.segment[segment + 1]
+    return without(graph, *ranges(low, high - low), exclude)
+
+
+def without(
+    graph: Graph, position: Tensor, row: Tensor, exclude: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Return the edges that are not the excluded one of their row."""
+    if exclude is None or graph.csr.edge is None:
+        return position, row
+    banned = exclude[row]
+    kept = (banned < 0) | (graph.csr.edge[position] != banned)
+    return position[kept], row[kept]
+
+
+class Inner(NamedTuple):
+    """Edges inside sequences: tokens and positions, ordered by sequence, source and slot."""
+
+    source: Tensor  # int64 [M], token of the batch
+    target: Tensor  # int64 [M], token of the batch
+    position: Tensor  # int64 [M]
+
+
+def inner_edges(graph: Graph, node: Tensor, ptr: Tensor, exclude: Tensor | None) -> Inner:
+    """Return the edges among the nodes of each sequence, without its excluded edge."""
+    found = induce(graph.csr, node, ptr)
+    rows = torch.arange(len(ptr) - 1, device=ptr.device).repeat_interleave(found.ptr.diff())
+    source, target = found.edges[:, 0] + ptr[rows], found.edges[:, 2] + ptr[rows]
+    if exclude is not None and graph.csr.edge is not None:
+        kept = (exclude[rows] < 0) | (graph.csr.edge[found.position] != exclude[rows])
+        return Inner(source[kept], target[kept], found.position[kept])
+    return Inner(source, target, found.position)
+
+
+def edge_rows(graph: Graph, inner: Inner) -> Tensor:
+    """Return inner edges as ``Subgraphs.edges``: int64 ``[M, 3]``."""
+    return torch.stack([inner.source, relations_of(graph, inner.position), inner.target], dim=1)

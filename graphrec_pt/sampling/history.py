@@ -1,0 +1,49 @@
+"""Time-ordered histories."""
+
+from pydantic import Field
+from torch import Tensor
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
+from graphrec_pt.sampling.edges import relations_of
+from graphrec_pt.sampling.events import Before, bounds_in_time, last_events
+from graphrec_pt.sampling.forest import plant
+from graphrec_pt.sampling.sample import Subgraphs
+from graphrec_pt.sampling.sampler import sampler
+
+
+@sampler("history")
+class History:
+    """The last events of a root, oldest first: what sequential recommenders read.
+
+    A sequence is the root and up to `window` neighbours, ascending by time (equal times in stored
+    order), all with the root as parent. The slot of a neighbour is 1 + the place of its relation
+    in `relations`. Nothing is drawn.
+
+    Args:
+        relations: Timed relations that leave one type, merged into one history; by default the
+            first interaction relation.
+        window: Events at most, the latest ones.
+        before: Keep events strictly before this time; ``"exclude"``: before the excluded edge of
+            each root, so that a training example sees only its past.
+    """
+
+    relations: tuple[str, ...] | None = None
+    window: int = Field(50, ge=1)
+    before: Before = None
+
+    def sample(
+        self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None
+    ) -> Subgraphs:
+        """Return the histories of roots of the type that the relations leave."""
+        relations = check_relations("history", graph.schema, self.relations, timed=True)
+        roots = check_roots("history", graph, roots, relations[0].source)
+        exclude = check_exclude("history", graph, len(roots), exclude)
+        bound = bounds_in_time("history", graph, roots, self.before, exclude)
+        position, row = last_events(graph, roots, relations, self.window, bound, exclude)
+        index = relations_of(graph, position)
+        slot = index.clone()
+        for place, relation in enumerate(relations, 1):
+            slot[index == graph.schema.relation_index(relation.name)] = place
+        return plant(roots).grow(graph, row, position, slot).pack(graph, len(roots))

@@ -1,0 +1,224 @@
+"""Batches of samples: batch i is a function of (seed, epoch, i, rank) and nothing else."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key, permutation
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.sampling.sampler import Sampler, Sets
+
+
+class Batch(NamedTuple):
+    """A sample and where it comes from; what a transform receives.
+
+    Args:
+        step: Number of the batch in its epoch.
+        rows: int64 ``[B]``, the rows of the loader's roots, in batch order.
+        sample: Paths or Subgraphs of those roots.
+        key: The key of the epoch, for further draws (corruption, negatives).
+    """
+
+    step: int
+    rows: Tensor
+    sample: Any
+    key: Key
+
+
+class Task(NamedTuple):
+    """What a worker is asked for."""
+
+    epoch: int
+    step: int
+    rows: Tensor
+
+
+class Samples(Dataset[Any]):
+    """Map-style dataset from tasks to transformed batches.
+
+    Args:
+        graph: What may be seen.
+        sampler: Draws the samples.
+        roots: int64 ``[n]`` or ``[n, 2]``, or Sets.
+        seed: Of the key.
+        exclude: int64 ``[n]`` edge ids, or None.
+        transform: Called with each :class:`Batch` where it was sampled.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        sampler: Sampler,
+        roots: Tensor | Sets,
+        seed: int,
+        exclude: Tensor | None,
+        transform: Callable[[Batch], Any] | None,
+    ) -> None:
+        self.graph, self.sampler, self.roots = graph, sampler, roots
+        self.seed, self.exclude, self.transform = seed, exclude, transform
+
+    def __getitem__(self, task: Task) -> Any:
+        """Return the batch of a task."""
+        key = Key(self.seed, task.epoch)
+        options: dict[str, Any] = {}
+        if self.exclude is not None:
+            options["exclude"] = self.exclude[task.rows]
+        sample = self.sampler.sample(self.graph, self.roots[task.rows], key, **options)
+        batch = Batch(task.step, task.rows, sample, key)
+        return batch if self.transform is None else self.transform(batch)
+
+
+class Loader:
+    """Samples of all roots in batches, in an order of its own each epoch.
+
+    The roots of an epoch are shuffled by a Philox permutation and cut into steps of
+    ``world · batch`` of them; rank *r* takes every ``world``-th from the *r*-th on. So every root
+    comes once per epoch, every rank has the same number of steps, and where an epoch was
+    interrupted does not matter. Only the last step may be shorter (on some ranks by one root, or
+    empty where fewer roots than ranks are left).
+
+    Args:
+        graph: What may be seen, e.g. the train graph of a split.
+        sampler: Draws the samples.
+        roots: int64 ``[n]``, int64 ``[n, 2]`` for pairs, or Sets.
+        batch: B, roots per step and rank.
+        seed: Names everything drawn.
+        exclude: int64 ``[n]``, the edge id hidden from each root, −1 for none.
+        shuffle: Whether each epoch has an order of its own.
+        drop_last: Leave out the last step when it is short.
+        rank: This process among those that train together.
+        world: How many they are.
+        workers: Spawned processes that sample; 0 samples in threads of this one, which share
+            the graph and leave the interpreter while a kernel runs. A graph opened from a folder
+            is memory-mapped by each process, another one is put into shared memory.
+        threads: Threads that sample when there are no workers; 0 samples when asked.
+        ahead: Batches sampled ahead for each worker or thread.
+        transform: Called with each :class:`Batch` where it was sampled; its result is what the
+            loader yields. It must be picklable for workers.
+
+    Raises:
+        GraphRecError: When an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        sampler: Sampler,
+        roots: Tensor | Sets,
+        batch: int,
+        seed: int = 0,
+        *,
+        exclude: Tensor | None = None,
+        shuffle: bool = True,
+        drop_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        workers: int = 0,
+        threads: int = 1,
+        ahead: int = 2,
+        transform: Callable[[Batch], Any] | None = None,
+    ) -> None:
+        for name, value, least in (
+            ("batch", batch, 1),
+            ("world", world, 1),
+            ("workers", workers, 0),
+            ("threads", threads, 0),
+            ("ahead", ahead, 1),
+        ):
+            if value < least:
+                raise GraphRecError("Loader", f"{name} >= {least}", value)
+        if not 0 <= rank < world:
+            raise GraphRecError("Loader", f"rank in [0, {world})", rank)
+        if exclude is not None and len(exclude) != len(roots):
+            raise GraphRecError("Loader", f"exclude [{len(roots)}], one per root", len(exclude))
+        self.samples = Samples(graph, sampler, roots, seed, exclude, transform)
+        self.batch, self.shuffle, self.drop_last = batch, shuffle, drop_last
+        self.rank, self.world = rank, world
+        self.workers, self.threads, self.ahead = workers, threads, ahead
+        self._tasks = _Tasks(self)
+        self._processes: DataLoader[Any] | None = None
+
+    def __len__(self) -> int:
+        """Return the steps of an epoch."""
+        n, together = len(self.samples.roots), self.batch * self.world
+        return n // together if self.drop_last else -(-n // together)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Iterate over epoch 0."""
+        return self.epoch(0)
+
+    def rows(self, epoch: int) -> Iterator[Tensor]:
+        """Yield the rows of this rank's batches: int64 ``[B]`` each."""
+        n, together = len(self.samples.roots), self.batch * self.world
+        order = torch.arange(n)
+        if self.shuffle:
+            key = Key(self.samples.seed, epoch).named("order")
+            order = torch.from_numpy(permutation(key, n))
+        for step in range(len(self)):
+            yield order[step * together : (step + 1) * together][self.rank :: self.world]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Yield the batches of an epoch, from step `start` on exactly as in a run through.
+
+        Args:
+            epoch: Number of the epoch.
+            start: First step.
+        """
+        if not 0 <= start <= len(self):
+            raise GraphRecError("Loader", f"start in [0, {len(self)}]", start)
+        self._tasks.epoch, self._tasks.start = epoch, start
+        if self.workers:
+            return iter(self._spawned())
+        tasks = iter(list(self._tasks))
+        return self._in_threads(tasks) if self.threads else map(self.samples.__getitem__, tasks)
+
+    def _in_threads(self, tasks: Iterator[Task]) -> Iterator[Any]:
+        context = copy_context()
+        waiting: deque[Future[Any]] = deque()
+        pool = ThreadPoolExecutor(self.threads, "graphrec-sampling")
+        try:
+            for task in tasks:
+                run = context.copy().run
+                waiting.append(pool.submit(run, self.samples.__getitem__, task))
+                if len(waiting) > self.threads * self.ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _spawned(self) -> "DataLoader[Any]":
+        if self._processes is None:
+            self._processes = DataLoader(
+                self.samples,
+                batch_size=None,
+                sampler=self._tasks,
+                num_workers=self.workers,
+                # Thread pools do not survive a fork.
+                multiprocessing_context="spawn",
+                persistent_workers=True,
+                prefetch_factor=self.ahead,
+            )
+        return self._processes
+
+
+class _Tasks:
+    """The tasks of one epoch, as a sampler for a DataLoader."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader, self.epoch, self.start = loader, 0, 0
+
+    def __iter__(self) -> Iterator[Task]:
+        for step, rows in enumerate(self.loader.rows(self.epoch)):
+            if step >= self.start:
+                yield Task(self.epoch, step, rows)
+
+    def __len__(self) -> int:
+        return len(self.loader) - self.start

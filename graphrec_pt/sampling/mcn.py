@@ -1,0 +1,88 @@
+"""Neighbours that matter most to a node, by how often sampling meets them."""
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.sampling.checks import check_exclude, check_roots
+from graphrec_pt.sampling.fan import fan_out
+from graphrec_pt.sampling.forest import Forest, first_of, plant
+from graphrec_pt.sampling.sample import Subgraphs
+from graphrec_pt.sampling.sampler import sampler
+
+
+@sampler("mcn")
+class MCN:
+    """Mini-batch contextual neighbours of PMGT (Liu et al., ACM MM 2021).
+
+    Hop k takes ``fanout[k]`` edges of every node met at the hop before, with replacement and in
+    proportion to their weights. A node met ``f_k`` times at hop k of K scores
+
+        s(n) = Σ_k f_k(n) · (K − k + 1)
+
+    and the `size` best make the sequence, after the root and by falling score (then by the hop
+    where they were first met, then by id). The root is not its own neighbour.
+
+    Args:
+        fanout: Draws per node for each hop; per node and relation when `relations` is given.
+        size: Neighbours to return.
+        relations: Relations to follow, each where it can leave; all pooled by default.
+        weighted: Draw in proportion to the edge weights.
+    """
+
+    fanout: tuple[Annotated[int, Field(ge=1)], ...] = Field((10, 5, 2), min_length=1)
+    size: int = Field(10, ge=1)
+    relations: tuple[str, ...] | None = None
+    weighted: bool = True
+
+    def sample(
+        self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None
+    ) -> Subgraphs:
+        """Return the contextual neighbours of roots of any type."""
+        roots = check_roots("mcn", graph, roots)
+        exclude = check_exclude("mcn", graph, len(roots), exclude)
+        for name in self.relations or ():
+            graph.schema.relation(name)
+        forest = plant(roots)
+        for hop, fanout in enumerate(self.fanout, 1):
+            forest = fan_out(
+                graph,
+                forest,
+                fanout,
+                key.named("mcn"),
+                relations=self.relations,
+                replace=True,
+                weighted=self.weighted,
+                exclude=exclude,
+            )
+            if not bool((forest.hop == hop).any()):
+                break
+        return self._ranked(forest, graph).pack(graph, len(roots))
+
+    def _ranked(self, forest: Forest, graph: Graph) -> Forest:
+        meeting = forest.row * graph.num_nodes() + forest.node
+        first = first_of(meeting)
+        tokens = first.nonzero().squeeze(1)  # the first meeting of each (row, node)
+        ordered, place = torch.sort(meeting[tokens])
+        group = place[torch.searchsorted(ordered, meeting)]  # [T], into `tokens`
+        worth = torch.where(forest.hop > 0, len(self.fanout) + 1 - forest.hop, 0)
+        score = torch.zeros_like(tokens).index_add_(0, group, worth)
+        forest = forest._replace(
+            parent=torch.where(forest.parent < 0, -1, tokens[group[forest.parent.clamp(min=0)]]),
+            score=score[group].float().masked_fill(forest.hop == 0, 0.0),
+        )
+        order = torch.argsort(forest.node[tokens], stable=True)
+        for column in (forest.hop[tokens], -score * (forest.hop[tokens] > 0)):
+            order = order[torch.argsort(column[order], stable=True)]
+        roots = (forest.hop[tokens][order] > 0).long()
+        order = order[torch.argsort(roots, stable=True)]
+        order = order[torch.argsort(forest.row[tokens][order], stable=True)]
+        chosen = tokens[order]
+        count = torch.bincount(forest.row[chosen])
+        rank = ranges(torch.zeros_like(count), count)[0]
+        return forest.take(chosen[rank <= self.size])

@@ -1,0 +1,91 @@
+"""The sampler family: (graph, roots, key) → Paths or Subgraphs, as a pure function."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.core.registry import Registry
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.sampling.sample import Paths, Subgraphs
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sets:
+    """Roots that are sets of nodes, packed: the entities of a dialogue context, say.
+
+    Args:
+        node: int64 ``[M]`` global ids.
+        ptr: int64 ``[B+1]``, where each set starts.
+    """
+
+    node: Tensor
+    ptr: Tensor
+
+    def __post_init__(self) -> None:
+        integers = self.node.dtype == self.ptr.dtype == torch.int64
+        if not integers or self.node.ndim != 1 or self.ptr.ndim != 1 or not len(self.ptr):
+            got = f"{self.node.dtype} {list(self.node.shape)}, ptr {list(self.ptr.shape)}"
+            raise GraphRecError("Sets", "node int64 [M] and ptr int64 [B+1]", got)
+        ends = [int(self.ptr[0]), int(self.ptr[-1])]
+        if ends != [0, len(self.node)] or bool((self.ptr[1:] < self.ptr[:-1]).any()):
+            raise GraphRecError("Sets", f"ptr ascending from 0 to {len(self.node)}", ends)
+
+    @classmethod
+    def of(cls, sets: Iterable[Sequence[int]]) -> "Sets":
+        """Pack lists of global ids."""
+        lists = [list(each) for each in sets]
+        ends = torch.tensor([0, *(len(each) for each in lists)]).cumsum(0)
+        return cls(torch.tensor([n for each in lists for n in each], dtype=torch.int64), ends)
+
+    def __len__(self) -> int:
+        """B."""
+        return len(self.ptr) - 1
+
+    def __getitem__(self, rows: Tensor) -> "Sets":
+        """Return the sets of the given rows: int64 ``[K]``."""
+        count = self.ptr.diff()[rows]
+        place, _ = ranges(self.ptr[rows], count)
+        return Sets(self.node[place], torch.cat([count.new_zeros(1), count.cumsum(0)]))
+
+    def row(self) -> Tensor:
+        """Return the set of every node: int64 ``[M]``."""
+        return ranges(self.ptr[:-1], self.ptr.diff())[1]
+
+
+class Sampler(Protocol):
+    """Samples around roots; a frozen config, so it can be named in a recipe and pickled.
+
+    A sample depends on the graph, the key, its root and the edge excluded for it alone: never on
+    the other roots, their order, the number of workers or the kernel body. A root that occurs
+    twice in a batch gets the same sample twice; for more of it there are options (`repeats`) and
+    other epochs of the key.
+    """
+
+    def sample(
+        self, graph: Graph, roots: Any, key: Key, exclude: Tensor | None = None
+    ) -> Paths | Subgraphs:
+        """Return the sample of every root.
+
+        Args:
+            graph: What may be seen, e.g. the train graph of a split.
+            roots: int64 ``[B]`` global ids; ``[B, 2]`` for samplers of pairs, :class:`Sets` for
+                samplers of sets.
+            key: Names the draws.
+            exclude: int64 ``[B]``, the edge id (``graph.csr.edge``) that must not be used for
+                each root in either direction, −1 for none: the target of a training example.
+
+        Raises:
+            GraphRecError: For roots outside the graph or of the wrong type, and for options that
+                the graph does not fit.
+        """
+        ...
+
+
+sampler: Registry[Sampler] = Registry("sampler")
+"""``@sampler("name")`` makes a class usable as a sampler."""
