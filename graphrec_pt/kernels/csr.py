@@ -53,7 +53,7 @@ class SegmentedCSR:
 
     def node_type(self, nodes: Tensor) -> Tensor:
         """Return the node type of each global id: int64, shape of `nodes`."""
-        return torch.bucketize(nodes.contiguous(), self.offset[1:], right=True)
+        return torch.bucketize(nodes.contiguous(), self.offset[1:].contiguous(), right=True)
 
     def first_segment(self, nodes: Tensor) -> Tensor:
         """Return the first segment of each node: int64, shape of `nodes`."""

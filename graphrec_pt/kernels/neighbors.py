@@ -128,7 +128,7 @@ def neighbors(
         cumulative=cumulative_weight(csr, "neighbors") if weighted else None,
     )
     position, count = body("neighbors", csr.indices)(csr, plan)
-    count = count.reshape(len(nodes), -1).sum(1)  # [B]
+    count = count.reshape(len(nodes), len(columns)).sum(1)  # [B]
     return position, torch.cat([count.new_zeros(1), count.cumsum(0)])
 
 

@@ -236,7 +236,7 @@ def _walk(
                                 value = value.to(tl.float64)
                                 if stage == 0:
                                     largest = tl.maximum(largest, value)
-                                share = tl.where(largest > 0, value / largest, 0.0)
+                                share = value / tl.where(largest > 0, largest, 1.0)
                                 mass = mass * (share * 65536).to(tl.int64)
                             if stage == 1:
                                 total += mass

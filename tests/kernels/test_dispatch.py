@@ -1,0 +1,56 @@
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.kernels.dispatch import body, chosen_body, forced_body
+
+CPU = torch.empty(0)
+
+CHECKED = """
+import torch
+from graphrec_pt.core.key import Key
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.walk import walk
+
+def graph(end):
+    t = torch.tensor
+    segment, indices = t([0, 1, end]), t([1, 0], dtype=torch.int32)
+    return SegmentedCSR(t([0, 2]), t([1]), t([0, 2]), segment, indices)
+
+nodes, _ = walk(graph(2), torch.tensor([0, 1]), 3, Key(0))
+assert nodes.tolist() == [[0, 1, 0, 1], [1, 0, 1, 0]]
+try:
+    walk(graph(1000), torch.tensor([1]), 3, Key(0))
+except IndexError:
+    print("caught")
+"""
+
+
+def test_the_device_chooses_unless_a_body_is_forced(monkeypatch):
+    monkeypatch.delenv("GRAPHREC_KERNELS", raising=False)
+    assert chosen_body(CPU) == "numba"
+    monkeypatch.setenv("GRAPHREC_KERNELS", "torch")
+    assert chosen_body(CPU) == "torch"
+    with forced_body("triton"):
+        assert chosen_body(CPU) == "triton"
+    assert chosen_body(CPU) == "torch"
+    assert body("walk", CPU).__module__ == "graphrec_pt.kernels.torch.walk"
+
+
+def test_unknown_bodies_are_refused(monkeypatch):
+    with pytest.raises(GraphRecError, match="did you mean 'numba'"), forced_body("nmba"):
+        pass
+    monkeypatch.setenv("GRAPHREC_KERNELS", "cuda")
+    with pytest.raises(GraphRecError, match="GRAPHREC_KERNELS: expected a kernel body"):
+        chosen_body(CPU)
+
+
+def test_debug_mode_catches_reads_out_of_bounds():
+    environment = {**os.environ, "GRAPHREC_KERNELS_DEBUG": "1", "GRAPHREC_KERNELS": "numba"}
+    command = [sys.executable, "-c", CHECKED]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == "caught\n", done.stderr
