@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from graphrec_pt.graph.reader import reader
     from graphrec_pt.graph.split import Split, split
     from graphrec_pt.graph.store import open_graph, save_graph
+    from graphrec_pt.sampling.loader import Loader
+    from graphrec_pt.sampling.sample import Paths, Subgraphs
+    from graphrec_pt.sampling.sampler import sampler
 
 __version__ = "0.1.0"
 
@@ -29,8 +32,11 @@ _HOMES = {
     "Graph": "graph.graph",
     "GraphRecError": "core.errors",
     "Key": "core.key",
+    "Loader": "sampling.loader",
+    "Paths": "sampling.sample",
     "Plan": "graph.plan",
     "Split": "graph.split",
+    "Subgraphs": "sampling.sample",
     "build": "graph.build",
     "build_card": "graph.build",
     "derivation": "graph.derive",
@@ -40,6 +46,7 @@ _HOMES = {
     "open_graph": "graph.store",
     "protocol": "graph.protocol",
     "reader": "graph.reader",
+    "sampler": "sampling.sampler",
     "save_graph": "graph.store",
     "split": "graph.split",
 }
@@ -49,8 +56,11 @@ __all__ = [
     "Graph",
     "GraphRecError",
     "Key",
+    "Loader",
+    "Paths",
     "Plan",
     "Split",
+    "Subgraphs",
     "build",
     "build_card",
     "derivation",
@@ -60,6 +70,7 @@ __all__ = [
     "open_graph",
     "protocol",
     "reader",
+    "sampler",
     "save_graph",
     "split",
 ]

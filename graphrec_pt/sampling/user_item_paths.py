@@ -130,7 +130,7 @@ class UserItemPaths:
 
 def _first_paths(graph: Graph, row: Tensor, nodes: Tensor, position: Tensor) -> Tensor:
     """Say which paths differ from those before them in the same row: bool ``[P]``."""
-    group = row
+    group, span = row, max(graph.num_nodes(), len(graph.schema.relations)) + 1
     for column in (*nodes.unbind(1), *relations_of(graph, position).unbind(1)):
-        group = torch.unique(group * (graph.num_nodes() + 1) + column, return_inverse=True)[1]
+        group = torch.unique(group * span + column, return_inverse=True)[1]
     return first_of(group)
