@@ -8,35 +8,38 @@ relation that leads to it.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.layers import Group, layers
+from graphrec_pt.graph.marks import (
+    GAP,
+    GREY,
+    HEADER,
+    HEIGHT,
+    INK,
+    LABEL,
+    MARGIN,
+    PALETTE,
+    ROW,
+    SMALL,
+    Pill,
+    draw_legend,
+    draw_link,
+    draw_pill,
+    legend_width,
+    text_width,
+)
 from graphrec_pt.graph.neighborhood import Link, neighborhood
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999933", "#7F7F7F")
-INK, GREY = "#222222", "#5F6368"
-LABEL, SMALL = 8.5, 7.5
-"""Font sizes in points; all lengths of a picture are points."""
-ROW, HEIGHT, HEADER, GAP, MARGIN = 19.0, 14.0, 15.0, 84.0, 14.0
 LONGEST = 30
 """Characters of the longest label."""
-
-
-@dataclass(frozen=True)
-class _Pill:
-    """Where a node stands: left and right end, and middle height."""
-
-    left: float
-    right: float
-    y: float
 
 
 def draw_neighborhood(
@@ -96,9 +99,9 @@ def draw_subgraph(
     with _missing_glyphs():
         labels = {node: _label(graph, node) for node in nodes}
         pills, width, height = _placed(columns, labels)
-        legend = [t for t in graph.schema.node_names if any(n in graph.nodes(t) for n in nodes)]
+        legend = {graph.type_of(node): _colour(graph, node) for node in sorted(nodes)}
         arcs = [pills[s].right + GAP for s, t, _ in shown if pills[s].left == pills[t].left]
-        width = max([width, _width(title, 11, bold=True), _legend_width(legend), *arcs])
+        width = max([width, text_width(title, 11, bold=True), legend_width(legend), *arcs])
         top = 20.0 if title else 0.0
         figure = Figure(figsize=((width + 2 * MARGIN) / 72, (height + top + 52) / 72))
         FigureCanvasAgg(figure)
@@ -109,11 +112,11 @@ def draw_subgraph(
         if title:
             axes.text(0, top, title, size=11, weight="bold", color=INK, parse_math=False)
         for link in shown:
-            _draw_link(axes, pills[link.source], pills[link.target], _colour(graph, link.target))
+            draw_link(axes, pills[link.source], pills[link.target], _colour(graph, link.target))
         for node in nodes:
-            _draw_pill(axes, pills[node], labels[node], _colour(graph, node), node == root)
+            draw_pill(axes, pills[node], labels[node], _colour(graph, node), node == root)
         _draw_headers(axes, graph, columns, pills, root if counts else None)
-        _draw_legend(axes, graph, legend, -height - 22)
+        draw_legend(axes, legend, -height - 22)
     return figure
 
 
@@ -153,27 +156,27 @@ def _label(graph: Graph, node: int) -> str:
 
 def _placed(
     columns: list[list[Group]], labels: dict[int, str]
-) -> tuple[dict[int, _Pill], float, float]:
+) -> tuple[dict[int, Pill], float, float]:
     """Return where every node stands, and the width and height of the picture in points."""
     tall = [sum(ROW * len(g.nodes) + HEADER * bool(g.relation) for g in c) for c in columns]
     height = max(tall)
-    pills: dict[int, _Pill] = {}
+    pills: dict[int, Pill] = {}
     left = 0.0
     for column, used in zip(columns, tall, strict=True):
         wide = (
             max(
-                _width(labels[node], LABEL, bold=column is columns[0])
+                text_width(labels[node], LABEL, bold=column is columns[0])
                 for g in column
                 for node in g.nodes
             )
             + HEIGHT
         )
-        heads = [_width(_header(g), SMALL) for g in column if g.relation]
+        heads = [text_width(_header(g), SMALL) for g in column if g.relation]
         y = -(height - used) / 2
         for group in column:
             y -= HEADER * bool(group.relation)
             for node in group.nodes:
-                pills[node] = _Pill(left, left + wide, y - ROW / 2)
+                pills[node] = Pill(left, left + wide, y - ROW / 2)
                 y -= ROW
         left += max([wide, *heads]) + GAP
     return pills, left - GAP, height
@@ -183,69 +186,15 @@ def _header(group: Group) -> str:
     return f"{group.relation} →" if group.outward else f"← {group.relation}"
 
 
-def _width(text: str, size: float, *, bold: bool = False) -> float:
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.textpath import text_to_path
-
-    font = FontProperties(size=size, weight="bold" if bold else "normal")
-    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0])
-
-
 def _colour(graph: Graph, node: int) -> str:
     return PALETTE[graph.schema.node_index(graph.type_of(node)) % len(PALETTE)]
-
-
-def _draw_link(axes: "Axes", one: _Pill, two: _Pill, colour: str) -> None:
-    from matplotlib.patches import PathPatch
-    from matplotlib.path import Path as Curve
-
-    if one.left > two.left:
-        one, two = two, one
-    if one.left == two.left:  # in one column: an arc on its right
-        bulge = one.right + min(18 + 0.22 * abs(one.y - two.y), GAP * 0.8)
-        points = [(one.right, one.y), (bulge, one.y), (bulge, two.y), (two.right, two.y)]
-    else:
-        middle = (one.right + two.left) / 2
-        points = [(one.right, one.y), (middle, one.y), (middle, two.y), (two.left, two.y)]
-    curve = Curve(points, [Curve.MOVETO, Curve.CURVE4, Curve.CURVE4, Curve.CURVE4])
-    axes.add_patch(PathPatch(curve, fill=False, edgecolor=colour, linewidth=1.0, alpha=0.55))
-
-
-def _draw_pill(axes: "Axes", pill: _Pill, label: str, colour: str, is_root: bool) -> None:
-    from matplotlib.colors import to_rgb
-    from matplotlib.patches import FancyBboxPatch
-
-    tint = tuple(1 - (1 - channel) * 0.22 for channel in to_rgb(colour))
-    axes.add_patch(
-        FancyBboxPatch(
-            (pill.left, pill.y - HEIGHT / 2),
-            pill.right - pill.left,
-            HEIGHT,
-            boxstyle=f"round,pad=0,rounding_size={HEIGHT / 2}",
-            facecolor=colour if is_root else tint,
-            edgecolor=INK if is_root else colour,
-            linewidth=1.8 if is_root else 0.9,
-            zorder=3,
-        )
-    )
-    axes.text(
-        pill.left + HEIGHT / 2,
-        pill.y - 0.4,
-        label,
-        size=LABEL,
-        weight="bold" if is_root else "normal",
-        color="white" if is_root else INK,
-        va="center_baseline",
-        parse_math=False,
-        zorder=4,
-    )
 
 
 def _draw_headers(
     axes: "Axes",
     graph: Graph,
     columns: list[list[Group]],
-    pills: dict[int, _Pill],
+    pills: dict[int, Pill],
     counted: int | None,
 ) -> None:
     for hop, column in enumerate(columns):
@@ -271,19 +220,6 @@ def _draw_headers(
                 zorder=4,
                 bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
             )
-
-
-def _legend_width(kinds: Sequence[str]) -> float:
-    return sum(11 + _width(kind, LABEL) + 14 for kind in kinds)
-
-
-def _draw_legend(axes: "Axes", graph: Graph, kinds: Sequence[str], y: float) -> None:
-    x = 0.0
-    for kind in kinds:
-        colour = PALETTE[graph.schema.node_index(kind) % len(PALETTE)]
-        axes.plot([x + 4], [y], marker="o", markersize=7, color=colour, clip_on=False)
-        axes.text(x + 11, y - 0.4, kind, size=LABEL, color=INK, va="center_baseline")
-        x += _legend_width([kind])
 
 
 @contextmanager

@@ -9,17 +9,14 @@ collaborative, content, knowledge-graph and sequential models each have somethin
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.build import build
+from graphrec_pt.graph.chance import Floats, Ints, below, shuffled, uniform
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 
 AT_HOME = 0.85
 """Share of draws, of items and of attribute values, that come from the own cluster."""
@@ -102,7 +99,7 @@ def synthetic_tables(
 
     Tables ``users``, ``items`` and ``interactions``, the last by (user, time). Columns ``cluster``
     of the first two tell the truth; the plan leaves them out. The same arguments give the same
-    tables everywhere.
+    tables.
 
     Args:
         users: How many users.
@@ -126,7 +123,7 @@ def synthetic_tables(
         )
     key = key.named("synthetic")
     world = _items(items, clusters, key.named("items"))
-    home = _below(clusters, users, key.named("user cluster"))
+    home = below(clusters, users, key.named("user cluster"))
     tables = {
         "users": _user_table(home, key.named("users")),
         "items": _item_table(world, attributes, clusters, key.named("item columns")),
@@ -139,39 +136,12 @@ def synthetic_tables(
     return _plan(names[:attributes]), tables
 
 
-def checkerboard(n: int = 50) -> Graph:
-    """Return the world in which user *u* likes item *i* when both are even or both odd.
-
-    The diagonal is withheld: the right recommendation to user *u* is item *u*, the one item of
-    the own colour that *u* has no edge to. Histories run *u* + 2, *u* + 4, … round the board, so
-    that item *u* is also what comes next. Raw ids are the numbers.
-
-    Args:
-        n: Users, and items; even, at least 6.
-    """
-    if n < 6 or n % 2:
-        raise GraphRecError("checkerboard", "an even number, at least 6", n)
-    user = np.repeat(np.arange(n), n // 2 - 1)
-    step = np.tile(np.arange(1, n // 2), n)
-    table = pl.DataFrame({"user": user, "item": (user + 2 * step) % n, "step": step})
-    likes = EdgePlan(
-        table="likes",
-        source="user.user",
-        target="item.item",
-        time="step",
-        inverse="liked_by",
-        interaction=True,
-    )
-    nodes = {"user": NodePlan(), "item": NodePlan()}
-    return build(Plan(nodes=nodes, edges={"likes": likes}, time_unit="ordinal"), {"likes": table})
-
-
 def _items(items: int, clusters: int, key: Key) -> _Items:
-    cluster = _shuffled(np.arange(items) % clusters, key.named("cluster"))
+    cluster = shuffled(np.arange(items) % clusters, key.named("cluster"))
     size = np.bincount(cluster, minlength=clusters)
     start = np.cumsum(size) - size
-    popular = np.lexsort((_uniform(items, key.named("popular")), cluster))
-    cycle = np.lexsort((_uniform(items, key.named("cycle")), cluster))
+    popular = np.lexsort((uniform(items, key.named("popular")), cluster))
+    cycle = np.lexsort((uniform(items, key.named("cycle")), cluster))
     place = np.empty(items, np.int64)
     place[cycle] = np.arange(items) - start[cluster[cycle]]
     return _Items(cluster, start, size, popular, cycle, place)
@@ -183,20 +153,20 @@ def _interactions(home: Ints, items: _Items, total: int, key: Key) -> pl.DataFra
     first = np.repeat(np.cumsum(degree) - degree, degree)  # row of each user's first interaction
     row = np.arange(total)
 
-    stays = _uniform(total, key.named("stays")) < AT_HOME
-    elsewhere = _below(len(items.size), total, key.named("elsewhere"))
-    drawn = items.draw(np.where(stays, home[user], elsewhere), _uniform(total, key.named("item")))
-    follows = (_uniform(total, key.named("follows")) < FOLLOWS) & (row > first)
+    stays = uniform(total, key.named("stays")) < AT_HOME
+    elsewhere = below(len(items.size), total, key.named("elsewhere"))
+    drawn = items.draw(np.where(stays, home[user], elsewhere), uniform(total, key.named("item")))
+    follows = (uniform(total, key.named("follows")) < FOLLOWS) & (row > first)
     anchor = np.maximum.accumulate(np.where(follows, 0, row))  # the draw that a run started from
     item = items.after(drawn[anchor], row - anchor)
 
-    gap = 1 - DAY * np.log1p(-_uniform(total, key.named("gap")))
+    gap = 1 - DAY * np.log1p(-uniform(total, key.named("gap")))
     passed = np.cumsum(gap.astype(np.int64))
-    joined = START + _below(2 * 365 * DAY, len(home), key.named("joined"))
+    joined = START + below(2 * 365 * DAY, len(home), key.named("joined"))
     time = joined[user] + passed - passed[first]
 
     liking = np.where(items.cluster[item] == home[user], 4.3, 2.5)
-    rating = np.rint(liking + 2.4 * (_uniform(total, key.named("rating")) - 0.5)).clip(1, 5)
+    rating = np.rint(liking + 2.4 * (uniform(total, key.named("rating")) - 0.5)).clip(1, 5)
     return pl.DataFrame(
         {
             "user": _names("u", len(home)).gather(user),
@@ -209,7 +179,7 @@ def _interactions(home: Ints, items: _Items, total: int, key: Key) -> pl.DataFra
 
 def _degrees(users: int, total: int, key: Key) -> Ints:
     """Return a power law of degrees (exponent 2.5) with the given total."""
-    share = np.cumsum((1 - _uniform(users, key)) ** (-1 / 1.5))
+    share = np.cumsum((1 - uniform(users, key)) ** (-1 / 1.5))
     ends = np.floor(share / share[-1] * (total - FEWEST * users)).astype(np.int64)
     degree: Ints = np.diff(ends, prepend=0) + FEWEST
     return degree
@@ -217,7 +187,7 @@ def _degrees(users: int, total: int, key: Key) -> Ints:
 
 def _user_table(home: Ints, key: Key) -> pl.DataFrame:
     n = len(home)
-    age = 18 + home * 7 % 45 + _below(10, n, key.named("age"))
+    age = 18 + home * 7 % 45 + below(10, n, key.named("age"))
     region = _of_cluster(home, int(home.max()) + 1, 2, key.named("region"))
     return pl.DataFrame(
         {
@@ -239,7 +209,7 @@ def _item_table(items: _Items, attributes: int, clusters: int, key: Key) -> pl.D
     columns: dict[str, pl.Series | Ints] = {
         "id": _names("i", n),
         "title": title,
-        "year": 1980 + _below(45, n, key.named("year")),
+        "year": 1980 + below(45, n, key.named("year")),
     }
     for number in range(attributes):
         name = ATTRIBUTES[number] if number < len(ATTRIBUTES) else f"attribute_{number + 1}"
@@ -281,27 +251,12 @@ def _plan(attributes: list[str]) -> Plan:
     return Plan(nodes=nodes, edges=edges, time_unit="s")
 
 
-def _uniform(n: int, key: Key) -> Floats:
-    """Return n numbers in [0, 1), 53 random bits each, the same on every version of numpy."""
-    words = np.array([key.seed, key.stream << 32 | key.epoch], np.uint64)
-    bits = np.random.Philox(key=words).random_raw(n) >> np.uint64(11)
-    return bits.astype(np.float64) * 2.0**-53
-
-
-def _below(bound: int, n: int, key: Key) -> Ints:
-    return (_uniform(n, key) * bound).astype(np.int64)
-
-
-def _shuffled(values: Ints, key: Key) -> Ints:
-    return values[np.argsort(_uniform(len(values), key), kind="stable")]
-
-
 def _of_cluster(cluster: Ints, clusters: int, each: int, key: Key) -> Ints:
     """Return values below ``clusters * each``, mostly among the `each` of the own cluster."""
     n = len(cluster)
-    own = cluster * each + _below(each, n, key.named("own"))
-    foreign = _below(clusters * each, n, key.named("foreign"))
-    return np.where(_uniform(n, key.named("stays")) < AT_HOME, own, foreign)
+    own = cluster * each + below(each, n, key.named("own"))
+    foreign = below(clusters * each, n, key.named("foreign"))
+    return np.where(uniform(n, key.named("stays")) < AT_HOME, own, foreign)
 
 
 def _names(prefix: str, n: int) -> pl.Series:

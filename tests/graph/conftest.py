@@ -13,10 +13,14 @@ ann rates ink twice; bob rates pen and ink at the same time; cat rates nothing; 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import settings
 
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
+
+settings.register_profile("graph", deadline=None, max_examples=50)  # the first call compiles
+settings.load_profile("graph")
 
 SCHEMA = Schema(
     nodes=(
@@ -98,5 +102,11 @@ def toy_tables() -> dict[str, pl.DataFrame]:
 def toy_graph() -> Graph:
     made = assemble(SCHEMA, [3, 4, 2, 1], edge_lists())
     return Graph(
-        SCHEMA, made.csr, toy_tables(), made.edge_tables, made.edge_offset, provenance={"seed": 1}
+        SCHEMA,
+        made.csr,
+        toy_tables(),
+        made.edge_tables,
+        made.edge_offset,
+        edge_ids=made.edge_ids,
+        provenance={"seed": 1},
     )

@@ -14,12 +14,13 @@ from rich.console import Console
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.build import build
+from graphrec_pt.graph.checkerboard import checkerboard
 from graphrec_pt.graph.describe import Spread, describe, human_time, render
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.histories import measure
 from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
-from graphrec_pt.graph.synthetic import checkerboard, synthetic_graph
+from graphrec_pt.graph.synthetic import synthetic_graph
 
 
 def test_counts_by_hand(toy_graph: Graph) -> None:

@@ -47,7 +47,13 @@ def shuffled(graph: Graph, seed: int) -> Graph:
         edges[relation.name] = listed.take(rows)
     counts = [graph.num_nodes(name) for name in graph.schema.node_names]
     made = assemble(graph.schema, counts, edges)
-    return replace(graph, csr=made.csr, edge_tables=made.edge_tables, edge_offset=made.edge_offset)
+    return replace(
+        graph,
+        csr=made.csr,
+        edge_tables=made.edge_tables,
+        edge_offset=made.edge_offset,
+        edge_ids=made.edge_ids,
+    )
 
 
 def test_round_trip_keeps_everything(toy_graph: Graph, tmp_path: Path) -> None:

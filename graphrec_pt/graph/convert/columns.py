@@ -7,6 +7,7 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import ColumnKind
 
 
@@ -17,6 +18,21 @@ def column_kind(series: pl.Series) -> ColumnKind:
     if isinstance(series.dtype, pl.Array | pl.List):
         return "vector"
     return "text" if series.dtype == pl.String else "number"
+
+
+def edge_columns(graph: Graph, relation: str, edge: Tensor) -> pl.DataFrame | None:
+    """Return the extra columns of some edges of a relation or an inverse, if it has any.
+
+    Args:
+        graph: The graph.
+        relation: The relation.
+        edge: int64 ``[n]`` edge ids.
+    """
+    found = graph.schema.relation(relation)
+    forward = found.inverse or relation if found.backward else relation
+    if forward not in graph.edge_tables:
+        return None
+    return graph.edge_tables[forward][(edge - graph.edge_offset[forward]).numpy()]
 
 
 def column_tensor(series: pl.Series) -> Tensor | None:

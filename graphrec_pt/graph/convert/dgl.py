@@ -23,7 +23,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.assemble import EdgeList
-from graphrec_pt.graph.convert.columns import column_tensor, tensor_column
+from graphrec_pt.graph.convert.columns import column_tensor, edge_columns, tensor_column
 from graphrec_pt.graph.convert.typed import EdgeType, typed_graph
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import TimeUnit
@@ -128,8 +128,8 @@ def to_dgl(graph: Graph) -> "DGLGraph":
         edges = graph.edges(kind[1])
         carried = {"time": edges.time, "weight": edges.weight, "edge_id": edges.edge}
         made.edges[kind].data.update({k: v for k, v in carried.items() if v is not None})
-        if kind[1] in graph.edge_tables:
-            made.edges[kind].data.update(_tensors(graph.edge_tables[kind[1]]))
+        if (extra := edge_columns(graph, kind[1], edges.edge)) is not None:
+            made.edges[kind].data.update(_tensors(extra))
     return made
 
 

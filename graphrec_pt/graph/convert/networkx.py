@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from graphrec_pt.graph.convert.columns import edge_columns
 from graphrec_pt.graph.graph import RAW_ID, Graph
 
 if TYPE_CHECKING:
@@ -57,11 +58,8 @@ def _edge_rows(graph: Graph, relation: str, kept: torch.Tensor) -> Iterable[tupl
     rows = torch.nonzero(kept[edges.source] & kept[edges.target]).flatten()
     columns = {"time": edges.time, "weight": edges.weight}
     attributes = {k: v[rows].tolist() for k, v in columns.items() if v is not None}
-    found = graph.schema.relation(relation)
-    forward = found.inverse or relation if found.backward else relation
-    if forward in graph.edge_tables:
-        local = (edges.edge[rows] - graph.edge_offset[forward]).numpy()
-        attributes |= graph.edge_tables[forward][local].to_dict(as_series=False)
+    extra = edge_columns(graph, relation, edges.edge[rows])
+    attributes |= {} if extra is None else extra.to_dict(as_series=False)
     ends = (edges.source[rows].tolist(), edges.target[rows].tolist(), edges.edge[rows].tolist())
     for place, (source, target, edge) in enumerate(zip(*ends, strict=True)):
         yield source, target, edge, {k: v[place] for k, v in attributes.items()}

@@ -13,6 +13,7 @@ from graphrec_pt.graph.convert.columns import (
     categories_of,
     column_kind,
     column_tensor,
+    edge_columns,
     tensor_column,
 )
 from graphrec_pt.graph.convert.typed import EdgeType, typed_graph
@@ -33,7 +34,7 @@ def to_pyg(graph: Graph) -> "HeteroData":
     texts in ``data.categories[type][column]``), vectors ``[n, D]``, texts as object arrays.
     Edges of ``data[source, relation, target]`` stand in the order of ``graph.edges(relation)``,
     (source, time, target), with ``time``, ``edge_weight``, ``edge_id`` (shared by an edge and its
-    inverse) and extra edge columns. Inverses are relations of their own.
+    inverse) and, in the forward direction, extra edge columns.
     """
     from torch_geometric.data import HeteroData
 
@@ -57,9 +58,9 @@ def to_pyg(graph: Graph) -> "HeteroData":
             store.time = edges.time
         if edges.weight is not None:
             store.edge_weight = edges.weight
-        if relation.name in graph.edge_tables:  # row n describes edge id n: already in this order
-            for column in graph.edge_tables[relation.name]:
-                store[column.name] = _attribute(column)
+        extra = None if relation.backward else edge_columns(graph, relation.name, edges.edge)
+        for column in () if extra is None else extra:
+            store[column.name] = _attribute(column)
     return data
 
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.assemble import Array
-from graphrec_pt.graph.convert.columns import column_kind
+from graphrec_pt.graph.convert.columns import column_kind, edge_columns
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import Relation
 from graphrec_pt.graph.store import finished_folder
@@ -71,7 +71,7 @@ def _interactions(graph: Graph, relation: Relation) -> pl.DataFrame:
         columns.append(pl.Series(f"{WEIGHT}:float", edges.weight.numpy()))
     if edges.time is not None:
         columns.append(pl.Series(f"{TIME}:float", edges.time.numpy()))
-    extra = graph.edge_tables.get(relation.name)
+    extra = edge_columns(graph, relation.name, edges.edge)
     return pl.DataFrame([*columns, *([] if extra is None else map(_field, extra))])
 
 

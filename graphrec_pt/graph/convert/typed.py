@@ -76,6 +76,7 @@ def typed_graph(
         tables,
         made.edge_tables,
         made.edge_offset,
+        edge_ids=made.edge_ids,
         provenance=dict(provenance or {}),
     )
     return replace(graph, fingerprint=fingerprint(graph))

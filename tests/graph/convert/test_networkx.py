@@ -1,9 +1,11 @@
 import networkx
 import pytest
+import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.convert import to_networkx
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.subset import keep_edges
 
 
 def test_nodes_and_edges_by_hand(toy_graph: Graph) -> None:
@@ -56,3 +58,10 @@ def test_a_part_is_the_induced_subgraph(toy_graph: Graph) -> None:
     assert set(part.edges(keys=True)) == set(whole.subgraph(kept).edges(keys=True))
     with pytest.raises(GraphRecError, match="node below 10"):
         to_networkx(toy_graph, [0, 10])
+
+
+def test_a_part_of_the_edges_keeps_their_columns(toy_graph: Graph) -> None:
+    made = to_networkx(keep_edges(toy_graph, torch.arange(12) >= 3), inverses=True)
+    assert made.get_edge_data(1, 3, ("rates", 3))["device"] == "tv"
+    assert made.get_edge_data(6, 1, ("rated_by", 5))["device"] == "web"
+    assert made.number_of_edges() == 3 + 3 + 3 + 3 + 3

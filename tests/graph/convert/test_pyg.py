@@ -7,6 +7,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.convert import from_pyg, to_pyg
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.subset import keep_edges
 
 hetero = pytest.importorskip("torch_geometric.data").HeteroData
 
@@ -140,3 +141,9 @@ def test_a_graph_without_edges() -> None:
     graph = from_pyg(data)
     assert (graph.num_nodes("a"), graph.num_edges()) == (3, 0)
     assert graph.tables["a"]["id"].to_list() == ["0", "1", "2"]
+
+
+def test_a_part_of_the_edges_keeps_their_columns(toy_graph: Graph) -> None:
+    store = to_pyg(keep_edges(toy_graph, torch.arange(12) >= 3))["user", "rates", "item"]
+    assert store.edge_id.tolist() == [3, 4, 5]
+    assert store.device.tolist() == ["tv", "app", "web"]

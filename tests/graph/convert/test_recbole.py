@@ -3,10 +3,12 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.convert import from_recbole, to_recbole
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.subset import keep_edges
 
 
 def rows(graph: Graph, relation: str) -> Counter[tuple[object, ...]]:
@@ -158,3 +160,9 @@ def test_other_files_are_not_overwritten(toy_graph: Graph, tmp_path: Path) -> No
     with pytest.raises(GraphRecError, match="other files"):
         to_recbole(toy_graph, tmp_path)
     assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_part_of_the_edges_keeps_their_columns(toy_graph: Graph, tmp_path: Path) -> None:
+    folder = to_recbole(keep_edges(toy_graph, torch.arange(12) >= 3), tmp_path / "toy")
+    lines = (folder / "toy.inter").read_text().splitlines()[1:]
+    assert lines == ["bob\tpen\t1.0\t20\ttv", "bob\tink\t2.0\t20\tapp", "bob\tmug\t5.0\t50\tweb"]
