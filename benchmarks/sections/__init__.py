@@ -1,0 +1,1 @@
+"""Sections of the sampling benchmark: each module with ``rows(settings)`` is one."""

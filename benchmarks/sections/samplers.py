@@ -1,0 +1,92 @@
+"""Peers that walk and sample: DGL, torch_cluster and what one writes in plain torch."""
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.kernels.csr import SegmentedCSR
+
+
+def import_dgl() -> Any:
+    """Import DGL, 2.1 with a stub for the part that fails beside a current torch; None without."""
+    if find_spec("dgl") is None:
+        return None
+    import packaging.version
+
+    stub: Any = ModuleType("dgl.graphbolt")
+    stub.FusedCSCSamplingGraph = type("FusedCSCSamplingGraph", (), {})
+    sys.modules.setdefault("dgl.graphbolt", stub)
+    extern: Any = ModuleType("setuptools.extern")
+    extern.packaging = packaging
+    sys.modules.setdefault("setuptools.extern", extern)
+    sys.modules.setdefault("setuptools.extern.packaging", packaging)
+    return import_module("dgl")
+
+
+def dgl_graph(dgl: Any, csr: SegmentedCSR) -> Any:
+    """Return a graph of one type and one relation as DGL's."""
+    number = torch.arange(csr.num_edges)
+    parts = ("csr", (csr.segment, csr.indices.long(), number))
+    graph = dgl.graph(parts, num_nodes=csr.num_nodes)
+    graph.create_formats_()
+    if csr.weight is not None:
+        graph.edata["w"] = csr.weight
+    return graph
+
+
+def dgl_bipartite(dgl: Any, csr: SegmentedCSR) -> Any:
+    """Return a graph of users and items with relations r0, r1, … each way as DGL's."""
+    users, items = (int(n) for n in csr.offset.diff())
+    relations = int(csr.slots[0])
+    kinds, shift, count = ("user", "item"), (users, 0), (users, items)
+    data = {}
+    for side in (0, 1):
+        for slot in range(relations):
+            first = csr.base[side] + torch.arange(count[side]) * relations + slot
+            start, size = csr.segment[first], csr.segment[first + 1] - csr.segment[first]
+            ptr = torch.cat([torch.zeros(1, dtype=torch.int64), size.cumsum(0)])
+            place = torch.arange(int(ptr[-1])) + (start - ptr[:-1]).repeat_interleave(size)
+            target = csr.indices[place].long() - shift[side]
+            name = f"r{slot}" if side == 0 else f"back{slot}"
+            data[kinds[side], name, kinds[1 - side]] = (
+                "csr",
+                (ptr, target, torch.arange(len(target))),
+            )
+    graph = dgl.heterograph(data, num_nodes_dict=dict(zip(kinds, count, strict=True)))
+    graph.create_formats_()
+    return graph
+
+
+def import_torch_cluster() -> Any:
+    """Return torch_cluster's compiled operators, None without."""
+    if find_spec("torch_cluster") is None:
+        return None
+    import_module("torch_cluster")
+    return torch.ops.torch_cluster
+
+
+def torch_walk(csr: SegmentedCSR, roots: Tensor, length: int) -> int:
+    """Walk in plain vectorised torch, all walkers hop by hop; returns the steps."""
+    node = roots
+    for _ in range(length):
+        start = csr.segment[node]
+        degree = csr.segment[node + 1] - start
+        node = csr.indices[start + (torch.rand(len(node)) * degree).long()].long()
+    return len(roots) * length
+
+
+def torch_fanout(csr: SegmentedCSR, roots: Tensor, fanout: int) -> int:
+    """Sample two hops with replacement in plain vectorised torch; returns the edges."""
+    total, node = 0, roots
+    for _ in range(2):
+        start = csr.segment[node]
+        degree = csr.segment[node + 1] - start
+        rank = (torch.rand(len(node), fanout) * degree[:, None]).long()
+        node = csr.indices[start[:, None] + rank].long().reshape(-1)
+        total += len(node)
+    return total

@@ -1,0 +1,130 @@
+"""Walks: uniform, metapath, weighted and node2vec, and what a step costs as graphs grow."""
+
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.walk import walk
+from sections.graphs import Gathers, mapped, power_law
+from sections.measure import Contestant, Row, Settings, contest
+from sections.samplers import (
+    dgl_bipartite,
+    dgl_graph,
+    import_dgl,
+    import_torch_cluster,
+    torch_walk,
+)
+
+LENGTH = 20
+UNIT = "M steps/s"
+
+
+def rows(settings: Settings) -> list[Row]:
+    """Measure every kind of walk beside its peers."""
+    nodes, edges = (20_000, 1_000_000) if settings.quick else (200_000, 20_000_000)
+    walkers = 10_000 if settings.quick else 100_000
+    csr = power_law(nodes, edges)
+    name = f"{nodes // 1000} k nodes, {csr.num_edges / 1e6:.0f} M edges"
+    found = _one_type(csr, name, walkers, settings)
+    found += _metapath(nodes, edges, name, walkers, settings)
+    del csr
+    return found + _growth(walkers, settings)
+
+
+def _roots(csr: SegmentedCSR, walkers: int) -> Tensor:
+    return torch.randint(csr.num_nodes, (walkers,), generator=torch.Generator().manual_seed(0))
+
+
+def _ours(csr: SegmentedCSR, roots: Tensor, **options: Any) -> int:
+    _, position = walk(csr, roots, LENGTH, Key(0), **options)
+    return position.numel()
+
+
+def _one_type(csr: SegmentedCSR, name: str, walkers: int, settings: Settings) -> list[Row]:
+    roots, dgl, cluster = _roots(csr, walkers), import_dgl(), import_torch_cluster()
+    few = roots[: walkers // 20]
+    uniform = [
+        Contestant("two gathers", Gathers(csr, walkers * LENGTH), target=1.3),
+        Contestant("torch", partial(torch_walk, csr, roots, LENGTH), target=4),
+    ]
+    weighted: list[Contestant] = []
+    biased: dict[tuple[float, float], list[Contestant]] = {(0.5, 2.0): [], (2.0, 0.5): []}
+    if dgl is not None:
+        graph = dgl_graph(dgl, csr)
+
+        def dgl_walk(roots: Tensor, **options: Any) -> int:
+            trace, _ = dgl.sampling.random_walk(graph, roots, length=LENGTH, **options)
+            return len(trace) * LENGTH
+
+        def dgl_node2vec(p: float, q: float) -> int:
+            trace = dgl.sampling.node2vec_random_walk(graph, few, p, q, LENGTH)
+            return len(trace) * LENGTH
+
+        uniform.append(Contestant("dgl", partial(dgl_walk, roots), target=10))
+        weighted.append(Contestant("dgl", partial(dgl_walk, few, prob="w"), target=5))
+        for (p, q), peers in biased.items():
+            peers.append(Contestant("dgl", partial(dgl_node2vec, p, q), target=5))
+    if cluster is not None:
+        column = csr.indices.long()
+
+        def cluster_walk(roots: Tensor, p: float, q: float) -> int:
+            cluster.random_walk(csr.segment, column, roots, LENGTH, p, q)
+            return len(roots) * LENGTH
+
+        uniform.append(
+            Contestant("torch_cluster", partial(cluster_walk, roots, 1.0, 1.0), target=8)
+        )
+        for (p, q), peers in biased.items():
+            peers.append(Contestant("torch_cluster", partial(cluster_walk, few, p, q), target=5))
+    found = contest("uniform walk", name, UNIT, partial(_ours, csr, roots), uniform, settings)
+    run = partial(_ours, csr, roots, weighted=True)
+    found += contest("weighted walk", name, UNIT, run, weighted, settings)
+    for (p, q), peers in biased.items():
+        run = partial(_ours, csr, roots, p=p, q=q)
+        found += contest(f"node2vec p={p} q={q}", name, UNIT, run, peers, settings)
+    run = partial(_ours, csr, roots, restart=0.15)
+    return found + contest("walk with restart", name, UNIT, run, [], settings)
+
+
+def _metapath(nodes: int, edges: int, name: str, walkers: int, settings: Settings) -> list[Row]:
+    csr = power_law(nodes, edges, relations=2, half=nodes // 2)
+    roots = _roots(csr, walkers) % (nodes // 2)
+    slots = torch.tensor([0, 1] * (LENGTH // 2))
+    peers = [Contestant("two gathers", Gathers(csr, walkers * LENGTH), target=1.3)]
+    dgl = import_dgl()
+    if dgl is not None:
+        graph = dgl_bipartite(dgl, csr)
+
+        def dgl_walk() -> int:
+            path = ["r0", "back1"] * (LENGTH // 2)
+            trace, _ = dgl.sampling.random_walk(graph, roots, metapath=path)
+            return len(trace) * LENGTH
+
+        peers.append(Contestant("dgl", dgl_walk, target=10))
+    run = partial(_ours, csr, roots, slots=slots)
+    return contest("metapath walk", f"{name}, 2 × 2 relations", UNIT, run, peers, settings)
+
+
+def _growth(walkers: int, settings: Settings) -> list[Row]:
+    sizes = [1, 2] if settings.quick else [1, 5, 20, 50, 100]
+    found = []
+    for millions in sizes:
+        csr = power_law(millions * 20_000, millions * 1_000_000)
+        roots = _roots(csr, walkers)
+        name = f"{millions * 20} k nodes, {millions} M edges"
+        with TemporaryDirectory() as folder:
+            if millions == sizes[-1]:
+                csr, name = mapped(csr, Path(folder)), f"{name}, memory-mapped"
+            peers = [Contestant("two gathers", Gathers(csr, walkers * LENGTH))]
+            if millions == sizes[-1]:
+                peers.append(Contestant("torch", partial(torch_walk, csr, roots, LENGTH), target=4))
+            run = partial(_ours, csr, roots)
+            found += contest("uniform walk, growth", name, UNIT, run, peers, settings)
+            del csr, peers, run
+    return found
