@@ -1,7 +1,7 @@
 """Edge lists in, segmented CSR out: the one place where adjacency arrays are laid out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 
 from graphrec_pt.graph.schema import Relation, Schema
 from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR
-from graphrec_pt.kernels.order import order
+from graphrec_pt.kernels.fill import Stored, fill_backward, fill_forward, number_edges
 
 Array = npt.NDArray[Any]
 
@@ -75,83 +75,64 @@ def assemble(
     offset = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     slots = np.array([len(schema.leaving(n)) for n in schema.node_names], dtype=np.int64)
     base = np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64) * slots)]).astype(np.int64)
-    forward = {r.name: _sorted(edges[r.name]) for r in schema.relations if not r.backward}
-    first, total = dict[str, int](), edge_ids
-    for name, listed in forward.items():
-        if listed.edge is None:
-            ids = np.arange(total, total + len(listed.source))
-            forward[name] = replace(listed, edge=ids.astype(_index_type(total + len(ids))))
-            first[name], total = total, total + len(listed.source)
-
     segment = np.zeros(int(base[-1]) + 1, dtype=np.int64)
     for relation in schema.relations:
-        ends = _ends(relation, forward)[0]
+        listed = edges[_forward_name(relation)]
+        ends = listed.target if relation.backward else listed.source
         n = counts[schema.node_index(relation.source)]
         _segments_of(schema, relation, base, segment[1:])[:] = np.bincount(ends, minlength=n)
     np.cumsum(segment, out=segment)
 
-    stored = int(segment[-1])
-    indices = np.empty(stored, _index_type(int(offset[-1])))
-    edge = np.empty(stored, _index_type(total))
-    time = np.full(stored, NO_TIME) if any(r.timed for r in schema.relations) else None
-    weight = np.ones(stored, np.float32) if any(r.weighted for r in schema.relations) else None
+    numbered = sum(len(e.source) for e in edges.values() if e.edge is None)
+    size, total = int(segment[-1]), edge_ids + numbered
+    stored = Stored(
+        np.empty(size, _index_type(int(offset[-1]))),
+        np.empty(size, _index_type(total)),
+        np.full(size, NO_TIME) if any(r.timed for r in schema.relations) else None,
+        np.ones(size, np.float32) if any(r.weighted for r in schema.relations) else None,
+    )
+    tables, first, next_id = dict[str, pl.DataFrame](), dict[str, int](), edge_ids
     for relation in schema.relations:
-        listed = forward[_forward_name(relation)]
-        source, target = _ends(relation, forward)
-        rows: Array | slice = slice(None)
         if relation.backward:
-            rows = (
-                order(source, target) if listed.time is None else _by_time(source, listed, target)
+            continue
+        listed = edges[relation.name]
+        starts = _segments_of(schema, relation, base, segment[:-1])
+        ends = _segments_of(schema, relation, base, segment[1:])
+        at = int(offset[schema.node_index(relation.target)])
+        ids = np.arange(len(listed.source)) if listed.edge is None else listed.edge
+        ends_of = listed.source, listed.target, at
+        fill_forward(stored, starts, *ends_of, ids, listed.time, listed.weight)
+        if listed.edge is None:
+            former = number_edges(stored, starts, ends, next_id)
+            if listed.columns is not None:
+                tables[relation.name] = listed.columns[former]
+            first[relation.name], next_id = next_id, next_id + len(former)
+        if relation.inverse is not None:
+            inverse = schema.relation(relation.inverse)
+            fill_backward(
+                stored,
+                starts,
+                ends,
+                int(offset[schema.node_index(relation.source)]),
+                at,
+                _segments_of(schema, inverse, base, segment[:-1]),
+                timed=listed.time is not None,
+                weighted=listed.weight is not None,
             )
-            source, target = source[rows], target[rows]
-        place = _places(source, _segments_of(schema, relation, base, segment[:-1]))
-        indices[place] = target + offset[schema.node_index(relation.target)]
-        assert listed.edge is not None
-        edge[place] = listed.edge[rows]
-        if time is not None and listed.time is not None:
-            time[place] = listed.time[rows]
-        if weight is not None and listed.weight is not None:
-            weight[place] = listed.weight[rows]
 
-    arrays = (offset, slots, base, segment, indices, time, weight, edge)
+    arrays = (offset, slots, base, segment, stored.indices, stored.time, stored.weight, stored.edge)
     csr = SegmentedCSR(*(None if a is None else torch.from_numpy(a) for a in arrays))  # type: ignore[arg-type]
-    tables = {name: e.columns for name, e in forward.items() if e.columns is not None}
     return Assembled(csr, tables, first, total)
-
-
-def _sorted(listed: EdgeList) -> EdgeList:
-    if listed.time is None:
-        return listed.take(order(listed.source, listed.target))
-    return listed.take(_by_time(listed.source, listed, listed.target))
-
-
-def _by_time(source: Array, listed: EdgeList, target: Array) -> Array:
-    assert listed.time is not None
-    return order(source, listed.time, target)
 
 
 def _forward_name(relation: Relation) -> str:
     return relation.inverse or relation.name if relation.backward else relation.name
 
 
-def _ends(relation: Relation, forward: Mapping[str, EdgeList]) -> tuple[Array, Array]:
-    listed = forward[_forward_name(relation)]
-    if relation.backward:
-        return listed.target, listed.source
-    return listed.source, listed.target
-
-
 def _segments_of(schema: Schema, relation: Relation, base: Array, values: Array) -> Array:
     """Return the view of a per-segment array that belongs to one relation: ``[n_s]``."""
     index, slots = schema.node_index(relation.source), len(schema.leaving(relation.source))
     return values[base[index] + schema.slot(relation.name) : base[index + 1] : slots]
-
-
-def _places(source: Array, starts: Array) -> Array:
-    """Return where each of the rows, sorted by source, goes: its segment start plus its rank."""
-    degree = np.bincount(source, minlength=len(starts))
-    before = np.cumsum(degree) - degree
-    return np.repeat(starts - before, degree) + np.arange(len(source))
 
 
 def _index_type(count: int) -> type[np.signedinteger[Any]]:

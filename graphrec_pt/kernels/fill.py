@@ -1,0 +1,116 @@
+"""Fill the segments of a CSR with edges: count, scatter, sort inside each segment.
+
+A segment is short and sits in the cache while it is sorted, so this costs two sweeps over the
+edges where a global sort would take one per digit.
+"""
+
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from graphrec_pt.kernels.dispatch import chosen_body
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """The edge arrays of a CSR while it is filled; edges of a segment ascend by (time, target, id).
+
+    Args:
+        indices: int32 or int64 ``[E]`` targets.
+        edge: int32 or int64 ``[E]`` ids.
+        time: int64 ``[E]``, or None when no relation is timed.
+        weight: float32 ``[E]``, or None when no relation is weighted.
+    """
+
+    indices: Array
+    edge: Array
+    time: Array | None
+    weight: Array | None
+
+
+def fill_forward(
+    stored: Stored,
+    starts: Array,
+    source: Array,
+    target: Array,
+    first_target: int,
+    edge: Array,
+    time: Array | None,
+    weight: Array | None,
+) -> None:
+    """Put the edges of one relation into its segments.
+
+    Args:
+        stored: Where they go; written in place.
+        starts: int64 ``[n_s]``, where the segment of each source begins.
+        source: Integers ``[E_r]`` below ``n_s``.
+        target: Integers ``[E_r]``, numbered inside the target type.
+        first_target: Global id of the first node of the target type.
+        edge: Integers ``[E_r]``, the ids to store.
+        time: int64 ``[E_r]`` or None.
+        weight: float32 ``[E_r]`` or None.
+    """
+    _bodies().fill_forward(stored, starts, source, target, first_target, edge, time, weight)
+
+
+def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
+    """Renumber the edges of one relation in stored order, from `first` on.
+
+    Args:
+        stored: The arrays; ``edge`` is written in place.
+        starts: int64 ``[n_s]``, where each segment begins.
+        ends: int64 ``[n_s]``, where it ends.
+        first: Id of the first edge.
+
+    Returns:
+        int64 ``[E_r]``, the former id of every edge in stored order.
+    """
+    former: Array = _bodies().number_edges(stored, starts, ends, first)
+    return former
+
+
+def fill_backward(
+    stored: Stored,
+    starts: Array,
+    ends: Array,
+    first_source: int,
+    first_target: int,
+    back: Array,
+    *,
+    timed: bool,
+    weighted: bool,
+) -> None:
+    """Put the inverses of a filled relation into their segments; ids are shared.
+
+    Args:
+        stored: The arrays, read and written in place.
+        starts: int64 ``[n_s]``, where each segment of the relation begins.
+        ends: int64 ``[n_s]``, where it ends.
+        first_source: Global id of the first node of the source type.
+        first_target: Global id of the first node of the target type.
+        back: int64 ``[n_t]``, where the segment of each target begins in the inverse.
+        timed: Whether the relation carries times.
+        weighted: Whether it carries weights.
+    """
+    ahead = starts, ends, first_source, first_target
+    _bodies().fill_backward(stored, *ahead, back, timed, weighted)
+
+
+def _bodies() -> ModuleType:
+    numba = chosen_body(torch.empty(0)) == "numba"
+    return import_module(f"graphrec_pt.kernels.{'numba' if numba else 'torch'}.fill")
+
+
+def expanded(starts: Array, ends: Array) -> tuple[Array, Array]:
+    """Return the segment number and the position of every edge of some segments."""
+    degree = ends - starts
+    before = np.cumsum(degree) - degree
+    segment = np.repeat(np.arange(len(starts)), degree)
+    return segment, np.repeat(starts - before, degree) + np.arange(len(segment))

@@ -1,0 +1,224 @@
+"""Filling segments: scattering sweeps, then a sort of every segment while it is in the cache.
+
+Nodes are cut into parts with about equally many edges. A sweep writes to one part only, which
+stays in the cache, and the parts are independent of each other, so they run in parallel.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from graphrec_pt.kernels.fill import Stored
+
+Array = npt.NDArray[Any]
+PART_EDGES = 1 << 19  # edges of a part: about 10 MB of the four arrays
+MOST_PARTS = 64
+SHORT = 32  # segments up to this long are sorted by insertion
+NO_TIMES, NO_WEIGHTS = np.empty(0, np.int64), np.empty(0, np.float32)
+NO_TIMES.flags.writeable = NO_WEIGHTS.flags.writeable = False
+
+
+@numba.njit(nogil=True, cache=True)
+def _scatter(part, out, cursor, source, target, first_target, edge, time, weight):  # type: ignore[no-untyped-def]
+    indices, edges, times, weights = out
+    low, high = part
+    timed, weighted = time.shape[0] > 0, weight.shape[0] > 0
+    for i in range(source.shape[0]):
+        s = source[i]
+        if low <= s < high:
+            at = cursor[s]
+            cursor[s] = at + 1
+            indices[at] = target[i] + first_target
+            edges[at] = edge[i]
+            if timed:
+                times[at] = time[i]
+            if weighted:
+                weights[at] = weight[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _scatter_back(part, out, cursor, starts, ends, first_source, first_target, timed, weighted):  # type: ignore[no-untyped-def]
+    indices, edges, times, weights = out
+    low, high = part
+    for s in range(starts.shape[0]):
+        for i in range(starts[s], ends[s]):
+            target = indices[i] - first_target
+            if low <= target < high:
+                at = cursor[target]
+                cursor[target] = at + 1
+                indices[at] = s + first_source
+                edges[at] = edges[i]
+                if timed:
+                    times[at] = times[i]
+                if weighted:
+                    weights[at] = weights[i]
+
+
+@numba.njit(nogil=True, cache=True)
+def _sort(part, out, starts, ends, timed, weighted):  # type: ignore[no-untyped-def]
+    """Sort every segment by (time, target, id); scattering left equal edges in id order."""
+    indices, times = out[0], out[2]
+    for s in range(part[0], part[1]):
+        low, high = starts[s], ends[s]
+        if _is_sorted(indices, times, low, high, timed):
+            continue
+        if high - low <= SHORT or not _sort_by_key(out, low, high, timed, weighted):
+            _sort_by_insertion(out, low, high, timed, weighted)
+
+
+@numba.njit(nogil=True, cache=True)
+def _is_sorted(indices, times, low, high, timed):  # type: ignore[no-untyped-def]
+    for i in range(low + 1, high):
+        if timed and times[i] != times[i - 1]:
+            if times[i] < times[i - 1]:
+                return False
+        elif indices[i] < indices[i - 1]:
+            return False
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _sort_by_key(out, low, high, timed, weighted):  # type: ignore[no-untyped-def]
+    """Sort one segment by time and target packed in 63 bits; False when they do not fit."""
+    indices, edges, times, weights = out
+    first = indices[low:high].min()
+    span = np.int64(indices[low:high].max() - first) + 1
+    key = (indices[low:high] - first).astype(np.int64)
+    if timed:
+        earliest = times[low:high].min()
+        if float(times[low:high].max() - earliest) * float(span) > 4e18:
+            return False
+        key += (times[low:high] - earliest) * span
+    rows = np.argsort(key, kind="mergesort")
+    indices[low:high] = indices[low:high][rows]
+    edges[low:high] = edges[low:high][rows]
+    if timed:
+        times[low:high] = times[low:high][rows]
+    if weighted:
+        weights[low:high] = weights[low:high][rows]
+    return True
+
+
+@numba.njit(nogil=True, cache=True)
+def _sort_by_insertion(out, low, high, timed, weighted):  # type: ignore[no-untyped-def]
+    indices, edges, times, weights = out
+    for i in range(low + 1, high):
+        target, edge = indices[i], edges[i]
+        time = times[i] if timed else 0
+        weight = weights[i] if weighted else np.float32(0)
+        j = i
+        while j > low:
+            if timed and times[j - 1] != time:
+                if times[j - 1] < time:
+                    break
+            elif indices[j - 1] <= target:
+                break
+            indices[j], edges[j] = indices[j - 1], edges[j - 1]
+            if timed:
+                times[j] = times[j - 1]
+            if weighted:
+                weights[j] = weights[j - 1]
+            j -= 1
+        indices[j], edges[j] = target, edge
+        if timed:
+            times[j] = time
+        if weighted:
+            weights[j] = weight
+
+
+@numba.njit(nogil=True, cache=True)
+def _number(edges, starts, ends, first, former):  # type: ignore[no-untyped-def]
+    count = 0
+    for s in range(starts.shape[0]):
+        for i in range(starts[s], ends[s]):
+            former[count] = edges[i]
+            edges[i] = first + count
+            count += 1
+
+
+def fill_forward(
+    stored: Stored,
+    starts: Array,
+    source: Array,
+    target: Array,
+    first_target: int,
+    edge: Array,
+    time: Array | None,
+    weight: Array | None,
+) -> None:
+    """Put edges into segments; see :func:`graphrec_pt.kernels.fill.fill_forward`."""
+    narrow = stored.indices.dtype
+    given = (
+        _input(source, narrow),
+        _input(target, narrow),
+        first_target,
+        _input(edge, np.int64),
+        NO_TIMES if time is None else _input(time, np.int64),
+        NO_WEIGHTS if weight is None else _input(weight, np.float32),
+    )
+    out, cursor, starts = _arrays(stored), np.array(starts), np.array(starts)
+    parts = _parts(starts, len(source))
+    _each(parts, _scatter, out, cursor, *given)  # the cursor moves to the ends
+    _each(parts, _sort, out, starts, cursor, time is not None, weight is not None)
+
+
+def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
+    """Renumber edges; see :func:`graphrec_pt.kernels.fill.number_edges`."""
+    former = np.empty(int((ends - starts).sum()), np.int64)
+    _number(stored.edge, np.array(starts), np.array(ends), first, former)
+    return former
+
+
+def fill_backward(
+    stored: Stored,
+    starts: Array,
+    ends: Array,
+    first_source: int,
+    first_target: int,
+    back: Array,
+    timed: bool,
+    weighted: bool,
+) -> None:
+    """Put inverses into segments; see :func:`graphrec_pt.kernels.fill.fill_backward`."""
+    out, cursor, back = _arrays(stored), np.array(back), np.array(back)
+    ahead = np.array(starts), np.array(ends), first_source, first_target
+    parts = _parts(back, int((ends - starts).sum()))
+    _each(parts, _scatter_back, out, cursor, *ahead, timed, weighted)
+    _each(parts, _sort, out, back, cursor, timed, weighted)
+
+
+def _arrays(stored: Stored) -> tuple[Array, Array, Array, Array]:
+    time = np.empty(0, np.int64) if stored.time is None else stored.time
+    weight = np.empty(0, np.float32) if stored.weight is None else stored.weight
+    return stored.indices, stored.edge, time, weight
+
+
+def _input(array: Array, dtype: Any) -> Array:
+    """Return a contiguous read-only view of one dtype: one compiled version serves all callers."""
+    view = np.ascontiguousarray(array, dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def _parts(starts: Array, edges: int) -> list[tuple[int, int]]:
+    """Cut the nodes where their segments start to reach another share of the edges."""
+    count = min(MOST_PARTS, edges // PART_EDGES + 1)
+    if not len(starts):
+        return []
+    span = starts[0] + (starts[-1] - starts[0]) * np.arange(1, count) / count
+    cuts = [0, *np.searchsorted(starts, span).tolist(), len(starts)]
+    return list(pairwise(cuts))
+
+
+def _each(parts: list[tuple[int, int]], work: Callable[..., None], *arguments: Any) -> None:
+    """Run compiled, lock-free work on every part, in as many threads as numba would use."""
+    if len(parts) == 1:
+        return work(parts[0], *arguments)
+    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+        for done in [pool.submit(work, part, *arguments) for part in parts]:
+            done.result()

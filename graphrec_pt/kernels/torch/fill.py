@@ -1,0 +1,65 @@
+"""Filling segments by global sorts: slow and obvious."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from graphrec_pt.kernels.fill import Stored, expanded
+
+Array = npt.NDArray[Any]
+
+
+def fill_forward(
+    stored: Stored,
+    starts: Array,
+    source: Array,
+    target: Array,
+    first_target: int,
+    edge: Array,
+    time: Array | None,
+    weight: Array | None,
+) -> None:
+    """Put edges into segments; see :func:`graphrec_pt.kernels.fill.fill_forward`."""
+    keys = (edge, target) if time is None else (edge, target, time)
+    rows = np.lexsort((*keys, source))
+    ends = starts + np.bincount(source, minlength=len(starts))
+    place = expanded(starts, ends)[1]
+    stored.indices[place] = target[rows] + first_target
+    stored.edge[place] = edge[rows]
+    if stored.time is not None and time is not None:
+        stored.time[place] = time[rows]
+    if stored.weight is not None and weight is not None:
+        stored.weight[place] = weight[rows]
+
+
+def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
+    """Renumber edges; see :func:`graphrec_pt.kernels.fill.number_edges`."""
+    place = expanded(starts, ends)[1]
+    former = stored.edge[place].astype(np.int64)
+    stored.edge[place] = first + np.arange(len(place))
+    return former
+
+
+def fill_backward(
+    stored: Stored,
+    starts: Array,
+    ends: Array,
+    first_source: int,
+    first_target: int,
+    back: Array,
+    timed: bool,
+    weighted: bool,
+) -> None:
+    """Put inverses into segments; see :func:`graphrec_pt.kernels.fill.fill_backward`."""
+    source, place = expanded(starts, ends)
+    fill_forward(
+        stored,
+        back,
+        stored.indices[place].astype(np.int64) - first_target,
+        source,
+        first_source,
+        stored.edge[place],
+        stored.time[place] if stored.time is not None and timed else None,
+        stored.weight[place] if stored.weight is not None and weighted else None,
+    )
