@@ -27,17 +27,16 @@ def ppr(
     it ends with probability α, else it takes a uniform edge of any relation; at a dead end it
     ends. Forward push (Andersen, Chung and Lang, FOCS 2006) keeps an estimate p and a residual r:
     first the root, then every round each node u whose residual exceeds ``epsilon · degree(u)``
-    gives α of it to p(u)
-    and the rest in equal shares to its edges. Whatever the graph, at the end
+    gives α of it to p(u) and the rest in equal shares to its edges. Whatever the graph, at the end
 
-        π(v) = p(v) + Σ_u r(u) · π_u(v)   with   0 ≤ r(u) ≤ epsilon · degree(u),
+        π(v) = p(v) + Σ_u r(u) · π_u(v)   with   0 ≤ r(u) ≤ epsilon · degree(u).
 
-    so p never exceeds π by more than the rounding, and on a graph whose edges all have their
-    inverses ``π(v) - p(v) ≤ epsilon · degree(v)``. The work for a root is at most
-    ``1 / (alpha · epsilon)`` edges beside its own, whatever the size of the graph. Masses are
-    integers (2⁻⁶⁰), so that p does not depend on the order of additions and every body returns the
-    same bits; rounding moves at most ``2⁻⁶⁰ / (alpha · epsilon)`` of a root's mass, α is a multiple
-    of 2⁻³¹.
+    As π_v(v) ≥ α, the score is ``p(v) + α · r(v)``: it never exceeds π by more than the rounding,
+    and on a graph whose edges all have their inverses ``π(v) - score(v) ≤ epsilon · degree(v)``.
+    The work for a root is at most ``1 / (alpha · epsilon)`` edges beside its own, whatever the size
+    of the graph. Masses are integers (2⁻⁶⁰), so that nothing depends on the order of additions and
+    every body returns the same bits; rounding moves at most ``2⁻⁶⁰ / (alpha · epsilon)`` of a
+    root's mass, α is a multiple of 2⁻³¹.
 
     Args:
         csr: The graph.
@@ -47,7 +46,7 @@ def ppr(
         epsilon: Residual left per edge, at least 1e-12.
 
     Returns:
-        Nodes int64 ``[B, k]`` and scores p float64 ``[B, k]``, falling, equal ones by id; the root
+        Nodes int64 ``[B, k]`` and scores float64 ``[B, k]``, falling, equal ones by id; the root
         is among them. −1 and 0 where fewer than k nodes were reached.
 
     Raises:

@@ -17,6 +17,12 @@ _LOW = (1 << ALPHA_BITS) - 1
 
 
 @inlined
+def _fraction(mass: Any, stop: Any) -> Any:
+    """Return ``floor(mass · stop / 2**ALPHA_BITS)`` without leaving 64 bits."""
+    return (mass >> ALPHA_BITS) * stop + ((mass & _LOW) * stop >> ALPHA_BITS)
+
+
+@inlined
 def _keep(nodes: Any, masses: Any, node: Any, mass: Any) -> None:
     """Insert a node into the best so far: by falling mass, equal ones by id."""
     at = nodes.shape[0] - 1
@@ -56,8 +62,7 @@ def _ppr(
                     u = now[i]
                     mass, degree = residual[u], end[u] - start[u]
                     residual[u] = 0
-                    ended = (mass >> ALPHA_BITS) * stop + ((mass & _LOW) * stop >> ALPHA_BITS)
-                    given[i] = (mass - ended) // max(degree, 1)
+                    given[i] = (mass - _fraction(mass, stop)) // max(degree, 1)
                     estimate[u] += mass - given[i] * degree
                 soon = 0
                 for i in range(active):
@@ -76,8 +81,9 @@ def _ppr(
                 now, later, active = later, now, soon
             for i in range(seen):
                 u = touched[i]
-                if estimate[u] > 0:
-                    _keep(nodes[b], masses[b], u, estimate[u])
+                mass = estimate[u] + _fraction(residual[u], stop)  # what certainly ends here
+                if mass > 0:
+                    _keep(nodes[b], masses[b], u, mass)
                 residual[u], estimate[u], known[u] = 0, 0, False
 
 

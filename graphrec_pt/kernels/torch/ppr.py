@@ -58,6 +58,7 @@ def _push(
         estimate[row, node] += mass - share * degree[node]  # with what the division leaves
         give(csr, residual, row, node, share)
         row, node = (residual > limit).nonzero(as_tuple=True)
+    estimate += _fraction(residual, stop)  # what certainly ends where it lies
     falling = torch.sort(estimate, dim=1, descending=True, stable=True)
     masses = falling.values[:, :k]
     nodes = falling.indices[:, :k].masked_fill(masses == 0, -1)
