@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.convert import from_dgl, import_dgl, to_dgl
+from graphrec_pt.graph.convert.dgl import _graphbolt_fits
 from graphrec_pt.graph.graph import Graph
 
 try:
@@ -128,3 +130,24 @@ def test_a_missing_dgl_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("graphrec_pt.graph.convert.dgl.find_spec", lambda name: None)
     with pytest.raises(GraphRecError, match=r"pip install 'graphrec-pt\[dgl\]'"):
         import_dgl()
+
+
+@pytest.mark.parametrize(
+    ("library", "loader", "fits"),
+    [
+        (None, False, True),  # a DGL without GraphBolt needs no stub
+        ("0.0.1", True, False),  # built for another torch
+        (torch.__version__.split("+")[0], True, True),
+        (torch.__version__.split("+")[0], False, False),  # its data loader is gone
+    ],
+)
+def test_a_dgl_that_fits_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, library: str | None, loader: bool, fits: bool
+) -> None:
+    if library is not None:
+        (tmp_path / "graphbolt").mkdir()
+        (tmp_path / "graphbolt" / f"libgraphbolt_pytorch_{library}.so").touch()
+    found = ModuleSpec("torchdata.datapipes", None) if loader else None
+    monkeypatch.setattr("graphrec_pt.graph.convert.dgl.find_spec", lambda name: found)
+    spec = ModuleSpec("dgl", None, origin=str(tmp_path / "__init__.py"))
+    assert _graphbolt_fits(spec) is fits
