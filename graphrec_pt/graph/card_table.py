@@ -8,20 +8,22 @@ from graphrec_pt.graph.card import Card
 
 
 def card_table(cards: Sequence[Card]) -> Table:
-    """Return one row per card: name, title, counts, licence, how to get it."""
-    table = Table("name", "what", "published counts", "licence", "raw files", box=None)
+    """Return one line per card: name, title, published counts, how the raw files come."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    for column in ("data set", "published counts"):
+        table.add_column(column, no_wrap=True, overflow="ellipsis")
+    table.add_column("raw files", no_wrap=True)
     for card in cards:
         counts = ", ".join(f"{n:,} {what}" for what, n in list(card.expect.items())[:3])
-        table.add_row(card.name, card.title, counts, card.licence.name, _source(card))
+        table.add_row(card.name, card.title, counts or "–", _way(card))
     return table
 
 
-def _source(card: Card) -> str:
+def _way(card: Card) -> str:
     ways = [way for source in card.sources for way in (source, *source.or_else)]
     if any(way.package for way in ways):
-        return "from a Python package"
+        return "from a package"
     if any(way.url for way in ways):
         return "downloaded"
-    if any(table.file for table in card.tables.values()):
-        return "--raw"
-    return "in the card"
+    return "--raw" if any(table.file for table in card.tables.values()) else "in the card"
