@@ -63,6 +63,9 @@ class JsonRecords:
         rows = []
         for file in files:
             content = read_json(file)
+            if not isinstance(content, dict | list):
+                got = f"a {type(content).__name__}"
+                raise GraphRecError(file.name, "a JSON list or object", got)
             pairs = content.items() if isinstance(content, dict) else enumerate(content)
             for key, value in pairs:
                 record = {"id": str(key), **require_object(file, value)}
