@@ -20,6 +20,7 @@ data = typer.Typer(no_args_is_help=True, help="Build graphs from raw data and lo
 app.add_typer(data, name="data")
 
 BAR_AFTER = 2.0  # seconds before a progress bar appears
+INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
 def _print_version(wanted: bool) -> None:
@@ -136,7 +137,8 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield tell
     finally:
         late.cancel()
-        bar.stop()
+        if bar.live.is_started:
+            bar.stop()
 
 
 def _print_json(value: object) -> None:
@@ -150,6 +152,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
         status = typer.main.get_command(app).main(arguments, "graphrec", standalone_mode=False)
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
         return int(status or 0)
     except GraphRecError as error:
         if debug:
@@ -165,7 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (KeyboardInterrupt, typer.Abort):
         sys.stderr.write("interrupted; nothing half-written is left\n")
-        return 130
+        return INTERRUPTED
     except Exception as error:
         if debug:
             raise

@@ -1,0 +1,151 @@
+"""The command line as a user meets it: what it prints, where, and how it exits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from graphrec_pt.cli import main
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    folder = tmp_path / "graphs" / "toy"
+    assert main(["data", "build", "toy-shop", "--raw", str(tmp_path), "--out", str(folder)]) == 0
+    return folder
+
+
+def test_ls_names_every_card(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "ls"]) == 0
+    said = capsys.readouterr()
+    assert "movielens-100k" in said.out
+    assert said.err == ""
+    assert main(["data", "ls", "--json"]) == 0
+    assert "toy-shop" in {card["name"] for card in json.loads(capsys.readouterr().out)}
+
+
+def test_build_describes_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "toy"
+    assert main(["data", "build", "toy-shop", "--raw", str(tmp_path), "--out", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "fingerprint" in said
+    assert f"saved in {out}\n" in said
+    assert (out / "graph.json").exists()
+
+
+def test_describe_as_json(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["data", "describe", str(toy), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["fingerprint"]
+    assert main(["data", "describe", str(toy)]) == 0
+    assert "user" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("name", "starts"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])
+def test_draw_writes_a_picture(toy: Path, tmp_path: Path, name: str, starts: bytes) -> None:
+    node = "user:ann" if "ann" in _users(toy) else f"user:{_users(toy)[0]}"
+    assert main(["data", "draw", str(toy), "--node", node, "--out", str(tmp_path / name)]) == 0
+    assert (tmp_path / name).read_bytes().startswith(starts)
+
+
+def _users(toy: Path) -> list[str]:
+    from graphrec_pt import open_graph
+
+    return [str(raw) for raw in open_graph(toy).tables["user"]["id"]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["data", "build", "movielens-100kk"], "did you mean 'movielens-100k'"),
+        (["data", "build", "missing.yaml"], "card: expected an existing file"),
+        (["data", "build", "mind", "--raw", "/nowhere/at/all"], "expected a folder of raw files"),
+        (["data", "describe", "/nowhere/at/all"], "expected a saved graph"),
+        (["data", "bild"], "No such command 'bild'"),
+        (["data", "draw", "x"], "Missing option"),
+        (["--nonsense"], "No such option"),
+        (["data", "build", "toy-shop", "--seed", "many"], "should be a valid integer"),
+    ],
+)
+def test_mistakes_take_one_line_and_exit_2(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [
+        ("ann", "--node: expected TYPE:RAWID"),
+        ("usr:ann", "did you mean 'user'"),
+        ("user:nobody", "expected a known user id"),
+    ],
+)
+def test_draw_says_which_node_is_meant(
+    toy: Path, node: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    picture = tmp_path / "a.png"
+    assert main(["data", "draw", str(toy), "--node", node, "--out", str(picture)]) == 2
+    assert message in capsys.readouterr().err
+    assert not picture.exists()
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(ValueError, match="known data set"):
+        main(["data", "build", "no-such-card", "--debug"])
+
+
+def test_our_own_faults_exit_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(folder: Path) -> None:
+        raise RuntimeError("a wheel\ncame off")
+
+    monkeypatch.setattr("graphrec_pt.graph.store.open_graph", broken)
+    assert main(["data", "describe", "x"]) == 1
+    assert "RuntimeError: a wheel came off; try --debug" in capsys.readouterr().err
+
+
+def test_help_without_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "Usage: graphrec" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("graphrec_pt ")
+
+
+def test_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    """Ctrl-C while a graph is written: one line, exit 130, no folder."""
+    code = (
+        "import sys; from graphrec_pt.graph import store; from graphrec_pt.cli import main\n"
+        "def slow(*a, **k): print('saving', flush=True); import time; time.sleep(60)\n"
+        "store.np.save = slow\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    out = tmp_path / "graphs" / "toy"
+    arguments = ["data", "build", "toy-shop", "--raw", str(tmp_path), "--out", str(out)]
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline().strip() == "saving"
+    time.sleep(0.1)
+    os.kill(child.pid, signal.SIGINT)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 130
+    assert errors.strip().splitlines()[-1] == "interrupted; nothing half-written is left"
+    assert list((tmp_path / "graphs").iterdir()) == []
