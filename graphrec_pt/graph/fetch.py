@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
-from urllib.error import URLError
+from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
 from urllib.request import urlopen
 
@@ -66,7 +66,7 @@ def _fetch_one(card: Card, ways: Iterable[Source], folder: Path, received: Recei
 
 
 def _from_url(card: Card, source: Source, folder: Path, received: Received) -> None:
-    problem: Exception | None = None
+    problem = "no address"
     for url in (source.url, *source.mirrors):
         assert url is not None
         target = folder / (Path(unquote(urlsplit(url).path)).name or card.name)
@@ -76,9 +76,11 @@ def _from_url(card: Card, source: Source, folder: Path, received: Received) -> N
         try:
             with urlopen(url, timeout=60) as response, part.open("wb") as out:
                 _copy(response, out, target.name, received)
-        except (URLError, TimeoutError, OSError) as error:
+        except OSError as error:  # URLError and time-outs are OSErrors
             part.unlink(missing_ok=True)
-            problem = error
+            problem = str(error)
+            if isinstance(error, HTTPError):
+                error.close()
             continue
         if not _matches(part, source):
             part.unlink()
