@@ -1,11 +1,13 @@
 """Edges of nodes and edges inside sequences, without the one that an example must not see."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.induce import induce
 from graphrec_pt.kernels.torch.segments import ranges
 
@@ -17,6 +19,15 @@ def relations_of(graph: Graph, position: Tensor) -> Tensor:
     if bool(taken.any()):
         relation[taken] = graph.relation_of(position[taken])
     return relation
+
+
+def places_of(graph: Graph, position: Tensor, relations: Sequence[Relation]) -> Tensor:
+    """Return 1 + the place of each edge's relation among the given ones: int64 ``[n]``."""
+    index = relations_of(graph, position)
+    place = torch.zeros_like(index)
+    for number, relation in enumerate(relations, 1):
+        place[index == graph.schema.relation_index(relation.name)] = number
+    return place
 
 
 def segment_edges(

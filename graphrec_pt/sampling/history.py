@@ -6,7 +6,7 @@ from torch import Tensor
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
-from graphrec_pt.sampling.edges import relations_of
+from graphrec_pt.sampling.edges import places_of
 from graphrec_pt.sampling.events import Before, bounds_in_time, last_events
 from graphrec_pt.sampling.forest import plant
 from graphrec_pt.sampling.sample import Subgraphs
@@ -42,8 +42,5 @@ class History:
         exclude = check_exclude("history", graph, len(roots), exclude)
         bound = bounds_in_time("history", graph, roots, self.before, exclude)
         position, row = last_events(graph, roots, relations, self.window, bound, exclude)
-        index = relations_of(graph, position)
-        slot = index.clone()
-        for place, relation in enumerate(relations, 1):
-            slot[index == graph.schema.relation_index(relation.name)] = place
+        slot = places_of(graph, position, relations)
         return plant(roots).grow(graph, row, position, slot).pack(graph, len(roots))

@@ -57,6 +57,7 @@ def excluded_ppr(
         left = (degree[state.key % n] - state.cut).clamp(min=0)
         front = (state.residual > _times(least, left)).nonzero().squeeze(1)
         if not len(front):
+            state.estimate.add_(_fraction(state.residual, stop))  # what certainly ends there
             return _best(state, len(roots), n, k)
         row, node = state.key[front] // n, state.key[front] % n
         place, owner = ranges(low[node], degree[node])

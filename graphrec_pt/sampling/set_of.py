@@ -7,6 +7,7 @@ from torch import Tensor
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
+from graphrec_pt.sampling.edges import places_of
 from graphrec_pt.sampling.fan import fan_out
 from graphrec_pt.sampling.forest import plant
 from graphrec_pt.sampling.sample import Subgraphs
@@ -42,5 +43,8 @@ class SetOf:
             relations=[relation.name for relation in relations],
             exclude=check_exclude("set_of", graph, len(roots), exclude),
         )
-        forest = forest.take(torch.argsort(forest.node + forest.hop * graph.num_nodes()))
+        slot = forest.slot.clone()
+        slot[len(roots) :] = places_of(graph, forest.position[len(roots) :], relations)
+        by_id = torch.argsort(forest.node + forest.hop * graph.num_nodes(), stable=True)
+        forest = forest._replace(slot=slot).take(by_id)
         return forest.distinct(graph).pack(graph, len(roots))
