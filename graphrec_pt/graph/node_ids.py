@@ -75,7 +75,7 @@ def renumbering(
             kinds, k_core(listed.source, listed.target, sizes, least), strict=True
         ):
             survives[kind] &= mask
-    ids = {}
+    ids: dict[str, Codes] = {}
     for name, mask in survives.items():
         n = int(mask.sum())
         places = np.arange(n)
