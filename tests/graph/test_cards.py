@@ -361,7 +361,7 @@ def test_mind_tells_folders_apart_and_hides_labels() -> None:
     assert ends(graph, "clicks") == {("U1", "N3"), ("U2", "N3"), ("U1", "N4")}
     assert ("MINDsmall_dev/1", "N1") in ends(graph, "shows")
     assert "clicked" not in graph.edge_tables.get("shows", pl.DataFrame()).columns
-    assert times(graph, "clicks")["U1", "N3"] == 1573568086
+    assert times(graph, "clicks")["U1", "N3"] == 1573398030
     assert row(graph, "item", "N1")["title"] == 'Boats "win"'
     assert set(graph.edge_tables["clicks"]["split"]) == {"MINDsmall_train", "MINDsmall_dev"}
 
@@ -412,10 +412,10 @@ def test_fixed_splits_are_edge_columns() -> None:
 
 
 def test_times_of_the_shops() -> None:
-    assert times(built("yoochoose"), "buys") == {("2", "214536502"): 1396915800500}
-    assert times(built("diginetica"), "clicks")["2", "31331"] == 1462838400019
-    assert times(built("retailrocket"), "carts") == {("1", "100"): 1433221400}
-    assert times(built("online-retail"), "buys")["17850", "A1"] == 1291191960
+    assert times(built("yoochoose"), "buys") == {("2", "700001"): 1398989400500}
+    assert times(built("diginetica"), "clicks")["2", "502"] == 1456876800019
+    assert times(built("retailrocket"), "carts") == {("1", "100"): 1434000100}
+    assert times(built("online-retail"), "buys")["90001", "A1"] == 1291541400
 
 
 def test_card_names_its_tables(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import ast
 import json
 import pickletools
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import polars as pl
@@ -18,7 +19,7 @@ from graphrec_pt.graph.reader import reader
 from graphrec_pt.graph.readers.parse import empty
 
 NUMBERS = {"BININT", "BININT1", "BININT2", "LONG1", "INT", "LONG"}
-IGNORED = {"PROTO", "FRAME", "BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"}
+IGNORED = {"PROTO", "FRAME", "STOP", "BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"}
 MARK = object()
 
 
@@ -44,15 +45,19 @@ def _rows(file: RawFile) -> pl.DataFrame:
     parsed = _unpickled(file, content) if content[:1] == b"\x80" else _literal(file, content)
     stem = file.name.rpartition(".")[0] or file.name
     try:
-        frame = pl.DataFrame({"item": pl.Series(_sessions(parsed), dtype=pl.List(pl.Int64))})
+        sessions = _sessions(parsed)
+        sizes = pl.Series("size", [len(session) for session in sessions], dtype=pl.Int64)
+        items = pl.Series("item", list(chain.from_iterable(sessions)), dtype=pl.Int64)
     except (TypeError, ValueError, IndexError, pl.exceptions.PolarsError) as error:
         raise GraphRecError(file.name, "a list of lists of whole numbers", error) from error
-    frame = frame.with_row_index("session").with_columns(
-        session=pl.lit(stem + "/") + pl.col("session").cast(pl.String),
-        position=pl.int_ranges(0, pl.col("item").list.len()),
-        file=pl.lit(stem),
+    frame = pl.DataFrame(sizes).with_row_index("number").filter(pl.col("size") > 0)
+    frame = frame.with_columns(position=pl.int_ranges(0, pl.col("size"))).explode("position")
+    return frame.select(
+        pl.concat_str(pl.lit(stem + "/"), "number").alias("session"),
+        items,
+        "position",
+        pl.lit(stem).alias("file"),
     )
-    return frame.filter(pl.col("item").list.len() > 0).explode("item", "position")
 
 
 def _sessions(parsed: Any) -> list[list[int]]:
@@ -87,7 +92,11 @@ def _unpickled(file: RawFile, content: bytes) -> Any:
     stack: list[Any] = []
     try:
         for opcode, argument, position in pickletools.genops(content):
-            _step(file, stack, opcode.name, argument, position)
+            name = opcode.name
+            if name in NUMBERS:
+                stack.append(argument)
+            elif name not in IGNORED:
+                _step(file, stack, name, position)
     except (ValueError, IndexError) as error:
         if isinstance(error, GraphRecError):
             raise
@@ -97,10 +106,8 @@ def _unpickled(file: RawFile, content: bytes) -> Any:
     return stack[-1]
 
 
-def _step(file: RawFile, stack: list[Any], name: str, argument: Any, position: int | None) -> None:
-    if name in NUMBERS:
-        stack.append(argument)
-    elif name == "MARK":
+def _step(file: RawFile, stack: list[Any], name: str, position: int | None) -> None:
+    if name == "MARK":
         stack.append(MARK)
     elif name in ("EMPTY_LIST", "EMPTY_TUPLE"):
         stack.append([])
@@ -115,7 +122,7 @@ def _step(file: RawFile, stack: list[Any], name: str, argument: Any, position: i
             stack.append(items)
     elif name in ("TUPLE1", "TUPLE2", "TUPLE3"):
         stack[-int(name[-1]) :] = [stack[-int(name[-1]) :]]
-    elif name not in IGNORED and name != "STOP":
+    else:
         raise GraphRecError(
             f"{file.name} byte {position}",
             "only lists, tuples and whole numbers",
@@ -125,7 +132,9 @@ def _step(file: RawFile, stack: list[Any], name: str, argument: Any, position: i
 
 
 def _to_mark(stack: list[Any]) -> list[Any]:
-    items = []
-    while (top := stack.pop()) is not MARK:
-        items.append(top)
-    return items[::-1]
+    start = len(stack) - 1
+    while stack[start] is not MARK:
+        start -= 1
+    items = stack[start + 1 :]
+    del stack[start:]
+    return items

@@ -19,7 +19,7 @@ FILES: dict[str, tuple[Any, str, str]] = {  # reader → config, file name, good
     "mind_behaviors": (
         "mind_behaviors",
         "behaviors.tsv",
-        "1\tU1\t11/12/2019 2:14:46 PM\tN1\tN2-1\n",
+        "1\tU1\t11/10/2019 3:00:30 PM\tN1\tN2-1\n",
     ),
     "mind_news": ("mind_news", "news.tsv", "N1\ta\tb\tT\tA\tu\t[]\t[]\n"),
     "nested_lists": ("nested_lists", "a.txt", "[[1, 2]]"),

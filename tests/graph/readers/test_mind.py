@@ -1,9 +1,9 @@
 from typing import Any
 
 BEHAVIORS = (
-    "1\tU1\t11/12/2019 2:14:46 PM\tN1 N2\tN3-1 N-4-0\n"
-    "2\tU1\t11/13/2019 2:14:46 PM\tN1 N2\tN5\n"
-    "3\tU2\t11/13/2019 2:14:46 PM\t\tN1-0\n"
+    "1\tU1\t11/10/2019 3:00:30 PM\tN1 N2\tN3-1 N-4-0\n"
+    "2\tU1\t11/11/2019 6:00:00 AM\tN1 N2\tN5\n"
+    "3\tU2\t11/11/2019 6:00:00 AM\t\tN1-0\n"
 )
 
 
