@@ -142,7 +142,7 @@ class Loader:
         self.batch, self.shuffle, self.drop_last = batch, shuffle, drop_last
         self.rank, self.world = rank, world
         self.workers, self.threads, self.ahead = workers, threads, ahead
-        self._tasks = _Tasks(self)
+        self._asked = _Asked()
         self._processes: DataLoader[Any] | None = None
 
     def __len__(self) -> int:
@@ -173,11 +173,17 @@ class Loader:
         """
         if not 0 <= start <= len(self):
             raise GraphRecError("Loader", f"start in [0, {len(self)}]", start)
-        self._tasks.epoch, self._tasks.start = epoch, start
+        tasks = self.tasks(epoch, start)
         if self.workers:
+            self._asked.tasks = tasks
             return iter(self._spawned())
-        tasks = iter(list(self._tasks))
-        return self._in_threads(tasks) if self.threads else map(self.samples.__getitem__, tasks)
+        each = iter(tasks)
+        return self._in_threads(each) if self.threads else map(self.samples.__getitem__, each)
+
+    def tasks(self, epoch: int, start: int = 0) -> list[Task]:
+        """Return what a worker is asked for: the ``sampler=`` of a DataLoader of `samples`."""
+        found = (Task(epoch, step, rows) for step, rows in enumerate(self.rows(epoch)))
+        return [task for task in found if task.step >= start]
 
     def _in_threads(self, tasks: Iterator[Task]) -> Iterator[Any]:
         context = copy_context()
@@ -199,7 +205,7 @@ class Loader:
             self._processes = DataLoader(
                 self.samples,
                 batch_size=None,
-                sampler=self._tasks,
+                sampler=self._asked,
                 num_workers=self.workers,
                 # Thread pools do not survive a fork.
                 multiprocessing_context="spawn",
@@ -209,16 +215,14 @@ class Loader:
         return self._processes
 
 
-class _Tasks:
-    """The tasks of one epoch, as a sampler for a DataLoader."""
+class _Asked:
+    """The tasks of the current epoch, for processes that outlive it."""
 
-    def __init__(self, loader: Loader) -> None:
-        self.loader, self.epoch, self.start = loader, 0, 0
+    def __init__(self) -> None:
+        self.tasks: list[Task] = []
 
     def __iter__(self) -> Iterator[Task]:
-        for step, rows in enumerate(self.loader.rows(self.epoch)):
-            if step >= self.start:
-                yield Task(self.epoch, step, rows)
+        return iter(self.tasks)
 
     def __len__(self) -> int:
-        return len(self.loader) - self.start
+        return len(self.tasks)
