@@ -57,7 +57,7 @@ def build(
 
 def build_card(
     card: Card,
-    raw: str | Path,
+    raw: str | Path | None = None,
     *,
     seed: int | None = 0,
     out: str | Path | None = None,
@@ -67,7 +67,8 @@ def build_card(
 
     Args:
         card: The card.
-        raw: Folder (or archive) with the raw files in their official layout.
+        raw: Folder (or archive) with the raw files in their official layout; not needed when
+            the card holds its tables itself.
         seed: Of the permutation of node ids; None keeps sorted raw ids, which may leak order.
         out: Folder to save to; the graph returned is then memory-mapped from there.
         progress: Told what is being done.
@@ -75,8 +76,8 @@ def build_card(
     Raises:
         GraphRecError: When a file is missing or damaged, or rows cannot be used.
     """
-    raw = Path(raw)
-    if not raw.exists():
+    files = any(table.file for table in card.tables.values())
+    if files and (raw is None or not Path(raw).exists()):
         raise GraphRecError(card.name, "a folder of raw files", str(raw), "checking --raw")
     tell = progress or _silent
     problems, cache = Problems(), dict[Any, Any]()
@@ -84,7 +85,7 @@ def build_card(
         opened: dict[str, Table] = {}
         for place, (name, plan) in enumerate(card.tables.items()):
             tell(f"reading {name}", place, len(card.tables))
-            table = open_table(name, plan, raw, Path(scratch), problems, cache, opened)
+            table = open_table(name, plan, Path(raw or scratch), Path(scratch), problems, cache, opened)
             if table is not None:
                 opened[name] = table
         graph = _build(card, opened, problems, seed, tell)

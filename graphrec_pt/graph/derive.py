@@ -65,9 +65,12 @@ def without_derived(graph: Graph) -> Graph:
     if len(relations) == len(graph.schema.relations):
         return graph
     lists = forward_lists(graph)
-    return _reassembled(
-        graph, relations, {r.name: lists[r.name] for r in relations if not r.backward}
-    )
+    given = {r.name: lists[r.name] for r in relations if not r.backward}
+    derived = [r.name for r in graph.schema.relations if r.derived and not r.backward]
+    offset = {name: at for name, at in graph.edge_offset.items() if name not in derived}
+    # Derived edges were numbered last, so their ids are free again.
+    free = min(graph.edge_offset[name] for name in derived)
+    return _reassembled(replace(graph, edge_offset=offset, edge_ids=free), relations, given)
 
 
 def forward_lists(graph: Graph) -> dict[str, EdgeList]:

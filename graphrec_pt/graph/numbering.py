@@ -47,7 +47,8 @@ class Numbering:
         table = np.full(high - low + 1, UNKNOWN, np.int32 if len(ids) < 2**31 else np.int64)
         table[ids - low] = np.arange(len(ids))
         if low <= int(raw.min()) and int(raw.max()) <= high:
-            return table[raw - low]
+            codes: Codes = table[raw - low]
+            return codes
         outside = (raw < low) | (raw > high)
         return np.where(outside, UNKNOWN, table[np.where(outside, 0, raw - low)])
 

@@ -1,0 +1,96 @@
+"""The README tells the truth: its code runs, its tree is the tree. Run this file to redraw it."""
+
+import ast
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
+BODIES = {"torch", "numba", "triton"}
+
+
+def expected_tree() -> str:
+    """Return the package's modules by floor, each with the first line of its docstring."""
+    lines = ["```text"]
+    for path in sorted((ROOT / "graphrec_pt").rglob("*.py"), key=_floor_order):
+        inside = path.relative_to(ROOT / "graphrec_pt")
+        if BODIES & set(inside.parts) and path.name != "__init__.py":
+            continue  # one body of the op that stands a folder higher
+        name = inside.parent.as_posix() + "/" if path.name == "__init__.py" else inside.name
+        indent = "  " * (len(inside.parts) - (2 if path.name == "__init__.py" else 1))
+        text = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
+        if inside.parts != ("__init__.py",):
+            lines.append(
+                f"{indent}{name.split('/')[-2] + '/' if name.endswith('/') else name:<24} {text}"
+            )
+    return "\n".join([*lines, "```"])
+
+
+def _floor_order(path: Path) -> tuple[Any, ...]:
+    floors = ["core", "kernels", "graph", "sampling", "tokens", "features", "models"]
+    parts = path.relative_to(ROOT / "graphrec_pt").parts
+    floor = floors.index(parts[0]) if parts[0] in floors else len(floors)
+    return floor, [(part != "__init__.py", "." not in part, part) for part in parts]
+
+
+def section(name: str) -> str:
+    found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", README.read_text(), re.DOTALL)
+    assert found, f"README has no section {name}"
+    return found.group(1).strip()
+
+
+def test_tree_is_the_tree() -> None:
+    assert section("tree") == expected_tree(), "run: python tests/test_readme.py"
+
+
+def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, Any] = {"__name__": "readme"}
+    blocks = [code for language, code in BLOCKS if language == "python"]
+    assert len(blocks) >= 3
+    for code in blocks:
+        exec(compile(code, "README.md", "exec", dont_inherit=True), namespace)  # one story
+
+
+def test_shell_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from graphrec_pt.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    lines = [line for language, code in BLOCKS if language == "sh" for line in code.splitlines()]
+    for line in filter(None, lines):
+        words = shlex.split(line, comments=True)
+        if words[0] == "graphrec":
+            assert main(words[1:]) == 0, line
+        elif words[0] == "make":  # running it would start this very suite again
+            done = subprocess.run(
+                [*words, "--dry-run"],
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                check=False,
+                env=os.environ | {"MAKEFLAGS": ""},
+            )
+            assert done.returncode == 0, done.stderr
+        else:
+            pytest.fail(f"no way to check {line!r}")
+    assert (tmp_path / "ann.png").stat().st_size > 10_000
+
+
+def test_links_and_pictures_exist() -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", README.read_text()):
+        assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+if __name__ == "__main__":
+    text = README.read_text()
+    filled = f"<!-- tree -->\n{expected_tree()}\n<!-- /tree -->"
+    README.write_text(
+        re.sub(r"<!-- tree -->.*?<!-- /tree -->", lambda _: filled, text, flags=re.DOTALL)
+    )
