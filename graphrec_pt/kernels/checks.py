@@ -57,3 +57,15 @@ def check_positive(who: str, name: str, value: int) -> None:
     """Raise unless `value` is at least 1."""
     if value < 1:
         raise GraphRecError(who, f"{name} >= 1", value)
+
+
+def check_exclude(who: str, csr: SegmentedCSR, exclude: Tensor | None, rows: int) -> Tensor:
+    """Return one excluded edge id per row, −1 where there is none: int64 ``[rows]``."""
+    if exclude is None:
+        return torch.full((rows,), -1, dtype=torch.int64, device=csr.indices.device)
+    if csr.edge is None:
+        raise GraphRecError(who, "a graph with edge ids for exclude", "none")
+    if exclude.dtype not in _INTEGERS or exclude.shape != (rows,):
+        got = f"{exclude.dtype} {list(exclude.shape)}"
+        raise GraphRecError(who, f"exclude as integers [{rows}]", got)
+    return exclude.long().contiguous()

@@ -8,11 +8,12 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels.checks import check_nodes, check_positive, check_slot
+from graphrec_pt.kernels.checks import check_exclude, check_nodes, check_positive, check_slot
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_items, key_words
 from graphrec_pt.kernels.sorted_targets import sorted_targets
+from graphrec_pt.kernels.torch.segments import ranges
 
 # Draws of a root: blocks ``path << 12 | try << 1`` and the next; one word per hop.
 PATH_SHIFT, TRY_SHIFT = 12, 1
@@ -96,8 +97,7 @@ def constrained_paths(
     check_nodes("constrained_paths", csr, roots, "root")
     check_slot("constrained_paths", csr, roots, slot)
     _check_ranges(csr, count, hops, tries, through)
-    if exclude is not None and csr.edge is None:
-        raise GraphRecError("constrained_paths", "a graph with edge ids for exclude", "none")
+    excluded = check_exclude("constrained_paths", csr, exclude, len(roots))
     allowed = torch.ones_like(csr.slots, dtype=torch.bool)
     if through is not None:
         allowed = torch.zeros_like(allowed)
@@ -108,13 +108,13 @@ def constrained_paths(
     edge = csr.indices[:0]
     if exclude is not None and csr.edge is not None:
         edge = csr.edge.contiguous()
-        barred = _barred(csr.indices, edge, start, end, exclude)
+        barred = _barred(csr.indices, edge, start, end, excluded)
     question = Constrained(
         words=key_words(key),
         roots=roots.long().contiguous(),
         start=start,
         end=end,
-        exclude=torch.full_like(start, -1) if exclude is None else exclude.long().contiguous(),
+        exclude=excluded,
         barred=barred,
         through=allowed,
         many=count,
@@ -145,8 +145,6 @@ def _check_ranges(
 
 def _barred(indices: Tensor, edge: Tensor, start: Tensor, end: Tensor, exclude: Tensor) -> Tensor:
     """Return the target of each root's excluded edge among its own edges: −1 where it has none."""
-    from graphrec_pt.kernels.torch.segments import ranges
-
     place, owner = ranges(start, end - start)
     hit = edge[place] == exclude[owner]
     barred = torch.full_like(start, -1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.checks import check_nodes, check_positive
+from graphrec_pt.kernels.checks import check_exclude, check_nodes, check_positive
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.edge_score import best_first
@@ -110,13 +110,10 @@ def paths(
         raise GraphRecError("paths", "back, the inverse slot of the last hop", "none")
     if len(source):
         _check_types(csr, source, target, slots, back if len(slots) > 2 else None)
-    if exclude is not None and csr.edge is None:
-        raise GraphRecError("paths", "a graph with edge ids for exclude", "none")
-    none = torch.full_like(source, -1)
     question = Question(
         source=source.long().contiguous(),
         target=target.long().contiguous(),
-        exclude=(none if exclude is None else exclude).long().contiguous(),
+        exclude=check_exclude("paths", csr, exclude, len(source)),
         slots=tuple(slots),
         back=-1 if back is None else back,
         top=top,

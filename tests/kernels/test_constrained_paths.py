@@ -125,6 +125,7 @@ def test_parallel_edges_survive_the_exclusion_of_one(body, device, toy):
         ({"roots": torch.tensor([70])}, r"root ids in \[0, 7\), got 70"),
         ({"slot": 3}, r"a slot in \[0, 1\) for node 0, got 3"),
         ({"count": 0}, "count >= 1, got 0"),
+        ({"exclude": torch.tensor([1, 2])}, r"exclude as integers \[1\]"),
         ({"hops": 1}, "2 <= hops <= 8, got 1"),
         ({"tries": 4096}, "1 <= tries <= 2048, got 4096"),
         ({"through": [5]}, r"through types in \[0, 3\), got 5"),

@@ -53,6 +53,14 @@ def test_batch_of_nothing(body, device, toy):
     assert got.ptr.tolist() == [0]
 
 
+def test_graph_without_relations(body, device, make_csr):
+    csr = make_csr([3], [], []).to(device)
+    nodes, ptr = torch.arange(3, device=device), torch.tensor([0, 3], device=device)
+    got = induce(csr, nodes, ptr)
+    assert got.edges.shape == (0, 3)
+    assert got.ptr.tolist() == [0, 0]
+
+
 def test_nodes_with_strides(body, device, toy):
     csr = toy.to(device)
     nodes = torch.tensor([[0, 9], [3, 9], [6, 9]], device=device)[:, 0]

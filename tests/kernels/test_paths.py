@@ -173,6 +173,7 @@ def test_best_first(random_csr):
         ({"slots": [0, 0, 0]}, "targets of type 0, where the metapath ends, got type 1"),
         ({"back": 0}, "a slot back to type 0, got slot 0, which leads to type 2"),
         ({"source": torch.tensor([0, 8])}, "sources of one node type, got types 0 and 1"),
+        ({"exclude": torch.tensor([1])}, r"exclude as integers \[2\], got torch.int64 \[1\]"),
         ({"top": 0}, "top >= 1, got 0"),
         ({"cap": 0}, "cap >= 1, got 0"),
         ({"target": torch.tensor([7, 99])}, r"target ids in \[0, 20\), got 99"),

@@ -33,7 +33,7 @@ def induce(
     other, token = ranges(ptr[sequence], length)  # [Σ length²]
     first, count = csr.first_segment(nodes), csr.slots[csr.node_type(nodes)]
     found = []
-    for k in range(int(csr.slots.max())):
+    for k in range(max(int(csr.slots.max()), 1)):
         asked = k < count[token]
         source, target = token[asked], other[asked]
         start, end = csr.segment[first[source] + k], csr.segment[first[source] + k + 1]
