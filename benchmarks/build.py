@@ -155,6 +155,8 @@ def build_recbole(folder: Path, kind: str) -> Callable[[], int]:
 
     for name in ("ray", "ray.tune"):  # imported by RecBole, not needed to load data
         sys.modules.setdefault(name, types.ModuleType(name))
+    for name, now in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
+        setattr(np, name, now)  # names that numpy 2 removed and RecBole 1.2.1 still uses
     from recbole.config import Config
     from recbole.data import create_dataset
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -47,8 +47,7 @@ class Numbering:
         table = np.full(high - low + 1, UNKNOWN, np.int32 if len(ids) < 2**31 else np.int64)
         table[ids - low] = np.arange(len(ids))
         if low <= int(raw.min()) and int(raw.max()) <= high:
-            codes: Codes = table[raw - low]
-            return codes
+            return cast(Codes, table[raw - low])
         outside = (raw < low) | (raw > high)
         return np.where(outside, UNKNOWN, table[np.where(outside, 0, raw - low)])
 

@@ -91,7 +91,7 @@ def find_files(folder: Path, pattern: str) -> list[RawFile]:
     """Find what a card calls `pattern`: in the folder, below it, or inside its archives.
 
     A plain file wins over its ``.gz``, a file near the top over one deeper down, and any file
-    over an archive member.
+    over archive members. Members of several archives are all returned.
 
     Args:
         folder: The raw folder, or a single file or archive.
@@ -106,13 +106,15 @@ def find_files(folder: Path, pattern: str) -> list[RawFile]:
         if near:
             depth = min(len(p.parts) for p in near)
             return [RawFile(p) for p in near if len(p.parts) == depth]
+    packed = []
     for archive in (p for p in paths if p.name.lower().endswith(ARCHIVES)):
         names = archive_members(archive)
         for wanted in (pattern, pattern + ".gz"):
-            found = [RawFile(archive, name) for name in names if _matches(name, wanted)]
-            if found:
-                return found
-    return []
+            members = [RawFile(archive, name) for name in names if _matches(name, wanted)]
+            if members:
+                packed += members
+                break
+    return packed
 
 
 def archive_members(archive: Path) -> list[str]:

@@ -106,7 +106,7 @@ class Split:
         for relation in self.graph.schema.interactions:
             if relation.event:
                 first = self.graph.edge_offset[relation.name]
-                node = self.graph.edge_tables[relation.name]["event"].to_torch()
+                node = self.graph.edge_tables[relation.name]["event"].fill_null(-1).to_torch()
                 hidden = ~seen[first : first + len(node)] & (node >= 0)
                 gone.append(node[hidden].long() + self.graph.nodes(relation.event).start)
         return torch.cat(gone)

@@ -21,7 +21,8 @@ def keep_edges(
 ) -> Graph:
     """Return the graph without some edges; both directions of an edge share one fate.
 
-    Node ids, edge ids and relations stay what they are.
+    Node ids, edge ids and relations stay what they are; the extra columns of edges that go are
+    emptied.
 
     Args:
         graph: The graph.
@@ -55,6 +56,7 @@ def keep_edges(
         graph,
         csr=smaller,
         tables=tables,
+        edge_tables=_without_rows(graph, kept),
         folder=None,
         edge_ids=graph.num_edge_ids,
         provenance={**graph.provenance, **(provenance or {})},
@@ -82,5 +84,17 @@ def _blanked(graph: Graph, nodes: Tensor) -> dict[str, pl.DataFrame]:
         columns: Collection[str] = [c for c in table.columns if c != RAW_ID]
         tables[name] = table.with_columns(
             pl.when(~mask).then(pl.col(c)).otherwise(None).alias(c) for c in columns
+        )
+    return tables
+
+
+def _without_rows(graph: Graph, kept: Tensor) -> dict[str, pl.DataFrame]:
+    """Return the edge tables with the rows of edges that go emptied."""
+    tables = {}
+    for name, table in graph.edge_tables.items():
+        first = graph.edge_offset[name]
+        mask = pl.Series(kept[first : first + len(table)].numpy())
+        tables[name] = table.with_columns(
+            pl.when(mask).then(pl.col(c)).otherwise(None).alias(c) for c in table.columns
         )
     return tables

@@ -56,6 +56,13 @@ def test_tar_and_gzip_inside_zip(tmp_path: Path) -> None:
     assert find_files(tmp_path, "b.csv")[0].name == "b.csv"
 
 
+def test_members_of_several_archives_belong_together(tmp_path: Path) -> None:
+    for part in ("dev", "train"):
+        with zipfile.ZipFile(tmp_path / f"{part}.zip", "w") as archive:
+            archive.writestr("log.tsv", part.encode())
+    assert content(tmp_path, "log.tsv") == [b"dev", b"train"]
+
+
 def test_an_archive_may_be_the_raw_folder_itself(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
         archive.writestr("b.csv", TEXT)

@@ -129,6 +129,15 @@ def test_held_out_edges_are_gone_in_both_directions(graph: Graph, case: dict[str
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
+def test_columns_of_held_out_edges_are_empty(graph: Graph, case: dict[str, Any]) -> None:
+    cut = split(graph, case)
+    first = graph.edge_offset["buys"]
+    train = (cut.stage[first : first + EVENTS] == Stage.TRAIN).numpy()
+    for column in cut.train.edge_tables["buys"]:
+        assert (column.is_not_null().to_numpy() == train).all()
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_stages_are_disjoint_and_cover_everything(graph: Graph, case: dict[str, Any]) -> None:
     cut = split(graph, case)
     parts = [events_of(cut, stage) for stage in Stage]
