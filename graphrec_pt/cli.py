@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Timer
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
+
+if TYPE_CHECKING:
+    from graphrec_pt.graph.graph import Graph
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 data = typer.Typer(no_args_is_help=True, help="Build graphs from raw data and look at them.")
@@ -105,20 +108,54 @@ def describe_data(
 @data.command("draw")
 def draw_data(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A saved graph.")],
-    node: Annotated[str, typer.Option(help="The node in the middle, TYPE:RAWID.")],
+    node: Annotated[
+        list[str],
+        typer.Option(help="The node in the middle, TYPE:RAWID; again for samplers of pairs."),
+    ],
     out: Annotated[Path, typer.Option(help="Picture to write, .png or .svg.")],
     hops: Annotated[int, typer.Option(min=1, help="How far to look.")] = 2,
+    sampler: Annotated[
+        str | None,
+        typer.Option(help="Draw what this sampler returns: NAME or '{name: NAME, option: …}'."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the sampler.")] = 0,
+    trust_code: Annotated[
+        bool, typer.Option("--trust-code", help="Let --sampler name code outside the library.")
+    ] = False,
 ) -> None:
-    """Draw the neighbourhood of a node."""
+    """Draw the neighbourhood of a node, or what a sampler returns for it."""
     from graphrec_pt.graph.draw import draw_neighborhood, save
     from graphrec_pt.graph.store import open_graph
 
     graph = open_graph(folder)
-    kind, colon, raw_id = node.partition(":")
-    if not colon:
-        raise GraphRecError("--node", "TYPE:RAWID", repr(node), f"{graph.schema.node_names[0]}:…")
-    save(draw_neighborhood(graph, graph.node_id(kind, raw_id), hops=hops), out)
+    nodes = [_named_node(graph, name) for name in node]
+    if sampler is not None:
+        from graphrec_pt.sampling.picture import draw_sample
+
+        config = _yaml("--sampler", sampler)
+        figure = draw_sample(graph, config, nodes, seed=seed, trust_code=trust_code)
+    elif len(nodes) > 1:
+        raise GraphRecError("--node", "one node without --sampler", f"{len(nodes)}")
+    else:
+        figure = draw_neighborhood(graph, nodes[0], hops=hops)
+    save(figure, out)
     Console().print(f"drawn in {out}", soft_wrap=True)
+
+
+def _named_node(graph: "Graph", name: str) -> int:
+    kind, colon, raw_id = name.partition(":")
+    if not colon:
+        raise GraphRecError("--node", "TYPE:RAWID", repr(name), f"{graph.schema.node_names[0]}:…")
+    return graph.node_id(kind, raw_id)
+
+
+def _yaml(option: str, text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise GraphRecError(option, "a name or a YAML mapping", repr(text)) from error
 
 
 @contextmanager

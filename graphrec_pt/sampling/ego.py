@@ -1,9 +1,8 @@
 """Neighbourhoods of sets of nodes."""
 
 from dataclasses import replace
-from typing import Annotated
+from typing import ClassVar
 
-from pydantic import Field
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
@@ -11,10 +10,10 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.checks import check_exclude, check_roots
 from graphrec_pt.sampling.edges import edge_rows, inner_edges
-from graphrec_pt.sampling.fan import fan_out
+from graphrec_pt.sampling.fan import Fanout, fan_out
 from graphrec_pt.sampling.forest import plant
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import Sets, sampler
+from graphrec_pt.sampling.sampler import Kind, Sets, sampler
 
 
 @sampler("ego")
@@ -30,7 +29,9 @@ class Ego:
         edges: Also return the edges among the sampled nodes.
     """
 
-    fanout: tuple[Annotated[int, Field(ge=1)], ...] = Field((10,), min_length=1)
+    takes: ClassVar[Kind] = "sets"
+
+    fanout: Fanout = (10,)
     relations: tuple[str, ...] | None = None
     weighted: bool = False
     edges: bool = False

@@ -1,14 +1,27 @@
 """One hop of neighbour sampling for forests of mixed node types."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.neighbors import neighbors
 from graphrec_pt.sampling.forest import Forest
+
+
+def _hops(fanout: tuple[int, ...]) -> tuple[int, ...]:
+    if not fanout:
+        raise GraphRecError("fanout", "a number for each hop", "none")
+    return fanout
+
+
+Fanout = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(_hops)]
+"""Edges per node for each hop, at least 1 of them and at least one hop."""
 
 
 def fan_out(

@@ -1,9 +1,7 @@
 """Neighbourhoods of k hops with a fan-out per hop."""
 
 from dataclasses import replace
-from typing import Annotated
 
-from pydantic import Field
 from torch import Tensor
 
 from graphrec_pt.core.key import Key
@@ -11,12 +9,10 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.checks import check_exclude, check_roots
 from graphrec_pt.sampling.edges import edge_rows, inner_edges
 from graphrec_pt.sampling.events import Before, bounds_in_time
-from graphrec_pt.sampling.fan import fan_out
+from graphrec_pt.sampling.fan import Fanout, fan_out
 from graphrec_pt.sampling.forest import plant
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
-
-Fanout = Annotated[int, Field(ge=1)]
 
 
 @sampler("k_hop")
@@ -34,7 +30,7 @@ class KHop:
         edges: Also return the edges among the sampled nodes.
     """
 
-    fanout: tuple[Fanout, ...] = Field((10, 10), min_length=1)
+    fanout: Fanout = (10, 10)
     relations: tuple[str, ...] | None = None
     replace: bool = False
     weighted: bool = False

@@ -1,7 +1,5 @@
 """Neighbours that matter most to a node, by how often sampling meets them."""
 
-from typing import Annotated
-
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -10,7 +8,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.checks import check_exclude, check_roots
-from graphrec_pt.sampling.fan import fan_out
+from graphrec_pt.sampling.fan import Fanout, fan_out
 from graphrec_pt.sampling.forest import Forest, first_of, plant
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
@@ -35,7 +33,7 @@ class MCN:
         weighted: Draw in proportion to the edge weights.
     """
 
-    fanout: tuple[Annotated[int, Field(ge=1)], ...] = Field((10, 5, 2), min_length=1)
+    fanout: Fanout = (10, 5, 2)
     size: int = Field(10, ge=1)
     relations: tuple[str, ...] | None = None
     weighted: bool = True

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from graphrec_pt.sampling.checks import check_exclude, check_metapath, check_roo
 from graphrec_pt.sampling.edges import Inner, edge_rows, inner_edges
 from graphrec_pt.sampling.forest import Forest, first_of, plant
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.sampler import Kind, sampler
 
 _kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # indices → {vectors: score per edge}
 
@@ -43,6 +44,8 @@ class PathSubgraph:
             their ends; without it ``1 / √(degree · degree)``.
         edges: Also return the edges among the sampled nodes.
     """
+
+    takes: ClassVar[Kind] = "pairs"
 
     metapaths: tuple[tuple[str, ...], ...] = Field(min_length=1)
     top: int = Field(5, ge=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -58,6 +58,9 @@ class Sets:
         return ranges(self.ptr[:-1], self.ptr.diff())[1]
 
 
+Kind = Literal["nodes", "pairs", "sets"]
+
+
 class Sampler(Protocol):
     """Samples around roots; a frozen config, so it can be named in a recipe and pickled.
 
@@ -65,6 +68,9 @@ class Sampler(Protocol):
     the other roots, their order, the number of workers or the kernel body. A root that occurs
     twice in a batch gets the same sample twice; for more of it there are options (`repeats`) and
     other epochs of the key.
+
+    A class that takes pairs or sets as roots says so in a class variable
+    ``takes: ClassVar[Kind]``; see :func:`kind_of_roots`.
     """
 
     def sample(
@@ -89,3 +95,8 @@ class Sampler(Protocol):
 
 sampler: Registry[Sampler] = Registry("sampler")
 """``@sampler("name")`` makes a class usable as a sampler."""
+
+
+def kind_of_roots(chosen: Sampler) -> Kind:
+    """Return what a sampler takes as roots: nodes unless its class says otherwise."""
+    return cast(Kind, getattr(chosen, "takes", "nodes"))
