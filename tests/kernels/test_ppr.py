@@ -36,10 +36,10 @@ def estimates(csr, roots, **options):
 
 
 @pytest.mark.parametrize("alpha", [0.15, 0.5])
-@pytest.mark.parametrize("epsilon", [1e-2, 1e-5, 1e-9])
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-6, 1e-9])
 def test_within_the_bound_of_the_exact_solution(body, device, random_csr, alpha, epsilon):
     interpreted = body == "triton" and device.type == "cpu"
-    if interpreted and epsilon < 1e-6:
+    if interpreted and epsilon < 1e-4:
         pytest.skip("too many pushes for the interpreter")
     csr = random_csr(seed=5, edges=90)
     degree = adjacency(csr).sum(1)

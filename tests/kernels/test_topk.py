@@ -25,7 +25,7 @@ def small_integers(rows, width, seed, device, dtype=torch.float32):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("block", [1, 7, 64])
+@pytest.mark.parametrize("block", [5, 64])
 def test_ties_go_to_the_lower_item(body, device, dtype, block):
     queries = small_integers(5, 4, 0, device, dtype)
     items = small_integers(8, 41, 1, device, dtype)[:4].T  # [41, 4], not contiguous
