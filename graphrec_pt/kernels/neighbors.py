@@ -11,7 +11,7 @@ from graphrec_pt.kernels.checks import check_nodes
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.cumulative import cumulative_weight
 from graphrec_pt.kernels.dispatch import body
-from graphrec_pt.kernels.philox import check_items, key_words
+from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
 
 SPARE = 2
 """Draws beyond the fan-out: an excluded id is met at most twice (an edge and its inverse)."""
@@ -136,6 +136,7 @@ def _check(
     csr: SegmentedCSR, nodes: Tensor, fanout: int, slots: Tensor | None, replace: bool
 ) -> None:
     check_items("neighbors", csr.num_nodes)
+    check_degrees("neighbors", csr)
     check_nodes("neighbors", csr, nodes, "nodes")
     if fanout == 0 or fanout < -1:
         raise GraphRecError("neighbors", "fanout >= 1, or -1 for all", fanout)

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import body
 
 ITEMS = 1 << 32  # an item is one 32-bit counter word
@@ -59,6 +60,15 @@ def check_items(who: str, num_nodes: int) -> None:
     """Raise when global ids do not fit the 32-bit item of the counter."""
     if num_nodes >= ITEMS:
         raise GraphRecError(who, "fewer than 2**32 nodes, so that each has its draws", num_nodes)
+
+
+def check_degrees(who: str, csr: SegmentedCSR) -> None:
+    """Raise when a node has too many edges for a multiply-shift of 32 bits to choose among."""
+    if csr.num_edges >= ITEMS:  # else no node can
+        start, end = csr.bounds(torch.arange(csr.num_nodes, device=csr.segment.device))
+        most = int((end - start).max())
+        if most >= ITEMS:
+            raise GraphRecError(who, "fewer than 2**32 edges at every node", most)
 
 
 def _together(item: Tensor, number: Tensor | int) -> tuple[Tensor, Tensor]:

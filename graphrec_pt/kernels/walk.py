@@ -11,7 +11,7 @@ from graphrec_pt.kernels.checks import check_nodes, check_positive
 from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR
 from graphrec_pt.kernels.cumulative import cumulative_weight
 from graphrec_pt.kernels.dispatch import body
-from graphrec_pt.kernels.philox import check_items, key_words
+from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
 from graphrec_pt.kernels.sorted_targets import sorted_targets
 
 # Draws of a root: block ``repeat << 20 | hop << 5 | try``; a plain walk needs one word per hop and
@@ -159,6 +159,7 @@ def _check(
     q: float,
 ) -> None:
     check_items("walk", csr.num_nodes)
+    check_degrees("walk", csr)
     check_nodes("walk", csr, roots, "roots")
     check_positive("walk", "length", length)
     check_positive("walk", "repeats", repeats)

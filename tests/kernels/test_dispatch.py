@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -49,8 +50,20 @@ def test_unknown_bodies_are_refused(monkeypatch):
         chosen_body(CPU)
 
 
+def run_checked(*command):
+    environment = {**os.environ, "GRAPHREC_KERNELS_DEBUG": "1"}
+    command = [sys.executable, *command]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 def test_debug_mode_catches_reads_out_of_bounds():
-    environment = {**os.environ, "GRAPHREC_KERNELS_DEBUG": "1", "GRAPHREC_KERNELS": "numba"}
-    command = [sys.executable, "-c", CHECKED]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = run_checked("-c", CHECKED)
     assert done.stdout == "caught\n", done.stderr
+
+
+@pytest.mark.slow
+def test_kernels_read_nothing_out_of_bounds():
+    """Run the conformance cases of the compiled bodies with every index checked."""
+    cases = "numba and (agree or dead or without or hub)"
+    done = run_checked("-m", "pytest", "-q", "-k", cases, str(Path(__file__).parent))
+    assert done.returncode == 0, done.stdout[-3000:]

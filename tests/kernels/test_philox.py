@@ -5,7 +5,8 @@ import torch
 from graphrec_pt.core import key as reference
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels.philox import below, check_items, draw32, philox
+from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.philox import below, check_degrees, check_items, draw32, philox
 
 # Known answers of Random123 (philox4x32, 10 rounds): counter, key, words.
 KNOWN = [
@@ -52,3 +53,14 @@ def test_ids_must_fit_the_counter():
     check_items("walk", 2**32 - 1)
     with pytest.raises(GraphRecError, match=r"walk: expected fewer than 2\*\*32 nodes"):
         check_items("walk", 2**32)
+
+
+def test_degrees_must_fit_a_draw():
+    def star(degree, edges):
+        none = torch.empty(1, dtype=torch.int8).expand(edges)  # no memory behind it
+        t = torch.tensor
+        return SegmentedCSR(t([0, 2]), t([1]), t([0, 2]), t([0, degree, edges]), none)
+
+    check_degrees("walk", star(2**31, 2**32))
+    with pytest.raises(GraphRecError, match=r"walk: expected fewer than 2\*\*32 edges"):
+        check_degrees("walk", star(2**32, 2**32 + 1))

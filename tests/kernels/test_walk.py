@@ -85,6 +85,13 @@ def test_shapes_dead_ends_and_isolated_nodes(body, device, make_csr):
     assert position.tolist() == [[0, 1, -1]] * 2 + [[-1] * 3] * 4
 
 
+def test_graph_without_relations(body, device, make_csr):
+    csr = make_csr([2], [], []).to(device)
+    for options in ({}, {"weighted": True}, {"q": 0.5}, {"timed": True}):
+        nodes, _ = walk(csr, torch.tensor([1], device=device), 2, KEY, **options)
+        assert nodes.tolist() == [[1, -1, -1]]
+
+
 def test_graph_without_edges_and_batch_without_roots(body, device, make_csr):
     csr = make_csr([2, 1], [(0, 1)], []).to(device)
     for options in ({}, {"weighted": True}, {"p": 0.5}, {"timed": True}, {"restart": 0.5}):

@@ -263,7 +263,7 @@ def _walk_block(
                         csr.segment, given.time, low[j], last[j], given.timed, after[j], bits[2, j]
                     )
             if given.weighted:
-                _weigh(csr, given, low, last, begin, after, bits, waiting)
+                _weigh(csr, given, low, last, begin, after, bits, np.int64(waiting))
             for j in range(waiting):
                 prefetch(csr.indices, low[j])
                 if given.excluding:

@@ -65,7 +65,7 @@ def slot_ranges(csr: SegmentedCSR, node: Tensor, slot: Tensor, each: bool) -> Ra
     if not each:
         return Ranges(csr.segment[start][:, None], csr.segment[end][:, None], csr.segment[first])
     columns = []
-    for k in range(int(csr.slots.max())):
+    for k in range(max(int(csr.slots.max()), 1)):
         here = (first + k >= start) & (first + k < end)
         segment = torch.where(here, first + k, first)
         columns.append((csr.segment[segment], csr.segment[segment + here.long()]))
