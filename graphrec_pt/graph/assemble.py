@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from graphrec_pt.graph.schema import Relation, Schema
-from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR
+from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.fill import Stored, fill_backward, fill_forward, number_edges
 
 Array = npt.NDArray[Any]
@@ -88,8 +88,8 @@ def assemble(
     stored = Stored(
         np.empty(size, _index_type(int(offset[-1]))),
         np.empty(size, _index_type(total)),
-        np.full(size, NO_TIME) if any(r.timed for r in schema.relations) else None,
-        np.ones(size, np.float32) if any(r.weighted for r in schema.relations) else None,
+        np.empty(size, np.int64) if any(r.timed for r in schema.relations) else None,
+        np.empty(size, np.float32) if any(r.weighted for r in schema.relations) else None,
     )
     tables, first, next_id = dict[str, pl.DataFrame](), dict[str, int](), edge_ids
     for relation in schema.relations:
@@ -116,8 +116,6 @@ def assemble(
                 int(offset[schema.node_index(relation.source)]),
                 at,
                 _segments_of(schema, inverse, base, segment[:-1]),
-                timed=listed.time is not None,
-                weighted=listed.weight is not None,
             )
 
     arrays = (offset, slots, base, segment, stored.indices, stored.time, stored.weight, stored.edge)

@@ -54,8 +54,8 @@ def fill_forward(
         target: Integers ``[E_r]``, numbered inside the target type.
         first_target: Global id of the first node of the target type.
         edge: Integers ``[E_r]``, the ids to store.
-        time: int64 ``[E_r]`` or None.
-        weight: float32 ``[E_r]`` or None.
+        time: int64 ``[E_r]``; None for a relation without times among timed ones.
+        weight: float32 ``[E_r]``; None for weights of 1.
     """
     _bodies().fill_forward(stored, starts, source, target, first_target, edge, time, weight)
 
@@ -83,9 +83,6 @@ def fill_backward(
     first_source: int,
     first_target: int,
     back: Array,
-    *,
-    timed: bool,
-    weighted: bool,
 ) -> None:
     """Put the inverses of a filled relation into their segments; ids are shared.
 
@@ -96,11 +93,8 @@ def fill_backward(
         first_source: Global id of the first node of the source type.
         first_target: Global id of the first node of the target type.
         back: int64 ``[n_t]``, where the segment of each target begins in the inverse.
-        timed: Whether the relation carries times.
-        weighted: Whether it carries weights.
     """
-    ahead = starts, ends, first_source, first_target
-    _bodies().fill_backward(stored, *ahead, back, timed, weighted)
+    _bodies().fill_backward(stored, starts, ends, first_source, first_target, back)
 
 
 def _bodies() -> ModuleType:

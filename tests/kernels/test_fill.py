@@ -32,9 +32,7 @@ def filled(
     with forced_body(body):
         fill_forward(stored, starts, s, t, shape[0], np.arange(edges), times, weight)
         former = number_edges(stored, starts, ends, 100)
-        fill_backward(
-            stored, starts, ends, 0, shape[0], back, timed=time is not None, weighted=True
-        )
+        fill_backward(stored, starts, ends, 0, shape[0], back)
     assert (segment == np.concatenate([[0], np.cumsum(counts)])).all(), "the bounds are not touched"
     return stored, former
 

@@ -13,6 +13,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.fill import Stored
 
 Array = npt.NDArray[Any]
@@ -27,7 +28,6 @@ NO_TIMES.flags.writeable = NO_WEIGHTS.flags.writeable = False
 def _scatter(part, out, cursor, source, target, first_target, edge, time, weight):  # type: ignore[no-untyped-def]
     indices, edges, times, weights = out
     low, high = part
-    timed, weighted = time.shape[0] > 0, weight.shape[0] > 0
     for i in range(source.shape[0]):
         s = source[i]
         if low <= s < high:
@@ -35,14 +35,14 @@ def _scatter(part, out, cursor, source, target, first_target, edge, time, weight
             cursor[s] = at + 1
             indices[at] = target[i] + first_target
             edges[at] = edge[i]
-            if timed:
-                times[at] = time[i]
-            if weighted:
-                weights[at] = weight[i]
+            if times.shape[0]:
+                times[at] = time[i] if time.shape[0] else NO_TIME
+            if weights.shape[0]:
+                weights[at] = weight[i] if weight.shape[0] else np.float32(1)
 
 
 @numba.njit(nogil=True, cache=True)
-def _scatter_back(part, out, cursor, starts, ends, first_source, first_target, timed, weighted):  # type: ignore[no-untyped-def]
+def _scatter_back(part, out, cursor, starts, ends, first_source, first_target):  # type: ignore[no-untyped-def]
     indices, edges, times, weights = out
     low, high = part
     for s in range(starts.shape[0]):
@@ -53,26 +53,27 @@ def _scatter_back(part, out, cursor, starts, ends, first_source, first_target, t
                 cursor[target] = at + 1
                 indices[at] = s + first_source
                 edges[at] = edges[i]
-                if timed:
+                if times.shape[0]:
                     times[at] = times[i]
-                if weighted:
+                if weights.shape[0]:
                     weights[at] = weights[i]
 
 
 @numba.njit(nogil=True, cache=True)
-def _sort(part, out, starts, ends, timed, weighted):  # type: ignore[no-untyped-def]
+def _sort(part, out, starts, ends):  # type: ignore[no-untyped-def]
     """Sort every segment by (time, target, id); scattering left equal edges in id order."""
     indices, times = out[0], out[2]
     for s in range(part[0], part[1]):
         low, high = starts[s], ends[s]
-        if _is_sorted(indices, times, low, high, timed):
+        if _is_sorted(indices, times, low, high):
             continue
-        if high - low <= SHORT or not _sort_by_key(out, low, high, timed, weighted):
-            _sort_by_insertion(out, low, high, timed, weighted)
+        if high - low <= SHORT or not _sort_by_key(out, low, high):
+            _sort_by_insertion(out, low, high)
 
 
 @numba.njit(nogil=True, cache=True)
-def _is_sorted(indices, times, low, high, timed):  # type: ignore[no-untyped-def]
+def _is_sorted(indices, times, low, high):  # type: ignore[no-untyped-def]
+    timed = times.shape[0] > 0
     for i in range(low + 1, high):
         if timed and times[i] != times[i - 1]:
             if times[i] < times[i - 1]:
@@ -83,9 +84,10 @@ def _is_sorted(indices, times, low, high, timed):  # type: ignore[no-untyped-def
 
 
 @numba.njit(nogil=True, cache=True)
-def _sort_by_key(out, low, high, timed, weighted):  # type: ignore[no-untyped-def]
+def _sort_by_key(out, low, high):  # type: ignore[no-untyped-def]
     """Sort one segment by time and target packed in 63 bits; False when they do not fit."""
     indices, edges, times, weights = out
+    timed, weighted = times.shape[0] > 0, weights.shape[0] > 0
     first = indices[low:high].min()
     span = np.int64(indices[low:high].max() - first) + 1
     key = (indices[low:high] - first).astype(np.int64)
@@ -105,8 +107,9 @@ def _sort_by_key(out, low, high, timed, weighted):  # type: ignore[no-untyped-de
 
 
 @numba.njit(nogil=True, cache=True)
-def _sort_by_insertion(out, low, high, timed, weighted):  # type: ignore[no-untyped-def]
+def _sort_by_insertion(out, low, high):  # type: ignore[no-untyped-def]
     indices, edges, times, weights = out
+    timed, weighted = times.shape[0] > 0, weights.shape[0] > 0
     for i in range(low + 1, high):
         target, edge = indices[i], edges[i]
         time = times[i] if timed else 0
@@ -164,7 +167,7 @@ def fill_forward(
     out, cursor, starts = _arrays(stored), np.array(starts), np.array(starts)
     parts = _parts(starts, len(source))
     _each(parts, _scatter, out, cursor, *given)  # the cursor moves to the ends
-    _each(parts, _sort, out, starts, cursor, time is not None, weight is not None)
+    _each(parts, _sort, out, starts, cursor)
 
 
 def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
@@ -181,15 +184,13 @@ def fill_backward(
     first_source: int,
     first_target: int,
     back: Array,
-    timed: bool,
-    weighted: bool,
 ) -> None:
     """Put inverses into segments; see :func:`graphrec_pt.kernels.fill.fill_backward`."""
     out, cursor, back = _arrays(stored), np.array(back), np.array(back)
     ahead = np.array(starts), np.array(ends), first_source, first_target
     parts = _parts(back, int((ends - starts).sum()))
-    _each(parts, _scatter_back, out, cursor, *ahead, timed, weighted)
-    _each(parts, _sort, out, back, cursor, timed, weighted)
+    _each(parts, _scatter_back, out, cursor, *ahead)
+    _each(parts, _sort, out, back, cursor)
 
 
 def _arrays(stored: Stored) -> tuple[Array, Array, Array, Array]:

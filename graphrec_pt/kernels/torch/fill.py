@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.fill import Stored, expanded
 
 Array = npt.NDArray[Any]
@@ -27,10 +28,10 @@ def fill_forward(
     place = expanded(starts, ends)[1]
     stored.indices[place] = target[rows] + first_target
     stored.edge[place] = edge[rows]
-    if stored.time is not None and time is not None:
-        stored.time[place] = time[rows]
-    if stored.weight is not None and weight is not None:
-        stored.weight[place] = weight[rows]
+    if stored.time is not None:
+        stored.time[place] = NO_TIME if time is None else time[rows]
+    if stored.weight is not None:
+        stored.weight[place] = 1 if weight is None else weight[rows]
 
 
 def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
@@ -48,8 +49,6 @@ def fill_backward(
     first_source: int,
     first_target: int,
     back: Array,
-    timed: bool,
-    weighted: bool,
 ) -> None:
     """Put inverses into segments; see :func:`graphrec_pt.kernels.fill.fill_backward`."""
     source, place = expanded(starts, ends)
@@ -60,6 +59,6 @@ def fill_backward(
         source,
         first_source,
         stored.edge[place],
-        stored.time[place] if stored.time is not None and timed else None,
-        stored.weight[place] if stored.weight is not None and weighted else None,
+        None if stored.time is None else stored.time[place],
+        None if stored.weight is None else stored.weight[place],
     )
