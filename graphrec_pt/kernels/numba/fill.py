@@ -1,7 +1,7 @@
 """Filling segments: scattering sweeps, then a sort of every segment while it is in the cache.
 
-Nodes are cut into parts with about equally many edges. A sweep writes to one part only, which
-stays in the cache, and the parts are independent of each other, so they run in parallel.
+Nodes are cut into parts with about equally many edges; a sweep writes to one part only, so the parts
+run in parallel.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.fill import Stored
 
 Array = npt.NDArray[Any]
-PART_EDGES = 1 << 19  # edges of a part: about 10 MB of the four arrays
+PART_EDGES = 1 << 21  # every part reads all edges once: more parts cost more than they save
 MOST_PARTS = 64
 SHORT = 32  # segments up to this long are sorted by insertion
 NO_TIMES, NO_WEIGHTS = np.empty(0, np.int64), np.empty(0, np.float32)
