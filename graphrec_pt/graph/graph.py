@@ -14,6 +14,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.schema import Relation, Schema
 from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.torch.segments import lower_bound
 
 RAW_ID = "id"
 """Name of the raw-id column of every node table."""
@@ -142,11 +143,22 @@ class Graph:
             last = first + 1
         return self.csr.indices[self.csr.segment[first] : self.csr.segment[last]].long()
 
-    def relation_of(self, position: Tensor) -> Tensor:
-        """Return the relation index of each stored edge: int64, shape of `position`."""
-        segment = torch.bucketize(position, self.csr.segment[1:], right=True)
-        kind = torch.bucketize(segment, self.csr.base[1:], right=True)
-        return self._slot_relation[kind, (segment - self.csr.base[kind]) % self.csr.slots[kind]]
+    def relation_of(self, position: Tensor, source: Tensor | None = None) -> Tensor:
+        """Return the relation index of each stored edge: int64, shape of `position`.
+
+        Args:
+            position: int64 into ``csr.indices``.
+            source: int64 of the same shape, the node that each edge leaves; saves the search for
+                it where it is known.
+        """
+        csr, table = self.csr, self._slot_relation.to(position.device)
+        if source is None:
+            segment = torch.bucketize(position, csr.segment[1:], right=True)
+            kind = torch.bucketize(segment, csr.base[1:], right=True)
+            return table[kind, (segment - csr.base[kind]) % csr.slots[kind]]
+        kind, first = csr.node_type(source), csr.first_segment(source)
+        after = lower_bound(csr.segment, first + 1, first + csr.slots[kind], position + 1)
+        return table[kind, after - first - 1]
 
     def type_of(self, node: int) -> str:
         """Return the type name of a node."""

@@ -12,18 +12,25 @@ from graphrec_pt.kernels.induce import induce
 from graphrec_pt.kernels.torch.segments import ranges
 
 
-def relations_of(graph: Graph, position: Tensor) -> Tensor:
-    """Return the relation index of each edge, −1 for position −1: int64, shape of `position`."""
+def relations_of(graph: Graph, position: Tensor, source: Tensor) -> Tensor:
+    """Return the relation index of each edge, −1 for position −1.
+
+    Args:
+        graph: The graph.
+        position: int64, any shape.
+        source: int64 of the same shape, the node each edge leaves.
+    """
     relation = torch.full_like(position, -1)
     taken = position >= 0
-    if bool(taken.any()):
-        relation[taken] = graph.relation_of(position[taken])
+    relation[taken] = graph.relation_of(position[taken], source[taken])
     return relation
 
 
-def places_of(graph: Graph, position: Tensor, relations: Sequence[Relation]) -> Tensor:
+def places_of(
+    graph: Graph, position: Tensor, source: Tensor, relations: Sequence[Relation]
+) -> Tensor:
     """Return 1 + the place of each edge's relation among the given ones: int64 ``[n]``."""
-    index = relations_of(graph, position)
+    index = relations_of(graph, position, source)
     place = torch.zeros_like(index)
     for number, relation in enumerate(relations, 1):
         place[index == graph.schema.relation_index(relation.name)] = number
@@ -57,6 +64,7 @@ def without(
 class Inner(NamedTuple):
     """Edges inside sequences: tokens and positions, ordered by sequence, source and slot."""
 
+    node: Tensor  # int64 [M], the source's global id
     source: Tensor  # int64 [M], token of the batch
     target: Tensor  # int64 [M], token of the batch
     position: Tensor  # int64 [M]
@@ -67,12 +75,14 @@ def inner_edges(graph: Graph, node: Tensor, ptr: Tensor, exclude: Tensor | None)
     found = induce(graph.csr, node, ptr)
     rows = torch.arange(len(ptr) - 1, device=ptr.device).repeat_interleave(found.ptr.diff())
     source, target = found.edges[:, 0] + ptr[rows], found.edges[:, 2] + ptr[rows]
+    position = found.position
     if exclude is not None and graph.csr.edge is not None:
-        kept = (exclude[rows] < 0) | (graph.csr.edge[found.position] != exclude[rows])
-        return Inner(source[kept], target[kept], found.position[kept])
-    return Inner(source, target, found.position)
+        kept = (exclude[rows] < 0) | (graph.csr.edge[position] != exclude[rows])
+        source, target, position = source[kept], target[kept], position[kept]
+    return Inner(node[source], source, target, position)
 
 
 def edge_rows(graph: Graph, inner: Inner) -> Tensor:
     """Return inner edges as ``Subgraphs.edges``: int64 ``[M, 3]``."""
-    return torch.stack([inner.source, relations_of(graph, inner.position), inner.target], dim=1)
+    relation = relations_of(graph, inner.position, inner.node)
+    return torch.stack([inner.source, relation, inner.target], dim=1)

@@ -94,13 +94,14 @@ class Forest(NamedTuple):
         place = torch.empty_like(order)
         place[order] = torch.arange(len(order), device=order.device)
         row, parent = self.row[order], self.parent[order]
+        source = self.node[parent.clamp(min=0)]
         inside = torch.where(parent >= 0, place[parent.clamp(min=0)] - ptr[row], -1)
         position = torch.where(parent >= 0, self.position[order], -1)
         return Subgraphs(
             node=self.node[order],
             ptr=ptr,
             parent=inside,
-            relation=relations_of(graph, position),
+            relation=relations_of(graph, position, source),
             hop=self.hop[order],
             slot=self.slot[order],
             score=self.score[order],

@@ -42,5 +42,5 @@ class History:
         exclude = check_exclude("history", graph, len(roots), exclude)
         bound = bounds_in_time("history", graph, roots, self.before, exclude)
         position, row = last_events(graph, roots, relations, self.window, bound, exclude)
-        slot = places_of(graph, position, relations)
+        slot = places_of(graph, position, roots[row], relations)
         return plant(roots).grow(graph, row, position, slot).pack(graph, len(roots))

@@ -87,7 +87,7 @@ def _connected(graph: Graph, node: Tensor, ptr: Tensor, score: Tensor, inner: In
         node=node,
         ptr=ptr,
         parent=parent,
-        relation=relations_of(graph, position),
+        relation=relations_of(graph, position, node[ptr[row] + parent.clamp(min=0)]),
         hop=hop,
         slot=(hop != 0).long(),
         score=score,

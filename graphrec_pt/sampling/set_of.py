@@ -44,7 +44,9 @@ class SetOf:
             exclude=check_exclude("set_of", graph, len(roots), exclude),
         )
         slot = forest.slot.clone()
-        slot[len(roots) :] = places_of(graph, forest.position[len(roots) :], relations)
+        slot[len(roots) :] = places_of(
+            graph, forest.position[len(roots) :], forest.origin[len(roots) :], relations
+        )
         by_id = torch.argsort(forest.node + forest.hop * graph.num_nodes(), stable=True)
         forest = forest._replace(slot=slot).take(by_id)
         return forest.distinct(graph).pack(graph, len(roots))

@@ -130,7 +130,8 @@ class UserItemPaths:
 
 def _first_paths(graph: Graph, row: Tensor, nodes: Tensor, position: Tensor) -> Tensor:
     """Say which paths differ from those before them in the same row: bool ``[P]``."""
+    relations = relations_of(graph, position, nodes[:, :-1])
     group, span = row, max(graph.num_nodes(), len(graph.schema.relations)) + 1
-    for column in (*nodes.unbind(1), *relations_of(graph, position).unbind(1)):
+    for column in (*nodes.unbind(1), *relations.unbind(1)):
         group = torch.unique(group * span + column, return_inverse=True)[1]
     return first_of(group)

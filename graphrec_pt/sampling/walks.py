@@ -28,7 +28,7 @@ def walked(
         metapath: The relation of each hop where it is known; it is looked up otherwise.
     """
     if metapath is None:
-        relations = relations_of(graph, position)
+        relations = relations_of(graph, position, nodes[:, :-1])
     else:
         index = [graph.schema.relation_index(relation.name) for relation in metapath]
         relations = torch.where(position >= 0, position.new_tensor(index), -1)

@@ -1,6 +1,6 @@
 """What every sampler promises, one row per registered name."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -324,3 +324,14 @@ def test_roots_of_the_wrong_type(row: Row, draw: Sampler, train: Graph) -> None:
 def test_exclude_must_fit_the_roots(row: Row, draw: Sampler, train: Graph) -> None:
     with pytest.raises(GraphRecError, match="one per root"):
         draw.sample(train, take(roots_of(row, train), [0, 1]), KEY, torch.tensor([3]))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_same_on_a_gpu(row: Row, draw: Sampler, train: Graph) -> None:
+    roots = roots_of(row, train)
+    exclude = torch.arange(len(roots)) - 1
+    there = replace(train, csr=train.csr.to("cuda"))
+    for given in (None, exclude):
+        found = draw.sample(there, roots, KEY, given)
+        assert same(found.to("cpu"), draw.sample(train, roots, KEY, given))
