@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.fill import Stored
+from graphrec_pt.kernels.numba.compile import kernel
 
 Array = npt.NDArray[Any]
 PART_EDGES = 1 << 21  # every part reads all edges once: more parts cost more than they save
@@ -24,8 +25,18 @@ NO_TIMES, NO_WEIGHTS = np.empty(0, np.int64), np.empty(0, np.float32)
 NO_TIMES.flags.writeable = NO_WEIGHTS.flags.writeable = False
 
 
-@numba.njit(nogil=True, cache=True)
-def _scatter(part, out, cursor, source, target, first_target, edge, time, weight):  # type: ignore[no-untyped-def]
+@kernel()
+def _scatter(
+    part: Any,
+    out: Any,
+    cursor: Any,
+    source: Any,
+    target: Any,
+    first_target: Any,
+    edge: Any,
+    time: Any,
+    weight: Any,
+) -> None:
     indices, edges, times, weights = out
     low, high = part
     for i in range(source.shape[0]):
@@ -41,8 +52,10 @@ def _scatter(part, out, cursor, source, target, first_target, edge, time, weight
                 weights[at] = weight[i] if weight.shape[0] else np.float32(1)
 
 
-@numba.njit(nogil=True, cache=True)
-def _scatter_back(part, out, cursor, starts, ends, first_source, first_target):  # type: ignore[no-untyped-def]
+@kernel()
+def _scatter_back(
+    part: Any, out: Any, cursor: Any, starts: Any, ends: Any, first_source: Any, first_target: Any
+) -> None:
     indices, edges, times, weights = out
     low, high = part
     for s in range(starts.shape[0]):
@@ -59,8 +72,8 @@ def _scatter_back(part, out, cursor, starts, ends, first_source, first_target): 
                     weights[at] = weights[i]
 
 
-@numba.njit(nogil=True, cache=True)
-def _sort(part, out, starts, ends):  # type: ignore[no-untyped-def]
+@kernel()
+def _sort(part: Any, out: Any, starts: Any, ends: Any) -> None:
     """Sort every segment by (time, target, id); scattering left equal edges in id order."""
     indices, times = out[0], out[2]
     for s in range(part[0], part[1]):
@@ -71,8 +84,8 @@ def _sort(part, out, starts, ends):  # type: ignore[no-untyped-def]
             _sort_by_insertion(out, low, high)
 
 
-@numba.njit(nogil=True, cache=True)
-def _is_sorted(indices, times, low, high):  # type: ignore[no-untyped-def]
+@kernel()
+def _is_sorted(indices: Any, times: Any, low: Any, high: Any) -> bool:
     timed = times.shape[0] > 0
     for i in range(low + 1, high):
         if timed and times[i] != times[i - 1]:
@@ -83,8 +96,8 @@ def _is_sorted(indices, times, low, high):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(nogil=True, cache=True)
-def _sort_by_key(out, low, high):  # type: ignore[no-untyped-def]
+@kernel()
+def _sort_by_key(out: Any, low: Any, high: Any) -> bool:
     """Sort one segment by time and target packed in 63 bits; False when they do not fit."""
     indices, edges, times, weights = out
     timed, weighted = times.shape[0] > 0, weights.shape[0] > 0
@@ -106,8 +119,8 @@ def _sort_by_key(out, low, high):  # type: ignore[no-untyped-def]
     return True
 
 
-@numba.njit(nogil=True, cache=True)
-def _sort_by_insertion(out, low, high):  # type: ignore[no-untyped-def]
+@kernel()
+def _sort_by_insertion(out: Any, low: Any, high: Any) -> None:
     indices, edges, times, weights = out
     timed, weighted = times.shape[0] > 0, weights.shape[0] > 0
     for i in range(low + 1, high):
@@ -134,8 +147,8 @@ def _sort_by_insertion(out, low, high):  # type: ignore[no-untyped-def]
             weights[j] = weight
 
 
-@numba.njit(nogil=True, cache=True)
-def _number(edges, starts, ends, first, former):  # type: ignore[no-untyped-def]
+@kernel()
+def _number(edges: Any, starts: Any, ends: Any, first: Any, former: Any) -> None:
     count = 0
     for s in range(starts.shape[0]):
         for i in range(starts[s], ends[s]):

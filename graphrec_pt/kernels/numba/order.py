@@ -1,16 +1,18 @@
 """Radix sort of rows by integer columns, 11 bits a pass."""
 
 from collections.abc import Sequence
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
+
+from graphrec_pt.kernels.numba.compile import kernel
 
 DIGIT = 11
 
 
-@numba.njit(nogil=True, cache=True)
-def _pass(keys, rows, out, low, shift):  # type: ignore[no-untyped-def]
+@kernel()
+def _pass(keys: Any, rows: Any, out: Any, low: Any, shift: Any) -> None:
     """Sort `rows` stably by one digit of ``keys[rows] - low`` into `out`."""
     mask = np.uint64((1 << DIGIT) - 1)
     start = np.zeros((1 << DIGIT) + 1, np.int64)
