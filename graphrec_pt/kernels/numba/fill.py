@@ -1,7 +1,7 @@
 """Filling segments: scattering sweeps, then a sort of every segment while it is in the cache.
 
-Nodes are cut into parts with about equally many edges; a sweep writes to one part only, so the parts
-run in parallel.
+Nodes are cut into parts with about equally many edges; a sweep writes to one part only, so the
+parts run in parallel.
 """
 
 from collections.abc import Callable
