@@ -1,6 +1,7 @@
 """The README tells the truth: its code runs, its tree is the tree. Run this file to redraw it."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -33,6 +34,37 @@ def expected_tree() -> str:
     return "\n".join([*lines, "```"])
 
 
+def expected_figures() -> str:
+    """Return the measured ratios as tables, from the result files of the benchmarks."""
+    results = ROOT / "benchmarks" / "results"
+    sampling = json.loads((results / "sampling.json").read_text())
+    build = json.loads((results / "build.json").read_text())
+    lines = ["`python benchmarks/sampling.py`", "", "| op | graph | ours | peer | ratio | target |"]
+    lines.append("|---|---|---:|---|---:|---:|")
+    for rows in sampling["sections"].values():
+        for row in rows:
+            if row["ratio"] is not None:
+                ours, target = _number(row["ours"]), row["target"]
+                lines.append(
+                    f"| {row['op']} | {row['graph']} | {ours} {row['unit']} | {row['peer']} "
+                    f"| {_number(row['ratio'])}× | {f'{target:g}×' if target else ''} |"
+                )
+    lines += ["", "`python benchmarks/build.py`: raw files to a saved graph", ""]
+    lines += ["| interactions | contestant | seconds | peak MB | ours is faster by |"]
+    lines += ["|---:|---|---:|---:|---:|"]
+    for row in build["rows"]:
+        ratio = "" if row["contestant"].startswith("ours") else f"{row['ratio']:.1f}×"
+        lines.append(
+            f"| {row['interactions']:,} | {row['contestant']} | {row['seconds']:.2f} "
+            f"| {row['peak_mb']:,.0f} | {ratio} |"
+        )
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _floor_order(path: Path) -> tuple[Any, ...]:
     floors = ["core", "kernels", "graph", "sampling", "tokens", "features", "models"]
     parts = path.relative_to(ROOT / "graphrec_pt").parts
@@ -48,6 +80,10 @@ def section(name: str) -> str:
 
 def test_tree_is_the_tree() -> None:
     assert section("tree") == expected_tree(), "run: python tests/test_readme.py"
+
+
+def test_figures_are_those_of_the_result_files() -> None:
+    assert section("measured") == expected_figures(), "run: python tests/test_readme.py"
 
 
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +126,9 @@ def test_links_and_pictures_exist() -> None:
 
 if __name__ == "__main__":
     text = README.read_text()
-    filled = f"<!-- tree -->\n{expected_tree()}\n<!-- /tree -->"
-    README.write_text(
-        re.sub(r"<!-- tree -->.*?<!-- /tree -->", lambda _: filled, text, flags=re.DOTALL)
-    )
+    for name, content in (("tree", expected_tree()), ("measured", expected_figures())):
+        filled = f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
+        text = re.sub(
+            rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, f=filled: f, text, flags=re.S
+        )
+    README.write_text(text)

@@ -6,6 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
@@ -383,3 +385,38 @@ def test_derived_relations_do_not_disturb_edge_ids(graph: Graph) -> None:
 
 def test_key_of_a_split_is_its_own() -> None:
     assert Key(0).named("split") != Key(0)
+
+
+EVENTS_OF_CHANCE = st.lists(
+    st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 20)), min_size=1, max_size=40
+)
+BY_ITSELF = [case for case in CASES if case["name"] != "fixed"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(EVENTS_OF_CHANCE, st.sampled_from(BY_ITSELF), st.integers(0, 3))
+def test_any_events_split_without_a_remainder_or_an_overlap(
+    events: list[tuple[int, int, int]], case: dict[str, Any], seed: int
+) -> None:
+    users, items, times = (list(column) for column in zip(*events, strict=True))
+    plan = {
+        "nodes": {"user": {}, "item": {}},
+        "edges": {"buys": PLAN["edges"]["views"] | {"table": "t"}},
+    }
+    cut = split(build(plan, {"t": {"user": users, "item": items, "time": times}}), case, seed)
+    ids = [set(cut.valid.edge.tolist()), set(cut.test.edge.tolist())]
+    seen = [set(view.csr.edge.tolist()) for view in (cut.train, cut.history("test"))]  # type: ignore[union-attr]
+    assert not ids[0] & ids[1]
+    assert not seen[0] & (ids[0] | ids[1])
+    assert ids[0] <= seen[1]
+    assert not seen[1] & ids[1]
+    dropped = int((cut.stage == Stage.DROPPED).sum())
+    assert len(seen[1] | ids[1]) + dropped == len(events)
+    for view in (cut.train, cut.history("test")):
+        ahead, back = view.edges("buys"), view.edges("rev_buys")
+        mirrored = set(
+            zip(back.edge.tolist(), back.target.tolist(), back.source.tolist(), strict=True)
+        )
+        assert mirrored == set(
+            zip(ahead.edge.tolist(), ahead.source.tolist(), ahead.target.tolist(), strict=True)
+        )
