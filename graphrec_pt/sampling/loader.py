@@ -40,7 +40,7 @@ class Task(NamedTuple):
     rows: Tensor
 
 
-class Samples(Dataset[Any]):
+class Batches(Dataset[Any]):
     """Map-style dataset from tasks to transformed batches.
 
     Args:
@@ -138,7 +138,7 @@ class Loader:
             raise GraphRecError("Loader", f"rank in [0, {world})", rank)
         if exclude is not None and len(exclude) != len(roots):
             raise GraphRecError("Loader", f"exclude [{len(roots)}], one per root", len(exclude))
-        self.samples = Samples(graph, sampler, roots, seed, exclude, transform)
+        self.batches = Batches(graph, sampler, roots, seed, exclude, transform)
         self.batch, self.shuffle, self.drop_last = batch, shuffle, drop_last
         self.rank, self.world = rank, world
         self.workers, self.threads, self.ahead = workers, threads, ahead
@@ -147,7 +147,7 @@ class Loader:
 
     def __len__(self) -> int:
         """Return the steps of an epoch."""
-        n, together = len(self.samples.roots), self.batch * self.world
+        n, together = len(self.batches.roots), self.batch * self.world
         return n // together if self.drop_last else -(-n // together)
 
     def __iter__(self) -> Iterator[Any]:
@@ -156,10 +156,10 @@ class Loader:
 
     def rows(self, epoch: int) -> Iterator[Tensor]:
         """Yield the rows of this rank's batches: int64 ``[B]`` each."""
-        n, together = len(self.samples.roots), self.batch * self.world
+        n, together = len(self.batches.roots), self.batch * self.world
         order = torch.arange(n)
         if self.shuffle:
-            key = Key(self.samples.seed, epoch).named("order")
+            key = Key(self.batches.seed, epoch).named("order")
             order = torch.from_numpy(permutation(key, n))
         for step in range(len(self)):
             yield order[step * together : (step + 1) * together][self.rank :: self.world]
@@ -178,10 +178,10 @@ class Loader:
             self._asked.tasks = tasks
             return iter(self._spawned())
         each = iter(tasks)
-        return self._in_threads(each) if self.threads else map(self.samples.__getitem__, each)
+        return self._in_threads(each) if self.threads else map(self.batches.__getitem__, each)
 
     def tasks(self, epoch: int, start: int = 0) -> list[Task]:
-        """Return what a worker is asked for: the ``sampler=`` of a DataLoader of `samples`."""
+        """Return what a worker is asked for: the ``sampler=`` of a DataLoader of `batches`."""
         found = (Task(epoch, step, rows) for step, rows in enumerate(self.rows(epoch)))
         return [task for task in found if task.step >= start]
 
@@ -192,7 +192,7 @@ class Loader:
         try:
             for task in tasks:
                 run = context.copy().run
-                waiting.append(pool.submit(run, self.samples.__getitem__, task))
+                waiting.append(pool.submit(run, self.batches.__getitem__, task))
                 if len(waiting) > self.threads * self.ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -203,7 +203,7 @@ class Loader:
     def _spawned(self) -> "DataLoader[Any]":
         if self._processes is None:
             self._processes = DataLoader(
-                self.samples,
+                self.batches,
                 batch_size=None,
                 sampler=self._asked,
                 num_workers=self.workers,

@@ -30,7 +30,7 @@ class MCN:
         fanout: Draws per node for each hop; per node and relation when `relations` is given.
         size: Neighbours to return.
         relations: Relations to follow, each where it can leave; all pooled by default.
-        weighted: Draw in proportion to the edge weights.
+        weighted: Draw in proportion to the edge weights where the graph has any.
     """
 
     fanout: Fanout = (10, 5, 2)
@@ -55,7 +55,7 @@ class MCN:
                 key.named("mcn"),
                 relations=self.relations,
                 replace=True,
-                weighted=self.weighted,
+                weighted=self.weighted and graph.csr.weight is not None,
                 exclude=exclude,
             )
             if not bool((forest.hop == hop).any()):
@@ -63,23 +63,24 @@ class MCN:
         return self._ranked(forest, graph).pack(graph, len(roots))
 
     def _ranked(self, forest: Forest, graph: Graph) -> Forest:
+        """Return each (row, node) once, scored, best first, after the root of its row."""
         meeting = forest.row * graph.num_nodes() + forest.node
-        first = first_of(meeting)
-        tokens = first.nonzero().squeeze(1)  # the first meeting of each (row, node)
+        tokens = first_of(meeting).nonzero().squeeze(1)  # the first meeting of each, [n]
         ordered, place = torch.sort(meeting[tokens])
         group = place[torch.searchsorted(ordered, meeting)]  # [T], into `tokens`
-        worth = torch.where(forest.hop > 0, len(self.fanout) + 1 - forest.hop, 0)
+        worth = (len(self.fanout) + 1 - forest.hop).masked_fill(forest.hop == 0, 0)
         score = torch.zeros_like(tokens).index_add_(0, group, worth)
+        is_root = forest.hop[tokens] == 0
+        score = score.masked_fill(is_root, 0)
+        first = torch.where(is_root, torch.iinfo(torch.int64).max, score)
+        columns = forest.node[tokens], forest.hop[tokens], -first, forest.row[tokens]
+        order = torch.arange(len(tokens), device=tokens.device)
+        for column in columns:  # the last one matters most
+            order = order[torch.argsort(column[order], stable=True)]
         forest = forest._replace(
             parent=torch.where(forest.parent < 0, -1, tokens[group[forest.parent.clamp(min=0)]]),
-            score=score[group].float().masked_fill(forest.hop == 0, 0.0),
+            score=score[group].float(),
         )
-        order = torch.argsort(forest.node[tokens], stable=True)
-        for column in (forest.hop[tokens], -score * (forest.hop[tokens] > 0)):
-            order = order[torch.argsort(column[order], stable=True)]
-        roots = (forest.hop[tokens][order] > 0).long()
-        order = order[torch.argsort(roots, stable=True)]
-        order = order[torch.argsort(forest.row[tokens][order], stable=True)]
         chosen = tokens[order]
         count = torch.bincount(forest.row[chosen])
         rank = ranges(torch.zeros_like(count), count)[0]

@@ -85,6 +85,8 @@ class Sampler(Protocol):
             key: Names the draws.
             exclude: int64 ``[B]``, the edge id (``graph.csr.edge``) that must not be used for
                 each root in either direction, −1 for none: the target of a training example.
+                Walks that must refuse edges use their draws differently, so −1 for a root and no
+                `exclude` at all may give different walks of the same law.
 
         Raises:
             GraphRecError: For roots outside the graph or of the wrong type, and for options that

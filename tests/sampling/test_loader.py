@@ -134,7 +134,7 @@ def test_what_a_worker_raises_is_raised(train: Graph) -> None:
 
 def test_dataset_fits_a_plain_data_loader(train: Graph) -> None:
     loader = Loader(train, WALKS, torch.arange(10), 4, seed=2)
-    plain: Any = DataLoader(loader.samples, batch_size=None, sampler=loader.tasks(1))
+    plain: Any = DataLoader(loader.batches, batch_size=None, sampler=loader.tasks(1))
     assert equal(list(plain), list(loader.epoch(1)))
 
 
