@@ -1,0 +1,94 @@
+"""Length buckets: packed sequences laid out as a few dense batches with little padding."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+TIGHTNESS = 0.85  # the shortest sequence of a bucket fills at least this much of a row
+SHORT = 8  # sequences up to this length share one bucket: a call costs more than their padding
+
+_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # ptr → buckets
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Bucket:
+    """Sequences of similar length, one a row.
+
+    Args:
+        sequence: int64 ``[b]``, which sequences.
+        token: int64 ``[b, L]`` into the packed tokens; padding repeats the row's first token.
+        real: bool ``[b, L]``, where there is no padding; None when there is none anywhere.
+    """
+
+    sequence: Tensor
+    token: Tensor
+    real: Tensor | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Buckets:
+    """All buckets of a packed batch.
+
+    Args:
+        each: The buckets, longest sequences first.
+        place: int64 ``[T]``, row of each token when the padded rows of all buckets are one list.
+        start: Place of each bucket's first row.
+    """
+
+    each: tuple[Bucket, ...]
+    place: Tensor
+    start: tuple[int, ...]
+
+    @property
+    def padding(self) -> float:
+        """Share of the dense cells that hold no token."""
+        cells = sum(bucket.token.numel() for bucket in self.each)
+        return 1 - len(self.place) / cells if cells else 0.0
+
+
+def buckets(ptr: Tensor) -> Buckets:
+    """Return the buckets of a batch, built once and kept while `ptr` lives.
+
+    Args:
+        ptr: int64 ``[B+1]``, where each sequence starts. Empty sequences are in no bucket.
+    """
+    found: Buckets | None = _kept.get(ptr)  # type: ignore[no-untyped-call]
+    if found is None:
+        found = _kept[ptr] = _built(ptr)
+    return found
+
+
+def _built(ptr: Tensor) -> Buckets:
+    host = ptr.cpu()
+    length, order = host.diff().sort(descending=True, stable=True)
+    place = torch.empty(int(host[-1]), dtype=torch.int64)
+    found, start, low = [], 0, 0
+    starts = []
+    for high in _ends(length):
+        sequence = order[low:high].sort().values  # neighbours in memory stay neighbours
+        column = torch.arange(int(length[low]))
+        begin, size = host[sequence].unsqueeze(1), host.diff()[sequence].unsqueeze(1)
+        real = column < size  # [b, L]
+        token = torch.where(real, begin + column, begin)
+        place[token[real]] = start + real.flatten().nonzero().squeeze(1)
+        starts.append(start)
+        start, low = start + token.numel(), high
+        mask = None if bool(real.all()) else real.to(ptr.device)
+        found.append(Bucket(sequence.to(ptr.device), token.to(ptr.device), mask))
+    return Buckets(tuple(found), place.to(ptr.device), tuple(starts))
+
+
+def _ends(length: Tensor) -> list[int]:
+    """Return where each bucket ends among lengths that fall; a new one begins at a long step."""
+    ends, longest = [], 0
+    lengths = length.tolist()
+    for i, size in enumerate(lengths):
+        if size == 0:
+            return [*ends, i] if i else []
+        if i and size < TIGHTNESS * longest and longest > SHORT:
+            ends.append(i)
+            longest = size
+        longest = longest or size
+    return [*ends, len(lengths)] if lengths else []
