@@ -74,9 +74,10 @@ def torch_walk(csr: SegmentedCSR, roots: Tensor, length: int) -> int:
     """Walk in plain vectorised torch, all walkers hop by hop; returns the steps."""
     node = roots
     for _ in range(length):
-        start = csr.segment[node]
-        degree = csr.segment[node + 1] - start
-        node = csr.indices[start + (torch.rand(len(node)) * degree).long()].long()
+        start = csr.segment.index_select(0, node)
+        degree = csr.segment.index_select(0, node + 1) - start
+        place = start + (torch.rand(len(node)) * degree).long()
+        node = csr.indices.index_select(0, place).long()
     return len(roots) * length
 
 
@@ -84,9 +85,9 @@ def torch_fanout(csr: SegmentedCSR, roots: Tensor, fanout: int) -> int:
     """Sample two hops with replacement in plain vectorised torch; returns the edges."""
     total, node = 0, roots
     for _ in range(2):
-        start = csr.segment[node]
-        degree = csr.segment[node + 1] - start
+        start = csr.segment.index_select(0, node)
+        degree = csr.segment.index_select(0, node + 1) - start
         rank = (torch.rand(len(node), fanout) * degree[:, None]).long()
-        node = csr.indices[start[:, None] + rank].long().reshape(-1)
+        node = csr.indices.index_select(0, (start[:, None] + rank).reshape(-1)).long()
         total += len(node)
     return total

@@ -20,6 +20,7 @@ from graphrec_pt.kernels.numba.segments import array, arrays, lower_bound, node_
 from graphrec_pt.kernels.torch.choice import UNDER_ONE
 
 BLOCK = 64
+FEW = 32
 
 
 def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
@@ -232,23 +233,34 @@ def _draw_uniform(
         )
         rank = below(word, size - held)
         place = 0
-        while place < held and taken[place] <= rank:
-            rank += 1
-            place += 1
+        if held <= FEW:  # no branch to mispredict
+            for i in range(held):
+                step = np.int64(taken[i] <= rank)
+                rank += step
+                place += step
+        else:
+            while place < held and taken[place] <= rank:
+                rank += 1
+                place += 1
         refused = banned >= 0 and edge_ids[_position(csr, first, last, ends, rank)] == banned
         if not refused:
             if replace:
                 out[count] = _position(csr, first, last, ends, rank)
             count += 1
         if refused or not replace:
-            for i in range(held, place, -1):
-                taken[i] = taken[i - 1]
+            if held <= FEW:
+                for i in range(held, 0, -1):
+                    taken[i] = taken[i - 1] if i > place else taken[i]
+            else:
+                for i in range(held, place, -1):
+                    taken[i] = taken[i - 1]
             taken[place] = rank
             held += 1
     if not replace:
         count = 0
         for i in range(held):
             edge = _position(csr, first, last, ends, taken[i])
+            prefetch(csr.indices, edge)  # the caller reads the targets next
             if banned < 0 or edge_ids[edge] != banned:
                 out[count] = edge
                 count += 1
