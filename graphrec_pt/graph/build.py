@@ -85,7 +85,8 @@ def build_card(
         opened: dict[str, Table] = {}
         for place, (name, plan) in enumerate(card.tables.items()):
             tell(f"reading {name}", place, len(card.tables))
-            table = open_table(name, plan, Path(raw or scratch), Path(scratch), problems, cache, opened)
+            folders = Path(raw or scratch), Path(scratch)
+            table = open_table(name, plan, *folders, problems, cache, opened)
             if table is not None:
                 opened[name] = table
         graph = _build(card, opened, problems, seed, tell)

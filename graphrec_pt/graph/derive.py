@@ -45,6 +45,9 @@ def derive(graph: Graph, configs: Sequence[Any] | None = None) -> Graph:
     if not wanted:
         return graph
     graph = without_derived(graph)
+    # The schema remembers them, so that a split derives them anew from what each view may see.
+    recorded = tuple(derivation.config(made) for made in wanted)
+    graph = replace(graph, schema=graph.schema.model_copy(update={"derive": recorded}))
     relations, lists = list(graph.schema.relations), forward_lists(graph)
     for made in wanted:
         relation = made.relation(graph.schema)

@@ -74,21 +74,21 @@ Follow = Callable[[Events, Stages, Events, Key], Stages]
 def follow_pairs(events: Events, stage: Stages, other: Events, key: Key) -> Stages:
     """Return the stages of another interaction relation: it shares its pairs' fate.
 
-    An event of the other relation between a held-out pair gets the stage of the held-out event,
-    unless it happened strictly before it (a view before the purchase is known in advance).
+    An event of the other relation between a held-out pair, in either direction, gets the stage of
+    the held-out event, unless it happened strictly before it (a view before the purchase is known
+    in advance).
     """
     held = stage != Stage.TRAIN
-    span = int(max(events.target.max(initial=0), other.target.max(initial=0))) + 1
     pairs = pl.DataFrame(
         {
-            "pair": events.source[held] * span + events.target[held],
+            "pair": _pairs(events)[held],
             "stage": stage[held],
             "from": np.zeros(int(held.sum()), np.int64)
             if events.time is None or other.time is None
             else events.time[held],
         }
     ).sort("pair", "from")
-    asked = pl.DataFrame({"pair": other.source * span + other.target}).with_row_index("row")
+    asked = pl.DataFrame({"pair": _pairs(other)}).with_row_index("row")
     happened = np.zeros(len(other.source), np.int64)
     if events.time is not None and other.time is not None:
         happened = other.time
@@ -99,6 +99,28 @@ def follow_pairs(events: Events, stage: Stages, other: Events, key: Key) -> Stag
     stages = np.zeros(len(other.source), np.int8)
     stages[latest["row"].to_numpy()] = latest["stage"].to_numpy()
     return stages
+
+
+def follow_nodes(node: Ints, stage: Stages, other: Events) -> Stages:
+    """Return the stages of another interaction relation: it shares its nodes' fate.
+
+    Args:
+        node: int64 ``[n]``, the node that decides about each event of the predicted relation.
+        stage: int8 ``[n]``, the stages of those events.
+        other: Events that may touch the nodes at either end.
+    """
+    known = {Stage.VALID_CONTEXT: Stage.VALID, Stage.TEST_CONTEXT: Stage.TEST}
+    size = max(int(ids.max(initial=-1)) for ids in (node, other.source, other.target)) + 1
+    fate = np.zeros(size, np.int8)
+    for held in (Stage.VALID, Stage.TEST):  # the later stage wins
+        fate[node[(stage == held) | np.isin(stage, [c for c in known if known[c] == held])]] = held
+    return np.maximum(fate[other.source], fate[other.target])
+
+
+def _pairs(events: Events) -> Ints:
+    """Return one number per unordered pair of nodes: int64 ``[n]``."""
+    low, high = np.minimum(events.source, events.target), np.maximum(events.source, events.target)
+    return low << 32 | high
 
 
 def ranks_from_end(source: Ints) -> tuple[Ints, Ints]:

@@ -13,6 +13,7 @@ from graphrec_pt.graph.protocol import (
     Ints,
     Stage,
     Stages,
+    follow_nodes,
     follow_pairs,
     protocol,
     ranks_from_end,
@@ -156,6 +157,22 @@ class Session:
         stage[(length == 1) & (in_valid | in_test)] = Stage.DROPPED
         return stage
 
+    def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
+        """Hold the same sessions out of another interaction relation.
+
+        What happened before the predicted event is context too, the rest shares its stage.
+        """
+        last = np.flatnonzero(np.diff(events.source, append=-1))
+        size = max(int(ids.max(initial=-1)) for ids in (events.source, other.source)) + 1
+        fate, until = np.zeros(size, np.int8), np.zeros(size, np.int64)
+        fate[events.source[last]] = stage[last]
+        until[events.source[last]] = _times(events, "session")[last]
+        stages = fate[other.source]
+        early = other.time is not None and other.time < until[other.source]
+        stages[early & (stages == Stage.VALID)] = Stage.VALID_CONTEXT
+        stages[early & (stages == Stage.TEST)] = Stage.TEST_CONTEXT
+        return np.where(stages > 0, stages, follow_pairs(events, stage, other, key))
+
 
 @protocol("cold_items")
 class ColdItems:
@@ -176,8 +193,8 @@ class ColdItems:
         return _drawn(events.target, key.named("cold_items"), self.valid, self.test)
 
     def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
-        """Hold the same targets out of another interaction relation."""
-        return self.assign(other, key)
+        """Hold the same nodes out of another interaction relation."""
+        return follow_nodes(events.target, stage, other)
 
 
 @protocol("cold_users")
@@ -209,8 +226,8 @@ class ColdUsers:
         ).astype(np.int8)
 
     def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
-        """Hold the same sources out of another interaction relation, without any context."""
-        return _drawn(other.source, key.named("cold_users"), self.valid, self.test)
+        """Hold the same nodes out of another interaction relation, without any context."""
+        return follow_nodes(events.source, stage, other)
 
 
 @protocol("fixed")
@@ -247,6 +264,12 @@ class Fixed:
         if other:
             raise GraphRecError("fixed", "one of " + ", ".join(names), ", ".join(other[:3]))
         return said.replace_strict(names, return_dtype=pl.Int8).to_numpy().astype(np.int8)
+
+    def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
+        """Read another interaction relation's own column, or hold its pairs out."""
+        if other.columns is not None and self.column in other.columns:
+            return np.maximum(self.assign(other, key), follow_pairs(events, stage, other, key))
+        return follow_pairs(events, stage, other, key)
 
 
 def _from_end(events: Events, key: Key, *, shuffle: bool = False) -> tuple[Ints, Ints]:

@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.graph.derive import derive
+from graphrec_pt.graph.derive import derive, without_derived
+from graphrec_pt.graph.events import telling_events
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.protocol import (
     Events,
@@ -85,7 +87,13 @@ class Split:
         return self._targets(Stage.TEST)
 
     def history(self, when: When) -> Graph:
-        """Return the graph that inference may see at validation or at test."""
+        """Return the graph that inference may see at validation or at test.
+
+        Raises:
+            GraphRecError: When `when` is neither ``"valid"`` nor ``"test"``.
+        """
+        if when not in ("valid", "test"):
+            raise GraphRecError("history", "'valid' or 'test'", repr(when))
         return self._view(when)
 
     def _view(self, when: str) -> Graph:
@@ -98,18 +106,8 @@ class Split:
     def _made(self, when: str) -> Graph:
         seen = torch.isin(self.stage, torch.tensor(SEEN[when], dtype=torch.int8))
         provenance = {"split": {**self.protocol, "seed": self.seed, "view": when}}
-        return derive(keep_edges(self.graph, seen, self._unseen_events(seen), provenance))
-
-    def _unseen_events(self, seen: Tensor) -> Tensor:
-        """Return the nodes that are interactions not seen: reviews of held-out edges, say."""
-        gone = [torch.empty(0, dtype=torch.int64)]
-        for relation in self.graph.schema.interactions:
-            if relation.event:
-                first = self.graph.edge_offset[relation.name]
-                node = self.graph.edge_tables[relation.name]["event"].fill_null(-1).to_torch()
-                hidden = ~seen[first : first + len(node)] & (node >= 0)
-                gone.append(node[hidden].long() + self.graph.nodes(relation.event).start)
-        return torch.cat(gone)
+        given = without_derived(self.graph)  # whatever was derived saw the held-out edges
+        return derive(keep_edges(given, seen, telling_events(given, seen), provenance))
 
     def _targets(self, stage: Stage) -> Targets:
         edges = self.graph.edges(self.relation)
@@ -124,9 +122,28 @@ def split(
     """Cut a graph into training, validation and test without leaks.
 
     Held-out interactions are absent from ``train`` in both directions, together with the nodes
-    that *are* those interactions (their reviews) and, in other interaction relations, the events
-    of the same pair that did not happen strictly before. Derived relations of the schema are
-    computed from what each view may see.
+    that *are* those interactions (their reviews; their columns and raw ids are emptied) or are
+    of that kind and link the same pair, and, in other interaction relations, the events of the
+    same pair that did not happen strictly before. Derived relations are computed anew from what
+    each view may see.
+
+    What no split can know, and a card should avoid or name in its notes:
+
+    - Relations that are not marked ``interaction`` stay whole, weights included. One made from the
+      rows of an interaction table (a user "opens" the sessions that hold the clicks) shows held-out
+      rows; :func:`~graphrec_pt.graph.describe.describe` names such relations.
+    - ``duplicates: sum`` adds up repeats before the split, later ones included.
+    - Node columns are taken as given: averages, counters and prices over all time, the labels of a
+      category, and ``quantiles`` bins see the whole data. So do a k-core (a node with fewer
+      training edges than the core has held-out ones) and the counts in ``provenance``.
+    - Equal events at the same time, and an untimed relation with ``duplicates: keep``, may leave a
+      copy in training; ``shuffle`` leaves later events of the same pair there.
+    - In a relation from a type to itself, only the given direction of a pair is held out; list
+      symmetric facts once and let the inverse mirror them.
+    - Edge ids stay what they are, so that targets can be looked up: gaps tell how many edges a node
+      lost and, without times, between which targets. They name edges and are no feature.
+    - With ``seed=None`` in :func:`~graphrec_pt.graph.build.build`, ids keep the order of the raw
+      ids, which often is the order of first appearance.
 
     Args:
         graph: The whole graph.

@@ -1,6 +1,6 @@
 """A graph with fewer edges: the operation under every split."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +27,7 @@ def keep_edges(
     Args:
         graph: The graph.
         kept: bool ``[edge ids]``.
-        isolated: int64 global ids of nodes that lose every edge and all their columns.
+        isolated: int64 global ids of nodes that lose every edge, all their columns and the raw id.
         provenance: Added to the graph's own.
     """
     csr = graph.csr
@@ -81,9 +81,11 @@ def _blanked(graph: Graph, nodes: Tensor) -> dict[str, pl.DataFrame]:
         gone = torch.zeros(len(table), dtype=torch.bool)
         gone[nodes[types == index] - graph.nodes(name).start] = True
         mask = pl.Series(gone.numpy())
-        columns: Collection[str] = [c for c in table.columns if c != RAW_ID]
+        # The raw id goes as well: a review's often spells out who wrote it about what.
+        opaque = pl.format("hidden #{}", pl.int_range(pl.len()))
         tables[name] = table.with_columns(
-            pl.when(~mask).then(pl.col(c)).otherwise(None).alias(c) for c in columns
+            pl.when(~mask).then(pl.col(c)).otherwise(opaque if c == RAW_ID else None).alias(c)
+            for c in table.columns
         )
     return tables
 

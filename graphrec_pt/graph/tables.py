@@ -116,7 +116,6 @@ def open_table(
         scratch: Folder for decompressed copies.
         problems: Where dropped rows are counted.
         cache: Results of readers, shared between the tables of one card.
-        earlier: Tables opened before this one, where it may look columns up.
         earlier: The tables opened before, to look columns up in.
 
     Returns:
