@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from graphrec_pt.sampling.loader import Loader
     from graphrec_pt.sampling.sample import Paths, Subgraphs
     from graphrec_pt.sampling.sampler import sampler
+    from graphrec_pt.tokens.linearizer import linearizer
+    from graphrec_pt.tokens.tokens import Tokens
 
 __version__ = "0.1.0"
 
@@ -37,11 +39,13 @@ _HOMES = {
     "Plan": "graph.plan",
     "Split": "graph.split",
     "Subgraphs": "sampling.sample",
+    "Tokens": "tokens.tokens",
     "build": "graph.build",
     "build_card": "graph.build",
     "derivation": "graph.derive",
     "derive": "graph.derive",
     "describe": "graph.describe",
+    "linearizer": "tokens.linearizer",
     "load_card": "graph.card",
     "open_graph": "graph.store",
     "protocol": "graph.protocol",
@@ -61,11 +65,13 @@ __all__ = [
     "Plan",
     "Split",
     "Subgraphs",
+    "Tokens",
     "build",
     "build_card",
     "derivation",
     "derive",
     "describe",
+    "linearizer",
     "load_card",
     "open_graph",
     "protocol",

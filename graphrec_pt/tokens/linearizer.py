@@ -1,0 +1,116 @@
+"""The linearizer family: (graph, sample, key) → Tokens, as a pure function."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.core.registry import Registry
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.sampling.sample import Sample
+from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Makes:
+    """What the tokens of a linearizer hold, so that objectives can be checked before training.
+
+    Args:
+        kinds: Kinds of token that can occur.
+        fields: Fields that say something; those not named keep their neutral values. ``edges``
+            is there when the sampler returns edges.
+    """
+
+    kinds: frozenset[Kind]
+    fields: frozenset[str]
+
+    def with_(self, kinds: Iterable[Kind] = (), fields: Iterable[str] = ()) -> "Makes":
+        """Return the same with more kinds and fields."""
+        return Makes(self.kinds | set(kinds), self.fields | set(fields))
+
+
+class Linearizer(Protocol):
+    """Turns samples into sequences; a frozen config, so it can be named in a recipe and pickled.
+
+    The tokens of a sequence depend on the graph, the key and its own sample, never on the others
+    of the batch.
+    """
+
+    @property
+    def makes(self) -> Makes:
+        """What its tokens hold."""
+        ...
+
+    def linearize(self, graph: Graph, sample: Any, key: Key) -> Tokens:
+        """Return the tokens of a sample.
+
+        Args:
+            graph: The graph that was sampled.
+            sample: Paths or Subgraphs, as the linearizer needs.
+            key: Names the draws of a linearizer that draws; the others leave it alone.
+
+        Returns:
+            One sequence per root of Subgraphs; per path of Paths unless they are joined.
+
+        Raises:
+            GraphRecError: For the wrong sort of sample.
+        """
+        ...
+
+
+linearizer: Registry[Linearizer] = Registry("linearizer")
+"""``@linearizer("name")`` makes a class usable as a linearizer."""
+
+
+def makes(kinds: Iterable[Kind], *names: str) -> Makes:
+    """Return what tokens of some kinds hold, beside `type`, `position` and the named fields."""
+    return Makes(frozenset(kinds), frozenset({"type", "position", *names}))
+
+
+def require(
+    who: str, chosen: Linearizer, kinds: Iterable[Kind] = (), names: Iterable[str] = ()
+) -> None:
+    """Raise unless a linearizer makes what is needed.
+
+    Args:
+        who: What needs it, e.g. an objective.
+        chosen: The linearizer of the recipe.
+        kinds: Kinds of token that must be able to occur.
+        names: Fields that must say something.
+    """
+    kinds, names = set(kinds), set(names)
+    lacking = [k.name for k in sorted(kinds - chosen.makes.kinds)]
+    lacking += sorted(names - chosen.makes.fields)
+    if lacking:
+        name = getattr(type(chosen), "registered_name", type(chosen).__name__)
+        fit = []
+        for other in linearizer.names():
+            made = _default_makes(other)
+            if made is not None and kinds <= made.kinds and names <= made.fields:
+                fit.append(other)
+        hint = "the linearizer " + " or ".join(map(repr, fit)) if fit else ""
+        expected = "tokens with " + ", ".join(lacking)
+        raise GraphRecError(who, expected, f"those of linearizer {name!r}", hint)
+
+
+def check_sample(who: str, sample: Sample, wanted: type[S]) -> S:
+    """Return the sample when it is of the sort wanted.
+
+    Raises:
+        GraphRecError: Names both sorts.
+    """
+    if isinstance(sample, wanted):
+        return sample
+    hint = f"a sampler that returns {wanted.__name__}"
+    raise GraphRecError(who, f"a sample of {wanted.__name__}", type(sample).__name__, hint)
+
+
+def _default_makes(name: str) -> Makes | None:
+    try:
+        return linearizer.build(name).makes
+    except GraphRecError:
+        return None  # has options without defaults

@@ -1,0 +1,182 @@
+"""Typed prompts: a pattern of nodes and relations around what is to be predicted."""
+
+from functools import cached_property
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs
+from graphrec_pt.tokens.join import side_by_side
+from graphrec_pt.tokens.kind import IGNORE, Kind, Special
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.pattern import Pattern, parse
+from graphrec_pt.tokens.tokens import Tokens
+
+
+@linearizer("template")
+class Template:
+    """A hard prompt on a graph: ``(user)-[buys]->(MASK:item)``.
+
+    The pattern becomes the tokens user, buys, MASK of type item; what the sample knows of a
+    masked node or relation is its label. Nodes are filled from
+
+    * Paths: node *k* of the path is node *k* of the pattern, and the path's relations must be
+      the pattern's. A path that ends before an unmasked node makes no prompt: an empty sequence.
+    * Subgraphs: the roots, in order, fill all nodes, or all but the masked ones (then there are
+      no labels). A sequence without roots makes no prompt.
+
+    Args:
+        pattern: See :func:`graphrec_pt.tokens.pattern.parse`.
+        relations: Whether relations are tokens of their own.
+        context: Config of a linearizer whose tokens of the same sample come before the prompt;
+            tokens of a node that the prompt asks for are taken out of it.
+    """
+
+    pattern: str
+    relations: bool = True
+    context: str | dict[str, Any] | None = None
+
+    takes: ClassVar[type | tuple[type, ...]] = (Paths, Subgraphs)
+
+    def __post_init__(self) -> None:
+        if None in self.parsed.relations and not self.relations:
+            raise GraphRecError("template", "relations: true", "a masked relation without a token")
+        if self.context is not None:
+            linearizer.build(self.context)
+
+    @cached_property
+    def parsed(self) -> Pattern:
+        """The pattern, read."""
+        return parse(self.pattern)
+
+    @property
+    def before(self) -> Linearizer | None:
+        """The linearizer of the context."""
+        return None if self.context is None else linearizer.build(self.context)
+
+    @property
+    def makes(self) -> Makes:
+        """Nodes, masks and relations of the prompt, and what the context makes."""
+        masks = any(self.parsed.masked) or None in self.parsed.relations
+        made = makes([Kind.NODE], "hop", "parent", "relation")
+        made = made.with_([Kind.SPECIAL] if masks else (), ["labels"] if masks else ())
+        made = made.with_([Kind.RELATION] if self.relations else ())
+        before = self.before
+        return made if before is None else made.with_(before.makes.kinds, before.makes.fields)
+
+    def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
+        """Return one prompt per path or per root of Subgraphs."""
+        kinds, relations = self.parsed.indices(graph.schema)
+        if isinstance(sample, Paths):
+            nodes, taken = self._of_paths(graph, sample, relations)
+        else:
+            sample = check_sample("template", sample, Subgraphs)
+            nodes = self._of_roots(sample)
+            taken = torch.full_like(nodes[:, 1:], -1)
+        self._check_types(graph, nodes, kinds)
+        prompt = self._prompt(nodes, taken, kinds, relations)
+        before = self.before
+        if before is None:
+            return prompt
+        context = before.linearize(graph, sample, key)
+        told = torch.zeros_like(context.id, dtype=torch.bool)
+        for column in torch.tensor(self.parsed.masked).nonzero().squeeze(1).tolist():
+            told |= context.id == nodes[context.sequence_of(), column]
+        kept = ~(told & (context.kind == Kind.NODE))
+        return side_by_side([context.take(kept.nonzero().squeeze(1)), prompt])
+
+    def _prompt(
+        self, nodes: Tensor, taken: Tensor, kinds: list[int], relations: list[int]
+    ) -> Tokens:
+        """Return the tokens of prompts.
+
+        Args:
+            nodes: int64 ``[P, n]``, −1 where unknown.
+            taken: int64 ``[P, n−1]`` relations known from the sample, −1 where not.
+            kinds: Node type of each node.
+            relations: Relation of each hop, −1 if masked.
+        """
+        masked = torch.tensor(self.parsed.masked, device=nodes.device)
+        whole = (nodes[:, ~masked] >= 0).all(dim=1)  # [P]
+        nodes = nodes[whole]
+        none = torch.full_like(nodes, -1)
+        known = torch.cat([none[:, :1], taken[whole]], dim=1)  # the relation before each node
+        wanted = torch.tensor([-1, *relations], device=nodes.device).expand_as(nodes)
+        asked = wanted < 0
+        step = torch.arange(nodes.shape[1], device=nodes.device).expand_as(nodes)
+        before = torch.where(step > 0, (step - 1) * (2 if self.relations else 1), -1)
+
+        def laid(relation: Tensor, node: Tensor) -> Tensor:  # [P, n] both, → [P · C]
+            both = torch.stack([relation, node], dim=2).flatten(1)[:, 1:]
+            return (both if self.relations else node).flatten()
+
+        count = whole.long() * (2 * nodes.shape[1] - 1 if self.relations else nodes.shape[1])
+        return Tokens.of(
+            laid(torch.where(asked, Special.MASK, wanted), nodes.masked_fill(masked, Special.MASK)),
+            laid(
+                torch.where(asked, Kind.SPECIAL, Kind.RELATION),
+                torch.where(masked, Kind.SPECIAL, Kind.NODE).expand_as(nodes),
+            ),
+            torch.cat([count.new_zeros(1), count.cumsum(0)]),
+            type=laid(none, torch.tensor(kinds, device=nodes.device).expand_as(nodes)),
+            hop=laid(step, step),
+            parent=laid(before, before),
+            relation=laid(none, wanted),
+            labels=laid(
+                torch.where(asked & (known >= 0), known, IGNORE),
+                torch.where(masked & (nodes >= 0), nodes, IGNORE),
+            ),
+        )
+
+    def _of_paths(self, graph: Graph, sample: Paths, relations: list[int]) -> tuple[Tensor, Tensor]:
+        """Return what the paths know of nodes and relations: ``[P, n]`` and ``[P, n−1]``."""
+        hops, size = len(relations), len(sample)
+        if sample.relations.shape[1] > hops:
+            expected = f"paths of at most {hops} hops for {self.pattern}"
+            raise GraphRecError("template", expected, sample.relations.shape[1])
+        nodes = sample.nodes.new_full((size, hops + 1), -1)
+        taken = nodes[:, 1:].clone()
+        nodes[:, : sample.nodes.shape[1]] = sample.nodes
+        taken[:, : sample.relations.shape[1]] = sample.relations
+        wanted = torch.tensor(relations, device=nodes.device, dtype=torch.int64)
+        wrong = ((taken >= 0) & (wanted >= 0) & (taken != wanted)).nonzero()
+        if len(wrong):
+            path, hop = wrong[0].tolist()
+            name = graph.schema.relation_names[int(taken[path, hop])]
+            expected = f"paths along {self.pattern}"
+            raise GraphRecError("template", expected, f"{name!r} at hop {hop + 1} of path {path}")
+        return nodes, taken
+
+    def _of_roots(self, sample: Subgraphs) -> Tensor:
+        """Return the nodes that the roots fill: int64 ``[B, n]``, −1 where unknown."""
+        masked = torch.tensor(self.parsed.masked, device=sample.node.device)
+        root = sample.hop == 0
+        owner = sample.row()[root]
+        count = torch.bincount(owner, minlength=len(sample))
+        every, given = len(masked), int((~masked).sum())
+        wrong = (count != every) & (count != given) & (count != 0)
+        if bool(wrong.any()):
+            expected = f"{given} or {every} roots for {self.pattern}"
+            raise GraphRecError("template", expected, int(count[wrong][0]))
+        rank = torch.arange(len(owner), device=owner.device) - (count.cumsum(0) - count)[owner]
+        # The column of the k-th root, when it fills all nodes and when it fills the given ones.
+        column = torch.where(
+            count[owner] == every, rank, torch.cat([(~masked).nonzero().squeeze(1), rank])[rank]
+        )
+        nodes = sample.node.new_full((len(sample), every), -1)
+        nodes[owner, column] = sample.node[root]
+        return nodes
+
+    def _check_types(self, graph: Graph, nodes: Tensor, kinds: list[int]) -> None:
+        known = torch.where(nodes < 0, -1, graph.csr.node_type(nodes.clamp(min=0)))
+        wrong = ((known >= 0) & (known != torch.tensor(kinds, device=nodes.device))).nonzero()
+        if len(wrong):
+            row, column = wrong[0].tolist()
+            node = int(nodes[row, column])
+            expected = f"a node of type {self.parsed.types[column]!r} for {self.pattern}"
+            got = f"node {node}, which is {graph.type_of(node)!r}"
+            raise GraphRecError("template", expected, got)

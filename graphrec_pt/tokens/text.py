@@ -1,0 +1,146 @@
+"""Text inline: node tokens followed by the text of their nodes."""
+
+from typing import Annotated, Any, ClassVar
+
+import torch
+from pydantic import Field, PlainSerializer
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs
+from graphrec_pt.tokens.kind import IGNORE, Kind
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, linearizer
+from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of, tokenizer_named
+from graphrec_pt.tokens.tokens import Tokens
+
+
+@linearizer("text")
+class Text:
+    """The sequence of another linearizer with the text of every node after its token.
+
+    What language models of recommendation read: node tokens and text tokens interleaved (MESE,
+    Yang et al., NAACL 2022), or text alone (P5, Geng et al., RecSys 2022). `word` numbers the
+    nodes of a sequence and is shared by a node and its text: the whole-word index of P5. A text
+    token has its node's token as parent, and its slot, hop and time. Whoever hides a node must
+    hide the tokens of its word too.
+
+    Args:
+        tokenizer: An object with ``encode(text)`` that returns ids (Hugging Face tokenizers of
+            both libraries do), or the folder or name of a Hugging Face tokenizer.
+        base: Config of the linearizer that makes the sequence of nodes.
+        columns: Node type → column to read; by default the title of the types that have one.
+        nodes: Keep the tokens of nodes that have text; a node without text always keeps its.
+        longest: Text tokens per node at most, the first ones.
+    """
+
+    tokenizer: Annotated[Any, PlainSerializer(name_of)]
+    base: str | dict[str, Any]
+    columns: dict[str, str] | None = None
+    nodes: bool = True
+    longest: int = Field(32, ge=1)
+
+    takes: ClassVar[type | tuple[type, ...]] = (Paths, Subgraphs)
+
+    def __post_init__(self) -> None:
+        check_tokenizer(self.tokenizer)
+        linearizer.build(self.base)
+
+    @property
+    def inner(self) -> Linearizer:
+        """The linearizer of the nodes."""
+        return linearizer.build(self.base)
+
+    @property
+    def makes(self) -> Makes:
+        """What the base makes, text, and whole words."""
+        return self.inner.makes.with_([Kind.TEXT], ["word"])
+
+    def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
+        """Return the sequences of the base, longer by their text."""
+        base = self.inner.linearize(graph, sample, key)
+        start, count, pool = self._texts(graph, base)
+        kept = (count == 0) | self.nodes
+        room = kept.long() + count  # of each token of the base and its text
+        end = torch.cat([room.new_zeros(1), room.cumsum(0)])
+        place, ptr, row = end[:-1], end[base.ptr], base.sequence_of()
+
+        def moved(token: Tensor) -> Tensor:  # to its new index inside the sequence
+            there = (token >= 0) & kept[token.clamp(min=0)]
+            return torch.where(there, (place - ptr[row])[token.clamp(min=0)], -1)
+
+        own = kept.nonzero().squeeze(1)
+        at, of = ranges(start, count)  # text tokens: their place in the pool, their node's token
+        rank = ranges(torch.zeros_like(count), count)[0]
+        order = torch.empty_like(torch.cat([own, of]))
+        order[torch.cat([place[own], place[of] + kept[of] + rank])] = torch.arange(
+            len(order), device=order.device
+        )
+
+        def woven(column: Tensor, text: Tensor | int) -> Tensor:
+            text = torch.full_like(of, text) if isinstance(text, int) else text
+            return torch.cat([column[own], text])[order]
+
+        word, edges = _words(base), base.edges
+        if edges is not None:
+            edges = edges[kept[edges[:, 0]] & kept[edges[:, 2]]]
+            edges = torch.stack([place[edges[:, 0]], edges[:, 1], place[edges[:, 2]]], dim=1)
+        return Tokens.of(
+            woven(base.id, pool[at]),
+            woven(base.kind, Kind.TEXT),
+            ptr,
+            type=woven(base.type, -1),
+            slot=woven(base.slot, base.slot[of]),
+            hop=woven(base.hop, base.hop[of]),
+            parent=woven(moved(base.parents()), moved(of)),
+            relation=woven(base.relation, -1),
+            time=woven(base.time, base.time[of]),
+            labels=woven(base.labels, IGNORE),
+            edges=edges,
+            word=woven(word, word[of]),
+        )
+
+    def _texts(self, graph: Graph, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
+        """Return start and length of the text of each token, ``[T]`` both, in a pool of ids."""
+        tokenizer = tokenizer_named(self.tokenizer)
+        start, count = torch.zeros_like(tokens.id), torch.zeros_like(tokens.id)
+        pools, before = [tokens.id[:0]], 0
+        for node_type, column in self._columns(graph).items():
+            owned = graph.nodes(node_type)
+            mine = (tokens.kind == Kind.NODE) & (tokens.id >= owned.start)
+            mine &= tokens.id < owned.stop
+            if not bool(mine.any()):
+                continue
+            ends, ids = texts_of(graph, node_type, column, tokenizer)
+            node = tokens.id[mine] - owned.start
+            start[mine] = ends[node] + before
+            count[mine] = (ends[node + 1] - ends[node]).clamp(max=self.longest)
+            pools.append(ids.long())
+            before += len(ids)
+        return start, count, torch.cat(pools)
+
+    def _columns(self, graph: Graph) -> dict[str, str]:
+        schema = graph.schema
+        if self.columns is None:
+            found = {node.name: node.title for node in schema.nodes if node.title is not None}
+            if not found:
+                names = ", ".join(schema.node_names)
+                hint = "columns: {type: column}"
+                raise GraphRecError("text", f"a title column on one of {names}", "none", hint)
+            return found
+        for node_type, column in self.columns.items():
+            known = [n for n, k in schema.node(node_type).columns.items() if k != "vector"]
+            if column not in known:
+                hint = "one of " + ", ".join(known) if known else ""
+                raise GraphRecError("text", f"a column of {node_type!r}", repr(column), hint)
+        return self.columns
+
+
+def _words(tokens: Tokens) -> Tensor:
+    """Return the number of each node in its sequence, −1 for other tokens: int64 ``[T]``."""
+    is_node = tokens.kind == Kind.NODE
+    before = is_node.long().cumsum(0) - is_node.long()
+    first = torch.cat([before, before.new_zeros(1)])[tokens.ptr[:-1]]
+    return torch.where(is_node, before - first[tokens.sequence_of()], -1)
