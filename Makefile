@@ -14,7 +14,7 @@ demo: .venv/.installed
 	@echo "The graph is in $(GRAPH); the picture of user 1 is $(GRAPH)-user-1.png"
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: .venv/.installed-dev
 	$(BIN)/ruff check .
