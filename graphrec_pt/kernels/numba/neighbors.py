@@ -1,6 +1,7 @@
 """Neighbour sampling in compiled loops; the draws are those of the torch body.
 
-Nodes go in blocks: one loop asks for the segment bounds of the whole block, the next one draws.
+Nodes go in blocks: one loop asks for the segment bounds of the whole block, the next one draws,
+in the plain case for all nodes of the block side by side.
 """
 
 from typing import Any
@@ -12,15 +13,20 @@ from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.neighbors import SPARE, Plan
-from graphrec_pt.kernels.numba.choice import optional, search_near, unit
+from graphrec_pt.kernels.numba.choice import optional
 from graphrec_pt.kernels.numba.compile import inlined, kernel
-from graphrec_pt.kernels.numba.philox import below, four_words, unsigned
+from graphrec_pt.kernels.numba.neighbors_draw import (
+    draw_side_by_side,
+    draw_uniform,
+    draw_weighted,
+    take_all,
+)
+from graphrec_pt.kernels.numba.philox import unsigned
 from graphrec_pt.kernels.numba.prefetch import prefetch
 from graphrec_pt.kernels.numba.segments import array, arrays, lower_bound, node_segments
-from graphrec_pt.kernels.torch.choice import UNDER_ONE
 
 BLOCK = 64
-FEW = 32
+FEW = 64  # the side-by-side draw takes time with the square of the fan-out
 
 
 def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
@@ -36,25 +42,20 @@ def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
     _count(graph, time, nodes, slots, before, plan.fanout, plan.replace, most)
     ptr = np.concatenate([np.zeros(1, np.int64), np.cumsum(most)])
     position, got = np.empty(ptr[-1], np.int64), np.empty_like(most)
-    _sample(
-        graph,
-        time,
-        optional(csr.edge, csr.indices.dtype),
-        optional(plan.cumulative, torch.float64),
-        nodes,
-        slots,
-        before,
-        optional(plan.exclude, torch.int64),
-        array(plan.item),
-        array(plan.block),
-        plan.blocks,
-        unsigned(plan.words),
-        plan.fanout,
-        plan.replace,
-        ptr,
-        position,
-        got,
-    )
+    edge, exclude = optional(csr.edge, csr.indices.dtype), optional(plan.exclude, torch.int64)
+    item, block, words = array(plan.item), array(plan.block), unsigned(plan.words)
+    plain = plan.cumulative is None and plan.before is None and not plan.replace
+    if plain and 0 < plan.fanout <= FEW:
+        _sample_plainly(
+            graph, edge, nodes, slots, exclude, item, block, plan.blocks, words, plan.fanout, ptr,
+            position, got,
+        )  # fmt: skip
+    else:
+        cumulative = optional(plan.cumulative, torch.float64)
+        _sample(
+            graph, time, edge, cumulative, nodes, slots, before, exclude, item, block, plan.blocks,
+            words, plan.fanout, plan.replace, ptr, position, got,
+        )  # fmt: skip
     if plan.exclude is not None or plan.cumulative is not None:  # cells may have got fewer
         keep = np.arange(len(position)) - np.repeat(ptr[:-1], most) < np.repeat(got, most)
         position = position[keep]
@@ -151,193 +152,94 @@ def _sample(
                 if size == 0:
                     got[cell] = 0
                 elif fanout < 0 or (size <= fanout and not replace):
-                    got[cell] = _take_all(
+                    got[cell] = take_all(
                         csr, edge_ids, cumulative, begin, first, last, ends, banned, out
                     )
                 elif cumulative.shape[0] > 0:
-                    got[cell] = _draw_weighted(
+                    got[cell] = draw_weighted(
                         csr, edge_ids, cumulative, begin, first, last, ends, banned,
                         uint32(items[b]), blocks[b] + column * stride, words, replace, taken,
                         weights, out,
                     )  # fmt: skip
                 else:
-                    got[cell] = _draw_uniform(
+                    got[cell] = draw_uniform(
                         csr, edge_ids, first, last, ends, size, banned,
                         uint32(items[b]), blocks[b] + column * stride, words, replace, taken, out,
                     )  # fmt: skip
 
 
-@inlined
-def _position(csr: Any, first: Any, last: Any, ends: Any, rank: Any) -> Any:
-    """Return the edge position of a rank among the eligible edges."""
-    k = first
-    while k < last - 1 and rank >= ends[k - first] - csr.segment[k]:
-        rank -= ends[k - first] - csr.segment[k]
-        k += 1
-    return csr.segment[k] + rank
-
-
-@kernel()
-def _take_all(
+@kernel(parallel=True)
+def _sample_plainly(
     csr: Any,
     edge_ids: Any,
-    cumulative: Any,
-    begin: Any,
-    first: Any,
-    last: Any,
-    ends: Any,
-    banned: Any,
-    out: Any,
-) -> Any:
-    count = 0
-    for k in range(first, last):
-        for edge in range(csr.segment[k], ends[k - first]):
-            if banned >= 0 and edge_ids[edge] == banned:
-                continue
-            if cumulative.shape[0] > 0:
-                below_ = cumulative[edge - 1] if edge > begin else 0.0
-                if not cumulative[edge] - below_ > 0:
-                    continue
-            out[count] = edge
-            count += 1
-    return count
-
-
-@kernel()
-def _draw_uniform(
-    csr: Any,
-    edge_ids: Any,
-    first: Any,
-    last: Any,
-    ends: Any,
-    size: Any,
-    banned: Any,
-    item: Any,
-    block: Any,
+    nodes: Any,
+    slots: Any,
+    exclude: Any,
+    items: Any,
+    blocks: Any,
+    stride: Any,
     words: Any,
-    replace: Any,
-    taken: Any,
-    out: Any,
-) -> Any:
-    """Draw ranks that are not taken; `taken` ascends."""
-    count, held = 0, 0
-    bits = four_words(words, item, block)
-    for number in range(out.shape[0] + SPARE):
-        if number & 3 == 0 and number > 0:
-            bits = four_words(words, item, block + (number >> 2))
-        if count == out.shape[0] or held == size:
-            break
-        lane = number & 3
-        word = (
-            (bits[0] if lane == 0 else bits[1]) if lane < 2 else (bits[2] if lane == 2 else bits[3])
+    fanout: Any,
+    ptr: Any,
+    position: Any,
+    got: Any,
+) -> None:
+    """Write the edges of each cell, uniform and without replacement, whatever their time."""
+    columns, total = slots.shape[0], nodes.shape[0]
+    for chunk in prange((total + BLOCK - 1) // BLOCK):
+        row = chunk * BLOCK
+        item, block = np.empty(BLOCK, np.uint32), np.empty(BLOCK, np.uint32)
+        owner, start, size = (
+            np.empty(BLOCK, np.int64),
+            np.empty(BLOCK, np.int64),
+            np.empty(BLOCK, np.int64),
         )
-        rank = below(word, size - held)
-        place = 0
-        if held <= FEW:  # no branch to mispredict
-            for i in range(held):
-                step = np.int64(taken[i] <= rank)
-                rank += step
-                place += step
-        else:
-            while place < held and taken[place] <= rank:
-                rank += 1
-                place += 1
-        refused = banned >= 0 and edge_ids[_position(csr, first, last, ends, rank)] == banned
-        if not refused:
-            if replace:
-                out[count] = _position(csr, first, last, ends, rank)
-            count += 1
-        if refused or not replace:
-            if held <= FEW:
-                for i in range(held, 0, -1):
-                    taken[i] = taken[i - 1] if i > place else taken[i]
-            else:
-                for i in range(held, place, -1):
-                    taken[i] = taken[i - 1]
-            taken[place] = rank
-            held += 1
-    if not replace:
-        count = 0
-        for i in range(held):
-            edge = _position(csr, first, last, ends, taken[i])
-            prefetch(csr.indices, edge)  # the caller reads the targets next
-            if banned < 0 or edge_ids[edge] != banned:
-                out[count] = edge
-                count += 1
-    return count
-
-
-@kernel()
-def _draw_weighted(
-    csr: Any,
-    edge_ids: Any,
-    cumulative: Any,
-    begin: Any,
-    first: Any,
-    last: Any,
-    ends: Any,
-    banned: Any,
-    item: Any,
-    block: Any,
-    words: Any,
-    replace: Any,
-    taken: Any,
-    weights: Any,
-    out: Any,
-) -> Any:
-    """Draw edges by the weight that is left; `taken` ascends, `weights` says where each lies."""
-    left = 0.0
-    for k in range(first, last):
-        start, end = csr.segment[k], ends[k - first]
-        if end > start:
-            left += cumulative[end - 1] - (cumulative[start - 1] if start > begin else 0.0)
-    count, held = 0, 0
-    for number in range(out.shape[0] + SPARE):
-        if count == out.shape[0] or not left > 0:
-            break
-        a, b, c, d = four_words(words, item, block + (number >> 1))
-        goal = (unit(a, b) if number & 1 == 0 else unit(c, d)) * left
-        for i in range(held):
-            if weights[0, i] <= goal:
-                goal += weights[1, i]
-        passed, edge, where, weight = 0.0, np.int64(-1), 0.0, 0.0
-        for k in range(first, last):
-            start, end = csr.segment[k], ends[k - first]
-            if end <= start:
-                continue
-            skipped = cumulative[start - 1] if start > begin else 0.0
-            mass = cumulative[end - 1] - skipped
-            if goal < passed + mass:
-                rest = min(goal - passed, mass * UNDER_ONE)
-                guess = start + np.int64(rest / mass * (end - start))
-                edge = search_near(cumulative, start, end, guess, skipped, rest)
-                before = (cumulative[edge - 1] if edge > begin else 0.0) - skipped
-                where, weight = passed + before, cumulative[edge] - skipped - before
-                break
-            passed += mass
-        if edge < 0:
-            continue
-        place = 0
-        while place < held and taken[place] < edge:
-            place += 1
-        if place < held and taken[place] == edge:
-            continue  # rounding led back to a taken edge
-        refused = banned >= 0 and edge_ids[edge] == banned
-        if not refused:
-            if replace:
-                out[count] = edge
-            count += 1
-        if refused or not replace:
-            for i in range(held, place, -1):
-                taken[i] = taken[i - 1]
-                weights[0, i], weights[1, i] = weights[0, i - 1], weights[1, i - 1]
-            taken[place], weights[0, place], weights[1, place] = edge, where, weight
-            left -= weight
-            held += 1
-    if not replace:
-        count = 0
-        for i in range(held):
-            if banned < 0 or edge_ids[taken[i]] != banned:
-                out[count] = taken[i]
-                count += 1
-    return count
+        taken = np.empty((fanout, BLOCK), np.int64)
+        for b in range(row, min(row + BLOCK, total)):
+            prefetch(csr.segment, node_segments(csr, nodes[b])[0])
+        for column in range(columns):
+            cells = 0
+            for b in range(row, min(row + BLOCK, total)):
+                _, first, last = _segments(csr, nodes[b], slots[column])
+                begin, end = csr.segment[first], csr.segment[last]
+                if end - begin > fanout:
+                    owner[cells], start[cells], size[cells] = b, begin, end - begin
+                    item[cells] = uint32(items[b])
+                    block[cells] = uint32(blocks[b] + column * stride)
+                    cells += 1
+                    continue
+                banned = exclude[b] if exclude.shape[0] > 0 else np.int64(-1)
+                count, at = 0, ptr[b * columns + column]
+                for edge in range(begin, end):
+                    if banned < 0 or edge_ids[edge] != banned:
+                        position[at + count] = edge
+                        count += 1
+                        prefetch(csr.indices, edge)
+                got[b * columns + column] = count
+            draw_side_by_side(words, item, block, size, fanout, np.int64(cells), taken)
+            for c in range(cells):
+                cell = owner[c] * columns + column
+                got[cell] = fanout
+                for i in range(fanout):
+                    edge = start[c] + taken[i, c]
+                    position[ptr[cell] + i] = edge
+                    prefetch(csr.indices, edge)  # the caller reads the targets next
+                    if exclude.shape[0] > 0:
+                        prefetch(edge_ids, edge)
+            if exclude.shape[0] > 0:
+                for c in range(cells):
+                    cell, banned = owner[c] * columns + column, exclude[owner[c]]
+                    out = position[ptr[cell] : ptr[cell + 1]]
+                    met = False
+                    for i in range(fanout):
+                        met = met or (banned >= 0 and edge_ids[out[i]] == banned)
+                    if met:  # draw again, one by one, to replace it
+                        _, first, last = _segments(csr, nodes[owner[c]], slots[column])
+                        ends = np.empty(last - first, np.int64)
+                        for k in range(first, last):
+                            ends[k - first] = csr.segment[k + 1]
+                        got[cell] = draw_uniform(
+                            csr, edge_ids, first, last, ends, size[c], banned, item[c],
+                            np.int64(block[c]), words, False, np.empty(fanout + SPARE, np.int64),
+                            out,
+                        )  # fmt: skip
