@@ -1,0 +1,28 @@
+"""The backbone family: configs that build a network from token vectors to token vectors."""
+
+from typing import Protocol
+
+from torch import nn
+
+from graphrec_pt.core.registry import Registry
+
+
+class Backbone(Protocol):
+    """A frozen config of a network; ``build`` is a pure function of it and the seed.
+
+    The network maps ``(x [T, D], ptr [B+1], structure, prompt)`` to ``[T, D]``, sequence by
+    sequence, for token vectors x and integer columns of the tokens by name.
+    """
+
+    @property
+    def width(self) -> int:
+        """D."""
+        ...
+
+    def build(self, seed: int) -> nn.Module:
+        """Return a new network whose weights depend on the config and the seed alone."""
+        ...
+
+
+backbone: Registry[Backbone] = Registry("backbone")
+"""``@backbone("name")`` makes a class usable as a backbone."""

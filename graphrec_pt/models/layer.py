@@ -1,0 +1,123 @@
+"""One transformer layer over packed sequences: attention and a feed-forward net, norm first."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from graphrec_pt.kernels.attention import Sight, attention
+from graphrec_pt.models.positions import rotated
+
+ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Frame:
+    """What all layers share in one forward pass.
+
+    Args:
+        ptr: int64 ``[B+1]``, where each sequence starts.
+        sight: Who sees whom.
+        turn: Cosines and sines of rotary positions ``[T, 1, d/2]``, or None.
+        edges: int64 ``[M, 3]`` (query token, relation, key token), or None.
+    """
+
+    ptr: Tensor
+    sight: Sight
+    turn: tuple[Tensor, Tensor] | None = None
+    edges: Tensor | None = None
+
+
+class Layer(nn.Module):
+    """Pre-norm transformer layer (Xiong et al., "On layer normalization", ICML 2020).
+
+    ``x ← x + attend(norm(x)); x ← x + feed(norm(x))``.
+
+    Args:
+        width: D.
+        heads: H, a divisor of D.
+        inner: Width of the feed-forward net.
+        activation: ``"gelu"`` or ``"relu"``.
+        relations: Relations that bias attention between adjacent tokens; one number for each
+            relation and head, 0 at first (edge encoding of Graphormer, Ying et al., NeurIPS 2021).
+        dropout: Of both branches.
+        attention_dropout: Of attention weights.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        heads: int,
+        inner: int,
+        activation: str,
+        relations: int,
+        dropout: float,
+        attention_dropout: float,
+    ) -> None:
+        super().__init__()
+        self.heads, self.attention_dropout = heads, attention_dropout
+        self.before_attention = nn.LayerNorm(width)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+        self.before_feed = nn.LayerNorm(width)
+        self.up = nn.Linear(width, inner)
+        self.activation = ACTIVATIONS[activation]()
+        self.down = nn.Linear(inner, width)
+        self.dropout = nn.Dropout(dropout)
+        self.edge_bias = nn.Embedding(relations, heads) if relations else None
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Start without an edge bias."""
+        if self.edge_bias is not None:
+            self.edge_bias.weight.zero_()
+
+    def forward(
+        self,
+        x: Tensor,
+        frame: Frame,
+        prompt: tuple[Tensor, Tensor] | None = None,
+        content: Tensor | None = None,
+    ) -> Tensor:
+        """Return the next hidden states: ``[T, D]``.
+
+        Args:
+            x: ``[T, D]``.
+            frame: Sequences, mask, rotary positions, edges.
+            prompt: Keys and values ``[B or 1, H, P, d]`` that everybody sees.
+            content: ``[T, D]`` to attend to in place of `x`, for a query stream.
+        """
+        x = x + self.dropout(self._attend(x, frame, prompt, content))
+        inner = self.dropout(self.activation(self.up(self.before_feed(x))))  # [T, inner]
+        out: Tensor = x + self.dropout(self.down(inner))
+        return out
+
+    def _attend(
+        self,
+        x: Tensor,
+        frame: Frame,
+        prompt: tuple[Tensor, Tensor] | None,
+        content: Tensor | None,
+    ) -> Tensor:
+        normed = self.before_attention(x)
+        if content is None:
+            joint = self.qkv(normed)  # [T, 3D]
+        else:
+            weight, bias, width = self.qkv.weight, self.qkv.bias, x.shape[1]
+            query = linear(normed, weight[:width], bias[:width])
+            rest = linear(self.before_attention(content), weight[width:], bias[width:])
+            joint = torch.cat([query, rest], dim=1)
+        q, k, v = joint.view(len(x), 3, self.heads, x.shape[1] // self.heads).unbind(1)  # [T, H, d]
+        if frame.turn is not None:
+            q, k = rotated(q, frame.turn), rotated(k, frame.turn)
+        options: dict[str, Any] = {}
+        if self.edge_bias is not None and frame.edges is not None:
+            query, relation, key = frame.edges.unbind(1)
+            options["bias"] = (query, key, self.edge_bias(relation))
+        if prompt is not None:
+            options["prompt"] = (prompt[0].to(q.dtype), prompt[1].to(q.dtype))
+        dropout = self.attention_dropout if self.training else 0.0
+        mixed = attention(q, k, v, frame.ptr, mode=frame.sight, dropout=dropout, **options)
+        out: Tensor = self.out(mixed.flatten(1))
+        return out

@@ -1,0 +1,244 @@
+"""The graph transformer: packed tokens with structural embeddings, any attention mode, prompts."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.kernels.attention import Mode, seen
+from graphrec_pt.kernels.spmm import check_ptr
+from graphrec_pt.models.backbone import backbone
+from graphrec_pt.models.layer import Frame, Layer
+from graphrec_pt.models.positions import StructuralEmbedding, places, rotary
+from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.seeded import seeded
+from graphrec_pt.models.soft_tokens import with_soft_tokens
+
+
+@backbone("graph_transformer")
+class GraphTransformer:
+    """Config of the graph transformer.
+
+    Args:
+        width: D.
+        layers: Number of layers.
+        heads: H, a divisor of D.
+        inner: Width of the feed-forward nets; 4 · D by default.
+        mode: What a token sees unless the caller says otherwise.
+        structure: Integer columns of the tokens that get a learned embedding, with the number of
+            values of each; learned positions are the column ``position``.
+        rotary: Rotary positions, from the column ``position`` where there is one.
+        relations: Relations whose edges bias attention between their ends; 0 for no bias.
+        activation: Of the feed-forward nets.
+        dropout: Of token vectors and of every branch.
+        attention_dropout: Of attention weights.
+        checkpointing: Forget activations inside a layer and compute them again in backward.
+    """
+
+    width: int = Field(64, ge=1)
+    layers: int = Field(2, ge=1)
+    heads: int = Field(2, ge=1)
+    inner: int | None = Field(None, ge=1)
+    mode: Mode = "bidirectional"
+    structure: dict[str, int] = Field(default_factory=lambda: {"position": 512})
+    rotary: bool = False
+    relations: int = Field(0, ge=0)
+    activation: Literal["gelu", "relu"] = "gelu"
+    dropout: float = Field(0.1, ge=0, lt=1)
+    attention_dropout: float = Field(0.0, ge=0, lt=1)
+    checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise GraphRecError("graph_transformer", f"heads that divide {self.width}", self.heads)
+        if self.rotary and self.width // self.heads % 2:
+            raise GraphRecError(
+                "graph_transformer", "heads of even width for rotary", self.width // self.heads
+            )
+
+    def build(self, seed: int) -> "Transformer":
+        """Return a new network whose weights depend on the config and the seed alone."""
+        return seeded(lambda: Transformer(self), seed)
+
+
+class Transformer(nn.Module):
+    """The network of :class:`GraphTransformer`; build it with :meth:`GraphTransformer.build`.
+
+    Args:
+        config: Its sizes and options.
+    """
+
+    def __init__(self, config: GraphTransformer) -> None:
+        super().__init__()
+        self.config = config
+        self.structure = StructuralEmbedding(config.structure, config.width)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(
+            Layer(
+                config.width,
+                config.heads,
+                config.inner or 4 * config.width,
+                config.activation,
+                config.relations,
+                config.dropout,
+                config.attention_dropout,
+            )
+            for _ in range(config.layers)
+        )
+        self.norm = nn.LayerNorm(config.width)
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Shrink what each branch adds, so that depth does not blow up the sum (GPT-2)."""
+        for layer in self.layers:
+            for name in ("out", "down"):
+                layer.get_parameter(f"{name}.weight").mul_((2 * len(self.layers)) ** -0.5)
+
+    def forward(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        structure: Mapping[str, Tensor],
+        prompt: Prompt | None = None,
+        *,
+        mode: Mode | None = None,
+        order: Tensor | None = None,
+        prefix: Tensor | None = None,
+        edges: Tensor | None = None,
+    ) -> Tensor:
+        """Return the hidden state of every token: ``[T, D]``.
+
+        Args:
+            x: ``[T, D]``, token vectors.
+            ptr: int64 ``[B+1]``, where each sequence starts.
+            structure: int64 ``[T]`` columns by name.
+            prompt: What stands before the sequences.
+            mode: See :func:`graphrec_pt.kernels.attention.attention`; that of the config by
+                default.
+            order: int64 ``[T]``, for mode ``"permuted"``.
+            prefix: int64 ``[B]``, for mode ``"prefix"``.
+            edges: int64 ``[M, 3]`` of (source, relation, target), tokens counted through the
+                batch: the source sees the target with the bias of the relation.
+
+        Raises:
+            GraphRecError: For shapes, columns or modes that do not fit.
+        """
+        mode = mode or self.config.mode
+        x, frame, own = self._begin(x, ptr, structure, prompt, mode, order, prefix, edges)
+        for number, layer in enumerate(self.layers):
+            x = self._step(layer, x, frame, _of_layer(prompt, number))
+        out: Tensor = self.norm(x)
+        return out if own is None else out.index_select(0, own)
+
+    def two_stream(
+        self,
+        x: Tensor,
+        query: Tensor,
+        ptr: Tensor,
+        structure: Mapping[str, Tensor],
+        order: Tensor,
+        prompt: Prompt | None = None,
+        *,
+        edges: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return content and query streams of XLNet (Yang et al., NeurIPS 2019): two ``[T, D]``.
+
+        The query stream of a token knows its place and the tokens of lower `order`, not its own
+        content: predict the token from it.
+
+        Args:
+            x: ``[T, D]``, token vectors.
+            query: ``[T, D]``, what the query stream starts from: a mask vector for all.
+            ptr: int64 ``[B+1]``.
+            structure: int64 ``[T]`` columns by name, for both streams.
+            order: int64 ``[T]``, place of each token in the order of factorisation.
+            prompt: What stands before the sequences.
+            edges: int64 ``[M, 3]``, as in :meth:`forward`.
+        """
+        given = (structure, prompt)
+        asking, strict, own = self._begin(query, ptr, *given, "permuted_query", order, None, edges)
+        x, frame, _ = self._begin(x, ptr, *given, "permuted", order, None, edges)
+        for number, layer in enumerate(self.layers):
+            before = _of_layer(prompt, number)
+            asking = self._step(layer, asking, strict, before, x)
+            x = self._step(layer, x, frame, before)
+        streams: tuple[Tensor, Tensor] = self.norm(x), self.norm(asking)
+        if own is None:
+            return streams
+        return streams[0].index_select(0, own), streams[1].index_select(0, own)
+
+    def _begin(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        structure: Mapping[str, Tensor],
+        prompt: Prompt | None,
+        mode: str,
+        order: Tensor | None,
+        prefix: Tensor | None,
+        edges: Tensor | None,
+    ) -> tuple[Tensor, Frame, Tensor | None]:
+        """Return first hidden states, what the layers share, and the rows of the tokens."""
+        if x.ndim != 2 or x.shape[1] != self.config.width:
+            expected = f"token vectors [T, {self.config.width}]"
+            raise GraphRecError("graph_transformer", expected, list(x.shape))
+        check_ptr("graph_transformer", ptr, len(x))
+        _check_edges(edges, self.config.relations, len(x))
+        _check_layers(prompt, self.config)
+        x = self.dropout(self.structure(x, structure))
+        position = structure.get("position")
+        if position is None:
+            position = places(ptr, len(x))
+        own = None
+        if prompt is not None and prompt.tokens is not None:
+            x, ptr, own, position, order, prefix, edges = with_soft_tokens(
+                prompt.tokens, x, ptr, position, order, prefix, edges
+            )
+        turn = None
+        if self.config.rotary:
+            turn = rotary(self.config.width // self.config.heads, position)
+        return x, Frame(ptr, seen(ptr, mode, order, prefix), turn, edges), own
+
+    def _step(
+        self,
+        layer: nn.Module,
+        x: Tensor,
+        frame: Frame,
+        prompt: tuple[Tensor, Tensor] | None,
+        content: Tensor | None = None,
+    ) -> Tensor:
+        out: Tensor
+        if self.config.checkpointing and torch.is_grad_enabled():
+            out = checkpoint(layer, x, frame, prompt, content, use_reentrant=False)
+        else:
+            out = layer(x, frame, prompt, content)
+        return out
+
+
+def _of_layer(prompt: Prompt | None, number: int) -> tuple[Tensor, Tensor] | None:
+    return None if prompt is None else prompt.of_layer(number)
+
+
+def _check_edges(edges: Tensor | None, relations: int, tokens: int) -> None:
+    if edges is None or not relations:
+        return
+    if edges.dtype != torch.int64 or edges.ndim != 2 or edges.shape[1] != 3:
+        got = f"{edges.dtype} {list(edges.shape)}"
+        raise GraphRecError("graph_transformer", "edges int64 [M, 3]", got)
+    if edges.device.type == "cpu":
+        for name, column, limit in (
+            ("edges between tokens", edges[:, [0, 2]], tokens),
+            ("relations of edges", edges[:, 1], relations),
+        ):
+            if column.numel() and not 0 <= int(column.min()) <= int(column.max()) < limit:
+                wrong = int(column.max()) if int(column.min()) >= 0 else int(column.min())
+                raise GraphRecError("graph_transformer", f"{name} in [0, {limit})", wrong)
+
+
+def _check_layers(prompt: Prompt | None, config: GraphTransformer) -> None:
+    if prompt is not None and prompt.keys is not None and len(prompt.keys) != config.layers:
+        expected = f"prompt keys of {config.layers} layers"
+        raise GraphRecError("graph_transformer", expected, len(prompt.keys))
