@@ -39,7 +39,8 @@ def times_of(graph: Graph, position: Tensor) -> Tensor:
 def distinct(tokens: Tokens, *, per_slot: bool) -> Tokens:
     """Return tokens with every node once per sequence, or per sequence and slot.
 
-    The first token of a node stays; pointers to the others and their edges go to it.
+    The first token of a node stays; pointers to the others and their edges go to it. An edge
+    between two tokens stays once per relation.
     """
     if not len(tokens.id):
         return tokens
@@ -55,9 +56,10 @@ def distinct(tokens: Tokens, *, per_slot: bool) -> Tokens:
     inside = tokens.ptr[tokens.sequence_of()]
     parent = torch.where(before < 0, -1, stands_for[before.clamp(min=0)] - inside)
     edges = tokens.edges
-    if edges is not None:
-        columns = stands_for[edges[:, 0]], edges[:, 1], stands_for[edges[:, 2]]
-        edges = torch.unique(torch.stack(columns, dim=1), dim=0)
+    if edges is not None and len(edges):
+        source, target = stands_for[edges[:, 0]], stands_for[edges[:, 2]]
+        edge = (source * (int(edges[:, 1].max()) + 1) + edges[:, 1]) * len(first) + target
+        edges = torch.stack([source, edges[:, 1], target], dim=1)[first_of(edge)]
     return replace(tokens, parent=parent, edges=edges).take(kept)
 
 

@@ -10,7 +10,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Paths
-from graphrec_pt.tokens.join import framed, merged
+from graphrec_pt.tokens.join import merged
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.node_tokens import times_of
@@ -56,9 +56,6 @@ class Path:
         """Return P sequences, or B when paths are joined."""
         sample = check_sample("path", sample, Paths)
         tokens = self._paths(graph, sample)
-        tokens = framed(
-            tokens, Special.BOS if self.bos else None, Special.EOS if self.eos else None
-        )
         if not self.join:
             return tokens
         count = torch.bincount(sample.root, minlength=sample.size)
@@ -74,26 +71,35 @@ class Path:
         step = torch.arange(nodes.shape[1], device=nodes.device).expand_as(nodes)
         started = torch.where(reached < 0, step, 0).cummax(dim=1).values
         time = times_of(graph, sample.position)
-        stays = torch.stack([nodes >= 0, _after(relations >= 0, False)], dim=2)  # [P, L+1, 2]
-        stays[:, :, 1] &= self.relations
-        stays = stays.flatten(1)  # [P, 2L+2]: node, relation, node, relation, …
-        place = (stays.long().cumsum(1) - 1).view(*nodes.shape, 2)  # index inside the path
-        came_from = torch.cat([torch.full_like(nodes[:, :1], -1), place[:, :-1, 0]], dim=1)
 
-        def flat(node: Tensor, relation: Tensor) -> Tensor:
-            return torch.stack([node, relation], dim=2).flatten(1)[stays]
+        def grid(node: Tensor, relation: Tensor, first: int, last: int) -> Tensor:
+            inner = torch.stack([node, relation], dim=2).flatten(1)  # node, relation, node, …
+            ends = inner.new_full((len(inner), 1), first), inner.new_full((len(inner), 1), last)
+            return torch.cat([ends[0], inner, ends[1]], dim=1)  # [P, 2L+4]
 
-        none = torch.full_like(nodes, -1)
-        never = torch.full_like(nodes, NO_TIME)
+        follows = _after(relations >= 0, False) & self.relations
+        stays = grid(nodes >= 0, follows, self.bos, self.eos)
+        place = stays.long().cumsum(1) - 1  # index inside the path
+        place = place[:, 1:-1].reshape(*nodes.shape, 2)[:, :, 0]  # of the nodes, [P, L+1]
+        came_from = torch.cat([torch.full_like(nodes[:, :1], -1), place[:, :-1]], dim=1)
+        chosen = stays.flatten().nonzero().squeeze(1)
+
+        def flat(node: Tensor, relation: Tensor, first: int, last: int | None = None) -> Tensor:
+            every = grid(node, relation, first, first if last is None else last)
+            return every.flatten()[chosen]
+
+        none, never = torch.full_like(nodes, -1), torch.full_like(nodes, NO_TIME)
+        types = torch.where(nodes < 0, -1, graph.csr.node_type(nodes.clamp(min=0)))
+        kinds = torch.full_like(nodes, Kind.NODE), torch.full_like(nodes, Kind.RELATION)
         return Tokens.of(
-            flat(nodes, _after(relations, -1)),
-            flat(torch.full_like(nodes, Kind.NODE), torch.full_like(nodes, Kind.RELATION)),
+            flat(nodes, _after(relations, -1), Special.BOS, Special.EOS),
+            flat(*kinds, Kind.SPECIAL),
             torch.cat([nodes.new_zeros(1), stays.sum(1).cumsum(0)]),
-            type=flat(torch.where(nodes < 0, -1, graph.csr.node_type(nodes.clamp(min=0))), none),
-            hop=flat(step - started, step - started + 1),
-            parent=flat(torch.where(reached < 0, -1, came_from), place[:, :, 0]),
-            relation=flat(reached, none),
-            time=flat(torch.cat([never[:, :1], time], dim=1), never),
+            type=flat(types, none, -1),
+            hop=flat(step - started, step - started + 1, -1),
+            parent=flat(torch.where(reached < 0, -1, came_from), place, -1),
+            relation=flat(reached, none, -1),
+            time=flat(torch.cat([never[:, :1], time], dim=1), never, NO_TIME),
         )
 
 

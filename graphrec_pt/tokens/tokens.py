@@ -1,6 +1,7 @@
 """Tokens: one packed batch for every linearizer, objective and backbone."""
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ _DEFAULTS = {
 }
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False)
 class Tokens:
     """B sequences of T tokens in all, end to end; no padding is stored.
 
@@ -115,8 +116,7 @@ class Tokens:
 
     def sequence_of(self) -> Tensor:
         """Return the sequence of every token: int64 ``[T]``."""
-        rows = torch.arange(len(self), device=self.ptr.device)
-        return rows.repeat_interleave(self.ptr.diff(), output_size=len(self.id))
+        return self._sequence
 
     def places(self) -> Tensor:
         """Return the index of every token inside its sequence: int64 ``[T]``."""
@@ -205,6 +205,11 @@ class Tokens:
         mask = place < self.lengths()[:, None]  # [B, L]
         return (self.ptr[:-1, None] + place).masked_fill(~mask, 0), mask
 
+    @cached_property
+    def _sequence(self) -> Tensor:
+        rows = torch.arange(len(self), device=self.ptr.device)
+        return rows.repeat_interleave(self.ptr.diff(), output_size=len(self.id))
+
 
 def same(a: Tokens, b: Tokens) -> bool:
     """Say whether two batches are equal to the bit."""
@@ -231,21 +236,20 @@ def _check_values(tokens: Tokens) -> None:
     ends = [int(ptr[0]), int(ptr[-1])] if ptr.numel() else []
     if ends != [0, total] or bool((ptr[1:] < ptr[:-1]).any()):
         raise GraphRecError("Tokens", f"ptr ascending from 0 to {total}", ends)
+    if not total:
+        return
     sequence = tokens.sequence_of()
-    known = torch.tensor(list(Kind))
-    for name, wrong, expected in (
-        ("id", tokens.id < 0, "id >= 0"),
-        ("kind", ~torch.isin(tokens.kind, known), "kind of " + ", ".join(k.name for k in Kind)),
-        (
-            "parent",
-            (tokens.parent < -1) | (tokens.parent >= ptr.diff()[sequence]),
-            "parent inside its sequence",
-        ),
+    room = ptr[sequence + 1] - ptr[sequence]
+    for name, low, high, expected in (
+        ("id", 0, None, "id >= 0"),
+        ("kind", 0, len(Kind), "kind of " + ", ".join(kind.name for kind in Kind)),
+        ("parent", -1, room, "parent inside its sequence"),
     ):
+        values = getattr(tokens, name)
+        wrong = values < low if high is None else (values < low) | (values >= high)
         if bool(wrong.any()):
             at = int(wrong.nonzero()[0])
-            got = f"{int(getattr(tokens, name)[at])} at token {at}"
-            raise GraphRecError("Tokens", expected, got)
+            raise GraphRecError("Tokens", expected, f"{int(values[at])} at token {at}")
     if tokens.edges is not None and len(tokens.edges):
         ends_of = tokens.edges[:, [0, 2]]
         inside = bool(((ends_of >= 0) & (ends_of < total)).all())

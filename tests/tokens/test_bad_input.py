@@ -54,14 +54,14 @@ def test_a_pattern_read() -> None:
             "(user)-[made_by]->(MASK:item)",
             r"a relation from 'user' to 'item', got 'made_by' \(item → brand\); try one of rates$",
         ),
-        ("(user)-[rate]->(item)", "got 'rate'; try did you mean 'rates'"),
+        ("(user)-[rate]->(item)", "got 'rate'; did you mean 'rates'"),
         (
             "(user)-[rates]->(MASK:brand)",
             r"got 'rates' \(user → item\); try relations that leave 'user': rates \(→ item\); "
             r"that enter 'brand': made_by \(item →\)",
         ),
         ("(user)-[MASK]->(brand)", "a relation from 'user' to 'brand', got none in the graph"),
-        ("(usr)-[rates]->(item)", "a node type, got 'usr'; try did you mean 'user'"),
+        ("(usr)-[rates]->(item)", "a node type, got 'usr'; did you mean 'user'"),
     ],
 )
 def test_patterns_that_do_not_fit(shop: Graph, written: Any, pattern: str, message: str) -> None:

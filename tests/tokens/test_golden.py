@@ -116,6 +116,14 @@ def test_subgraph(shop: Graph, written: Any) -> None:
     )
 
 
+def test_subgraph_edges_once(shop: Graph, written: Any) -> None:
+    # Parallel edges, and edges of tokens that stand for one node; the order stays.
+    rows = (0, -1, -1, 0), (5, 0, 0, 1), (4, 0, 0, 1), (5, 0, 0, 1)
+    edges = [[0, 0, 3], [0, 0, 2], [2, 1, 0], [0, 0, 1], [0, 0, 2]]
+    tokens = linear(shop, written.subgraph(*rows, edges=edges), "subgraph")
+    is_(tokens, id=[0, 5, 4], edges=[[0, 0, 1], [0, 0, 2], [2, 1, 0]])
+
+
 def test_neighbor_set(shop: Graph, written: Any) -> None:
     sample = written.subgraph(
         (3, -1, -1, 0),

@@ -1,5 +1,6 @@
 """The packed batch: what it refuses, and that taking it apart and together is lossless."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -197,3 +198,13 @@ def test_other_devices() -> None:
     assert meta.id.device.type == "meta"
     assert meta.edges is not None
     assert meta.edges.shape == (3, 3)
+
+
+def test_batches_travel_between_processes() -> None:
+    tokens = example()
+    tokens.sequence_of()  # kept, once asked for
+    travelled = pickle.loads(pickle.dumps(tokens))
+    assert same(travelled, tokens)
+    assert travelled.sequence_of().tolist() == [0, 0, 0, 2, 2]
+    other = replace(tokens, ptr=torch.tensor([0, 1, 5]), edges=None)
+    assert other.sequence_of().tolist() == [0, 1, 1, 1, 1]
