@@ -20,7 +20,7 @@ class GraphRecError(ValueError):
         if self.got:
             line += f", got {self.got}"
         if hint:
-            line += f"; try {hint}"
+            line += f"; {hint}" if hint.startswith("did you mean") else f"; try {hint}"
         super().__init__(" ".join(line.split()))
 
     def __reduce__(self) -> tuple[type["GraphRecError"], tuple[str, str, str, str]]:

@@ -43,8 +43,8 @@ class Key:
     def __post_init__(self) -> None:
         for name, bits in (("seed", 64), ("epoch", 32), ("stream", 32)):
             value = getattr(self, name)
-            if not 0 <= value < 1 << bits:
-                raise GraphRecError("Key", f"0 <= {name} < 2**{bits}", value)
+            if not isinstance(value, int | np.integer) or not 0 <= value < 1 << bits:
+                raise GraphRecError("Key", f"0 <= {name} < 2**{bits}, a whole number", repr(value))
 
     def named(self, purpose: str) -> "Key":
         """Return the key of an independent stream for `purpose` (streams nest)."""

@@ -93,6 +93,13 @@ class Registry(Generic[T]):
         """
         if isinstance(config, str):
             config = {"name": config}
+        if config is None or isinstance(config, int | float | list | tuple | type):
+            raise GraphRecError(
+                self.family,
+                "a name, a mapping or a ready object",
+                repr(config),
+                f"one of {self.names()}",
+            )
         if not isinstance(config, Mapping):
             return config
         options = dict(config)

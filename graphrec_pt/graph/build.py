@@ -1,9 +1,10 @@
 """Tables in, typed graph out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,8 @@ from graphrec_pt.graph.plan import EdgePlan, Plan
 from graphrec_pt.graph.planned_schema import planned_schema
 from graphrec_pt.graph.problems import Problems
 from graphrec_pt.graph.rows import EVENT, SOURCE, TARGET, TIME, WEIGHT, edge_rows
-from graphrec_pt.graph.store import save_graph
+from graphrec_pt.graph.scratch import scratch_folder
+from graphrec_pt.graph.store import check_target, save_graph, writing
 from graphrec_pt.graph.tables import Table, frame_table, open_table
 
 Progress = Callable[[str, int, int], None]
@@ -49,7 +51,11 @@ def build(
     Raises:
         GraphRecError: When plan and tables do not fit, or rows cannot be used.
     """
-    checked = plan if isinstance(plan, Plan) else Plan.checked(dict(plan), "plan")
+    checked = plan if isinstance(plan, Plan) else Plan.checked(plan, "plan")
+    if not isinstance(tables, Mapping):
+        raise GraphRecError("build", "tables by name", type(tables).__name__, "{'NAME': frame}")
+    if out is not None:
+        check_target(Path(out))
     opened = {name: frame_table(name, frame) for name, frame in tables.items()}
     graph = _build(checked, opened, Problems(), seed, progress or _silent)
     return graph if out is None else save_graph(graph, out)
@@ -81,11 +87,11 @@ def build_card(
         raise GraphRecError(card.name, "a folder of raw files", str(raw), "checking --raw")
     tell = progress or _silent
     problems, cache = Problems(), dict[Any, Any]()
-    with TemporaryDirectory(prefix="graphrec-", dir=_beside(out)) as scratch:
+    with _scratch(out) as scratch:
         opened: dict[str, Table] = {}
         for place, (name, plan) in enumerate(card.tables.items()):
             tell(f"reading {name}", place, len(card.tables))
-            folders = Path(raw or scratch), Path(scratch)
+            folders = Path(raw or scratch), scratch
             table = open_table(name, plan, *folders, problems, cache, opened)
             if table is not None:
                 opened[name] = table
@@ -123,10 +129,31 @@ def _build(
         name: node_table(name, numbering, ids[name], details.get(name), plan.nodes[name], problems)
         for name, numbering in numbered.items()
     }
-    provenance = {"permutation_seed": seed, "problems": problems.dropped}
+    provenance = {
+        "permutation_seed": seed,
+        "problems": problems.dropped,
+        "shared_rows": _shared_rows(edges),
+    }
     graph = Graph(schema, made.csr, node_tables, made.edge_tables, made.edge_offset, "", provenance)
     tell("done", steps, steps)
     return replace(graph, fingerprint=fingerprint(graph))
+
+
+def _shared_rows(edges: Mapping[str, EdgePlan]) -> dict[str, str]:
+    """Return which plain relations show rows of an interaction: name → the interaction.
+
+    Those about its target say what an item is; those on its event node leave with that node.
+    """
+    shared = {}
+    for known, interaction in edges.items():
+        for name, edge in edges.items():
+            ends = {edge.source_type, edge.target_type}
+            if edge.interaction or not interaction.interaction or edge.table != interaction.table:
+                continue
+            event = interaction.event and interaction.event.partition(".")[0]
+            if interaction.source_type in ends and event not in ends:
+                shared[name] = known
+    return shared
 
 
 def _present(plan: Plan, table: str | None, tables: Mapping[str, Table]) -> bool:
@@ -197,12 +224,14 @@ def _unexpected(card: Card, graph: Graph) -> dict[str, list[int]]:
     return {n: [want, here.get(n, 0)] for n, want in card.expect.items() if here.get(n, 0) != want}
 
 
-def _beside(out: str | Path | None) -> Path | None:
+@contextmanager
+def _scratch(out: str | Path | None) -> Iterator[Path]:
     """Scratch space goes where the graph goes, so that a full disk is met early."""
-    if out is None:
-        return None
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    return Path(out).parent
+    if out is not None:
+        check_target(Path(out))
+    place = Path(gettempdir()) if out is None else Path(out).parent
+    with writing(place), scratch_folder(place) as scratch:
+        yield scratch
 
 
 def _silent(step: str, done: int, total: int) -> None:

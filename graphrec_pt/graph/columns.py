@@ -63,6 +63,10 @@ def _one_row_each(name: str, described: pl.DataFrame, plan: NodePlan) -> pl.Data
 
 def _typed(name: str, column: pl.Series, kind: ColumnKind, problems: Problems) -> pl.Series:
     who = f"nodes.{name}.{column.name}"
+    if kind != "vector" and column.dtype.is_nested():
+        raise GraphRecError(
+            who, f"one {kind} a node", f"the type {column.dtype}", "an edge to each"
+        )
     if kind == "text":
         return column.cast(pl.String)
     if kind == "category":
@@ -71,9 +75,19 @@ def _typed(name: str, column: pl.Series, kind: ColumnKind, problems: Problems) -
     if kind == "vector":
         if not isinstance(column.dtype, pl.List | pl.Array):
             raise GraphRecError(who, "lists of numbers", column.dtype, "another column kind")
-        width = column.list.len().max() if isinstance(column.dtype, pl.List) else column.dtype.size
-        return column.cast(pl.List(pl.Float32)).list.to_array(int(str(width or 0)))
-    number = column.cast(pl.Float32, strict=False)
+        try:
+            lists = column.cast(pl.List(pl.Float32))
+        except pl.exceptions.PolarsError as error:
+            raise GraphRecError(who, "lists of numbers", column.dtype) from error
+        widths = lists.list.len().drop_nulls().unique().sort()
+        if len(widths) > 1:
+            got = f"lengths {', '.join(map(str, widths.head(3)))}"
+            raise GraphRecError(who, "vectors of one length", got)
+        if lists.list.eval(pl.element().is_null()).list.any().any():
+            raise GraphRecError(who, "lists of numbers", "a list with a gap")
+        return lists.list.to_array(int(widths[0]) if len(widths) else 0)
+    spaced = column.str.strip_chars() if column.dtype == pl.String else column
+    number = spaced.cast(pl.Float32, strict=False)
     bad = column.filter(number.is_null() & column.is_not_null())
     problems.meet(
         who, "numbers", len(bad), [repr(v) for v in bad.head(4)], drop=False, hint="kind `category`"

@@ -1,5 +1,7 @@
 """Delimited text (CSV, TSV, ``::`` and friends) as lazy frames of text columns."""
 
+import codecs
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -38,6 +40,10 @@ def scan_delimited(
     first = _first_line(path)
     if not first.strip():
         raise GraphRecError(file.name, "at least one line", "an empty file", "downloading it again")
+    if "\r" in first:
+        raise GraphRecError(
+            f"{file.name}:1", "lines that end in \\n", "\\r alone", "saving it with Unix line ends"
+        )
     names = list(plan.header) if isinstance(plan.header, tuple) else None
     if len(separator.encode()) > 1:
         return _scan_wide(path, file, plan, separator, names, numbered=numbered)
@@ -58,6 +64,34 @@ def scan_delimited(
     )
 
 
+def first_misfit(file: RawFile, plan: TablePlan) -> GraphRecError | None:
+    """Return an error that names the first line with more fields than columns, if there is one."""
+    separator = plan.separator or _default_separator(file)
+    if len(separator) > 1:
+        return None
+    lines = (line for _, line in file.texts(plan.encoding))
+    rows = csv.reader(
+        lines,
+        delimiter=separator,
+        quotechar=plan.quote,
+        quoting=csv.QUOTE_MINIMAL if plan.quote else csv.QUOTE_NONE,
+    )
+    width = len(plan.header) if isinstance(plan.header, tuple) else 0
+    last = 0
+    try:
+        for row in rows:
+            first, last, width = last + 1, rows.line_num, width or len(row)
+            unclosed = len(row) < width and bool(row) and row[-1].endswith("\n")
+            if len(row) > width or unclosed:
+                got = "a quote that is never closed" if unclosed else str(len(row))
+                hint = "`quote: null` or another `separator` in the card"
+                return GraphRecError(f"{file.name}:{first}", f"{width} fields", got, hint)
+    except csv.Error as error:  # a field that goes on and on
+        hint = "`quote: null` in the card"
+        return GraphRecError(f"{file.name}:{last + 1}", "closed quotes", error, hint)
+    return None
+
+
 def guess_separator(line: str) -> str | None:
     """Return the separator that a line most likely uses, if any occurs in it."""
     counts = {separator: line.count(separator) for separator in SEPARATORS}
@@ -72,8 +106,8 @@ def _readable(file: RawFile, plan: TablePlan, scratch: Path) -> Path:
         return path
     copy = scratch / f"utf8-{path.name}"
     if not copy.exists():
-        with copy.open("w", encoding="utf-8", newline="\n") as out:
-            out.writelines(line + "\n" for _, line in file.lines(plan.encoding))
+        with copy.open("w", encoding="utf-8", newline="") as out:
+            out.writelines(text for _, text in file.texts(plan.encoding))
     return copy
 
 
@@ -83,7 +117,11 @@ def _default_separator(file: RawFile) -> str:
 
 def _first_line(path: Path) -> str:
     with path.open("rb") as stream:
-        return stream.readline().decode("utf-8", errors="replace").rstrip("\r\n")
+        line = stream.readline()
+    if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        hint = "`encoding: utf-16` in the card"
+        raise GraphRecError(f"{path.name}:1", "utf-8 text", "utf-16", hint)
+    return line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
 
 
 def _check_width(

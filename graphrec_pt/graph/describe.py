@@ -16,6 +16,8 @@ from graphrec_pt.graph.schema import Relation, TimeUnit
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+FAR_SECONDS = 32_503_680_000  # the year 3000; as milliseconds, January 1971
+
 
 @dataclass(frozen=True)
 class NodeSummary:
@@ -203,6 +205,19 @@ def _span(graph: Graph, relation: Relation) -> tuple[int | None, int | None]:
     return int(graph.csr.time[low[filled]].min()), int(graph.csr.time[high[filled] - 1].max())
 
 
+def _odd_times(graph: Graph) -> Iterator[str]:
+    """Yield what times say when their unit is wrong: seconds that are milliseconds, or back."""
+    unit = graph.schema.time_unit
+    for relation in graph.schema.relations:
+        last = None if relation.backward else _span(graph, relation)[1]
+        if last is None or unit == "ordinal":
+            continue
+        if unit == "s" and last > FAR_SECONDS:
+            yield f"{relation.name}: the last time is {last:,} s; are times milliseconds?"
+        if unit == "ms" and 0 < last < FAR_SECONDS:
+            yield f"{relation.name}: the last time is {last:,} ms; are times seconds?"
+
+
 def _warnings(
     graph: Graph, nodes: tuple[NodeSummary, ...], histories: tuple[Histories, ...]
 ) -> Iterator[str]:
@@ -214,6 +229,12 @@ def _warnings(
             f"{problem['where']}: {problem['rows']:,} rows dropped, expected {problem['expected']}"
             + (f" ({some})" if some else "")
         )
+    for name, interaction in dict(graph.provenance.get("shared_rows") or {}).items():
+        yield f"{name}: made from the rows of {interaction}; no split holds its edges out"
+    yield from _odd_times(graph)
+    for relation in graph.schema.relations:
+        if not relation.backward and not graph.num_edges(relation.name):
+            yield f"{relation.name}: no edges"
     for node in nodes:
         if node.isolated:
             share = node.isolated / node.count

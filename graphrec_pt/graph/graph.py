@@ -1,6 +1,6 @@
 """The typed graph: one global id space, one segmented CSR, columns per node type."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -129,7 +129,7 @@ class Graph:
     def neighbors(self, node: int, relation: str | None = None) -> Tensor:
         """Return a node's targets under one relation, or under all: int64 ``[degree]``."""
         node_type = self.type_of(node)
-        first = int(self.csr.first_segment(torch.tensor([node]))[0])
+        first = int(self.csr.first_segment(torch.tensor([int(node)]))[0])
         last = first + len(self.schema.leaving(node_type))
         if relation is not None:
             if self.schema.relation(relation).source != node_type:
@@ -164,21 +164,28 @@ class Graph:
         """Return the type name of a node."""
         if not 0 <= node < self.csr.num_nodes:
             raise GraphRecError("graph", f"a node below {self.csr.num_nodes}", node)
-        return self.schema.node_names[int(self.csr.node_type(torch.tensor(node)))]
+        return self.schema.node_names[int(self.csr.node_type(torch.tensor(int(node))))]
 
     def raw_id(self, node: int) -> str:
         """Return the id that a node had in the raw files."""
         node_type = self.type_of(node)
         return str(self.tables[node_type][RAW_ID][node - self.nodes(node_type).start])
 
-    def node_ids(self, node_type: str, raw_ids: Sequence[str]) -> Tensor:
-        """Return the global ids of raw ids: int64 ``[len(raw_ids)]``, −1 where unknown."""
+    def node_ids(self, node_type: str, raw_ids: Iterable[object]) -> Tensor:
+        """Return the global ids of raw ids: int64 ``[len(raw_ids)]``, −1 where unknown.
+
+        Args:
+            node_type: Their type.
+            raw_ids: Texts, or numbers that are written the same way.
+        """
         known = self._raw_index(node_type)
-        asked = pl.DataFrame({RAW_ID: pl.Series(list(raw_ids), dtype=pl.String)})
+        if isinstance(raw_ids, str):
+            raise GraphRecError("node_ids", "a sequence of ids", repr(raw_ids), "node_id")
+        asked = pl.DataFrame({RAW_ID: pl.Series(map(str, raw_ids), dtype=pl.String)})
         found = asked.join(known, on=RAW_ID, how="left", maintain_order="left")["node"]
         return torch.from_numpy(found.fill_null(-1).to_numpy().copy())
 
-    def node_id(self, node_type: str, raw_id: str) -> int:
+    def node_id(self, node_type: str, raw_id: object) -> int:
         """Return the global id of one raw id.
 
         Raises:
@@ -187,8 +194,9 @@ class Graph:
         node = int(self.node_ids(node_type, [str(raw_id)])[0])
         if node < 0:
             some = ", ".join(self.tables[node_type][RAW_ID].head(3).to_list())
+            got = repr(str(raw_id)[:80])
             raise GraphRecError(
-                "graph", f"a known {node_type} id", repr(raw_id), f"one like {some}" if some else ""
+                "graph", f"a known {node_type} id", got, f"one like {some}" if some else ""
             )
         return node
 
@@ -226,9 +234,9 @@ class Graph:
         # A stored graph travels as its folder: other processes map the same files.
         if self.folder is None:
             return super().__reduce_ex__(protocol)
-        from graphrec_pt.graph.store import open_graph
+        from graphrec_pt.graph.store import reopen_graph
 
-        return open_graph, (str(self.folder.resolve()),)
+        return reopen_graph, (str(self.folder.resolve()), self.fingerprint)
 
     def __repr__(self) -> str:
         nodes = ", ".join(f"{name}: {self.num_nodes(name):,}" for name in self.schema.node_names)

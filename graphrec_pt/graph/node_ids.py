@@ -11,7 +11,7 @@ from graphrec_pt.graph.assemble import EdgeList
 from graphrec_pt.graph.kcore import k_core
 from graphrec_pt.graph.numbering import UNKNOWN, Codes, Numbering, number
 from graphrec_pt.graph.plan import EdgePlan, Plan
-from graphrec_pt.graph.rows import EVENT, SOURCE, TARGET
+from graphrec_pt.graph.rows import EVENT, SOURCE, TARGET, check_id_type
 from graphrec_pt.graph.tables import Table
 
 
@@ -29,6 +29,7 @@ def number_nodes(
             who, column = f"nodes.{name}", node.id or "id"
             for needed in (column, *node.columns):
                 tables[node.table].require(needed, who)
+            check_id_type(who, column, tables[node.table].frame.collect_schema()[column])
             wanted = [pl.col(column).alias("id"), *(pl.col(c) for c in node.columns)]
             details[name] = tables[node.table].collect(partial(_select, columns=wanted))
             described.append(details[name]["id"])

@@ -76,8 +76,8 @@ class EdgePlan(Strict):
     columns: dict[str, ColumnKind] = {}
     split: str | None = None
     flags: dict[str, str] | None = None
-    bins: tuple[float, ...] | None = None
-    quantiles: int | None = None
+    bins: tuple[float, ...] | None = Field(None, min_length=1)
+    quantiles: int | None = Field(None, ge=2)
     where: str | None = None
     inverse: str | Literal[False] | None = None
     interaction: bool = False
@@ -139,6 +139,23 @@ class Plan(Strict):
     @model_validator(mode="after")
     def _check(self) -> "Plan":
         errors = [error for name, edge in self.edges.items() for error in self._wrong(name, edge)]
+        for name, node in self.nodes.items():
+            if "id" in node.columns:
+                errors.append(
+                    GraphRecError(
+                        f"nodes.{name}.columns", "names other than 'id'", "'id'", "`rename:`"
+                    )
+                )
+            if node.title is not None and node.title not in node.columns:
+                errors.append(_unknown(f"nodes.{name}.title", "a column", node.title, node.columns))
+        for part, names, bad in (("nodes", self.nodes, "/\\.:"), ("edges", self.edges, "/\\")):
+            errors += [
+                GraphRecError(
+                    part, f"names without spaces around them or {' '.join(bad)}", repr(name)
+                )
+                for name in names
+                if not name or name.strip() != name or set(name) & set(bad)
+            ]
         if self.core and self.core.relation not in self.edges:
             errors.append(_unknown("core.relation", "an edge", self.core.relation, self.edges))
         raise_all(errors)
@@ -157,6 +174,10 @@ class Plan(Strict):
                 errors.append(
                     GraphRecError(f"edges.{name}.{side}", "type.column", repr(end), f"'{kind}.id'")
                 )
+        if edge.event and "event" in edge.columns:
+            errors.append(
+                GraphRecError(f"edges.{name}.columns", "names other than 'event'", "'event'")
+            )
         makers = [m for m in ("flags", "bins", "quantiles", "split") if getattr(edge, m)]
         if len(makers) > 1:
             errors.append(GraphRecError(f"edges.{name}", "one way to make targets", makers))

@@ -5,11 +5,13 @@ name points outside its folder is refused all the same.
 """
 
 import gzip
+import io
+import os
 import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -50,6 +52,7 @@ class RawFile:
         Raises:
             GraphRecError: When the file is truncated or damaged.
         """
+        self._check_readable()
         try:
             with _opened(self.path, self.member) as stream:
                 yield stream
@@ -64,27 +67,53 @@ class RawFile:
         Raises:
             GraphRecError: At the first line that is not text in this encoding.
         """
+        for number, text in self.texts(encoding):
+            yield number, text.rstrip("\r\n")
+
+    def texts(self, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
+        """Yield (line number from 1, line with its end).
+
+        Raises:
+            GraphRecError: At the first line that is not text in this encoding.
+        """
+        number = 0
         with self.open() as stream:
-            for number, line in enumerate(stream, 1):
-                try:
-                    yield number, line.decode(encoding).rstrip("\r\n")
-                except UnicodeDecodeError as error:
-                    raise GraphRecError(
-                        f"{self.name}:{number}",
-                        f"{encoding} text",
-                        f"byte 0x{error.object[error.start]:02x}",
-                        "`encoding: latin1` in the card",
-                    ) from error
+            # Only these two families have lines that are more than bytes up to a newline.
+            wide = encoding.lower().startswith(("utf-16", "utf16", "utf-32", "utf32"))
+            decoded = io.TextIOWrapper(stream, encoding, newline="\n") if wide else None
+            lines: Iterable[str | bytes] = stream if decoded is None else decoded
+            try:
+                for number, line in enumerate(lines, 1):
+                    yield number, line if isinstance(line, str) else line.decode(encoding)
+            except UnicodeDecodeError as error:
+                raise GraphRecError(
+                    f"{self.name}:{number + bool(wide)}",
+                    f"{encoding} text",
+                    f"byte 0x{error.object[error.start]:02x}",
+                    "`encoding: latin1` in the card",
+                ) from error
+            except LookupError as error:
+                raise GraphRecError(
+                    self.name, "a known text encoding", repr(encoding), "`encoding: latin1`"
+                ) from error
+            finally:
+                if decoded is not None:
+                    decoded.detach()
 
     def local(self, scratch: Path) -> Path:
         """Return a plain file with the content, decompressed into `scratch` if need be."""
         if self.plain:
+            self._check_readable()
             return self.path
         copy = scratch / f"{abs(hash((self.path, self.member))):x}-{self.name}"
         if not copy.exists():
             with self.open() as stream, copy.open("wb") as out:
                 shutil.copyfileobj(stream, out, 1 << 20)
         return copy
+
+    def _check_readable(self) -> None:
+        if not os.access(self.path, os.R_OK):
+            raise GraphRecError(str(self.path), "a file that may be read", "no permission")
 
 
 def find_files(folder: Path, pattern: str) -> list[RawFile]:

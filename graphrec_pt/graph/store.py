@@ -9,12 +9,10 @@
 """
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
@@ -25,6 +23,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Schema
+from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.kernels.csr import SegmentedCSR
 
 FORMAT = 1
@@ -36,24 +35,35 @@ def finished_folder(folder: Path) -> Iterator[Path]:
 
     A crash, a full disk or a kill leaves nothing at `folder`, or what was there before.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield scratch
-        scratch.chmod(0o755)
+    with writing(folder), scratch_folder(folder.parent) as scratch:
+        made = scratch / "made"
+        made.mkdir()
+        yield made
         if folder.exists():
-            old = Path(mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent))
-            folder.rename(old / folder.name)
-            scratch.rename(folder)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            scratch.rename(folder)
+            folder.rename(scratch / "old")
+        made.rename(folder)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Tell what goes wrong with a disk or a folder's rights as a mistake that can be mended."""
+    try:
+        yield
     except OSError as error:
         raise GraphRecError(
             str(folder), "a folder that can be written", error, "freeing space or another --out"
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def check_target(folder: Path) -> None:
+    """Refuse to put a graph where something else lies.
+
+    Raises:
+        GraphRecError: When the folder holds something that is not a graph, or is a file.
+    """
+    if folder.exists() and not (folder / "graph.json").exists() and not _empty(folder):
+        got = "other files" if folder.is_dir() else "a file"
+        raise GraphRecError(str(folder), "a new folder or a saved graph", got, "another folder")
 
 
 def save_graph(graph: Graph, folder: str | Path) -> Graph:
@@ -63,10 +73,7 @@ def save_graph(graph: Graph, folder: str | Path) -> Graph:
         GraphRecError: When the folder holds something that is not a graph, or cannot be written.
     """
     folder = Path(folder)
-    if folder.exists() and not (folder / "graph.json").exists() and not _empty(folder):
-        raise GraphRecError(
-            str(folder), "a new folder or a saved graph", "other files", "another folder"
-        )
+    check_target(folder)
     if not graph.fingerprint:
         graph = replace(graph, fingerprint=fingerprint(graph))
     with finished_folder(folder) as scratch:
@@ -95,8 +102,8 @@ def open_graph(folder: str | Path) -> Graph:
         return Graph(
             schema,
             csr,
-            _StoredTables(folder / "nodes", schema.node_names),
-            _StoredTables(folder / "edges", header["edge_tables"]),
+            _StoredTables(folder, "nodes", schema.node_names, header["fingerprint"]),
+            _StoredTables(folder, "edges", header["edge_tables"], header["fingerprint"]),
             header["edge_offset"],
             header["fingerprint"],
             header["provenance"],
@@ -105,6 +112,23 @@ def open_graph(folder: str | Path) -> Graph:
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise GraphRecError(str(folder), "a complete graph", error, "building it again") from error
+
+
+def check_unchanged(folder: Path, fingerprint: str) -> None:
+    """Refuse a folder that was built anew since a graph was opened from it."""
+    if (now := _read_header(folder)["fingerprint"]) != fingerprint:
+        raise GraphRecError(
+            str(folder),
+            f"the graph {fingerprint[:12]} opened from it",
+            now[:12],
+            "opening it again",
+        )
+
+
+def reopen_graph(folder: str, fingerprint: str) -> Graph:
+    """Open a graph that another process has open."""
+    check_unchanged(Path(folder), fingerprint)
+    return open_graph(folder)
 
 
 def _empty(folder: Path) -> bool:
@@ -154,21 +178,24 @@ def _mapped(path: Path) -> torch.Tensor:
 
 
 class _StoredTables(Mapping[str, pl.DataFrame]):
-    """Arrow files of a folder, each read when it is first asked for."""
+    """Arrow files of a graph, each read when it is first asked for."""
 
-    def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        self._folder, self._names = folder, tuple(names)
+    def __init__(self, folder: Path, kind: str, names: Sequence[str], fingerprint: str) -> None:
+        self._folder, self._kind, self._names = folder, kind, tuple(names)
+        self._fingerprint = fingerprint
         self._read: dict[str, pl.DataFrame] = {}
 
     def __getitem__(self, name: str) -> pl.DataFrame:
         if name not in self._names:
             raise KeyError(name)
         if name not in self._read:
-            path = self._folder / f"{name}.arrow"
+            path = self._folder / self._kind / f"{name}.arrow"
             try:
-                self._read[name] = pl.read_ipc(path)
+                table = pl.read_ipc(path)
             except (OSError, pl.exceptions.PolarsError) as error:
                 raise GraphRecError(str(path), "an Arrow file", error, "building again") from error
+            check_unchanged(self._folder, self._fingerprint)  # after reading: it was this graph's
+            self._read[name] = table
         return self._read[name]
 
     def __iter__(self) -> Iterator[str]:

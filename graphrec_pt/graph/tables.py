@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from pyarrow.lib import ArrowException
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.graph.card import ColumnType, TablePlan
-from graphrec_pt.graph.delimited import LINE, guess_separator, scan_delimited
+from graphrec_pt.graph.delimited import LINE, first_misfit, guess_separator, scan_delimited
 from graphrec_pt.graph.lookup import look_up
+from graphrec_pt.graph.parse import empty, read_json, read_json_lines
 from graphrec_pt.graph.problems import SHOWN, Problems
 from graphrec_pt.graph.raw import RawFile, find_files
 from graphrec_pt.graph.reader import reader
@@ -23,6 +25,8 @@ TYPES: dict[ColumnType, type[pl.DataType]] = {
     "text": pl.String,
 }
 FILE = "__file"
+PARQUET, ARROW = (".parquet", ".parquet.brotli", ".pq"), (".arrow", ".feather", ".ipc")
+BINARY = PARQUET + ARROW
 Frames = Mapping[str, pl.DataFrame]
 
 
@@ -69,16 +73,20 @@ class Table:
     def _told(self, action: Callable[[], Any]) -> Any:
         try:
             return action()
-        except pl.exceptions.PolarsError as error:
+        except (OSError, pl.exceptions.PolarsError) as error:
             raise self._told_error(error) from error
 
-    def _told_error(self, error: pl.exceptions.PolarsError) -> GraphRecError:
-        if self.explain is not None:
+    def _told_error(self, error: Exception) -> GraphRecError:
+        if self.explain is not None and isinstance(error, pl.exceptions.PolarsError):
             return self.explain(error)
         return GraphRecError(f"table {self.name!r}", "readable rows", str(error).splitlines()[0])
 
     def require(self, column: str, who: str) -> None:
         """Refuse a plan that names a column this table lacks."""
+        if f"{column}_duplicated_0" in self.columns:
+            raise GraphRecError(
+                who, f"one column {column!r} in table {self.name!r}", "several of that name"
+            )
         if column not in self.columns:
             hint = did_you_mean(column, self.columns)
             if len(self.columns) == 1:
@@ -131,7 +139,10 @@ def open_table(
     if plan.rows is not None:
         return Table(name, shaped(plan, pl.LazyFrame(list(plan.rows), infer_schema_length=None)))
     for layout in (plan, *plan.or_else):
-        files = [f for p in _patterns(layout) for f in find_files(raw, p)]
+        found = [find_files(raw, pattern) for pattern in _patterns(layout)]
+        for one in found:
+            _one_format(name, one)
+        files = [file for one in found for file in one]
         if files:
             return _open_files(
                 name, layout, files, scratch, problems, cache, partial(shaped, layout)
@@ -148,13 +159,22 @@ def frame_table(name: str, frame: Any) -> Table:
     """Wrap a frame of the user: polars, pandas, pyarrow or anything else that speaks Arrow."""
     if isinstance(frame, pl.LazyFrame):
         return Table(name, frame)
+    if frame is None or isinstance(frame, str | bytes | Path):
+        raise GraphRecError(f"table {name!r}", "a frame", repr(frame), "`polars.scan_csv(PATH)`")
     try:
         made = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
-    except (TypeError, ValueError, pl.exceptions.PolarsError) as error:
-        raise GraphRecError(
-            f"table {name!r}", "an Arrow frame", type(frame).__name__, "polars.DataFrame(…)"
-        ) from error
+    except (TypeError, ValueError, ArrowException, pl.exceptions.PolarsError) as error:
+        got = f"{type(frame).__name__} ({str(error).splitlines()[0]})"
+        raise GraphRecError(f"table {name!r}", "an Arrow frame", got) from error
     return Table(name, made.lazy())
+
+
+def _one_format(name: str, files: Sequence[RawFile]) -> None:
+    """Refuse copies of one table in several formats, which would count every row twice."""
+    endings = {Path(file.name).suffix.lower() for file in files}
+    if len(endings) > 1 and len({Path(file.name).stem for file in files}) < len(files):
+        names = ", ".join(sorted(file.name for file in files)[:4])
+        raise GraphRecError(f"table {name!r}", "files of one format", names, "removing the others")
 
 
 def _patterns(plan: TablePlan) -> tuple[str, ...]:
@@ -201,7 +221,7 @@ def _open_files(
         return pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
 
     def explain(error: pl.exceptions.PolarsError) -> GraphRecError:
-        return _explained(files, error)
+        return _explained(files, plan, error)
 
     before = {new: old for old, new in plan.rename.items()}
     dtypes = {before.get(c, c): TYPES[t] for c, t in plan.types.items() if t != "text"}
@@ -249,15 +269,17 @@ def _scan(
 ) -> pl.LazyFrame:
     kind = file.name.lower()
     index = LINE if numbered else None
-    if kind.endswith((".parquet", ".parquet.brotli", ".pq")):
+    if kind.endswith(PARQUET):
         return pl.scan_parquet(file.local(scratch), row_index_name=index, row_index_offset=1)
-    if kind.endswith((".arrow", ".feather", ".ipc")):
+    if kind.endswith(ARROW):
         return pl.scan_ipc(file.local(scratch), row_index_name=index, row_index_offset=1)
     if kind.endswith((".jsonl", ".ndjson", ".json")):
         path = file.local(scratch)
         with path.open("rb") as stream:
-            array = stream.read(64).lstrip().startswith(b"[")
-        if array:
+            start = stream.read(64).lstrip()
+        if not start:
+            raise empty(file)
+        if start.startswith(b"["):
             frame = pl.read_json(path, infer_schema_length=None).lazy()
             return frame.with_row_index(LINE, 1) if numbered else frame
         return pl.scan_ndjson(
@@ -283,19 +305,23 @@ def _shaped(
     return frame
 
 
-def _explained(files: Sequence[RawFile], error: pl.exceptions.PolarsError) -> GraphRecError:
-    """Tell a failure of polars in our grammar: who – expected – got – try."""
-    names, message = "+".join(f.name for f in files), str(error)
+def _explained(
+    files: Sequence[RawFile], plan: TablePlan, error: pl.exceptions.PolarsError
+) -> GraphRecError:
+    """Tell a failure of polars in our grammar, at the line to blame where one is found."""
     if isinstance(error, pl.exceptions.NoDataError):
-        return GraphRecError(names, "data", "an empty file", "downloading it again")
-    if "utf" in message.lower():
-        try:
-            for file in files:
-                for _ in file.lines("utf-8"):  # raises at the line to blame
+        return empty(files[0])
+    try:
+        for file in files:
+            kind = file.name.lower()
+            if kind.endswith((".jsonl", ".ndjson")):
+                for _ in read_json_lines(file):
                     pass
-        except GraphRecError as located:
-            return located
-    if "more fields" in message or "ragged" in message.lower():
-        hint = "`quote: null` or another `separator` in the card"
-        return GraphRecError(names, "as many fields as columns", "a longer line", hint)
-    return GraphRecError(names, "a readable file", message.splitlines()[0])
+            elif kind.endswith(".json"):
+                read_json(file)
+            elif not kind.endswith(BINARY) and (misfit := first_misfit(file, plan)):
+                return misfit
+    except GraphRecError as located:
+        return located
+    names = "+".join(f.name for f in files)
+    return GraphRecError(names, "a readable file", str(error).splitlines()[0])

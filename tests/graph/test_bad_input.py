@@ -151,7 +151,10 @@ def test_not_utf8_names_the_line(tmp_path: Path) -> None:
 
 def test_longer_line(tmp_path: Path) -> None:
     refused(
-        tmp_path, "as many fields as columns", card(), ratings=RATINGS + "u1,a,1,50,what,this\n"
+        tmp_path,
+        "ratings.csv:5: expected 4 fields, got 6",
+        card(),
+        ratings=RATINGS + "u1,a,1,50,what,this\n",
     )
 
 
@@ -213,6 +216,8 @@ def test_killed_build_leaves_no_graph(tmp_path: Path) -> None:
     assert (tmp_path / "graphs" / "shop" / "graph.json").read_bytes() == before
     visible = [p.name for p in (tmp_path / "graphs").iterdir() if not p.name.startswith(".")]
     assert visible == ["shop"]
+    made(tmp_path, card())  # the next build clears up after the killed one
+    assert [p.name for p in (tmp_path / "graphs").iterdir()] == ["shop"]
 
 
 MUTATION = st.tuples(

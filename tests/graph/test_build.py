@@ -276,7 +276,7 @@ def test_plan_errors_come_all_at_once() -> None:
 
 def test_misspelt_options_are_guessed_at_any_depth() -> None:
     rates = PLAN["edges"]["rates"] | {"wieght": "stars"}
-    with pytest.raises(GraphRecError, match=r"'edges\.rates\.wieght'; try did you mean 'weight'"):
+    with pytest.raises(GraphRecError, match=r"'edges\.rates\.wieght'; did you mean 'weight'"):
         build(PLAN | {"edges": {"rates": rates}}, {"ratings": RATINGS})
 
 

@@ -221,3 +221,29 @@ def test_an_empty_graph_can_be_described() -> None:
     assert found.relations[0].edges == 0
     assert found.histories[0].sources == 0
     render(found)
+
+
+def test_relations_made_from_interaction_rows_are_named() -> None:
+    """Who opened which session is known from the clicks alone, held-out ones included."""
+    plan = {
+        "nodes": {"user": {}, "session": {}, "item": {}, "brand": {}},
+        "edges": {
+            "clicks": {
+                "table": "t",
+                "source": "session.session",
+                "target": "item.item",
+                "time": "time",
+                "interaction": True,
+            },
+            "opens": {"table": "t", "source": "user.user", "target": "session.session"},
+            "made_by": {"table": "t", "source": "item.item", "target": "brand.brand"},
+            "likes": {"table": "none", "source": "user.user", "target": "item.item"},
+        },
+    }
+    rows = {"user": [1], "session": [2], "item": [3], "brand": [4], "time": [1_600_000_000_000]}
+    none = {"user": pl.Series([], dtype=pl.Int64), "item": pl.Series([], dtype=pl.Int64)}
+    said = describe(build(plan, {"t": rows, "none": none})).warnings
+    assert "opens: made from the rows of clicks; no split holds its edges out" in said
+    assert "likes: no edges" in said
+    assert "clicks: the last time is 1,600,000,000,000 s; are times milliseconds?" in said
+    assert not [warning for warning in said if "made_by" in warning]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.assemble import EdgeList, assemble
+from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
 
@@ -237,3 +238,15 @@ def test_edge_columns_follow_their_edges(
     rows = (edges.edge - graph.edge_offset["timed"]).numpy()
     assert edges.weight is not None
     assert graph.edge_tables["timed"]["weight"].to_numpy()[rows].tolist() == edges.weight.tolist()
+
+
+def test_raw_ids_may_be_numbers() -> None:
+    plan = {
+        "nodes": {"user": {}, "item": {}},
+        "edges": {"buys": {"table": "t", "source": "user.u", "target": "item.i"}},
+    }
+    graph = build(plan, {"t": {"u": [-1, 7, 8], "i": [1, 2, 3]}})
+    asked = graph.node_ids("user", np.array([7, -1, 99]))
+    assert asked.tolist() == [graph.node_id("user", 7), graph.node_id("user", "-1"), -1]
+    with pytest.raises(GraphRecError, match="node_ids: expected a sequence of ids, got '78'"):
+        graph.node_ids("user", "78")

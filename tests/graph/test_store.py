@@ -1,5 +1,6 @@
 import errno
 import json
+import pickle
 import subprocess
 import sys
 from dataclasses import fields, replace
@@ -16,6 +17,7 @@ from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
 from graphrec_pt.graph.store import open_graph, save_graph
+from graphrec_pt.graph.subset import keep_edges
 
 
 def same_graph(one: Graph, two: Graph) -> bool:
@@ -244,3 +246,19 @@ def test_a_damaged_table_is_told_when_it_is_read(toy_graph: Graph, tmp_path: Pat
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(GraphRecError, match="graphrec data build"):
         open_graph(tmp_path / "nothing")
+
+
+def test_a_graph_rebuilt_meanwhile_is_told(toy_graph: Graph, tmp_path: Path) -> None:
+    """Old adjacency with new columns would be nonsense."""
+    opened = save_graph(toy_graph, tmp_path / "g")
+    travelling = pickle.dumps(opened)
+    assert pickle.loads(travelling).fingerprint == opened.fingerprint
+    save_graph(shuffled(toy_graph, 0), tmp_path / "g")  # the same content: nothing changes
+    assert opened.raw_id(0) == toy_graph.raw_id(0)
+    kept = torch.zeros(toy_graph.num_edge_ids, dtype=torch.bool)
+    save_graph(keep_edges(toy_graph, kept), tmp_path / "g")
+    assert opened.num_edges() == toy_graph.num_edges()  # arrays that are open stay what they were
+    with pytest.raises(GraphRecError, match="opened from it"):
+        opened.tables["brand"]
+    with pytest.raises(GraphRecError, match="opened from it"):
+        pickle.loads(travelling)

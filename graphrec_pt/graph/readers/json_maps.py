@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.parse import read_json, require_object
 from graphrec_pt.graph.raw import RawFile
 from graphrec_pt.graph.reader import reader
-from graphrec_pt.graph.readers.parse import read_json, require_object
 
 
 @reader("keyed_lists")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from graphrec_pt.graph.parse import read_lines
 from graphrec_pt.graph.raw import RawFile
 from graphrec_pt.graph.reader import reader
-from graphrec_pt.graph.readers.parse import read_lines
 
 
 @reader("line_lists")

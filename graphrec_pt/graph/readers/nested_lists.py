@@ -14,9 +14,9 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.parse import empty
 from graphrec_pt.graph.raw import RawFile
 from graphrec_pt.graph.reader import reader
-from graphrec_pt.graph.readers.parse import empty
 
 NUMBERS = {"BININT", "BININT1", "BININT2", "LONG1", "INT", "LONG"}
 IGNORED = {"PROTO", "FRAME", "STOP", "BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"}

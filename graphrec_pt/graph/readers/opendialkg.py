@@ -6,9 +6,9 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.parse import find_file, read_json, read_json_lines, require_object
 from graphrec_pt.graph.raw import RawFile
 from graphrec_pt.graph.reader import reader
-from graphrec_pt.graph.readers.parse import find_file, read_json, read_json_lines, require_object
 
 TURN = ("turn", "dialogue", "number", "context", "response", "split")
 

@@ -6,9 +6,9 @@ from dataclasses import field
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.parse import read_lines, require_fields
 from graphrec_pt.graph.raw import RawFile
 from graphrec_pt.graph.reader import reader
-from graphrec_pt.graph.readers.parse import read_lines, require_fields
 
 KINDS = ("token", "token_seq", "float", "float_seq")
 

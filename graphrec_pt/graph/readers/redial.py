@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.parse import read_json_lines
 from graphrec_pt.graph.raw import RawFile
 from graphrec_pt.graph.reader import reader
-from graphrec_pt.graph.readers.parse import read_json_lines
 
 MENTION = re.compile(r"@(\d+)")
 UNSAID = 2
