@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.checks import check_nodes, check_positive
+from graphrec_pt.kernels.checks import check_exclude, check_nodes, check_positive
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import body
 
@@ -20,6 +20,7 @@ def ppr(
     *,
     alpha: float = 0.15,
     epsilon: float = 1e-4,
+    exclude: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the k nodes with the highest personalised PageRank of each root.
 
@@ -44,13 +45,17 @@ def ppr(
         k: How many nodes to return.
         alpha: Probability to end at each step, between 0 and 1.
         epsilon: Residual left per edge, at least 1e-12.
+        exclude: int64 ``[B]``, the edge id that walks of each root take in neither direction, −1
+            for none: as if the graph had been built without it, degrees included. An id may occur
+            at most twice among a node's edges, and only between two nodes.
 
     Returns:
         Nodes int64 ``[B, k]`` and scores float64 ``[B, k]``, falling, equal ones by id; the root
         is among them. −1 and 0 where fewer than k nodes were reached.
 
     Raises:
-        GraphRecError: For roots outside the graph, and k, alpha or epsilon out of range.
+        GraphRecError: For roots outside the graph, k, alpha or epsilon out of range, an `exclude`
+            that does not fit the roots, or a graph that has no edge ids for it.
     """
     check_positive("ppr", "k", k)
     check_nodes("ppr", csr, roots, "root")
@@ -58,6 +63,8 @@ def ppr(
         raise GraphRecError("ppr", "0 < alpha < 1", alpha)
     if not 1e-12 <= epsilon < 1:
         raise GraphRecError("ppr", "1e-12 <= epsilon < 1", epsilon)
-    stop = max(round(alpha * (1 << ALPHA_BITS)), 1)
-    node, mass = body("ppr", csr.indices)(csr, roots.contiguous(), k, stop, int(epsilon * ONE))
+    if exclude is not None:
+        exclude = check_exclude("ppr", csr, exclude, len(roots))
+    stop, least = max(round(alpha * (1 << ALPHA_BITS)), 1), int(epsilon * ONE)
+    node, mass = body("ppr", csr.indices)(csr, roots.contiguous(), k, stop, least, exclude)
     return node, mass.double() / ONE

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import networkx as nx
 import numpy as np
 import pytest
@@ -33,6 +35,20 @@ def estimates(csr, roots, **options):
     node, score = ppr(csr, roots, csr.num_nodes, **options)
     dense = torch.zeros(len(roots), csr.num_nodes + 1, dtype=torch.float64, device=node.device)
     return dense.scatter_(1, node % (csr.num_nodes + 1), score)[:, :-1].cpu().numpy()
+
+
+def without(csr, number):
+    """The graph built without an edge, however often its id stands there."""
+    kept = csr.edge != number
+    before = torch.cat([torch.zeros(1, dtype=torch.int64), kept.cumsum(0)])
+    return replace(
+        csr,
+        segment=before[csr.segment],
+        indices=csr.indices[kept],
+        edge=csr.edge[kept],
+        time=csr.time[kept],
+        weight=csr.weight[kept],
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.15, 0.5])
@@ -88,6 +104,50 @@ def test_bodies_agree_to_the_bit(body, device, random_csr, index):
     assert alone[0][0].equal(node[2])
 
 
+@pytest.mark.parametrize("inverse", [True, False])
+@pytest.mark.parametrize("epsilon", [0.5, 1e-2, 1e-4])
+def test_exclude_equals_removal(body, device, random_csr, make_csr, inverse, epsilon):
+    interpreted = body == "triton" and device.type == "cpu"
+    if interpreted and epsilon < 1e-2:
+        pytest.skip("too many pushes for the interpreter")
+    if inverse:
+        csr = random_csr(seed=9, counts=(8, 6), relations=((0, 0), (0, 1)), edges=40)
+    else:
+        ends = torch.randint(14, (30, 2), generator=torch.Generator().manual_seed(2)).tolist()
+        csr = make_csr([14], [(0, 0)], [(0, u, v, None, 1.0, e) for e, (u, v) in enumerate(ends)])
+    start, end = csr.bounds(torch.arange(14))
+    source = torch.arange(14).repeat_interleave(end - start)
+    loops = csr.edge[csr.indices == source]
+    assert len(loops.unique()) * (2 if inverse else 1) == len(loops) > 0
+    # −1 and 10**12 are no edge's id.
+    numbers = [-1, int(loops[0]), int(csr.edge[0])]
+    numbers += [] if interpreted else [10**12, *range(0, 30, 4)]
+    roots = torch.arange(0, 14, 5 if interpreted else 1)
+    exclude = torch.tensor(numbers).repeat_interleave(len(roots)).to(device)
+    given = roots.repeat(len(numbers)).to(device)
+    node, score = ppr(csr.to(device), given, 14, epsilon=epsilon, exclude=exclude)
+    nodes, scores = node.split(len(roots)), score.split(len(roots))
+    for at, number in enumerate(numbers):
+        removed = ppr(without(csr, number).to(device), roots.to(device), 14, epsilon=epsilon)
+        assert nodes[at].equal(removed[0])
+        assert scores[at].equal(removed[1])
+    assert any(not part.equal(scores[0]) for part in scores)
+
+
+def test_exclude_moves_a_degree_over_the_threshold(body, device, make_csr):
+    """0 → {1, 2}; 1 → {3, 4, 5} pushes its residual, ε = 0.15, only with one edge less."""
+    ends = [(0, 1), (0, 2), (1, 3), (1, 4), (1, 5)]
+    csr = make_csr([6], [(0, 0)], [(0, u, v, None, 1.0, e) for e, (u, v) in enumerate(ends)])
+    root = torch.tensor([0, 0], device=device)
+    exclude = torch.tensor([-1, 4], device=device)
+    node, score = ppr(csr.to(device), root, 6, alpha=0.25, epsilon=0.15, exclude=exclude)
+    # 1 holds 3/8, below 3 · 0.15 but above 2 · 0.15; 2 is a dead end and keeps its own.
+    assert node.tolist() == [[2, 0, 1, -1, -1, -1], [2, 0, 3, 4, 1, -1]]
+    assert score[0].tolist() == pytest.approx([3 / 8, 1 / 4, 3 / 32, 0, 0, 0])
+    quarter = 3 / 8 * 3 / 8
+    assert score[1].tolist() == pytest.approx([3 / 8, 1 / 4, quarter, quarter, 3 / 32, 0])
+
+
 def test_mass_of_equal_nodes_goes_by_id(body, device, make_csr):
     leaves = [(0, 0, v, None, 1.0, v) for v in (7, 3, 5, 1)]
     csr = make_csr([1, 8], [(0, 1)], leaves).to(device)
@@ -129,8 +189,15 @@ def test_hub(body, device, make_csr):
         ({"alpha": 1.0}, "0 < alpha < 1, got 1.0"),
         ({"alpha": float("nan")}, "0 < alpha < 1, got nan"),
         ({"epsilon": 0.0}, "1e-12 <= epsilon < 1, got 0.0"),
+        ({"exclude": torch.tensor([1, 2])}, r"exclude as integers \[1\], got torch.int64 \[2\]"),
     ],
 )
 def test_bad_input(toy, change, message):
     with pytest.raises(GraphRecError, match="ppr: expected " + message):
         ppr(toy, **{"roots": torch.tensor([0]), "k": 2, **change})
+
+
+def test_exclude_needs_edge_ids(make_csr):
+    csr = make_csr([2], [(0, 0)], [(0, 0, 1, None, 1.0, 0)], edge=False)
+    with pytest.raises(GraphRecError, match="ppr: expected a graph with edge ids for exclude"):
+        ppr(csr, torch.tensor([0]), 2, exclude=torch.tensor([0]))

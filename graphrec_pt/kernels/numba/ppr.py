@@ -14,6 +14,7 @@ from graphrec_pt.kernels.numba.segments import array, arrays, node_bounds
 from graphrec_pt.kernels.ppr import ALPHA_BITS, ONE
 
 _LOW = (1 << ALPHA_BITS) - 1
+_UNCOUNTED = 3  # more than a node can have: an excluded id stands for an edge and its inverse
 
 
 @inlined
@@ -34,10 +35,32 @@ def _keep(nodes: Any, masses: Any, node: Any, mass: Any) -> None:
     nodes[at], masses[at] = node, mass
 
 
+@inlined
+def _count(
+    csr: Any, edge: Any, start: Any, end: Any, node: Any, banned: Any, cut: Any, other: Any
+) -> None:
+    """Count the excluded edges of a node; once there is one, only its other end has more."""
+    cut[node] = 0
+    if other[0] < 0 or other[0] == node:
+        for e in range(start[node], end[node]):
+            if edge[e] == banned:
+                cut[node] += 1
+                other[0] = csr.indices[e]
+
+
 @kernel(parallel=True)
 def _ppr(
-    csr: Any, roots: Any, stop: Any, least: Any, workers: Any, nodes: Any, masses: Any
+    csr: Any,
+    roots: Any,
+    stop: Any,
+    least: Any,
+    edge: Any,
+    exclude: Any,
+    workers: Any,
+    nodes: Any,
+    masses: Any,
 ) -> None:
+    # Numba leaves the branches of ``exclude is not None`` out where it is None.
     n = csr.offset[csr.offset.shape[0] - 1]
     start, end = np.empty(n, np.int64), np.empty(n, np.int64)
     limit = np.empty(n, np.int64)
@@ -50,17 +73,26 @@ def _ppr(
         touched = np.empty(n, np.int64)  # nodes with an estimate or a residual
         now, later = np.empty(n, np.int64), np.empty(n, np.int64)
         given = np.empty(n, np.int64)
+        if exclude is not None:
+            cut = np.full(n, _UNCOUNTED, np.int8)  # excluded edges at each node
+            other = np.empty(1, np.int64)  # the other end of the first one found, −1 before
         for b in range(worker, roots.shape[0], workers):
             root = roots[b]
             residual[root] = ONE
             known[root] = True
             touched[0], now[0] = root, root
             seen, active = 1, 1
+            if exclude is not None:
+                banned = exclude[b]
+                other[0] = -1 if banned >= 0 else n  # n: there is none to look for
+                _count(csr, edge, start, end, root, banned, cut, other)
             while active > 0:
                 # First take every mass, then hand it on: a round sees only older residuals.
                 for i in range(active):
                     u = now[i]
                     mass, degree = residual[u], end[u] - start[u]
+                    if exclude is not None:
+                        degree -= cut[u]
                     residual[u] = 0
                     given[i] = (mass - _fraction(mass, stop)) // max(degree, 1)
                     estimate[u] += mass - given[i] * degree
@@ -68,10 +100,18 @@ def _ppr(
                 for i in range(active):
                     u, share = now[i], given[i]
                     for e in range(start[u], end[u]):
+                        if exclude is not None and cut[u] > 0 and edge[e] == banned:
+                            continue
                         v = csr.indices[e]
-                        before = residual[v]
+                        before, enough = residual[v], limit[v]
                         residual[v] = before + share
-                        if before <= limit[v] < before + share:
+                        if exclude is not None:
+                            # Without a count yet, too little: then count, and look again.
+                            enough = max(limit[v] - cut[v] * least, 0)
+                            if cut[v] == _UNCOUNTED and before <= enough < before + share:
+                                _count(csr, edge, start, end, v, banned, cut, other)
+                                enough = limit[v] - cut[v] * least
+                        if before <= enough < before + share:
                             later[soon] = v
                             soon += 1
                         if before == 0 and not known[v]:
@@ -85,11 +125,18 @@ def _ppr(
                 if mass > 0:
                     _keep(nodes[b], masses[b], u, mass)
                 residual[u], estimate[u], known[u] = 0, 0, False
+                if exclude is not None:
+                    cut[u] = _UNCOUNTED
 
 
-def ppr(csr: SegmentedCSR, roots: Tensor, k: int, stop: int, least: int) -> tuple[Tensor, Tensor]:
+def ppr(
+    csr: SegmentedCSR, roots: Tensor, k: int, stop: int, least: int, exclude: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Return top-k nodes and masses; see :func:`graphrec_pt.kernels.torch.ppr.ppr`."""
     nodes, masses = np.full((len(roots), k), -1, np.int64), np.zeros((len(roots), k), np.int64)
     workers = numba.get_num_threads()
-    _ppr(arrays(csr), array(roots), stop, least, workers, nodes, masses)
+    edge = banned = None
+    if exclude is not None and csr.edge is not None:
+        edge, banned = array(csr.edge), array(exclude)
+    _ppr(arrays(csr), array(roots), stop, least, edge, banned, workers, nodes, masses)
     return torch.from_numpy(nodes), torch.from_numpy(masses)

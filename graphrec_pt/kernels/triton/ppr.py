@@ -45,6 +45,8 @@ def _give(csr: SegmentedCSR, residual: Tensor, row: Tensor, node: Tensor, share:
     )
 
 
-def ppr(csr: SegmentedCSR, roots: Tensor, k: int, stop: int, least: int) -> tuple[Tensor, Tensor]:
+def ppr(
+    csr: SegmentedCSR, roots: Tensor, k: int, stop: int, least: int, exclude: Tensor | None
+) -> tuple[Tensor, Tensor]:
     """Return top-k nodes and masses; see :func:`graphrec_pt.kernels.torch.ppr.ppr`."""
-    return push_all(csr, roots, k, stop, least, _give)
+    return push_all(csr, roots, k, stop, least, exclude, _give)
