@@ -11,7 +11,6 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.ppr import ppr
 from graphrec_pt.sampling.checks import check_exclude, check_roots
 from graphrec_pt.sampling.edges import Inner, edge_rows, inner_edges, relations_of
-from graphrec_pt.sampling.push import excluded_ppr
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
 
@@ -43,11 +42,10 @@ class PPR:
         """Return the most relevant nodes of roots of any type."""
         roots = check_roots("ppr", graph, roots)
         exclude = check_exclude("ppr", graph, len(roots), exclude)
-        most = self.size + 1
-        if exclude is None:
-            nodes, scores = ppr(graph.csr, roots, most, alpha=self.alpha, epsilon=self.epsilon)
-        else:
-            nodes, scores = excluded_ppr(graph, roots, most, self.alpha, self.epsilon, exclude)
+        alpha, epsilon = self.alpha, self.epsilon
+        nodes, scores = ppr(
+            graph.csr, roots, self.size + 1, alpha=alpha, epsilon=epsilon, exclude=exclude
+        )
         own = nodes == roots[:, None]  # [B, size + 1]
         others = (nodes >= 0) & ~own
         others &= others.cumsum(1) <= self.size

@@ -13,10 +13,8 @@ import torch
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.kernels.ppr import ppr
 from graphrec_pt.sampling.fan import fan_out
 from graphrec_pt.sampling.forest import plant
-from graphrec_pt.sampling.push import excluded_ppr
 from graphrec_pt.sampling.sample import Subgraphs, same
 from graphrec_pt.sampling.sampler import Sets, sampler
 
@@ -137,17 +135,6 @@ def test_ppr_parents_are_shortest_ways(train: Graph) -> None:
             if parent >= 0:
                 nearer = [p for p in inside.predecessors(at) if hops.get(p) == hops[at] - 1]
                 assert parent == min(nearer)
-
-
-@pytest.mark.parametrize("epsilon", [1e-2, 1e-4, 1e-6])
-def test_push_with_nothing_excluded_is_the_kernel(train: Graph, epsilon: float) -> None:
-    roots = torch.arange(53)
-    nodes, scores = ppr(train.csr, roots, 9, epsilon=epsilon)
-    same_nodes, same_scores = excluded_ppr(
-        train, roots, 9, 0.15, epsilon, torch.full_like(roots, -1)
-    )
-    assert torch.equal(nodes, same_nodes)
-    assert torch.equal(scores, same_scores)
 
 
 def test_ego_is_the_union_of_neighbourhoods(train: Graph) -> None:
