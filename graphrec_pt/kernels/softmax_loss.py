@@ -15,9 +15,9 @@ Reduction = Literal["mean", "sum", "none"]
 _REDUCTIONS = ("mean", "sum", "none")
 _FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 # Logits held at once: enough rows for BLAS to be fast, few enough to stay small. A GPU needs more
-# rows to be busy. 64 rows are as large as a table of width 64, which is in memory anyway.
-_BUDGET = {"cpu": 1 << 23, "cuda": 1 << 27}
-_FEWEST_ROWS = 64
+# rows to be busy. 128 rows are as large as a table of width 128, which is in memory anyway.
+_BUDGET = {"cpu": 1 << 24, "cuda": 1 << 27}
+_FEWEST_ROWS = 128
 
 
 def softmax_loss(
@@ -51,7 +51,7 @@ def softmax_loss(
         temperature: τ above 0; a 0-dimensional tensor may be learned.
         reduction: ``"mean"`` over tokens that have a target (0 when none has), ``"sum"``, or
             ``"none"``: ``[T]`` with 0 for ignored tokens.
-        chunk: Rows scored at once; by default about 32 MB of them (512 MB on CUDA), at least 64.
+        chunk: Rows scored at once; by default about 64 MB of them (512 MB on CUDA), at least 128.
 
     Returns:
         Scalar or ``[T]``, float32 or better; differentiable once in `hidden`, `table`, `bias`
@@ -72,7 +72,7 @@ def softmax_loss(
     _check_labels(labels, masked, len(table))
     rows = hidden.index_select(0, kept) / temperature  # [kept, D]
     if chunk is None:
-        chunk = max(_FEWEST_ROWS, _BUDGET.get(hidden.device.type, 1 << 23) // max(len(table), 1))
+        chunk = max(_FEWEST_ROWS, _BUDGET.get(hidden.device.type, 1 << 24) // max(len(table), 1))
     check_positive("softmax_loss", "chunk", chunk)
     summed, ahead = reduction != "none", torch.is_grad_enabled()
     loss: Tensor = _SoftmaxLoss.apply(  # type: ignore[no-untyped-call]

@@ -38,10 +38,7 @@ def attention(
         from graphrec_pt.kernels.torch.attention import attention as bucketed
 
         return bucketed(q, k, v, ptr, sight, prompt, bias, dropout, scale)
-    if not wanted:
-        q, k, v, *before = (x.detach() for x in inputs)
-    else:
-        before = list(prompt or ())
+    q, k, v, *before = inputs if wanted else (x.detach() for x in inputs)
     query, key, value = (x.transpose(0, 1).unsqueeze(0) for x in (q, k, v))  # [1, H, T, d]
     prompts, size = 0, 0
     if before:
