@@ -28,8 +28,9 @@ def bucketed(
     batches anywhere, and another epoch of the key gives others. A rank of `world` takes
     ``rows[rank::world]`` of each.
 
-    A wider window pads less and shuffles less. With 64 batches to a window, lengths that follow a
-    power law waste 3–9 %; data of fewer batches than that cannot do as well.
+    A wider window pads less and shuffles less. `tokens` copes with long tails, `size` does not:
+    histories of Amazon Beauty cut at 50 waste 4 % with ``size=64`` and 2 % with ``tokens=4096``,
+    cut at 200 they waste 16 % and 4 % (unsorted 78 % and more).
 
     Args:
         lengths: int64 ``[n]``, tokens of every row.

@@ -45,8 +45,8 @@ class History:
     def makes(self) -> Makes:
         """Nodes with times and relations; the user and specials as asked for."""
         made = makes([Kind.NODE], "slot", "hop", "relation", "time")
-        made = made.with_([Kind.SPECIAL] if self.eos else ())
-        return made.with_(fields=["parent"] if self.root else ())
+        made = made.plus([Kind.SPECIAL] if self.eos else ())
+        return made.plus(fields=["parent"] if self.root else ())
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences; without its root a history may be empty."""

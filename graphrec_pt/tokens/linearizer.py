@@ -28,7 +28,7 @@ class Makes:
     kinds: frozenset[Kind]
     fields: frozenset[str]
 
-    def with_(self, kinds: Iterable[Kind] = (), fields: Iterable[str] = ()) -> "Makes":
+    def plus(self, kinds: Iterable[Kind] = (), fields: Iterable[str] = ()) -> "Makes":
         """Return the same with more kinds and fields."""
         return Makes(self.kinds | set(kinds), self.fields | set(fields))
 

@@ -34,8 +34,8 @@ class NodeSet:
     def makes(self) -> Makes:
         """Nodes; edges when the sampler returns them."""
         made = makes([Kind.NODE], "slot", "hop", "relation", "time", "edges")
-        made = made.with_([Kind.SPECIAL] if self.cls else ())
-        return made.with_(fields=["parent"] if self.root else ())
+        made = made.plus([Kind.SPECIAL] if self.cls else ())
+        return made.plus(fields=["parent"] if self.root else ())
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences; without its root a set may be empty."""

@@ -48,9 +48,9 @@ class Path:
     def makes(self) -> Makes:
         """Nodes, and relations and specials as asked for."""
         made = makes([Kind.NODE], "hop", "parent", "relation", "time")
-        made = made.with_([Kind.RELATION] if self.relations else ())
-        made = made.with_([Kind.SPECIAL] if self.bos or self.eos else ())
-        return made.with_(fields=["slot"] if self.join else ())
+        made = made.plus([Kind.RELATION] if self.relations else ())
+        made = made.plus([Kind.SPECIAL] if self.bos or self.eos else ())
+        return made.plus(fields=["slot"] if self.join else ())
 
     def linearize(self, graph: Graph, sample: Paths, key: Key) -> Tokens:
         """Return P sequences, or B when paths are joined."""

@@ -33,7 +33,7 @@ class Subgraph:
     def makes(self) -> Makes:
         """Nodes with every structural field; edges when the sampler returns them."""
         made = makes([Kind.NODE], "slot", "hop", "parent", "relation", "time", "edges")
-        return made.with_([Kind.SPECIAL] if self.cls else ())
+        return made.plus([Kind.SPECIAL] if self.cls else ())
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences."""

@@ -63,10 +63,10 @@ class Template:
         """Nodes, masks and relations of the prompt, and what the context makes."""
         masks = any(self.parsed.masked) or None in self.parsed.relations
         made = makes([Kind.NODE], "hop", "parent", "relation")
-        made = made.with_([Kind.SPECIAL] if masks else (), ["labels"] if masks else ())
-        made = made.with_([Kind.RELATION] if self.relations else ())
+        made = made.plus([Kind.SPECIAL] if masks else (), ["labels"] if masks else ())
+        made = made.plus([Kind.RELATION] if self.relations else ())
         before = self.before
-        return made if before is None else made.with_(before.makes.kinds, before.makes.fields)
+        return made if before is None else made.plus(before.makes.kinds, before.makes.fields)
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one prompt per path or per root of Subgraphs."""

@@ -56,7 +56,7 @@ class Text:
     @property
     def makes(self) -> Makes:
         """What the base makes, text, and whole words."""
-        return self.inner.makes.with_([Kind.TEXT], ["word"])
+        return self.inner.makes.plus([Kind.TEXT], ["word"])
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return the sequences of the base, longer by their text."""
