@@ -8,6 +8,7 @@ relation that leads to it.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -135,7 +136,16 @@ def save(figure: "Figure", path: str | Path) -> None:
     try:
         with rc_context({"svg.hashsalt": "graphrec"}), _missing_glyphs():
             path.parent.mkdir(parents=True, exist_ok=True)
-            figure.savefig(path, dpi=160, facecolor="white", metadata=dated)
+            # Whole before it is written: a full disk must not cost the picture that was there.
+            picture = BytesIO()
+            kind = path.suffix[1:].lower()
+            figure.savefig(picture, format=kind, dpi=160, facecolor="white", metadata=dated)
+            part = path.with_name(f".{path.name}.part")
+            try:
+                part.write_bytes(picture.getvalue())
+                part.replace(path)
+            finally:
+                part.unlink(missing_ok=True)
     except OSError as error:
         raise GraphRecError(str(path), "a file that can be written", error) from error
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.schema import Relation, Schema
+from graphrec_pt.graph.schema import Schema
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.torch.segments import lower_bound
 
@@ -208,10 +208,6 @@ class Graph:
             return self.raw_id(node)
         value = self.tables[node_type][column][node - self.nodes(node_type).start]
         return self.raw_id(node) if value is None else str(value)
-
-    def relations_between(self, source: str, target: str) -> list[Relation]:
-        """Return the relations from one node type to another."""
-        return [r for r in self.schema.leaving(source) if r.target == target]
 
     @cached_property
     def _slot_relation(self) -> Tensor:

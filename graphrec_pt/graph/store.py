@@ -39,9 +39,15 @@ def finished_folder(folder: Path) -> Iterator[Path]:
         made = scratch / "made"
         made.mkdir()
         yield made
+        old = scratch / "old"
         if folder.exists():
-            folder.rename(scratch / "old")
-        made.rename(folder)
+            folder.rename(old)
+        try:
+            made.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
 
 
 @contextmanager
@@ -50,9 +56,10 @@ def writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise GraphRecError(
-            str(folder), "a folder that can be written", error, "freeing space or another --out"
-        ) from error
+        # numpy counts what it wrote, without a number or a reason
+        got = error if error.errno else "a write cut short, as on a full disk"
+        hint = "freeing space or another --out"
+        raise GraphRecError(str(folder), "a folder that can be written", got, hint) from error
 
 
 def check_target(folder: Path) -> None:

@@ -1,3 +1,4 @@
+import errno
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -237,3 +238,19 @@ def test_other_files_are_refused(toy_graph: Graph, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(GraphRecError, match="can be written"):
         save(figure, tmp_path / "file" / "picture.png")
+
+
+def test_a_full_disk_leaves_the_picture_that_was_there(
+    toy_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = draw_neighborhood(toy_graph, 0, hops=1)
+    (tmp_path / "picture.svg").write_text("before")
+
+    def full(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(GraphRecError, match="No space left on device"):
+        save(figure, tmp_path / "picture.svg")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]

@@ -262,3 +262,21 @@ def test_a_graph_rebuilt_meanwhile_is_told(toy_graph: Graph, tmp_path: Path) -> 
         opened.tables["brand"]
     with pytest.raises(GraphRecError, match="opened from it"):
         pickle.loads(travelling)
+
+
+def test_a_failed_swap_puts_the_old_graph_back(
+    toy_graph: Graph, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_graph(toy_graph, tmp_path / "g")
+    rename = Path.rename
+
+    def refused(path: Path, target: Path) -> Path:
+        if path.name == "made":
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", refused)
+    with pytest.raises(GraphRecError, match="resource busy"):
+        save_graph(toy_graph, tmp_path / "g")
+    assert open_graph(tmp_path / "g").num_edges() == toy_graph.num_edges()
+    assert [p.name for p in tmp_path.iterdir()] == ["g"]

@@ -68,7 +68,8 @@ def from_recbole(
         raise GraphRecError("explode", "a field", repr(missing[0]), did_you_mean(missing[0], known))
     if "kg" in files:
         parts.add_knowledge(files["kg"], files.get("link"), item)
-    plan = Plan(nodes=parts.nodes, edges=parts.edges, time_unit=time_unit)
+    content = {"nodes": parts.nodes, "edges": parts.edges, "time_unit": time_unit}
+    plan = Plan.checked(content, str(folder))
     return build(plan, parts.tables, seed=seed)
 
 
