@@ -1,7 +1,6 @@
 """Histories as sequences of items in the order of time."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -38,8 +37,6 @@ class History:
     window: int | None = Field(None, ge=1)
     gaps: bool = False
     eos: bool = False
-
-    takes: ClassVar[type] = Subgraphs
 
     @property
     def makes(self) -> Makes:

@@ -1,7 +1,6 @@
 """A node and its best neighbours, by rank."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -27,8 +26,6 @@ class NeighborSet:
     """
 
     size: int | None = Field(None, ge=1)
-
-    takes: ClassVar[type] = Subgraphs
 
     @property
     def makes(self) -> Makes:

@@ -1,7 +1,6 @@
 """Sets of nodes, without an order: visits, baskets, outfits."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
@@ -27,8 +26,6 @@ class NodeSet:
 
     root: bool = True
     cls: bool = False
-
-    takes: ClassVar[type] = Subgraphs
 
     @property
     def makes(self) -> Makes:

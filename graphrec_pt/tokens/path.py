@@ -1,7 +1,6 @@
 """Paths as sentences of nodes and relations."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -41,8 +40,6 @@ class Path:
     bos: bool = True
     eos: bool = True
     join: bool = False
-
-    takes: ClassVar[type] = Paths
 
     @property
     def makes(self) -> Makes:

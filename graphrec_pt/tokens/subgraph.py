@@ -1,7 +1,5 @@
 """Subgraphs as multi-slot sequences."""
 
-from typing import ClassVar
-
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Subgraphs
@@ -26,8 +24,6 @@ class Subgraph:
     """
 
     cls: bool = False
-
-    takes: ClassVar[type] = Subgraphs
 
     @property
     def makes(self) -> Makes:

@@ -1,7 +1,7 @@
 """Typed prompts: a pattern of nodes and relations around what is to be predicted."""
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,8 +39,6 @@ class Template:
     pattern: str
     relations: bool = True
     context: str | dict[str, Any] | None = None
-
-    takes: ClassVar[type | tuple[type, ...]] = (Paths, Subgraphs)
 
     def __post_init__(self) -> None:
         if None in self.parsed.relations and not self.relations:

@@ -1,6 +1,6 @@
 """Text inline: node tokens followed by the text of their nodes."""
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, PlainSerializer
@@ -10,7 +10,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs
+from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
 from graphrec_pt.tokens.linearizer import Linearizer, Makes, linearizer
 from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of, tokenizer_named
@@ -41,8 +41,6 @@ class Text:
     columns: dict[str, str] | None = None
     nodes: bool = True
     longest: int = Field(32, ge=1)
-
-    takes: ClassVar[type | tuple[type, ...]] = (Paths, Subgraphs)
 
     def __post_init__(self) -> None:
         check_tokenizer(self.tokenizer)
@@ -115,10 +113,10 @@ class Text:
                 continue
             ends, ids = texts_of(graph, node_type, column, tokenizer)
             node = tokens.id[mine] - owned.start
-            start[mine] = ends[node] + before
-            count[mine] = (ends[node + 1] - ends[node]).clamp(max=self.longest)
-            pools.append(ids.long())
-            before += len(ids)
+            mine_count = (ends[node + 1] - ends[node]).clamp(max=self.longest)
+            start[mine], count[mine] = before + mine_count.cumsum(0) - mine_count, mine_count
+            pools.append(ids[ranges(ends[node], mine_count)[0]].long())
+            before += len(pools[-1])
         return start, count, torch.cat(pools)
 
     def _columns(self, graph: Graph) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Trees of an ontology, level by level."""
 
 from dataclasses import replace
-from typing import ClassVar
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
@@ -25,8 +24,6 @@ class Tree:
     """
 
     cls: bool = False
-
-    takes: ClassVar[type] = Subgraphs
 
     @property
     def makes(self) -> Makes:
