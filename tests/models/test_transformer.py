@@ -158,19 +158,47 @@ def test_rotary_sees_distances_only(batch):
     assert not torch.allclose(built(batch.x, batch.ptr, wide), out, atol=1e-4)
 
 
-def test_soft_tokens_equal_tokens_put_there_by_hand(batch):
-    built = network(structure={}, mode="causal", rotary=True)
+@pytest.mark.parametrize("mode", MODES)
+def test_soft_tokens_equal_tokens_put_there_by_hand(batch, mode):
+    built = network(structure={}, mode=mode, rotary=True, relations=4)
     prompt = soft(1)
-    pieces, place, positions = [], [], []
+    pieces, place, positions, order = [], [], [], []
     for low, high in zip(batch.ptr[:-1].tolist(), batch.ptr[1:].tolist(), strict=True):
         start = sum(len(piece) for piece in pieces) + 3
         place += range(start, start + high - low)
         pieces += [prompt.tokens[0], batch.x[low:high]]
         positions += range(-3, high - low)
+        order += [0, 1, 2, *(3 + n for n in batch.order[low:high].tolist())]
     ptr = batch.ptr + 3 * torch.arange(6)
-    expected = built(torch.cat(pieces), ptr, {"position": torch.tensor(positions)})[place]
-    out = built(*batch.given, Prompt(tokens=prompt.tokens))
+    needs = {"order": torch.tensor(order)} if mode == "permuted" else {}
+    needs |= {"prefix": batch.prefix + 3} if mode == "prefix" else {}
+    edges = [(place[i], r, place[j]) for i, r, j in batch.edges.tolist()]
+    expected = built(
+        torch.cat(pieces),
+        ptr,
+        {"position": torch.tensor(positions)},
+        edges=torch.tensor(edges),
+        **needs,
+    )[place]
+    given = Prompt(tokens=prompt.tokens)
+    out = built(*batch.given, given, edges=batch.edges, **batch.needs(mode))
     torch.testing.assert_close(out, expected)
+
+
+def test_an_edge_biases_what_its_source_sees(batch):
+    built = network(layers=1, relations=4)
+    out = built(*batch.given, edges=torch.empty(0, 3, dtype=torch.int64))
+    one = built(*batch.given, edges=torch.tensor([[7, 2, 9]]))
+    assert (one != out).any(1).nonzero().flatten().tolist() == [7]
+    bias = built.layers[0].edge_bias.weight
+    with torch.no_grad():
+        bias[2] = -1e4  # token 7 no longer sees token 9
+    x = batch.x.clone()
+    x[9] += 5 * torch.arange(16)
+    cut = torch.tensor([[7, 2, 9]])
+    before, after = (built(v, batch.ptr, batch.structure, edges=cut) for v in (batch.x, x))
+    assert before[7].equal(after[7])
+    assert not before[8].equal(after[8])
 
 
 def test_an_empty_prompt_changes_nothing(batch):

@@ -39,7 +39,7 @@ def attention(
         blind = None
         if mask is not None and sight.blind and not extra:
             blind = ~mask.any(2)  # [b, L]
-            mask[:, :, 0] |= blind  # a softmax over nothing is not a number
+            mask[:, :, 0] |= blind  # not every backend gives 0 for no keys at all
         added = mask if mask is None else mask.unsqueeze(1)
         if bias is not None:
             place = layout.place - layout.start[number]
