@@ -11,7 +11,7 @@ from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.neighbors import neighbors
 from sections.graphs import power_law
 from sections.measure import Contestant, Row, Settings, contest
-from sections.samplers import dgl_bipartite, dgl_graph, import_dgl, torch_fanout
+from sections.samplers import dgl_bipartite, dgl_graph, import_dgl, select, torch_fanout
 
 FANOUT = 10
 UNIT = "M edges/s"
@@ -45,7 +45,12 @@ def _ours(csr: SegmentedCSR, roots: Tensor, **options: Any) -> int:
 
 def _pooled(csr: SegmentedCSR, roots: Tensor, name: str, settings: Settings) -> list[Row]:
     note = "with replacement"
-    peers = [Contestant("torch", partial(torch_fanout, csr, roots, FANOUT), note=note)]
+    peers = [
+        Contestant("torch", partial(torch_fanout, csr, roots, FANOUT), note=note),
+        Contestant(
+            "torch, index_select", partial(torch_fanout, csr, roots, FANOUT, select), note=note
+        ),
+    ]
     dgl = import_dgl()
     if dgl is not None:
         graph = dgl_graph(dgl, csr)

@@ -1,6 +1,7 @@
 """Peers that walk and sample: DGL, torch_cluster and what one writes in plain torch."""
 
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
+
+Gather = Callable[[Tensor, Tensor], Tensor]
 
 
 def import_dgl() -> Any:
@@ -70,24 +73,34 @@ def import_torch_cluster() -> Any:
     return torch.ops.torch_cluster
 
 
-def torch_walk(csr: SegmentedCSR, roots: Tensor, length: int) -> int:
+def subscript(array: Tensor, place: Tensor) -> Tensor:
+    """Gather as one writes it."""
+    return array[place]
+
+
+def select(array: Tensor, place: Tensor) -> Tensor:
+    """Gather as it is fastest in torch, where places are one row."""
+    return array.index_select(0, place)
+
+
+def torch_walk(csr: SegmentedCSR, roots: Tensor, length: int, gather: Gather = subscript) -> int:
     """Walk in plain vectorised torch, all walkers hop by hop; returns the steps."""
     node = roots
     for _ in range(length):
-        start = csr.segment.index_select(0, node)
-        degree = csr.segment.index_select(0, node + 1) - start
+        start = gather(csr.segment, node)
+        degree = gather(csr.segment, node + 1) - start
         place = start + (torch.rand(len(node)) * degree).long()
-        node = csr.indices.index_select(0, place).long()
+        node = gather(csr.indices, place).long()
     return len(roots) * length
 
 
-def torch_fanout(csr: SegmentedCSR, roots: Tensor, fanout: int) -> int:
+def torch_fanout(csr: SegmentedCSR, roots: Tensor, fanout: int, gather: Gather = subscript) -> int:
     """Sample two hops with replacement in plain vectorised torch; returns the edges."""
     total, node = 0, roots
     for _ in range(2):
-        start = csr.segment.index_select(0, node)
-        degree = csr.segment.index_select(0, node + 1) - start
+        start = gather(csr.segment, node)
+        degree = gather(csr.segment, node + 1) - start
         rank = (torch.rand(len(node), fanout) * degree[:, None]).long()
-        node = csr.indices.index_select(0, (start[:, None] + rank).reshape(-1)).long()
+        node = gather(csr.indices, (start[:, None] + rank).reshape(-1)).long()
         total += len(node)
     return total

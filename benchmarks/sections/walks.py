@@ -18,6 +18,7 @@ from sections.samplers import (
     dgl_graph,
     import_dgl,
     import_torch_cluster,
+    select,
     torch_walk,
 )
 
@@ -48,10 +49,11 @@ def _ours(csr: SegmentedCSR, roots: Tensor, **options: Any) -> int:
 
 def _one_type(csr: SegmentedCSR, name: str, walkers: int, settings: Settings) -> list[Row]:
     roots, dgl, cluster = _roots(csr, walkers), import_dgl(), import_torch_cluster()
-    few = roots[: walkers // 20]
+    few = roots[: walkers // 200]  # these peers need seconds for thousands of walks
     uniform = [
         Contestant("two gathers", Gathers(csr, walkers * LENGTH), target=1.3),
         Contestant("torch", partial(torch_walk, csr, roots, LENGTH), target=4),
+        Contestant("torch, index_select", partial(torch_walk, csr, roots, LENGTH, select)),
     ]
     weighted: list[Contestant] = []
     biased: dict[tuple[float, float], list[Contestant]] = {(0.5, 2.0): [], (2.0, 0.5): []}
