@@ -156,7 +156,7 @@ def test_no_tensor_grows_with_tokens_times_catalogue(reduction):
             softmax_loss(hidden, table, target, **options).sum().backward()
         return seen.elements
 
-    assert largest(100) == largest(1000) == 16 * 3000
+    assert largest(100) == largest(1000) == 16 * 3008  # rows are rounded up to whole lines
     hidden, table, _, target = case(100, items=3000, width=8, dtype=torch.float32)
     with Largest() as seen:  # the way of counting sees the logits where they exist
         cross_entropy(hidden @ table.T, target).backward()
