@@ -33,8 +33,10 @@ def rows(settings: Settings) -> list[Row]:
     csr = power_law(nodes, edges)
     name = f"{nodes // 1000} k nodes, {csr.num_edges / 1e6:.0f} M edges"
     found = _one_type(csr, name, walkers, settings)
+    apart = power_law(nodes, edges, apart=True)
+    found += _uniform(apart, f"{name}, popularity apart from degree", walkers, settings)
     found += _metapath(nodes, edges, name, walkers, settings)
-    del csr
+    del csr, apart
     return found + _growth(walkers, settings)
 
 
@@ -47,51 +49,61 @@ def _ours(csr: SegmentedCSR, roots: Tensor, **options: Any) -> int:
     return position.numel()
 
 
-def _one_type(csr: SegmentedCSR, name: str, walkers: int, settings: Settings) -> list[Row]:
+def _uniform(csr: SegmentedCSR, name: str, walkers: int, settings: Settings) -> list[Row]:
     roots, dgl, cluster = _roots(csr, walkers), import_dgl(), import_torch_cluster()
-    few = roots[: walkers // 200]  # these peers need seconds for thousands of walks
-    uniform = [
+    peers = [
         Contestant("two gathers", Gathers(csr, walkers * LENGTH), target=1.3),
         Contestant("torch", partial(torch_walk, csr, roots, LENGTH), target=4),
         Contestant("torch, index_select", partial(torch_walk, csr, roots, LENGTH, select)),
     ]
-    weighted: list[Contestant] = []
-    biased: dict[tuple[float, float], list[Contestant]] = {(0.5, 2.0): [], (2.0, 0.5): []}
     if dgl is not None:
-        graph = dgl_graph(dgl, csr)
-
-        def dgl_walk(roots: Tensor, **options: Any) -> int:
-            trace, _ = dgl.sampling.random_walk(graph, roots, length=LENGTH, **options)
-            return len(trace) * LENGTH
-
-        def dgl_node2vec(p: float, q: float) -> int:
-            trace = dgl.sampling.node2vec_random_walk(graph, few, p, q, LENGTH)
-            return len(trace) * LENGTH
-
-        uniform.append(Contestant("dgl", partial(dgl_walk, roots), target=10))
-        weighted.append(Contestant("dgl", partial(dgl_walk, few, prob="w"), target=5))
-        for (p, q), peers in biased.items():
-            peers.append(Contestant("dgl", partial(dgl_node2vec, p, q), target=5))
+        run = partial(_dgl_walk, dgl, dgl_graph(dgl, csr), roots)
+        peers.append(Contestant("dgl", run, target=10))
     if cluster is not None:
-        column = csr.indices.long()
+        run = partial(_cluster_walk, cluster, csr.segment, csr.indices.long(), roots)
+        peers.append(Contestant("torch_cluster", run, target=8))
+    return contest("uniform walk", name, UNIT, partial(_ours, csr, roots), peers, settings)
 
-        def cluster_walk(roots: Tensor, p: float, q: float) -> int:
-            cluster.random_walk(csr.segment, column, roots, LENGTH, p, q)
-            return len(roots) * LENGTH
 
-        uniform.append(
-            Contestant("torch_cluster", partial(cluster_walk, roots, 1.0, 1.0), target=8)
-        )
-        for (p, q), peers in biased.items():
-            peers.append(Contestant("torch_cluster", partial(cluster_walk, few, p, q), target=5))
-    found = contest("uniform walk", name, UNIT, partial(_ours, csr, roots), uniform, settings)
+def _one_type(csr: SegmentedCSR, name: str, walkers: int, settings: Settings) -> list[Row]:
+    found = _uniform(csr, name, walkers, settings)
+    roots, dgl, cluster = _roots(csr, walkers), import_dgl(), import_torch_cluster()
+    few = roots[: walkers // 200]  # these peers need seconds for thousands of walks
+    graph = None if dgl is None else dgl_graph(dgl, csr)
+    column = csr.indices.long()
+    peers = []
+    if dgl is not None:
+        peers.append(Contestant("dgl", partial(_dgl_walk, dgl, graph, few, prob="w"), target=5))
     run = partial(_ours, csr, roots, weighted=True)
-    found += contest("weighted walk", name, UNIT, run, weighted, settings)
-    for (p, q), peers in biased.items():
+    found += contest("weighted walk", name, UNIT, run, peers, settings)
+    for p, q in ((0.5, 2.0), (2.0, 0.5)):
+        peers = []
+        if dgl is not None:
+            biased = partial(_dgl_node2vec, dgl, graph, few, p, q)
+            peers.append(Contestant("dgl", biased, target=5))
+        if cluster is not None:
+            biased = partial(_cluster_walk, cluster, csr.segment, column, few, p, q)
+            peers.append(Contestant("torch_cluster", biased, target=5))
         run = partial(_ours, csr, roots, p=p, q=q)
         found += contest(f"node2vec p={p} q={q}", name, UNIT, run, peers, settings)
     run = partial(_ours, csr, roots, restart=0.15)
     return found + contest("walk with restart", name, UNIT, run, [], settings)
+
+
+def _dgl_walk(dgl: Any, graph: Any, roots: Tensor, **options: Any) -> int:
+    trace, _ = dgl.sampling.random_walk(graph, roots, length=LENGTH, **options)
+    return len(trace) * LENGTH
+
+
+def _dgl_node2vec(dgl: Any, graph: Any, roots: Tensor, p: float, q: float) -> int:
+    return len(dgl.sampling.node2vec_random_walk(graph, roots, p, q, LENGTH)) * LENGTH
+
+
+def _cluster_walk(
+    cluster: Any, ptr: Tensor, column: Tensor, roots: Tensor, p: float = 1.0, q: float = 1.0
+) -> int:
+    cluster.random_walk(ptr, column, roots, LENGTH, p, q)
+    return len(roots) * LENGTH
 
 
 def _metapath(nodes: int, edges: int, name: str, walkers: int, settings: Settings) -> list[Row]:
