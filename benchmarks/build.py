@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from tempfile import mkdtemp
@@ -104,10 +105,26 @@ def build_ours(folder: Path, kind: str) -> Callable[[], int]:
     )
 
     def run() -> int:
-        build_card(card, folder, out=folder / "graph")
+        STAGES.clear()
+        build_card(card, folder, out=folder / "graph", progress=begin)
+        begin("", 0, 0)
         return sum(path.stat().st_size for path in (folder / "graph").rglob("*") if path.is_file())
 
     return run
+
+
+STAGES: list[tuple[str, float]] = []
+
+
+def begin(stage: str, done: int, total: int) -> None:
+    """Note when a stage of our build begins."""
+    STAGES.append((stage, time.perf_counter()))
+
+
+def stage_seconds() -> dict[str, float]:
+    """Return the seconds of every stage of our last build that took a hundredth of one."""
+    spans = {name: end - start for (name, start), (_, end) in pairwise(STAGES)}
+    return {name: round(seconds, 2) for name, seconds in spans.items() if seconds >= 0.01}
 
 
 def build_pandas(folder: Path, kind: str) -> Callable[[], int]:
@@ -192,9 +209,10 @@ def work(contestant: str, folder: Path) -> None:
     size = run()
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    result = {"seconds": seconds, "peak_mb": (peak - before) / 1024, "bytes": size}
+    result: dict[str, Any] = {"seconds": seconds, "peak_mb": (peak - before) / 1024, "bytes": size}
     if who == "ours":
         result["reopen_ms"] = reopen(folder / "graph") * 1000
+        result["stages"] = stage_seconds()
     sys.stdout.write("\n" + json.dumps(result) + "\n")
 
 
@@ -218,7 +236,7 @@ def reopen(folder: Path) -> float:
     return median(seconds)
 
 
-def measure(contestant: str, folder: Path) -> dict[str, float] | None:
+def measure(contestant: str, folder: Path) -> dict[str, Any] | None:
     """Run one contestant in a process of its own; None when it cannot run here."""
     command = [sys.executable, __file__, "--worker", contestant, "--folder", str(folder)]
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
@@ -227,7 +245,7 @@ def measure(contestant: str, folder: Path) -> dict[str, float] | None:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         Console().print(f"skipped {contestant}: {reason[:160]}")
         return None
-    found: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
 
 
@@ -236,7 +254,7 @@ def compare(interactions: int, rounds: int) -> dict[str, Any]:
     folder = Path(mkdtemp(prefix="graphrec-build-"))
     try:
         generate(folder, interactions)
-        runs: dict[str, list[dict[str, float]]] = {}
+        runs: dict[str, list[dict[str, Any]]] = {}
         skipped: set[str] = set()
         for _ in range(rounds):
             for contestant in CONTESTANTS:
@@ -272,6 +290,7 @@ def show(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 size = found[0]["bytes"] / 2**20
                 row |= {"finished_mb": size, "peak_over_finished": row["peak_mb"] / size}
                 row["reopen_ms"] = median(run["reopen_ms"] for run in found)
+                row["stages"] = found[-1]["stages"]
                 note = (
                     f"finished {size:,.0f} MB, peak {row['peak_over_finished']:.2f}×, "
                     f"reopens in {row['reopen_ms']:.1f} ms"

@@ -135,7 +135,7 @@ def _build(
         "shared_rows": _shared_rows(edges),
     }
     graph = Graph(schema, made.csr, node_tables, made.edge_tables, made.edge_offset, "", provenance)
-    tell("done", steps, steps)
+    tell("hashing and saving", steps, steps)
     return replace(graph, fingerprint=fingerprint(graph))
 
 

@@ -82,8 +82,8 @@ def _built(ptr: Tensor) -> Buckets:
 
 def _ends(length: Tensor) -> list[int]:
     """Return where each bucket ends among lengths that fall; a new one begins at a long step."""
-    ends, longest = [], 0
-    lengths = length.tolist()
+    ends: list[int] = []
+    longest, lengths = 0, length.tolist()
     for i, size in enumerate(lengths):
         if size == 0:
             return [*ends, i] if i else []

@@ -12,7 +12,7 @@ Int64 = npt.NDArray[np.int64]
 
 
 def order(*columns: npt.NDArray[np.integer]) -> Int64:
-    """Return the stable order that sorts rows by the first column, then the second, …
+    """Return the stable order that sorts rows by the first column, then by the next ones.
 
     The numba body is a least-significant-digit radix sort that skips digits that never vary;
     the torch body is one stable sort per column. Both give the same permutation.
