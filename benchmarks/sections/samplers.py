@@ -1,34 +1,26 @@
 """Peers that walk and sample: DGL, torch_cluster and what one writes in plain torch."""
 
-import sys
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph import convert
 from graphrec_pt.kernels.csr import SegmentedCSR
 
 Gather = Callable[[Tensor, Tensor], Tensor]
 
 
 def import_dgl() -> Any:
-    """Import DGL, 2.1 with a stub for the part that fails beside a current torch; None without."""
-    if find_spec("dgl") is None:
+    """Import DGL through the bridge; None without it."""
+    try:
+        return convert.import_dgl()
+    except GraphRecError:
         return None
-    import packaging.version
-
-    stub: Any = ModuleType("dgl.graphbolt")
-    stub.FusedCSCSamplingGraph = type("FusedCSCSamplingGraph", (), {})
-    sys.modules.setdefault("dgl.graphbolt", stub)
-    extern: Any = ModuleType("setuptools.extern")
-    extern.packaging = packaging
-    sys.modules.setdefault("setuptools.extern", extern)
-    sys.modules.setdefault("setuptools.extern.packaging", packaging)
-    return import_module("dgl")
 
 
 def dgl_graph(dgl: Any, csr: SegmentedCSR) -> Any:
