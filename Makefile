@@ -8,7 +8,6 @@ GRAPH := graphs/movielens-100k
 
 demo: .venv/.installed
 	$(BIN)/graphrec data build movielens-100k --out $(GRAPH)
-	$(BIN)/graphrec data describe $(GRAPH)
 	$(BIN)/graphrec data draw $(GRAPH) --node user:1 --hops 2 --out $(GRAPH)-user-1.png
 	@echo
 	@echo "The graph is in $(GRAPH); the picture of user 1 is $(GRAPH)-user-1.png"
