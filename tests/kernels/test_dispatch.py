@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,32 @@ def test_kernels_read_nothing_out_of_bounds():
     cases = "numba and (agree or dead or without or hub)"
     done = run_checked("-m", "pytest", "-q", "-k", cases, str(Path(__file__).parent))
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_threads_take_turns_where_numba_demands_it() -> None:
+    """numba ends the process when two threads enter its ``workqueue`` layer at once."""
+    code = """
+        import threading, numba, torch
+        from graphrec_pt.core.key import Key
+        from graphrec_pt.kernels.csr import SegmentedCSR
+        from graphrec_pt.kernels.walk import walk
+        n = 1000
+        one = [torch.tensor(column) for column in ([0, n], [1], [0, n])]
+        csr = SegmentedCSR(*one, torch.arange(0, 4 * n + 1, 4), (torch.arange(4 * n) % n).int())
+        def work():
+            for _ in range(20):
+                walk(csr, torch.arange(n), 20, Key(0), repeats=4)
+        threads = [threading.Thread(target=work) for _ in range(3)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print(numba.threading_layer())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        env=os.environ | {"NUMBA_THREADING_LAYER": "workqueue"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "workqueue"
