@@ -58,7 +58,8 @@ def _in_turn(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 def _stands_company() -> bool:
     try:
-        return bool(threading_layer() != "workqueue")
+        layer = cast(Callable[[], str], threading_layer)()
+        return layer != "workqueue"
     except ValueError:  # no parallel kernel has run yet
         return False
 
