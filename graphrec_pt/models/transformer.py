@@ -15,7 +15,7 @@ from graphrec_pt.models.backbone import backbone
 from graphrec_pt.models.layer import Frame, Layer
 from graphrec_pt.models.positions import StructuralEmbedding, places, rotary
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.seeded import seeded
+from graphrec_pt.features.seeded import seeded
 from graphrec_pt.models.soft_tokens import with_soft_tokens
 
 

@@ -1,0 +1,33 @@
+"""One learned vector per node."""
+
+from torch import Tensor, nn
+
+from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
+from graphrec_pt.graph.outline import Outline
+
+
+@featurizer("id")
+class Identity:
+    """An embedding table; what it learns belongs to the nodes of one graph."""
+
+    def build(self, outline: Outline, node_type: str, width: int) -> "IdentityFeature":
+        """Return the table."""
+        return IdentityFeature(outline.counts[outline.node_index(node_type)], width)
+
+
+class IdentityFeature(Feature):
+    """A table ``[V, D]``.
+
+    Args:
+        count: V.
+        width: D.
+    """
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(count, width)
+
+    def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
+        """Return rows of the table: ``[n, D]``."""
+        rows: Tensor = self.table(nodes)
+        return rows

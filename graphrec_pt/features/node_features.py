@@ -1,0 +1,202 @@
+"""Vectors of nodes of any type: featurizers composed per type, and propagated if asked for."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal, cast
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.compose import Composed
+from graphrec_pt.features.featurizer import featurizer
+from graphrec_pt.features.propagation import Propagator, propagation
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.schema import Strict
+
+EVERY = "*"
+"""Stands for the node types that are not named."""
+
+
+class Features(Strict):
+    """Which features the nodes of each type have, and how they become one vector.
+
+    Args:
+        by_type: Node type, or ``"*"`` for the others → configs of featurizers.
+        compose: ``"sum"`` of the features; ``"concat"``, a linear map of all side by side;
+            ``"gate"``, a sum with weights that depend on them.
+        id_dropout: Share of nodes whose ``id`` feature is left out in training, so that the model
+            learns to do without (what makes it transfer to nodes it has never seen).
+        propagation: Config of a graph neural network over all nodes, if any.
+    """
+
+    by_type: dict[str, list[Any]] = Field(default_factory=lambda: {EVERY: ["id"]})
+    compose: Literal["sum", "concat", "gate"] = "sum"
+    id_dropout: float = Field(0.0, ge=0, lt=1)
+    propagation: Any = None
+
+    def of(self, node_type: str) -> list[Any]:
+        """Return the featurizers of a node type."""
+        configs = self.by_type.get(node_type, self.by_type.get(EVERY, ["id"]))
+        return [featurizer.build(config) for config in configs]
+
+    def build(self, outline: Outline, width: int) -> "NodeFeatures":
+        """Return a module for the nodes of a graph; runs on the meta device.
+
+        Raises:
+            GraphRecError: For node types that the graph does not have.
+        """
+        for name in self.by_type.keys() - {EVERY}:
+            outline.node_index(name)
+        return NodeFeatures(self, outline, width)
+
+    def config(self) -> dict[str, Any]:
+        """Return the JSON-ready form; ``Features(**config)`` is equal."""
+        return {
+            "by_type": {
+                name: [featurizer.config(featurizer.build(each)) for each in configs]
+                for name, configs in self.by_type.items()
+            },
+            "compose": self.compose,
+            "id_dropout": self.id_dropout,
+            "propagation": self.propagation
+            and propagation.config(propagation.build(self.propagation)),
+        }
+
+
+class NodeFeatures(nn.Module):
+    """From global node ids to vectors.
+
+    Inside :meth:`held` the vectors of a whole type are computed once, and again never.
+
+    Args:
+        config: What to compose.
+        outline: Of the graph.
+        width: D.
+    """
+
+    def __init__(self, config: Features, outline: Outline, width: int) -> None:
+        super().__init__()
+        self.names, self.width = outline.node_names, width
+        self.of_type = nn.ModuleDict(
+            {
+                f"of_{name}": Composed(config.of(name), outline, name, width, config)
+                for name in self.names
+            }
+        )
+        self.propagate: Propagator | None = None
+        if config.propagation is not None:
+            self.propagate = propagation.build(config.propagation).build(outline, width)
+        self.counts = list(outline.counts)
+        self._held: dict[str, Tensor] | None = None
+
+    def bind(self, graph: Graph) -> None:
+        """Read columns and edges of a graph.
+
+        Raises:
+            GraphRecError: When it has other node types, or other numbers of nodes.
+        """
+        counts = [graph.num_nodes(name) for name in graph.schema.node_names]
+        if graph.schema.node_names != self.names or counts != self.counts:
+            expected = _told(dict(zip(self.names, self.counts, strict=True)))
+            got = _told(dict(zip(graph.schema.node_names, counts, strict=True)))
+            hint = "transfer(model, graph) for another graph"
+            raise GraphRecError("features", f"a graph of {expected}", got, hint)
+        for name in self.names:
+            self._part(name).bind(graph)
+        if self.propagate is not None:
+            self.propagate.bind(graph)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep the tables made inside the block: one forward pass."""
+        outer, self._held = self._held, {}
+        try:
+            yield
+        finally:
+            self._held = outer
+
+    def forward(self, nodes: Tensor) -> Tensor:
+        """Return the vectors of nodes of any type.
+
+        Args:
+            nodes: int64 ``[n]`` global ids.
+
+        Returns:
+            ``[n, D]``.
+        """
+        if self.propagate is not None:
+            return self._all().index_select(0, nodes)
+        return self._composed(nodes, plain=False)
+
+    def table(self, node_type: str) -> Tensor:
+        """Return the vectors of all nodes of a type: ``[V, D]``."""
+        low, high = self._range(node_type)
+        if self.propagate is not None:
+            return self._all()[low:high]
+        return self._kept(node_type, lambda: self._table(node_type, plain=False))
+
+    def _all(self) -> Tensor:
+        """Return the propagated vectors of all nodes: ``[N, D]``."""
+        propagate = self.propagate
+        assert propagate is not None
+        return self._kept(
+            EVERY,
+            lambda: propagate(torch.cat([self._table(name, plain=False) for name in self.names])),
+        )
+
+    def _table(self, node_type: str, *, plain: bool) -> Tensor:
+        low, high = self._range(node_type)
+        part = self._part(node_type)
+        every = torch.arange(high - low, device=part.device)
+        rows: Tensor = part(every, self._plain, plain)
+        return rows
+
+    def _plain(self, nodes: Tensor) -> Tensor:
+        """Return ``[n, D]`` without the features that look at other nodes."""
+        return self._composed(nodes, plain=True)
+
+    def _composed(self, nodes: Tensor, *, plain: bool) -> Tensor:
+        out: Tensor | None = None
+        for name in self.names:
+            low, high = self._range(name)
+            rows = ((nodes >= low) & (nodes < high)).nonzero().squeeze(1)
+            if not len(rows):
+                continue
+            local, kept = nodes[rows] - low, (self._held or {}).get(name)
+            if kept is not None and not plain:
+                found = kept.index_select(0, local)
+            else:
+                found = self._part(name)(local, self._plain, plain)
+            if len(rows) == len(nodes):
+                return found
+            if out is None:
+                out = found.new_zeros(len(nodes), self.width)
+            out = out.index_copy(0, rows, found)
+        if out is None:
+            some = next(self.parameters(), None)
+            device = nodes.device if some is None else some.device
+            out = torch.zeros(len(nodes), self.width, device=device)
+        return out
+
+    def _kept(self, name: str, make: Any) -> Tensor:
+        if self._held is None:
+            made: Tensor = make()
+            return made
+        if name not in self._held:
+            self._held[name] = make()
+        return self._held[name]
+
+    def _part(self, node_type: str) -> Composed:
+        return cast(Composed, self.of_type[f"of_{node_type}"])
+
+    def _range(self, node_type: str) -> tuple[int, int]:
+        index = self.names.index(node_type)
+        low = sum(self.counts[:index])
+        return low, low + self.counts[index]
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())

@@ -1,0 +1,40 @@
+"""The propagation family: graph neural networks that mix the vectors of all nodes."""
+
+from typing import Protocol
+
+from torch import Tensor, nn
+
+from graphrec_pt.core.registry import Registry
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+
+
+class Propagator(nn.Module):
+    """What a propagation builds; see :class:`~graphrec_pt.features.featurizer.Feature`."""
+
+    def bind(self, graph: Graph) -> None:
+        """Read the edges that messages travel on into buffers that are not saved."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the vectors of all nodes after propagation: ``[N, D]`` for ``[N, D]``."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+
+class Propagation(Protocol):
+    """A frozen config of a graph neural network over the whole graph."""
+
+    def build(self, outline: Outline, width: int) -> Propagator:
+        """Return a module from ``[N, D]`` to ``[N, D]``; runs on the meta device.
+
+        Args:
+            outline: Of the graph.
+            width: D.
+
+        Raises:
+            GraphRecError: For relations that the graph does not have.
+        """
+        ...
+
+
+propagation: Registry[Propagation] = Registry("propagation")
+"""``@propagation("name")`` makes a class usable as a propagation."""
