@@ -1,7 +1,7 @@
 """Batches of samples: batch i is a function of (seed, epoch, i, rank) and nothing else."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import Any, NamedTuple
@@ -20,13 +20,18 @@ class Batch(NamedTuple):
     """A sample and where it comes from; what a transform receives.
 
     Args:
-        step: Number of the batch in its epoch.
+        step: Number of the step in its epoch.
+        micro: Number of the micro-batch in its step; 0 unless gradients accumulate.
+        total: Roots of the step in all micro-batches of all ranks: what a sum over the step is
+            divided by, where ``len(rows)`` would weigh a short batch too much.
         rows: int64 ``[B]``, the rows of the loader's roots, in batch order.
         sample: Paths or Subgraphs of those roots.
         key: The key of the epoch, for further draws (corruption, negatives).
     """
 
     step: int
+    micro: int
+    total: int
     rows: Tensor
     sample: Any
     key: Key
@@ -37,7 +42,12 @@ class Task(NamedTuple):
 
     epoch: int
     step: int
+    micro: int
+    total: int
     rows: Tensor
+
+
+Plan = Callable[[Key], Sequence[Tensor]]
 
 
 class Batches(Dataset[Any]):
@@ -71,7 +81,7 @@ class Batches(Dataset[Any]):
         if self.exclude is not None:
             options["exclude"] = self.exclude[task.rows]
         sample = self.sampler.sample(self.graph, self.roots[task.rows], key, **options)
-        batch = Batch(task.step, task.rows, sample, key)
+        batch = Batch(*task[1:], sample, key)
         return batch if self.transform is None else self.transform(batch)
 
 
@@ -79,20 +89,29 @@ class Loader:
     """Samples of all roots in batches, in an order of its own each epoch.
 
     The roots of an epoch are shuffled by a Philox permutation and cut into steps of
-    ``world · batch`` of them; rank *r* takes every ``world``-th from the *r*-th on. So every root
-    comes once per epoch, every rank has the same number of steps, and where an epoch was
-    interrupted does not matter. Only the last step may be shorter (on some ranks by one root, or
-    empty where fewer roots than ranks are left).
+    ``world · accumulate · batch`` of them. Of a step's rows, micro-batch *a* of rank *r* has
+    ``rows[a·world + r :: world·accumulate]``: two processes see exactly what one process with
+    twice the accumulation sees. So every root comes once per epoch, every rank has the same number
+    of steps, and where an epoch was interrupted does not matter. Only the last step may be shorter
+    (some micro-batches by one root, or empty where fewer roots than micro-batches are left).
+
+    The loader yields micro-batches, `accumulate` of them for each step. A `plan` orders and cuts
+    the epoch otherwise, into batches of like length, say::
+
+        Loader(graph, sampler, roots, plan=lambda key: bucketed(lengths, key, tokens=4096))
 
     Args:
         graph: What may be seen, e.g. the train graph of a split.
         sampler: Draws the samples.
         roots: int64 ``[n]``, int64 ``[n, 2]`` for pairs, or Sets.
-        batch: B, roots per step and rank.
+        batch: B, roots per micro-batch; give this or a `plan`.
         seed: Names everything drawn.
         exclude: int64 ``[n]``, the edge id hidden from each root, −1 for none.
         shuffle: Whether each epoch has an order of its own.
         drop_last: Leave out the last step when it is short.
+        plan: Called with a key of each epoch; returns the rows of every step, int64 and not
+            empty, which all ranks and micro-batches share as above. Must be a pure function.
+        accumulate: Micro-batches per step and rank.
         rank: This process among those that train together.
         world: How many they are.
         workers: Spawned processes that sample; 0 samples in threads of this one, which share
@@ -112,12 +131,14 @@ class Loader:
         graph: Graph,
         sampler: Sampler,
         roots: Tensor | Sets,
-        batch: int,
+        batch: int | None = None,
         seed: int = 0,
         *,
         exclude: Tensor | None = None,
         shuffle: bool = True,
         drop_last: bool = False,
+        plan: Plan | None = None,
+        accumulate: int = 1,
         rank: int = 0,
         world: int = 1,
         workers: int = 0,
@@ -126,7 +147,8 @@ class Loader:
         transform: Callable[[Batch], Any] | None = None,
     ) -> None:
         for name, value, least in (
-            ("batch", batch, 1),
+            ("batch", 1 if batch is None else batch, 1),
+            ("accumulate", accumulate, 1),
             ("world", world, 1),
             ("workers", workers, 0),
             ("threads", threads, 0),
@@ -134,35 +156,44 @@ class Loader:
         ):
             if value < least:
                 raise GraphRecError("Loader", f"{name} >= {least}", value)
+        if (batch is None) == (plan is None):
+            got = "neither" if plan is None else "both"
+            raise GraphRecError("Loader", "a batch size or a plan", got)
+        if plan is not None and (drop_last or not shuffle):
+            got = f"shuffle={shuffle}, drop_last={drop_last}"
+            raise GraphRecError("Loader", "a plan alone to order and cut the epoch", got)
         if not 0 <= rank < world:
             raise GraphRecError("Loader", f"rank in [0, {world})", rank)
         if exclude is not None and len(exclude) != len(roots):
             raise GraphRecError("Loader", f"exclude [{len(roots)}], one per root", len(exclude))
         self.batches = Batches(graph, sampler, roots, seed, exclude, transform)
         self.batch, self.shuffle, self.drop_last = batch, shuffle, drop_last
+        self.plan, self.accumulate = plan, accumulate
         self.rank, self.world = rank, world
+        self._together = (batch or 0) * accumulate * world
         self.workers, self.threads, self.ahead = workers, threads, ahead
+        self._planned: tuple[int, Sequence[Tensor]] | None = None
         self._asked = _Asked()
         self._processes: DataLoader[Any] | None = None
 
     def __len__(self) -> int:
-        """Return the steps of an epoch."""
-        n, together = len(self.batches.roots), self.batch * self.world
-        return n // together if self.drop_last else -(-n // together)
+        """Return how many batches an iteration yields: those of epoch 0."""
+        return self.steps(0) * self.accumulate
 
     def __iter__(self) -> Iterator[Any]:
         """Iterate over epoch 0."""
         return self.epoch(0)
 
+    def steps(self, epoch: int) -> int:
+        """Return the steps of an epoch: the same in each one, unless a plan says otherwise."""
+        if self.batch is None:
+            return len(self._plan_of(epoch))
+        n, together = len(self.batches.roots), self._together
+        return n // together if self.drop_last else -(-n // together)
+
     def rows(self, epoch: int) -> Iterator[Tensor]:
-        """Yield the rows of this rank's batches: int64 ``[B]`` each."""
-        n, together = len(self.batches.roots), self.batch * self.world
-        order = torch.arange(n)
-        if self.shuffle:
-            key = Key(self.batches.seed, epoch).named("order")
-            order = torch.from_numpy(permutation(key, n))
-        for step in range(len(self)):
-            yield order[step * together : (step + 1) * together][self.rank :: self.world]
+        """Yield the rows of this rank's micro-batches: int64 ``[B]`` each."""
+        return (task.rows for task in self.tasks(epoch))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Yield the batches of an epoch, from step `start` on exactly as in a run through.
@@ -171,8 +202,6 @@ class Loader:
             epoch: Number of the epoch.
             start: First step.
         """
-        if not 0 <= start <= len(self):
-            raise GraphRecError("Loader", f"start in [0, {len(self)}]", start)
         tasks = self.tasks(epoch, start)
         if self.workers:
             self._asked.tasks = tasks
@@ -182,8 +211,30 @@ class Loader:
 
     def tasks(self, epoch: int, start: int = 0) -> list[Task]:
         """Return what a worker is asked for: the ``sampler=`` of a DataLoader of `batches`."""
-        found = (Task(epoch, step, rows) for step, rows in enumerate(self.rows(epoch)))
-        return [task for task in found if task.step >= start]
+        plan = self._plan_of(epoch)
+        if not 0 <= start <= len(plan):
+            raise GraphRecError("Loader", f"start in [0, {len(plan)}]", start)
+        share = self.world * self.accumulate
+        return [
+            Task(epoch, step, a, len(plan[step]), plan[step][a * self.world + self.rank :: share])
+            for step in range(start, len(plan))
+            for a in range(self.accumulate)
+        ]
+
+    def _plan_of(self, epoch: int) -> Sequence[Tensor]:
+        """Return the rows of every step, planned once for an epoch."""
+        if self._planned is None or self._planned[0] != epoch:
+            key = Key(self.batches.seed, epoch).named("order")
+            plan = self._shuffled(key) if self.plan is None else self.plan(key)
+            _check(plan, len(self.batches.roots))
+            self._planned = epoch, plan
+        return self._planned[1]
+
+    def _shuffled(self, key: Key) -> list[Tensor]:
+        n, together = len(self.batches.roots), self._together
+        order = torch.from_numpy(permutation(key, n)) if self.shuffle else torch.arange(n)
+        steps = range(self.steps(key.epoch))
+        return [order[step * together : (step + 1) * together] for step in steps]
 
     def _in_threads(self, tasks: Iterator[Task]) -> Iterator[Any]:
         context = copy_context()
@@ -213,6 +264,17 @@ class Loader:
                 prefetch_factor=self.ahead,
             )
         return self._processes
+
+
+def _check(plan: Sequence[Tensor], n: int) -> None:
+    """Refuse a plan that no epoch of `n` roots can follow."""
+    for rows in plan:
+        if rows.dtype != torch.int64 or rows.ndim != 1 or not len(rows):
+            got = f"{rows.dtype} {list(rows.shape)}"
+            raise GraphRecError("Loader", "a plan of int64 [B] rows, B >= 1", got)
+        low, high = (int(end) for end in rows.aminmax())
+        if not 0 <= low <= high < n:
+            raise GraphRecError("Loader", f"a plan of rows in [0, {n})", f"{low} to {high}")
 
 
 class _Asked:

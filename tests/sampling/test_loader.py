@@ -40,7 +40,9 @@ def by_root(batches: Iterator[Any]) -> dict[int, Any]:
 
 def equal(a: list[Batch], b: list[Batch]) -> bool:
     return len(a) == len(b) and all(
-        x.step == y.step and torch.equal(x.rows, y.rows) and same(x.sample, y.sample)
+        (x.step, x.micro, x.total) == (y.step, y.micro, y.total)
+        and torch.equal(x.rows, y.rows)
+        and same(x.sample, y.sample)
         for x, y in zip(a, b, strict=True)
     )
 
@@ -168,6 +170,7 @@ def test_stored_graph_pickles_from_another_folder(
         ({"world": 0}, "world >= 1"),
         ({"rank": 2, "world": 2}, r"rank in \[0, 2\), got 2"),
         ({"workers": -1}, "workers >= 0"),
+        ({"accumulate": 0}, "accumulate >= 1, got 0"),
         ({"exclude": torch.zeros(3, dtype=torch.int64)}, r"exclude \[24\], one per root"),
     ],
 )
