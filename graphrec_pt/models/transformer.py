@@ -9,14 +9,18 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.seeded import seeded
 from graphrec_pt.kernels.attention import Mode, seen
 from graphrec_pt.kernels.spmm import check_ptr
 from graphrec_pt.models.backbone import backbone
 from graphrec_pt.models.layer import Frame, Layer
 from graphrec_pt.models.positions import StructuralEmbedding, places, rotary
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.features.seeded import seeded
 from graphrec_pt.models.soft_tokens import with_soft_tokens
+
+
+def _by_position() -> dict[str, int | None]:
+    return {"position": 512}
 
 
 @backbone("graph_transformer")
@@ -30,7 +34,8 @@ class GraphTransformer:
         inner: Width of the feed-forward nets; 4 · D by default.
         mode: What a token sees unless the caller says otherwise.
         structure: Integer columns of the tokens that get a learned embedding, with the number of
-            values of each; learned positions are the column ``position``.
+            values of each; None where the graph tells it (``type``, ``relation``, ``kind``,
+            ``gap``). Learned positions are the column ``position``.
         rotary: Rotary positions, from the column ``position`` where there is one.
         relations: Relations whose edges bias attention between their ends; 0 for no bias.
         activation: Of the feed-forward nets.
@@ -44,7 +49,7 @@ class GraphTransformer:
     heads: int = Field(2, ge=1)
     inner: int | None = Field(None, ge=1)
     mode: Mode = "bidirectional"
-    structure: dict[str, int] = Field(default_factory=lambda: {"position": 512})
+    structure: dict[str, int | None] = Field(default_factory=_by_position)
     rotary: bool = False
     relations: int = Field(0, ge=0)
     activation: Literal["gelu", "relu"] = "gelu"
@@ -75,7 +80,7 @@ class Transformer(nn.Module):
     def __init__(self, config: GraphTransformer) -> None:
         super().__init__()
         self.config = config
-        self.structure = StructuralEmbedding(config.structure, config.width)
+        self.structure = StructuralEmbedding(_told(config.structure), config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
             Layer(
@@ -216,6 +221,15 @@ class Transformer(nn.Module):
         else:
             out = layer(x, frame, prompt, content)
         return out
+
+
+def _told(structure: Mapping[str, int | None]) -> dict[str, int]:
+    """Return the sizes of structural columns, all known by now."""
+    for name, size in structure.items():
+        if size is None:
+            hint = f"structure: {{{name}: 16}}, or Model.of(graph, …), which looks it up"
+            raise GraphRecError("graph_transformer", f"a size of {name!r}", "None", hint)
+    return {name: size for name, size in structure.items() if size is not None}
 
 
 def _of_layer(prompt: Prompt | None, number: int) -> tuple[Tensor, Tensor] | None:

@@ -3,7 +3,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
 from graphrec_pt.models.heads import FeatureHead, ItemHead, PairHead, RelationHead, TextHead
-from graphrec_pt.models.seeded import seeded
+from graphrec_pt.features.seeded import seeded
 
 OPTIONS = [
     {},

@@ -1,0 +1,111 @@
+"""What goes into a backbone: a vector for every token, and its structural columns."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.positions import time_gap
+from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.tokens import Tokens
+
+GAP = "gap"
+"""Column of the logarithmic bucket of the time since the token before."""
+GAPS = 32
+COLUMNS = ("type", "kind", "slot", "position", "hop", "parent", "relation", "word", GAP)
+
+
+class TokenEmbedding(nn.Module):
+    """Vectors of tokens by kind: featurized nodes; tables for relations, specials and prompts.
+
+    Args:
+        outline: Of the graph.
+        width: D.
+        text: Size of the text vocabulary; 0 for no text.
+        prompts: Number of learned prompt tokens.
+    """
+
+    def __init__(self, outline: Outline, width: int, *, text: int = 0, prompts: int = 0) -> None:
+        super().__init__()
+        self.width = width
+        self.relation = nn.Embedding(len(outline.relations), width)
+        self.special = nn.Embedding(len(Special), width)
+        self.text = nn.Embedding(text, width) if text else None
+        self.prompt = nn.Embedding(prompts, width) if prompts else None
+
+    def forward(self, tokens: Tokens, nodes: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return ``[T, D]``.
+
+        Args:
+            tokens: A packed batch.
+            nodes: From global node ids to vectors.
+
+        Raises:
+            GraphRecError: For text or prompt tokens that there is no table for.
+        """
+        tables: dict[Kind, Any] = {
+            Kind.NODE: nodes,
+            Kind.RELATION: self.relation,
+            Kind.SPECIAL: self.special,
+            Kind.TEXT: self.text,
+            Kind.PROMPT: self.prompt,
+        }
+        out: Tensor | None = None
+        for kind, table in tables.items():
+            rows = (tokens.kind == kind).nonzero().squeeze(1)
+            if not len(rows):
+                continue
+            if table is None:
+                name = kind.name.lower()
+                hint = "text: or prompts: in the model" if kind != Kind.NODE else ""
+                raise GraphRecError("model", f"no {name} tokens", f"{len(rows)} of them", hint)
+            found = table(tokens.id.index_select(0, rows))
+            if len(rows) == len(tokens.id):
+                return found  # type: ignore[no-any-return]
+            if out is None:
+                out = found.new_zeros(len(tokens.id), self.width)
+            out = out.index_copy(0, rows, found)
+        return self.special.weight.new_zeros(0, self.width) if out is None else out
+
+
+def structure_of(tokens: Tokens, names: Iterable[str]) -> dict[str, Tensor]:
+    """Return structural columns of tokens by name: int64 ``[T]`` each.
+
+    Raises:
+        GraphRecError: For a name that is none of :data:`COLUMNS`.
+    """
+    columns = {}
+    for name in names:
+        if name not in COLUMNS:
+            hint = did_you_mean(name, COLUMNS)
+            raise GraphRecError("structure", "a column of the tokens", repr(name), hint)
+        column = time_gap(tokens.time, tokens.ptr, GAPS) if name == GAP else getattr(tokens, name)
+        if column is None:
+            raise GraphRecError("structure", f"tokens with {name!r}", "none", "linearizer: text")
+        columns[name] = column
+    return columns
+
+
+def sizes_of(structure: Mapping[str, int | None], outline: Outline) -> dict[str, int | None]:
+    """Return the number of values of each structural column, filled in where None.
+
+    Raises:
+        GraphRecError: For a column whose size the graph does not tell.
+    """
+    told = {
+        "type": len(outline.nodes),
+        "relation": len(outline.relations),
+        "kind": len(Kind),
+        GAP: GAPS,
+    }
+    sizes: dict[str, int | None] = {}
+    for name, size in structure.items():
+        if name not in COLUMNS:
+            hint = did_you_mean(name, COLUMNS)
+            raise GraphRecError("structure", "a column of the tokens", repr(name), hint)
+        if size is None and name not in told:
+            raise GraphRecError("structure", f"a size of {name!r}", "none", f"{name}: 64")
+        sizes[name] = told[name] if size is None else size
+    return sizes

@@ -1,0 +1,69 @@
+"""What a network is shown of a batch, and what it made of it."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.kernels.attention import Mode
+from graphrec_pt.tokens.tokens import Tokens
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class View:
+    """Tokens, and who sees whom among them.
+
+    Args:
+        tokens: The sequences.
+        mode: What a token sees; the backbone's own mode by default.
+        order: int64 ``[T]``, place of each token in the order of factorisation, for permuted modes.
+        prefix: int64 ``[B]``, tokens of each sequence that all may see, for mode ``"prefix"``.
+        two_stream: Whether a query stream is wanted, which knows the place of a token and not its
+            content (XLNet, Yang et al., NeurIPS 2019).
+    """
+
+    tokens: Tokens
+    mode: Mode | None = None
+    order: Tensor | None = None
+    prefix: Tensor | None = None
+    two_stream: bool = False
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "View":
+        """Return the same view on another device."""
+
+        def moved(column: Tensor | None) -> Tensor | None:
+            return None if column is None else column.to(device, non_blocking=non_blocking)
+
+        tokens = self.tokens.to(device, non_blocking=non_blocking)
+        return replace(self, tokens=tokens, order=moved(self.order), prefix=moved(self.prefix))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Encoded:
+    """Hidden states of a view.
+
+    Args:
+        view: What was shown.
+        hidden: ``[T, D]``.
+        query: ``[T, D]``, hidden states of the query stream; None unless asked for.
+    """
+
+    view: View
+    hidden: Tensor
+    query: Tensor | None = None
+
+    def pooled(self, how: str = "mean") -> Tensor:
+        """Return one vector per sequence: ``[B, D]``; zeros for an empty one.
+
+        Args:
+            how: ``"mean"`` of the tokens, the ``"first"`` or the ``"last"``.
+        """
+        ptr = self.view.tokens.ptr
+        length = ptr.diff()
+        if how == "mean":
+            total = self.hidden.new_zeros(len(length), self.hidden.shape[1])
+            total = total.index_add(0, self.view.tokens.sequence_of(), self.hidden)
+            return total / length.clamp(min=1).unsqueeze(1)
+        place = ptr[:-1] if how == "first" else ptr[1:] - 1
+        place = place.clamp(min=0, max=max(len(self.hidden) - 1, 0))
+        return self.hidden.index_select(0, place) * (length > 0).unsqueeze(1)

@@ -1,0 +1,123 @@
+"""Which node is it: losses over the nodes of a type, the whole catalogue or some of it."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import Strict
+from graphrec_pt.kernels.philox import draw32
+from graphrec_pt.kernels.sampled_softmax import sampled_softmax_loss
+from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.objectives.draws import one_of
+
+
+class Candidates(Strict):
+    """How a hidden state finds its node among all nodes of the type.
+
+    ``softmax``: ``−log softmax(s)[v]`` over the whole type. ``sampled``: the same over `negatives`
+    drawn uniformly, corrected by log Q, shared by the batch. ``pairwise``: ``−log σ(s_v − s_v')``
+    with one negative of the type (S3-Rec, Zhou et al., CIKM 2020).
+
+    Args:
+        how: One of the three.
+        negatives: Of ``sampled``.
+        temperature: τ, divides all scores.
+        cosine: Whether both sides are put on the unit sphere.
+        transform: Whether the hidden state goes through dense, GELU and norm first.
+    """
+
+    how: Literal["softmax", "sampled", "pairwise"] = "softmax"
+    negatives: int = Field(512, ge=1)
+    temperature: float = Field(1.0, gt=0)
+    cosine: bool = False
+    transform: bool = True
+
+    def head(self, width: int) -> ItemHead:
+        """Return the head, to be filled by ``seeded``."""
+        return ItemHead(
+            width, transform=self.transform, cosine=self.cosine, temperature=self.temperature
+        )
+
+    def draw(self, graph: Graph, types: Tensor, words: Tensor, key: Key) -> dict[str, Tensor]:
+        """Return the negatives that :meth:`loss` needs, by name.
+
+        Args:
+            graph: Whose nodes they are.
+            types: int64 ``[n]``, node type of each target.
+            words: int64 ``[n, 4]``, random bits of each target.
+            key: Of what is shared by the batch.
+        """
+        offset = graph.csr.offset
+        if self.how == "pairwise":
+            # A step of 1 … V−1 from the target itself never lands on it.
+            size = offset[types + 1] - offset[types]
+            return {"step": 1 + one_of(words[:, 0], (size - 1).clamp(min=1))}
+        if self.how == "softmax":
+            return {}
+        item = torch.arange(self.negatives)
+        return {
+            f"negatives.{kind}": one_of(
+                draw32(key.named("shared negatives"), item, kind),
+                int(offset[kind + 1] - offset[kind]),
+            )
+            for kind in torch.unique(types).tolist()
+        }
+
+    def loss(
+        self,
+        hidden: Tensor,
+        node: Tensor,
+        types: Tensor,
+        drawn: Mapping[str, Tensor],
+        model: Model,
+        head: ItemHead,
+    ) -> Tensor:
+        """Return the mean loss over n targets.
+
+        Args:
+            hidden: ``[n, D]``, where each target is to be found.
+            node: int64 ``[n]`` global ids.
+            types: int64 ``[n]``, their node types.
+            drawn: What :meth:`draw` returned.
+            model: Has the vectors of the nodes.
+            head: What :meth:`head` returned.
+        """
+        total = hidden.new_zeros(())
+        for index, name in enumerate(model.outline.node_names):
+            rows = (types == index).nonzero().squeeze(1)
+            if not len(rows):
+                continue
+            target = node[rows] - model.outline.ids(name).start
+            found = self._of_type(hidden[rows], target, rows, index, drawn, model.table(name), head)
+            total = total + found * len(rows)
+        return total / max(len(node), 1)
+
+    def _of_type(
+        self,
+        hidden: Tensor,
+        target: Tensor,
+        rows: Tensor,
+        index: int,
+        drawn: Mapping[str, Tensor],
+        table: Tensor,
+        head: ItemHead,
+    ) -> Tensor:
+        if self.how == "softmax":
+            return head.loss(hidden, table, target)
+        left, right = head.sides(hidden, table)
+        if self.how == "pairwise":
+            other = (target + drawn["step"][rows]) % len(table)
+            margin = (left * (right[target] - right[other])).sum(1) / self.temperature
+            return softplus(-margin).mean()
+        negatives = drawn[f"negatives.{index}"]
+        log_q = torch.full_like(negatives, self.negatives / len(table), dtype=torch.float32).log()
+        return sampled_softmax_loss(
+            left, right, target, negatives, None, log_q, temperature=self.temperature
+        )

@@ -1,0 +1,126 @@
+"""Which tokens are hidden, and what is put in their place."""
+
+from dataclasses import replace
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import Strict
+from graphrec_pt.objectives.draws import Draws, one_of, unit
+from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.tokens import Tokens
+
+
+class Masking(Strict):
+    """A masking policy.
+
+    Args:
+        share: Share of the eligible tokens of a sequence that are chosen.
+        least: Tokens chosen at least, where as many are eligible.
+        most: Tokens chosen at most.
+        mask: Share of the chosen that become MASK; BERT has .8, BERT4Rec 1.
+        random: Share of the chosen that become another node of the same type; BERT has .1. The
+            others stay as they are.
+        everywhere: Hide every occurrence of a chosen node in its sequence. A node that stands in
+            two slots of a subgraph would otherwise be told by the other.
+
+    Raises:
+        GraphRecError: When the shares of MASK and random exceed 1.
+    """
+
+    share: float = Field(0.15, gt=0, le=1)
+    least: int = Field(1, ge=0)
+    most: int | None = Field(None, ge=1)
+    mask: float = Field(1.0, ge=0, le=1)
+    random: float = Field(0.0, ge=0, le=1)
+    everywhere: bool = True
+
+    def model_post_init(self, context: object) -> None:
+        """Check the shares together."""
+        if self.mask + self.random > 1:
+            got = f"{self.mask} + {self.random}"
+            raise GraphRecError("masking", "mask + random <= 1", got)
+
+
+def choose(tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking) -> Tensor:
+    """Return which tokens of every sequence are chosen: bool ``[T]``.
+
+    Of n eligible tokens, ``max(least, round(share · n))`` and no more than `most` and n are taken,
+    those with the lowest random bits.
+
+    Args:
+        tokens: B sequences.
+        eligible: bool ``[T]``.
+        draws: Of the sequences, named for the purpose.
+        policy: How many.
+    """
+    row = tokens.sequence_of()
+    count = torch.bincount(row[eligible], minlength=len(tokens))
+    wanted = (count * policy.share).round().long().clamp(min=policy.least)
+    wanted = torch.minimum(wanted if policy.most is None else wanted.clamp(max=policy.most), count)
+    bits = draws.of_tokens(tokens)[:, 0]
+    rank_key = (row << 33) | ((~eligible).long() << 32) | bits  # the eligible first, per sequence
+    order = torch.argsort(rank_key, stable=True)
+    rank = torch.empty_like(order)
+    rank[order] = torch.arange(len(order), device=order.device)
+    return (rank - tokens.ptr[row] < wanted[row]) & eligible
+
+
+def occurrences(tokens: Tokens, chosen: Tensor) -> Tensor:
+    """Return every token of a node that is chosen somewhere in its sequence: bool ``[T]``."""
+    is_node = tokens.kind == Kind.NODE
+    name = (tokens.sequence_of() << 32) | tokens.id
+    return chosen | (is_node & torch.isin(name, name[chosen & is_node]))
+
+
+def hide(graph: Graph, tokens: Tokens, chosen: Tensor, draws: Draws, policy: Masking) -> Tokens:
+    """Return tokens with the chosen nodes hidden, and what tells of them.
+
+    A chosen token becomes MASK and keeps its type and its place; the text of a masked node
+    becomes MASK too. With ``random``, some become another node of the same type instead.
+
+    Args:
+        graph: Whose nodes replace others.
+        tokens: B sequences.
+        chosen: bool ``[T]``, nodes to hide.
+        draws: Of the sequences, named for the purpose.
+        policy: What is put in their place.
+    """
+    words = draws.of_tokens(tokens)
+    # All occurrences of a node share one fate, that of its first token.
+    first = _first_occurrence(tokens) if policy.everywhere else torch.arange(len(tokens.id))
+    fate = unit(words[:, 1])[first]
+    masked = chosen & (fate < policy.mask)
+    swapped = chosen & ~masked & (fate < policy.mask + policy.random)
+    ids = tokens.id.clone()
+    if policy.random:
+        offset = graph.csr.offset
+        kind = tokens.type.clamp(min=0)
+        other = offset[kind] + one_of(words[:, 2][first], offset[kind + 1] - offset[kind])
+        ids = torch.where(swapped, other, ids)
+    told = masked if tokens.word is None else masked | _text_of(tokens, masked | swapped)
+    return replace(
+        tokens,
+        id=torch.where(told, int(Special.MASK), ids),
+        kind=torch.where(told, int(Kind.SPECIAL), tokens.kind),
+    )
+
+
+def _text_of(tokens: Tokens, nodes: Tensor) -> Tensor:
+    """Return the text tokens whose node is among some nodes: bool ``[T]``."""
+    assert tokens.word is not None
+    name = (tokens.sequence_of() << 32) | tokens.word.clamp(min=0)
+    text = (tokens.kind == Kind.TEXT) & (tokens.word >= 0)
+    return text & torch.isin(name, name[nodes])
+
+
+def _first_occurrence(tokens: Tokens) -> Tensor:
+    """Return the first token of the same node in the same sequence: int64 ``[T]``."""
+    name = (tokens.sequence_of() << 32) | tokens.id
+    _, group = torch.unique(name, return_inverse=True)
+    own = torch.arange(len(name), device=name.device)
+    first = torch.full_like(own, len(name)).scatter_reduce(0, group, own, "amin")
+    return torch.where(tokens.kind == Kind.NODE, first[group], own)
