@@ -1,5 +1,6 @@
 """Floor 5: node featurizers, from nodes to vectors."""
 
-from graphrec_pt.features import identity  # registers its members
+# registers their members
+from graphrec_pt.features import categorical, identity, number, static_text, vector
 
-__all__ = ["identity"]
+__all__ = ["categorical", "identity", "number", "static_text", "vector"]

@@ -1,0 +1,123 @@
+"""Text as a bag of learned word or subword vectors; needs no download."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, PlainSerializer
+from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.columns import columns_of
+from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.schema import ColumnKind
+from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of, tokenizer_named
+
+
+@dataclass(frozen=True)
+class HashedWords:
+    """A tokenizer without a vocabulary: each lower-cased word to one of B buckets, for ever.
+
+    The hashing trick (Weinberger et al., "Feature hashing for large scale multitask learning",
+    ICML 2009); words are runs of letters, digits and underscores of any script.
+
+    Args:
+        buckets: B.
+    """
+
+    buckets: int
+
+    def encode(self, text: str) -> list[int]:
+        """Return the bucket of every word."""
+        return [self._bucket(word) for word in re.findall(r"\w+", text.lower())]
+
+    def __len__(self) -> int:
+        """B."""
+        return self.buckets
+
+    def _bucket(self, word: str) -> int:
+        digest = blake2b(word.encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") % self.buckets
+
+
+@cache
+def hashed_words(buckets: int) -> HashedWords:
+    """Return one tokenizer for all who ask for as many buckets: they share what it has read."""
+    return HashedWords(buckets)
+
+
+@featurizer("static_text")
+class StaticText:
+    """The mean of one learned vector per word, ``1/n Σ_i E[w_i]``, of one or several columns.
+
+    Args:
+        columns: Text or category columns to read, as one bag; all text columns by default.
+        tokenizer: None for hashed words; else an object with ``encode(text)`` and a length, or
+            the folder or name of a Hugging Face tokenizer.
+        buckets: Number of different hashed words.
+    """
+
+    columns: tuple[str, ...] | None = None
+    tokenizer: Annotated[Any, PlainSerializer(lambda value: value and name_of(value))] = None
+    buckets: int = Field(2**15, ge=1)
+
+    def __post_init__(self) -> None:
+        if self.tokenizer is not None:
+            check_tokenizer(self.tokenizer)
+
+    def build(self, outline: Outline, node_type: str, width: int) -> "StaticTextFeature":
+        """Return the table of words."""
+        kinds: list[ColumnKind] = ["text"] if self.columns is None else ["text", "category"]
+        names = columns_of(outline, node_type, kinds, self.columns, "static_text")
+        tokenizer = self.tokenizer
+        words = hashed_words(self.buckets) if tokenizer is None else tokenizer_named(tokenizer)
+        return StaticTextFeature(node_type, names, words, width)
+
+
+class StaticTextFeature(Feature):
+    """A table ``[V, D]`` and the words of every node.
+
+    Args:
+        node_type: Whose nodes.
+        columns: Read as one bag.
+        tokenizer: With ``encode(text)`` and a length V.
+        width: D.
+    """
+
+    start: Tensor
+    word: Tensor
+
+    def __init__(
+        self, node_type: str, columns: tuple[str, ...], tokenizer: Any, width: int
+    ) -> None:
+        super().__init__()
+        self.node_type, self.columns, self.tokenizer = node_type, columns, tokenizer
+        if not hasattr(tokenizer, "__len__"):
+            got = type(tokenizer).__name__
+            raise GraphRecError("static_text", "a tokenizer with a length", got, "len(tokenizer)")
+        self.table = nn.Embedding(len(tokenizer), width)
+        self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
+        self.register_buffer("word", torch.zeros(0, dtype=torch.int32), persistent=False)
+
+    def bind(self, graph: Graph) -> None:
+        """Read the words of every node, packed."""
+        read = [texts_of(graph, self.node_type, name, self.tokenizer) for name in self.columns]
+        count = sum((start.diff() for start, _ in read), torch.zeros(1, dtype=torch.int64))
+        owner = torch.cat([torch.arange(len(count)).repeat_interleave(s.diff()) for s, _ in read])
+        word = torch.cat([words for _, words in read])[owner.argsort(stable=True)]
+        device = self.table.weight.device
+        self.start = torch.cat([count.new_zeros(1), count.cumsum(0)]).to(device)
+        self.word = word.to(device)
+
+    def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
+        """Return the mean of the vectors of a node's words, 0 where it has none: ``[n, D]``."""
+        first, count = self.start[nodes], self.start[nodes + 1] - self.start[nodes]
+        words = self.word[ranges(first, count)[0]].long()
+        return embedding_bag(words, self.table.weight, count.cumsum(0) - count, mode="mean")

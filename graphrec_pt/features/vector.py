@@ -1,0 +1,77 @@
+"""Vectors that the nodes come with: image or text embeddings made elsewhere."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.columns import one_column_of, read_column, vectors_of
+from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
+from graphrec_pt.features.projection import Map, projection
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+
+
+@featurizer("vector")
+class Vector:
+    """A vector column, mapped to the width of the model.
+
+    Args:
+        column: To read; the only vector column of the type by default.
+        map: To the width D; see :func:`~graphrec_pt.features.projection.projection`.
+        unit: Put the vectors on the unit sphere first.
+    """
+
+    column: str | None = None
+    map: Map = "linear"
+    unit: bool = False
+
+    def build(self, outline: Outline, node_type: str, width: int) -> "VectorFeature":
+        """Return the map."""
+        name = one_column_of(outline, node_type, ["vector"], self.column, "vector")
+        inputs = outline.widths.get(node_type, {}).get(name, 0)
+        if not inputs:
+            raise GraphRecError("vector", f"vectors of one length in {name!r}", "none")
+        return VectorFeature(
+            node_type, name, projection(self.map, inputs, width), inputs, width, self.unit
+        )
+
+
+class VectorFeature(Feature):
+    """Mapped vectors; a node without one has a learned vector.
+
+    Args:
+        node_type: Whose nodes.
+        column: Of the vectors.
+        map: From ``[n, F]`` to ``[n, D]``.
+        inputs: F.
+        width: D.
+        unit: Whether the vectors are put on the unit sphere.
+    """
+
+    given: Tensor
+    absent: Tensor
+
+    def __init__(
+        self, node_type: str, column: str, map: nn.Module, inputs: int, width: int, unit: bool
+    ) -> None:
+        super().__init__()
+        self.node_type, self.column, self.inputs, self.unit = node_type, column, inputs, unit
+        self.map, self.missing = map, nn.Embedding(1, width)
+        self.register_buffer("given", torch.zeros(0, inputs), persistent=False)
+        self.register_buffer("absent", torch.zeros(0, dtype=torch.bool), persistent=False)
+
+    def bind(self, graph: Graph) -> None:
+        """Read the vectors ``[n, F]``."""
+        read = read_column(graph, self.node_type, self.column, "vector")
+        given, absent = vectors_of(read, self.inputs, "vector")
+        device = self.missing.weight.device
+        self.given, self.absent = (
+            (normalize(given) if self.unit else given).to(device),
+            absent.to(device),
+        )
+
+    def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
+        """Return ``[n, D]``."""
+        mapped: Tensor = self.map(self.given[nodes])
+        return torch.where(self.absent[nodes].unsqueeze(1), self.missing.weight, mapped)
