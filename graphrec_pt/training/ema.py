@@ -1,0 +1,94 @@
+"""The exponential moving average of parameters (Polyak & Juditsky, 1992)."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from graphrec_pt.core.errors import GraphRecError
+
+_UPDATES = "updates"
+
+
+class Average:
+    """Running averages of trained parameters; buffers and frozen parameters have none.
+
+    ``a ← a + (1 − d) (p − a)`` after every optimiser step, from ``a = p`` at the start. With
+    warm-up the decay of update *n* = 0, 1, … is ``min(d, (1 + n) / (10 + n))``, so that a short
+    run does not end near its random start. The arithmetic is that of
+    :class:`torch.optim.swa_utils.AveragedModel`, without its second copy of the network.
+
+    Averages of half-precision parameters are kept in float32, where small steps do not vanish.
+
+    Args:
+        parameters: Named; only those that require gradients are averaged.
+        decay: d.
+        warmup: Whether early updates decay faster.
+
+    Raises:
+        GraphRecError: When the decay is not in [0, 1).
+    """
+
+    def __init__(
+        self, parameters: Iterable[tuple[str, Parameter]], decay: float = 0.999, warmup: bool = True
+    ) -> None:
+        if not 0 <= decay < 1:
+            raise GraphRecError("Average", "0 <= decay < 1", decay)
+        self.decay, self.warmup, self.updates = decay, warmup, 0
+        self._parameters = {name: each for name, each in parameters if each.requires_grad}
+        self._averages = {name: _wide(each).clone() for name, each in self._parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the parameters of now into the averages."""
+        early = (1 + self.updates) / (10 + self.updates)
+        decay = min(self.decay, early) if self.warmup else self.decay
+        for name, average in self._averages.items():
+            average.lerp_(_wide(self._parameters[name]), 1 - decay)
+        self.updates += 1
+
+    @contextmanager
+    def swapped(self) -> Iterator[None]:
+        """Let the parameters be their averages inside the block, and themselves after it."""
+        kept = {name: each.detach().clone() for name, each in self._parameters.items()}
+        try:
+            self._put(self._averages)
+            yield
+        finally:
+            self._put(kept)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the state: the averages by name and the number of updates."""
+        return {_UPDATES: torch.tensor(self.updates)} | {
+            f"average/{name}": average for name, average in self._averages.items()
+        }
+
+    @torch.no_grad()
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go on from a saved state.
+
+        Raises:
+            GraphRecError: When the state is of other parameters.
+        """
+        mine = self.tensors()
+        shapes = {name: list(each.shape) for name, each in tensors.items()}
+        differ = {n for n in mine.keys() | shapes.keys() if n not in mine or n not in shapes}
+        differ |= {n for n in mine.keys() & shapes.keys() if list(mine[n].shape) != shapes[n]}
+        if differ:
+            got = f"others: {sorted(differ)[:5]}"
+            raise GraphRecError("Average", "the averages of these parameters", got)
+        for name, average in self._averages.items():
+            average.copy_(tensors[f"average/{name}"])
+        self.updates = int(tensors[_UPDATES])
+
+    @torch.no_grad()
+    def _put(self, values: Mapping[str, Tensor]) -> None:
+        for name, parameter in self._parameters.items():
+            parameter.copy_(values[name])
+
+
+def _wide(parameter: Tensor) -> Tensor:
+    """Return values of at least float32."""
+    return parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32))
