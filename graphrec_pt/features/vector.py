@@ -32,46 +32,65 @@ class Vector:
         inputs = outline.widths.get(node_type, {}).get(name, 0)
         if not inputs:
             raise GraphRecError("vector", f"vectors of one length in {name!r}", "none")
-        return VectorFeature(
-            node_type, name, projection(self.map, inputs, width), inputs, width, self.unit
-        )
+        return VectorFeature(node_type, name, inputs, width, self.map, self.unit)
 
 
-class VectorFeature(Feature):
-    """Mapped vectors; a node without one has a learned vector.
+class GivenFeature(Feature):
+    """Vectors given from outside, mapped; a node without one has a learned vector.
 
     Args:
-        node_type: Whose nodes.
-        column: Of the vectors.
-        map: From ``[n, F]`` to ``[n, D]``.
         inputs: F.
         width: D.
-        unit: Whether the vectors are put on the unit sphere.
+        map: From F to D.
+        unit: Whether the given vectors are put on the unit sphere.
     """
 
     given: Tensor
     absent: Tensor
 
-    def __init__(
-        self, node_type: str, column: str, map: nn.Module, inputs: int, width: int, unit: bool
-    ) -> None:
+    def __init__(self, inputs: int, width: int, map: Map, unit: bool) -> None:
         super().__init__()
-        self.node_type, self.column, self.inputs, self.unit = node_type, column, inputs, unit
-        self.map, self.missing = map, nn.Embedding(1, width)
+        self.inputs, self.unit = inputs, unit
+        self.map, self.missing = projection(map, inputs, width), nn.Embedding(1, width)
         self.register_buffer("given", torch.zeros(0, inputs), persistent=False)
         self.register_buffer("absent", torch.zeros(0, dtype=torch.bool), persistent=False)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.missing.weight.device
+
+    def look(self, nodes: Tensor) -> Tensor:
+        """Return the given vectors of nodes: ``[n, F]``, anything where there is none."""
+        return self.given[nodes]
+
+    def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
+        """Return ``[n, D]``."""
+        given = self.look(nodes)
+        mapped: Tensor = self.map(normalize(given) if self.unit else given)
+        return torch.where(self.absent[nodes].unsqueeze(1), self.missing.weight, mapped)
+
+
+class VectorFeature(GivenFeature):
+    """Mapped vectors of a column.
+
+    Args:
+        node_type: Whose nodes.
+        column: Of the vectors.
+        inputs: F.
+        width: D.
+        map: From F to D.
+        unit: Whether the vectors are put on the unit sphere.
+    """
+
+    def __init__(
+        self, node_type: str, column: str, inputs: int, width: int, map: Map, unit: bool
+    ) -> None:
+        super().__init__(inputs, width, map, unit)
+        self.node_type, self.column = node_type, column
 
     def bind(self, graph: Graph) -> None:
         """Read the vectors ``[n, F]``."""
         read = read_column(graph, self.node_type, self.column, "vector")
         given, absent = vectors_of(read, self.inputs, "vector")
-        device = self.missing.weight.device
-        self.given, self.absent = (
-            (normalize(given) if self.unit else given).to(device),
-            absent.to(device),
-        )
-
-    def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
-        """Return ``[n, D]``."""
-        mapped: Tensor = self.map(self.given[nodes])
-        return torch.where(self.absent[nodes].unsqueeze(1), self.missing.weight, mapped)
+        self.given, self.absent = given.to(self.device), absent.to(self.device)

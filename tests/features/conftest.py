@@ -36,7 +36,6 @@ BACK = Relation(
 )
 SCHEMA = Schema(nodes=(NodeType(name="user"), ITEM), relations=(BOUGHT, BACK))
 
-TITLES = ["a red pen", "A Pen", None, "the blue cup of tea"]
 EVENTS = [(0, 0, 10), (0, 3, 20), (0, 1, 30), (0, 2, 40), (1, 2, 20), (1, 3, 10)]
 
 
@@ -68,7 +67,7 @@ def shop(columns: dict[str, list], events: list[tuple[int, int, int]]) -> Graph:
 def graph() -> Graph:
     return shop(
         {
-            "title": TITLES,
+            "title": ["a red pen", "A Pen", None, "the blue cup of tea"],
             "note": ["new", None, "old pen", None],
             "color": ["red", "blue", None, "red"],
             "brand": ["acme", "acme", "zeta", "red"],
@@ -96,6 +95,17 @@ def other_graph() -> Graph:
     )
 
 
+@pytest.fixture(scope="session")
+def shop_of_titles():
+    """Give a function from titles to a graph of items called so."""
+
+    def make(titles):
+        empty = {name: [None] * len(titles) for name in ITEM.columns}
+        return shop({**empty, "title": titles}, [(0, 0, 1)])
+
+    return make
+
+
 @dataclass
 class Built:
     feature: Feature
@@ -119,5 +129,50 @@ def made():
         ).eval()
         feature.bind(graph)
         return Built(feature)
+
+    return make
+
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "a", "red", "pen", "the", "blue", "cup", "tea"]
+WORDS += ["of", "new", "old"]
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """Give a tokenizer of a few words, in the manner of BERT."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    numbered = {word: number for number, word in enumerate(WORDS)}
+    words = Tokenizer(models.WordLevel(numbered, unk_token="[UNK]"))
+    words.normalizer = normalizers.Lowercase()
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    words.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=words, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]"
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_bert():
+    """Give a function from a seed to a BERT of random weights, 3 layers deep, 16 wide."""
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+    )
+
+    def make(seed=0):
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return BertModel(config).eval()
 
     return make

@@ -1,0 +1,137 @@
+"""Hugging Face models by folder, name or object; nothing is downloaded unless asked for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
+from typing import Any, TypeVar
+
+from torch import nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.cache import digest
+
+T = TypeVar("T")
+
+_NOT_CONTENT = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures"}
+
+
+def load_model(source: Any, *, download: bool = False) -> Any:
+    """Return a model of one's own, in float32 and in evaluation mode.
+
+    Args:
+        source: Folder or name, read as safetensors; or a model, which is copied.
+        download: Allow a name that is not in the cache of Hugging Face to be fetched.
+
+    Raises:
+        GraphRecError: When there is no such model.
+    """
+    if not isinstance(source, str):
+        return deepcopy(source).float().eval()
+    from transformers import AutoModel
+
+    def read() -> Any:
+        return AutoModel.from_pretrained(
+            source, local_files_only=not download, use_safetensors=True
+        )
+
+    return _told("model", source, read).float().eval()
+
+
+def load_config(source: Any, *, download: bool = False) -> Any:
+    """Return the config of a model given by folder, name or object."""
+    if not isinstance(source, str):
+        return source.config
+    from transformers import AutoConfig
+
+    return _told(
+        "model",
+        source,
+        lambda: AutoConfig.from_pretrained(source, local_files_only=not download),
+    )
+
+
+@cache
+def load_tokenizer(source: str, download: bool = False) -> Any:
+    """Return a tokenizer; one object for all who ask for it, so that they share its texts."""
+    from transformers import AutoTokenizer
+
+    return _told(
+        "tokenizer",
+        source,
+        lambda: AutoTokenizer.from_pretrained(source, local_files_only=not download),
+    )
+
+
+def load_image_processor(source: str, *, download: bool = False) -> Any:
+    """Return an image processor."""
+    from transformers import AutoImageProcessor
+
+    read: Callable[..., Any] = AutoImageProcessor.from_pretrained
+    return _told("image processor", source, lambda: read(source, local_files_only=not download))
+
+
+def check_model(source: Any, who: str) -> None:
+    """Raise unless something is a folder, a name, or a network with a config."""
+    if not isinstance(source, str) and not (
+        isinstance(source, nn.Module) and hasattr(source, "config")
+    ):
+        expected = "a Hugging Face model, or its folder or name"
+        raise GraphRecError(who, expected, type(source).__name__)
+
+
+def model_name(source: Any) -> str:
+    """Return what a saved config calls a model."""
+    if isinstance(source, str):
+        return source
+    return str(getattr(source, "name_or_path", "") or type(source).__name__)
+
+
+def fingerprint(model: Any) -> str:
+    """Return a digest of the architecture and weights of a model, whatever it is called."""
+    config = model.config.to_dict()
+    told = sorted((k, repr(v)) for k, v in config.items() if k not in _NOT_CONTENT)
+    parts = [type(model).__name__, repr(told)]
+    for name, value in sorted(model.state_dict().items()):
+        parts += [name, digest(value)]
+    return digest(*parts)
+
+
+def train_last_layers(model: nn.Module, count: int) -> None:
+    """Freeze a model but for its last layers.
+
+    Raises:
+        GraphRecError: When it has fewer layers, or they cannot be found.
+    """
+    depth = getattr(model.config, "num_hidden_layers", 0)
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
+    if count and (not lists or count > depth):
+        raise GraphRecError("train", f"at most the last {depth} layers", count, "train: all")
+    model.requires_grad_(False)
+    for layer in list(lists[0])[depth - count :] if count else []:
+        layer.requires_grad_(True)
+
+
+def _told(what: str, source: str, read: Callable[[], T]) -> T:
+    try:
+        with _quiet():
+            return read()
+    except (OSError, ValueError, ImportError) as error:
+        hint = "download: true, if it is the name of one" if isinstance(error, OSError) else ""
+        expected = f"the folder or name of a Hugging Face {what}"
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GraphRecError("hugging face", expected, f"{source!r} ({reason})", hint) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Show no progress bars meanwhile: a library does not print."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

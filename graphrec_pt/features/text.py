@@ -1,0 +1,200 @@
+"""Text of nodes through any Hugging Face encoder."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, PlainSerializer
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.cache import digest
+from graphrec_pt.features.columns import one_column_of
+from graphrec_pt.features.encoded import EncodedFeature, Encoding, Train, batches
+from graphrec_pt.features.featurizer import featurizer
+from graphrec_pt.features.pretrained import check_model, load_config, load_tokenizer, model_name
+from graphrec_pt.features.projection import Map
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of
+
+Pooling = Literal["mean", "cls", "last", "attention"]
+
+
+@featurizer("text")
+class Text:
+    """The vector of a text, as an encoder makes it.
+
+    Args:
+        encoder: Folder or name of a Hugging Face model, or a model, which is copied. Of an
+            encoder-decoder the encoder is used.
+        tokenizer: Of the encoder; by default the one that lies beside it.
+        column: Text or category column to read; by default the title, or the only text column.
+        train: ``"frozen"`` (encoded once, when a graph is bound), ``"all"``, or the number of last
+            layers that train; 0 runs the encoder in each pass and trains nothing of it.
+        pooling: ``"mean"`` of the states of all tokens, the state of the first (``"cls"``) or the
+            last, or their sum weighted by a learned ``softmax_t(w · tanh(V h_t))``
+            (``"attention"``, Yang et al., "Hierarchical attention networks", NAACL 2016).
+        unit: Put the vectors on the unit sphere, as sentence encoders do.
+        map: To the width D; see :func:`~graphrec_pt.features.projection.projection`.
+        longest: Tokens of a text at most, special ones included.
+        batch_tokens: Tokens that the encoder reads at once, padding included.
+        cache: Folder where vectors of a frozen encoder are kept.
+        download: Let Hugging Face fetch a model that is not here.
+    """
+
+    encoder: Annotated[Any, PlainSerializer(model_name)]
+    tokenizer: Annotated[Any, PlainSerializer(lambda value: value and name_of(value))] = None
+    column: str | None = None
+    train: Train = "frozen"
+    pooling: Pooling = "mean"
+    unit: bool = False
+    map: Map = "linear"
+    longest: int = Field(64, ge=1)
+    batch_tokens: int = Field(16_384, ge=1)
+    cache: Path | None = None
+    download: bool = False
+
+    def __post_init__(self) -> None:
+        check_model(self.encoder, "text")
+        if self.tokenizer is not None:
+            check_tokenizer(self.tokenizer)
+        elif not isinstance(self.encoder, str):
+            raise GraphRecError("text", "the tokenizer of an encoder given as object", "none")
+        if self.train == "frozen" and self.pooling == "attention":
+            hint = "train: 0, which trains the pooling and nothing of the encoder"
+            raise GraphRecError("text", "pooling of a frozen encoder", "attention", hint)
+
+    def build(self, outline: Outline, node_type: str, width: int) -> "TextFeature":
+        """Return the feature; sizes come from the config of the encoder."""
+        column = self._column(outline, node_type)
+        config = load_config(self.encoder, download=self.download)
+        room = getattr(config, "max_position_embeddings", None)
+        if room is not None and self.longest > room:
+            raise GraphRecError("text", f"longest of at most {room}", self.longest)
+        tokenizer = self.encoder if self.tokenizer is None else self.tokenizer
+        if isinstance(tokenizer, str):
+            tokenizer = load_tokenizer(tokenizer, self.download)
+        return TextFeature(self, node_type, column, tokenizer, config.hidden_size, width)
+
+    def _column(self, outline: Outline, node_type: str) -> str:
+        node = outline.nodes[outline.node_index(node_type)]
+        if self.column is None and node.title is not None:
+            return node.title
+        kinds: tuple[Any, ...] = ("text",) if self.column is None else ("text", "category")
+        return one_column_of(outline, node_type, kinds, self.column, "text")
+
+
+class TextFeature(EncodedFeature):
+    """Token ids of the text of every node, and what encodes them.
+
+    Args:
+        config: How.
+        node_type: Whose nodes.
+        column: Of the text.
+        tokenizer: Of the encoder.
+        inputs: F, hidden size of the encoder.
+        width: D.
+    """
+
+    start: Tensor
+    token: Tensor
+
+    def __init__(
+        self, config: Text, node_type: str, column: str, tokenizer: Any, inputs: int, width: int
+    ) -> None:
+        encoding = Encoding(
+            config.encoder, config.train, config.map, config.unit, config.cache, config.download
+        )
+        super().__init__(encoding, inputs, width)
+        self.config, self.node_type, self.column = config, node_type, column
+        self.tokenizer, (self.before, self.after) = tokenizer, frame(tokenizer)
+        self.pad = getattr(tokenizer, "pad_token_id", None) or 0
+        self.room = config.longest - len(self.before) - len(self.after)
+        if self.room < 1:
+            expected = f"longest of more than {config.longest - self.room} special tokens"
+            raise GraphRecError("text", expected, config.longest)
+        self.attend = nn.Linear(inputs, inputs) if config.pooling == "attention" else None
+        self.query = nn.Linear(inputs, 1, bias=False) if config.pooling == "attention" else None
+        self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
+        self.register_buffer("token", torch.zeros(0, dtype=torch.int32), persistent=False)
+
+    def load(self) -> Any:
+        """Return the encoder; of an encoder-decoder that half."""
+        model = super().load()
+        return model.get_encoder() if model.config.is_encoder_decoder else model
+
+    def read(self, graph: Graph) -> Tensor:
+        """Read the token ids."""
+        start, token = texts_of(graph, self.node_type, self.column, self.tokenizer)
+        self.start, self.token = start.to(self.device), token.to(self.device)
+        return start.diff() == 0
+
+    def content(self) -> str:
+        """Return a digest of the token ids and of how they are cut, framed and pooled."""
+        how = f"{self.before} {self.after} {self.room} {self.config.pooling}"
+        return digest(self.start, self.token, how)
+
+    def encode(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
+        """Return ``[n, F]``."""
+        first = self.start[nodes]
+        count = (self.start[nodes + 1] - first).clamp(max=self.room)
+        length = count + len(self.before) + len(self.after)
+        order, found = [], []
+        for rows in batches(length, self.config.batch_tokens):
+            ids = self._dense(first[rows], count[rows])  # [b, L]
+            seen = torch.arange(ids.shape[1], device=ids.device) < length[rows].unsqueeze(1)
+            states = encoder(input_ids=ids, attention_mask=seen.long()).last_hidden_state
+            order.append(rows)
+            found.append(self._pooled(states, seen))
+        pooled = torch.cat(found)
+        return torch.empty_like(pooled).index_copy(0, torch.cat(order), pooled)
+
+    def _dense(self, first: Tensor, count: Tensor) -> Tensor:
+        """Return the framed token ids of texts, padded on the right: int64 ``[b, L]``."""
+        before, after = (
+            torch.tensor(ids, device=first.device) for ids in (self.before, self.after)
+        )
+        widest = int(count.max()) + len(before) + len(after)
+        place = torch.arange(widest, device=first.device) - len(before)  # of a token in its text
+        inside = (place >= 0) & (place < count.unsqueeze(1))
+        at = (first.unsqueeze(1) + place).masked_fill(~inside, 0)
+        ids = self.token[at].long().masked_fill(~inside, self.pad)
+        ids[:, : len(before)] = before
+        end = len(before) + count.unsqueeze(1) + torch.arange(len(after), device=first.device)
+        return ids.scatter(1, end, after.expand(len(ids), -1))
+
+    def _pooled(self, states: Tensor, seen: Tensor) -> Tensor:
+        if self.attend is not None and self.query is not None:
+            score = self.query(self.attend(states).tanh()).squeeze(2)  # [b, L]
+            share = score.masked_fill(~seen, -torch.inf).softmax(1)
+        elif self.config.pooling == "mean":
+            share = seen / seen.sum(1, keepdim=True)
+        else:
+            last = (
+                seen.sum(1) - 1 if self.config.pooling == "last" else torch.zeros_like(seen[:, 0])
+            )
+            return states[torch.arange(len(states), device=states.device), last.long()]
+        return torch.einsum("bl,blf->bf", share.to(states.dtype), states)
+
+
+def frame(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Return the special tokens that a tokenizer puts before and after a text.
+
+    Raises:
+        GraphRecError: For one that does not say.
+    """
+    probe = "a"
+    try:
+        bare = _ids(tokenizer.encode(probe, add_special_tokens=False))
+    except TypeError:  # knows no special tokens
+        return [], []
+    full = _ids(tokenizer.encode(probe))
+    for first in range(len(full) - len(bare) + 1 if bare else 0):
+        if full[first : first + len(bare)] == bare:
+            return full[:first], full[first + len(bare) :]
+    raise GraphRecError("text", f"a tokenizer that can read {probe!r}", f"{bare} in {full}")
+
+
+def _ids(encoded: Any) -> list[int]:
+    return list(getattr(encoded, "ids", encoded))
