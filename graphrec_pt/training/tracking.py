@@ -1,0 +1,161 @@
+"""What a run measures: a line of JSON for each step told, and trackers on request."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.graph.scratch import scratch_folder
+from graphrec_pt.graph.store import writing
+
+METRICS = "metrics.jsonl"
+TRACKERS = ("tensorboard", "wandb", "mlflow")
+
+
+class Tracking:
+    """Writes ``metrics.jsonl``, and tells the trackers of accelerate that were asked for.
+
+    Every line is an object with ``step`` and the values of that step, and is handed to the system
+    at once, so a killed run keeps what it told. Tell a step before its checkpoint is saved: a run
+    that resumes drops the lines of steps after the one it resumes from, and repeats them.
+
+    Args:
+        folder: Of the run; trackers that keep files keep them in ``track/`` below.
+        trackers: Any of ``tensorboard``, ``wandb`` and ``mlflow``; they need the extra ``track``.
+        run: Project or experiment of the trackers.
+        config: Options of the run, for the trackers.
+        resumed: Step of the checkpoint that the run goes on from; None for a new run.
+
+    Raises:
+        GraphRecError: For an unknown tracker or one that is not installed, for a new run where
+            another one wrote, and for lines that are not JSON.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        trackers: Sequence[str] = (),
+        *,
+        run: str = "graphrec",
+        config: Mapping[str, Any] | None = None,
+        resumed: int | None = None,
+    ) -> None:
+        for name in trackers:
+            _check_tracker(name)
+        self.path = Path(folder) / METRICS
+        with writing(self.path.parent):
+            _go_on(self.path, resumed)
+            self._file = self.path.open("a", encoding="utf-8")
+        self._trackers = [_start(name, run, self.path.parent, resumed) for name in trackers]
+        for tracker in self._trackers if resumed is None else ():
+            tracker.store_init_configuration(_flat(config or {}))
+
+    def log(self, step: int, values: Mapping[str, float | str | None]) -> None:
+        """Tell the values of a step; JSON has no NaN and no infinity, they are written as null."""
+        finite = {name: _finite(value) for name, value in values.items()}
+        with writing(self.path.parent):
+            self._file.write(json.dumps({"step": step, **finite}, allow_nan=False) + "\n")
+            self._file.flush()
+        numbers = {name: each for name, each in finite.items() if isinstance(each, int | float)}
+        for tracker in self._trackers:
+            tracker.log(numbers, step=step)
+
+    def close(self) -> None:
+        """Close the file and the trackers."""
+        self._file.close()
+        for tracker in self._trackers:
+            tracker.finish()
+        self._trackers = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
+    """Return the lines that a run told; the last one is left out if it was cut short.
+
+    Raises:
+        GraphRecError: When there are none, or for a line that is not an object with a step.
+    """
+    path = Path(folder) / METRICS
+    try:
+        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+    except OSError as error:
+        raise GraphRecError(str(path), "the metrics of a run", error) from error
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise GraphRecError(f"{path}:{number}", "a line of JSON", error) from error
+        if not isinstance(record, dict) or not isinstance(record.get("step"), int):
+            raise GraphRecError(f"{path}:{number}", "an object with a step", line[:80])
+        found.append(record)
+    return found
+
+
+def _go_on(path: Path, resumed: int | None) -> None:
+    """Keep the lines up to the step that is resumed, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        return
+    if resumed is None:
+        hint = "resuming it, or another folder"
+        raise GraphRecError(str(path), "no metrics before a new run", "those of a run", hint)
+    kept = [record for record in read_metrics(path.parent) if record["step"] <= resumed]
+    with scratch_folder(path.parent) as scratch:
+        written = scratch / METRICS
+        written.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
+        written.replace(path)
+
+
+def _check_tracker(name: str) -> None:
+    if name not in TRACKERS:
+        raise GraphRecError("tracking", "a known tracker", repr(name), did_you_mean(name, TRACKERS))
+    if find_spec(name) is None:
+        hint = "pip install 'graphrec-pt[track]'"
+        raise GraphRecError("tracking", f"the package {name} to be installed", "", hint)
+
+
+def _start(name: str, run: str, folder: Path, resumed: int | None) -> Any:
+    """Return a started tracker of accelerate."""
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+    home = folder / "track"
+    home.mkdir(exist_ok=True)
+    options: dict[str, dict[str, Any]] = {
+        # Points of steps that are repeated after a resume are hidden.
+        "tensorboard": {
+            "logging_dir": home,
+            "purge_step": None if resumed is None else resumed + 1,
+        },
+        "wandb": {"dir": str(home)},
+        "mlflow": {},
+    }
+    tracker = LOGGER_TYPE_TO_CLASS[name](run, **options[name])
+    tracker.start()
+    return tracker
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return options as trackers take them: single values, the others as JSON."""
+    return {
+        name: value if isinstance(value, bool | int | float | str) else json.dumps(value)
+        for name, value in config.items()
+    }
+
+
+def _finite(value: float | str | None) -> float | str | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
