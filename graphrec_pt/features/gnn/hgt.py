@@ -1,0 +1,155 @@
+"""HGT: attention with maps for every node type and every relation."""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import torch
+from pydantic import Field
+from torch import Generator, Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.gnn.messages import by_head, messages
+from graphrec_pt.features.gnn.network import glorot
+from graphrec_pt.features.gnn.relational import RelationalNetwork
+from graphrec_pt.features.propagation import propagation
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.sddmm import sddmm
+from graphrec_pt.kernels.segment_softmax import segment_softmax
+from graphrec_pt.kernels.spmm import spmm
+
+
+@propagation("hgt")
+class HGT:
+    """Heterogeneous graph transformer (Hu et al., WWW 2020), without its relative times.
+
+    Per head, for an edge ``j → i`` of relation r between types s and t, and C = D / H:
+    ``α = softmax (K_s x_j) A_r (Q_t x_i) · μ_r / √C`` over all edges into i,
+    ``m_i = Σ α (V_s x_j) M_r``, ``x_i ← σ(g_t) (O_t GELU(m_i)) + (1 − σ(g_t)) x_i``.
+    Types that no relation enters keep their vectors.
+
+    Args:
+        layers: Rounds of messages.
+        heads: H, a divisor of the width.
+        relations: Names; all by default.
+    """
+
+    layers: int = Field(1, ge=1)
+    heads: int = Field(4, ge=1)
+    relations: list[str] | None = None
+
+    def build(self, outline: Outline, width: int) -> "HGTPropagator":
+        """Return the network."""
+        return HGTPropagator(self, outline, width)
+
+
+class HGTLayer(nn.Module):
+    """The weights of one round.
+
+    Args:
+        linked: Node types that a relation leaves or enters.
+        entered: Node types that a relation enters.
+        relations: R.
+        width: D.
+        heads: H.
+    """
+
+    def __init__(
+        self, linked: Sequence[str], entered: Sequence[str], relations: int, width: int, heads: int
+    ) -> None:
+        super().__init__()
+        each = width // heads
+        self.inward = nn.ModuleDict(  # K, Q, V
+            {f"of_{name}": nn.Linear(width, 3 * width) for name in linked}
+        )
+        self.outward = nn.ModuleDict({f"of_{name}": nn.Linear(width, width) for name in entered})
+        self.attention = nn.Parameter(torch.zeros(relations, heads, each, each))
+        self.message = nn.Parameter(torch.zeros(relations, heads, each, each))
+        self.prior = nn.Parameter(torch.zeros(relations, heads))
+        self.gate = nn.Parameter(torch.zeros(len(entered)))
+
+    def initialise(self, draw: Generator) -> None:
+        """Fill the matrices (Glorot); priors and gates start at 1."""
+        for linear in (*self.inward.values(), *self.outward.values()):
+            glorot(linear.get_parameter("weight"), draw)
+        glorot(self.attention, draw)
+        glorot(self.message, draw)
+        self.prior.fill_(1)
+        self.gate.fill_(1)
+
+
+class HGTPropagator(RelationalNetwork):
+    """The network of :class:`HGT`.
+
+    Args:
+        config: Its options.
+        outline: Of the graph.
+        width: D.
+
+    Raises:
+        GraphRecError: When the heads do not divide the width.
+    """
+
+    def __init__(self, config: HGT, outline: Outline, width: int) -> None:
+        super().__init__("hgt", outline, width, config.relations)
+        if width % config.heads:
+            raise GraphRecError("hgt", f"heads that divide the width {width}", config.heads)
+        self.heads, self.names, self.counts = config.heads, outline.node_names, outline.counts
+        chosen = [outline.relations[outline.relation_index(name)] for name in self.relations]
+        targets = {relation.target for relation in chosen}
+        sources = {relation.source for relation in chosen}
+        self.entered = [name for name in self.names if name in targets]
+        linked = [name for name in self.names if name in targets | sources]
+        sizes = linked, self.entered, len(chosen), width, config.heads
+        self.layers = nn.ModuleList(HGTLayer(*sizes) for _ in range(config.layers))
+
+    def read(self, graph: Graph) -> None:
+        """Keep the messages by head."""
+        found = messages(graph, self.relations)
+        self.keep_messages(found, by_head(found.incoming, self.heads))
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Return the vectors after all layers: ``[N, D]``."""
+        for layer in self.layers:
+            x = self._round(cast(HGTLayer, layer), x)
+        return x
+
+    def _round(self, layer: HGTLayer, x: Tensor) -> Tensor:
+        key, query, value = torch.cat(
+            [
+                layer.inward[f"of_{name}"](rows)
+                if f"of_{name}" in layer.inward
+                else rows.new_zeros(len(rows), 3 * x.shape[1])
+                for name, rows in self._by_type(x)
+            ]
+        ).chunk(3, 1)
+        sent = self.sent(torch.cat([key, value], 1))  # [M_r, 2 D] each
+        prior = layer.prior[:, :, None, None] * (x.shape[1] // self.heads) ** -0.5
+        keys = self._mapped([rows.chunk(2, 1)[0] for rows in sent], layer.attention * prior)
+        values = self._mapped([rows.chunk(2, 1)[1] for rows in sent], layer.message)
+        queries = query.reshape(len(x) * self.heads, -1)  # [N · H, C]
+        scores = sddmm(self.ptr, self.column, queries, keys)  # [E · H]
+        found = spmm(self.ptr, self.column, segment_softmax(self.ptr, scores), values)
+        return self._gated(layer, x, nn.functional.gelu(found.view(x.shape)))
+
+    def _mapped(self, sent: Sequence[Tensor], weights: Tensor) -> Tensor:
+        """Return ``[M · H, C]``: the rows of each relation times its matrices ``[H, C, C]``."""
+        parts = [
+            torch.einsum("mhi,hij->mhj", rows.reshape(len(rows), *weight.shape[:2]), weight)
+            for rows, weight in zip(sent, weights, strict=True)
+        ]
+        return torch.cat(parts).flatten(0, 1)
+
+    def _gated(self, layer: HGTLayer, x: Tensor, found: Tensor) -> Tensor:
+        gates = dict(zip(self.entered, layer.gate.sigmoid(), strict=True))
+        parts = zip(self._by_type(x), self._by_type(found), strict=True)
+        out = [
+            torch.lerp(before, layer.outward[f"of_{name}"](rows), gates[name])
+            if name in gates
+            else before
+            for (name, before), (_, rows) in parts
+        ]
+        return torch.cat(out)
+
+    def _by_type(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
+        return zip(self.names, x.split_with_sizes(self.counts), strict=True)
