@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphrec_pt.core.errors import GraphRecError
     from graphrec_pt.core.key import Key
+    from graphrec_pt.features.featurizer import featurizer
+    from graphrec_pt.features.node_features import Features
+    from graphrec_pt.features.propagation import propagation
     from graphrec_pt.graph.build import build, build_card
     from graphrec_pt.graph.card import Card, load_card
     from graphrec_pt.graph.derive import derivation, derive
@@ -21,63 +24,87 @@ if TYPE_CHECKING:
     from graphrec_pt.graph.reader import reader
     from graphrec_pt.graph.split import Split, split
     from graphrec_pt.graph.store import open_graph, save_graph
+    from graphrec_pt.models.backbone import backbone
+    from graphrec_pt.models.model import Model
+    from graphrec_pt.objectives.objective import objective
     from graphrec_pt.sampling.loader import Loader
     from graphrec_pt.sampling.sample import Paths, Subgraphs
     from graphrec_pt.sampling.sampler import sampler
     from graphrec_pt.tokens.linearizer import linearizer
     from graphrec_pt.tokens.tokens import Tokens
+    from graphrec_pt.training.schedule import schedule
+    from graphrec_pt.training.stage import Stage
+    from graphrec_pt.training.trainer import Trainer
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Card": "graph.card",
+    "Features": "features.node_features",
     "Graph": "graph.graph",
     "GraphRecError": "core.errors",
     "Key": "core.key",
     "Loader": "sampling.loader",
+    "Model": "models.model",
     "Paths": "sampling.sample",
     "Plan": "graph.plan",
     "Split": "graph.split",
+    "Stage": "training.stage",
     "Subgraphs": "sampling.sample",
     "Tokens": "tokens.tokens",
+    "Trainer": "training.trainer",
+    "backbone": "models.backbone",
     "build": "graph.build",
     "build_card": "graph.build",
     "derivation": "graph.derive",
     "derive": "graph.derive",
     "describe": "graph.describe",
+    "featurizer": "features.featurizer",
     "linearizer": "tokens.linearizer",
     "load_card": "graph.card",
+    "objective": "objectives.objective",
     "open_graph": "graph.store",
+    "propagation": "features.propagation",
     "protocol": "graph.protocol",
     "reader": "graph.reader",
     "sampler": "sampling.sampler",
     "save_graph": "graph.store",
+    "schedule": "training.schedule",
     "split": "graph.split",
 }
 
 __all__ = [
     "Card",
+    "Features",
     "Graph",
     "GraphRecError",
     "Key",
     "Loader",
+    "Model",
     "Paths",
     "Plan",
     "Split",
+    "Stage",
     "Subgraphs",
     "Tokens",
+    "Trainer",
+    "backbone",
     "build",
     "build_card",
     "derivation",
     "derive",
     "describe",
+    "featurizer",
     "linearizer",
     "load_card",
+    "objective",
     "open_graph",
+    "propagation",
     "protocol",
     "reader",
     "sampler",
     "save_graph",
+    "schedule",
     "split",
 ]
 

@@ -59,6 +59,10 @@ class Average:
         finally:
             self._put(kept)
 
+    def settle(self) -> None:
+        """Let the parameters be their averages from now on."""
+        self._put(self._averages)
+
     def tensors(self) -> dict[str, Tensor]:
         """Return the state: the averages by name and the number of updates."""
         return {_UPDATES: torch.tensor(self.updates)} | {

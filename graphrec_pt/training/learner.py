@@ -1,46 +1,63 @@
-"""What is trained: a model, and the heads of the objectives."""
+"""What is trained: a model, the heads of the objectives, and their balance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.models.model import Model
-from graphrec_pt.objectives.objective import Corrupted, Objective
+from graphrec_pt.objectives.objective import Corrupted
+from graphrec_pt.training.term import Term
 
 
 class Learner(nn.Module):
-    """A model with the heads of some objectives; its forward pass returns their losses.
+    """A model with the heads of a mixture of objectives; its forward pass returns their losses.
 
     Args:
         model: What is shared.
-        objectives: By name.
+        terms: The mixture.
+        balance: ``"fixed"`` or ``"uncertainty"``, see :class:`~graphrec_pt.training.stage.Stage`.
         seed: Of the heads' first weights.
     """
 
-    def __init__(self, model: Model, objectives: Mapping[str, Objective], seed: int = 0) -> None:
+    def __init__(
+        self, model: Model, terms: Sequence[Term], balance: str = "fixed", seed: int = 0
+    ) -> None:
         super().__init__()
         self.model = model
-        self.objectives = dict(objectives)
+        self.terms = {term.label: term for term in terms}
         self.heads = nn.ModuleDict(
             {
-                f"of_{name}": seeded(partial(each.head, model.outline, model.width), seed)
-                for name, each in objectives.items()
+                f"of_{label}": seeded(
+                    partial(term.objective.head, model.outline, model.width), seed
+                )
+                for label, term in self.terms.items()
             }
         )
+        learned = balance == "uncertainty"
+        self.log_variance = nn.Parameter(torch.zeros(len(terms))) if learned else None
 
     def forward(self, batch: Mapping[str, Corrupted]) -> dict[str, Tensor]:
-        """Return the loss of every objective that has something to learn in the batch."""
+        """Return the mean loss of every objective that has something to learn in the batch."""
         with self.model.held():
             return {
-                name: self._loss(name, corrupted)
-                for name, corrupted in batch.items()
+                label: self._loss(label, corrupted)
+                for label, corrupted in batch.items()
                 if corrupted.count
             }
 
-    def _loss(self, name: str, corrupted: Corrupted) -> Tensor:
+    def balanced(self, label: str, loss: Tensor) -> Tensor:
+        """Return ``e^{−s} L + s`` with the learned s of an objective, or the loss as it is."""
+        if self.log_variance is None:
+            return loss
+        s = self.log_variance[list(self.terms).index(label)]
+        return torch.exp(-s) * loss + s
+
+    def _loss(self, label: str, corrupted: Corrupted) -> Tensor:
         encoded = [self.model.encode(view) for view in corrupted.views]
-        head: Any = self.heads[f"of_{name}"]
-        return self.objectives[name].loss(encoded, corrupted, self.model, head)
+        head: Any = self.heads[f"of_{label}"]
+        found: Tensor = self.terms[label].objective.loss(encoded, corrupted, self.model, head)
+        return found

@@ -1,0 +1,44 @@
+"""Does a stage fit a graph and itself: told before anything is sampled, all mistakes at once."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.tokens.linearizer import require
+from graphrec_pt.training.roots import roots_of
+from graphrec_pt.training.stage import Stage
+
+
+def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
+    """Raise unless every objective of every stage finds what it needs in tokens and graph.
+
+    Raises:
+        GraphRecError: For tokens that the linearizer does not make, types, relations and
+            metapaths that the graph does not have, and roots that the sampler cannot take.
+    """
+    outline = Outline.of(graph)
+    found: list[GraphRecError] = []
+    if not stages:
+        raise GraphRecError("trainer", "at least one stage", "none")
+    for stage in stages:
+        for term in stage.objectives:
+            needs = term.objective.needs
+            with _gathering(found):
+                require(term.label, stage.linearizer, needs.kinds, needs.fields)
+            with _gathering(found):
+                term.objective.check(outline)
+        with _gathering(found):
+            roots_of(graph, stage.sampler, stage.roots)
+    raise_all(found)
+
+
+@contextmanager
+def _gathering(found: list[GraphRecError]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigErrors as errors:
+        found += errors.errors
+    except GraphRecError as error:
+        found.append(error)

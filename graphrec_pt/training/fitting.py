@@ -1,0 +1,186 @@
+"""One stage under way: the optimiser step over a mixture of objectives."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.optim import AdamW
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key, draw32
+from graphrec_pt.training.groups import ParameterGroups, scale_rates
+from graphrec_pt.training.learner import Learner
+from graphrec_pt.training.preparation import Prepared
+from graphrec_pt.training.stage import Stage
+
+
+class Stepped(NamedTuple):
+    """What an optimiser step did, summed over micro-batches and this process's share of ranks.
+
+    Args:
+        losses: float32 scalars by label, means over the terms of the whole step.
+        norm: Of the gradient, before clipping.
+        tokens: As linearized, on this process.
+        waste: Share of padding, had every micro-batch been padded to its longest sequence.
+    """
+
+    losses: dict[str, Tensor]
+    norm: Tensor
+    tokens: int
+    waste: float
+
+
+class Fitting:
+    """Takes optimiser steps of a stage.
+
+    The gradient of a step is that of the mean over all its terms, whatever micro-batches and ranks
+    they were cut into: each loss is weighted by the share of its terms. Dropout is seeded for each
+    micro-batch by its place in the run, so a step is a function of the parameters, the optimiser's
+    state and its number alone.
+
+    Args:
+        learner: What is trained.
+        stage: How.
+        groups: Parameters of the learner.
+        total: Steps of the stage.
+        seed: Of dropout.
+        accelerator: Devices, precision and ranks.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        stage: Stage,
+        groups: ParameterGroups,
+        total: int,
+        seed: int,
+        accelerator: Accelerator,
+    ) -> None:
+        self.learner, self.stage, self.total, self.seed = learner, stage, total, seed
+        self.accelerator = accelerator
+        made = AdamW(groups.groups, betas=stage.optimization.betas)
+        self.network, self.optimizer = accelerator.prepare(learner, made)
+
+    @property
+    def plain_optimizer(self) -> AdamW:
+        """The optimiser itself."""
+        optimizer: AdamW = getattr(self.optimizer, "optimizer", self.optimizer)
+        return optimizer
+
+    def step(self, done: int, epoch: int, batches: Sequence[Prepared]) -> Stepped:
+        """Take one optimiser step.
+
+        Args:
+            done: Steps of the stage before it.
+            epoch: Number of the epoch.
+            batches: The micro-batches of this process.
+
+        Raises:
+            GraphRecError: When a loss or the gradient is not finite; names objective and batch.
+        """
+        world, rank = self.accelerator.num_processes, self.accelerator.process_index
+        scale_rates(self.plain_optimizer, self.stage.optimization.schedule.factor(done, self.total))
+        weight = {label: self._weight(label, done) for label in self.learner.terms}
+        counts = self._counts(batches)
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses: dict[str, Tensor] = {}
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            with nullcontext() if last else self.accelerator.no_sync(self.network):
+                self._seed(epoch, batch.step, number * world + rank)
+                found = self.network(self._wanted(batch, weight))
+                for label, loss in found.items():
+                    self._guard(label, loss, epoch, batch.step)
+                    share = batch.corrupted[label].count / counts[label]
+                    losses[label] = losses.get(label, 0) + loss.detach().float() * share
+                total = self._total(found, batch, weight, counts) * world
+                if total.requires_grad:
+                    self.accelerator.backward(total)
+        norm = self._clipped(epoch, batches[0].step)
+        self.optimizer.step()
+        tokens = sum(batch.tokens for batch in batches)
+        room = sum(batch.tokens / (1 - batch.waste) for batch in batches)
+        waste = 1 - tokens / room if room else 0.0
+        return Stepped(self._gathered(losses), norm, tokens, waste)
+
+    def _weight(self, label: str, done: int) -> float:
+        term = self.learner.terms[label]
+        factor = 1.0 if term.schedule is None else term.schedule.factor(done, self.total)
+        return float(term.weight * factor)
+
+    def _counts(self, batches: Sequence[Prepared]) -> dict[str, int]:
+        """Return the terms of each objective in the whole step, over all ranks."""
+        labels = list(self.learner.terms)
+        mine = [sum(batch.corrupted[label].count for batch in batches) for label in labels]
+        if self.accelerator.num_processes > 1:
+            counted = torch.tensor(mine, device=self.accelerator.device)
+            mine = self.accelerator.reduce(counted, "sum").tolist()
+        return dict(zip(labels, mine, strict=True))
+
+    def _wanted(self, batch: Prepared, weight: Mapping[str, float]) -> dict[str, Any]:
+        device = self.accelerator.device
+        return {
+            label: corrupted.to(device)
+            for label, corrupted in batch.corrupted.items()
+            if weight[label] and corrupted.count
+        }
+
+    def _total(
+        self,
+        found: Mapping[str, Tensor],
+        batch: Prepared,
+        weight: Mapping[str, float],
+        counts: Mapping[str, int],
+    ) -> Tensor:
+        total = torch.zeros((), device=self.accelerator.device)
+        if self.accelerator.num_processes > 1:
+            # Ranks wait for the gradient of every parameter, also where there is nothing to learn.
+            total = total + sum(p.flatten()[:0].sum() for p in self._trained())
+        for label, loss in found.items():
+            share = batch.corrupted[label].count / counts[label]
+            total = total + weight[label] * share * self.learner.balanced(label, loss)
+        return total
+
+    def _clipped(self, epoch: int, step: int) -> Tensor:
+        parameters = self._trained()
+        for parameter in parameters:
+            if parameter.grad is None:  # as on several ranks: no term asked for it in this step
+                parameter.grad = torch.zeros_like(parameter)
+        limit = self.stage.optimization.clip or float("inf")
+        norm = self.accelerator.clip_grad_norm_(parameters, limit)
+        assert isinstance(norm, Tensor)
+        scaled = self.accelerator.scaler is not None  # which skips such a step by itself
+        if not scaled and not bool(torch.isfinite(norm)):
+            wrong = next(
+                name
+                for name, p in self.learner.named_parameters()
+                if p.grad is not None and not bool(torch.isfinite(p.grad).all())
+            )
+            got = f"{float(norm)} at epoch {epoch}, step {step}, first in {wrong}"
+            raise GraphRecError("training", "a finite gradient", got, "a lower lr or clip: 1.0")
+        return norm
+
+    def _trained(self) -> list[torch.nn.Parameter]:
+        return [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
+
+    def _guard(self, label: str, loss: Tensor, epoch: int, step: int) -> None:
+        if not bool(torch.isfinite(loss.detach())):
+            got = f"{float(loss.detach())} at epoch {epoch}, step {step}"
+            hint = "a lower lr, a higher temperature, or precision='no'"
+            raise GraphRecError(f"objective {label!r}", "a finite loss", got, hint)
+
+    def _seed(self, epoch: int, step: int, micro: int) -> None:
+        key = Key(self.seed, epoch).named("dropout")
+        torch.manual_seed(int(draw32(key, step, micro)))
+
+    def _gathered(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        if self.accelerator.num_processes == 1:
+            return dict(losses)
+        zero = torch.zeros((), device=self.accelerator.device)
+        mine = torch.stack([losses.get(label, zero) for label in self.learner.terms])
+        summed = self.accelerator.reduce(mine, "sum")
+        return dict(zip(self.learner.terms, summed.unbind(), strict=True))

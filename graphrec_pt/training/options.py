@@ -1,0 +1,43 @@
+"""How a run runs, whatever it trains."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from graphrec_pt.graph.schema import Strict
+
+
+class Options(Strict):
+    """Options of a run.
+
+    Args:
+        seed: Of heads, batches, corruption and dropout.
+        precision: Of the forward pass: ``"no"`` is float32.
+        deterministic: Refuse operations whose result depends on chance or threads.
+        compile: Compile the backbone with ``torch.compile``.
+        average: Decay of an exponential moving average of the parameters, which validation and
+            the result use; 0 for none.
+        workers: Processes that sample, see :class:`~graphrec_pt.sampling.loader.Loader`.
+        threads: Threads that sample when there are no workers.
+        log_every: Steps between log rows.
+        checkpoint_every: Steps between checkpoints; 0 for the ends of epochs alone.
+        keep: Checkpoints kept.
+        trackers: Any of tensorboard, wandb, mlflow.
+        watch: The metric that early stopping and the best model go by; a loss is better when
+            lower, everything else when higher.
+        cpu: Stay on the CPU.
+    """
+
+    seed: int = Field(0, ge=0)
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    deterministic: bool = False
+    compile: bool = False
+    average: float = Field(0.0, ge=0, lt=1)
+    workers: int = Field(0, ge=0)
+    threads: int = Field(1, ge=0)
+    log_every: int = Field(10, ge=1)
+    checkpoint_every: int = Field(0, ge=0)
+    keep: int = Field(2, ge=1)
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ()
+    watch: str | None = None
+    cpu: bool = False

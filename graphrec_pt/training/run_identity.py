@@ -1,0 +1,56 @@
+"""What makes a run the same run: model, graph, stages and the options that change results."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.model import Model
+from graphrec_pt.training.options import Options
+from graphrec_pt.training.stage import Stage
+
+_RESULTS = {"seed", "precision", "average", "watch", "compile"}
+
+
+def identity_of(
+    model: Model, graph: Graph, stages: Sequence[Stage], options: Options
+) -> dict[str, Any]:
+    """Return the JSON-ready identity of a run."""
+    found = {
+        "graph": graph.fingerprint,
+        "model": model.config.json_ready(),
+        "stages": [stage.config() for stage in stages],
+        "options": options.model_dump(mode="json", include=_RESULTS),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(found))  # tuples as the lists they come back as
+    return plain
+
+
+def check_same_run(who: str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    """Raise unless a checkpoint is of the run that is to go on.
+
+    Raises:
+        GraphRecError: Names the first option that differs.
+    """
+    found = _difference(saved, wanted)
+    if found is None:
+        return
+    place, before, now = found
+    if place == "graph":
+        hint = "transfer(model, graph) for a model of another graph"
+        raise GraphRecError(who, f"the graph of the checkpoint ({before})", now, hint)
+    hint = "the options of the run, or another folder"
+    raise GraphRecError(f"{who}: {place}", f"{before} as in the checkpoint", now, hint)
+
+
+def _difference(a: Any, b: Any, place: str = "") -> tuple[str, str, str] | None:
+    """Return where two JSON values differ first, and how."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        pairs = [(f"{place}.{n}" if place else n, a.get(n), b.get(n)) for n in a.keys() | b.keys()]
+    elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        pairs = [(f"{place}[{n}]", x, y) for n, (x, y) in enumerate(zip(a, b, strict=True))]
+    else:
+        return None if a == b else (place, json.dumps(a)[:80], json.dumps(b)[:80])
+    found = (_difference(x, y, name) for name, x, y in sorted(pairs, key=lambda pair: pair[0]))
+    return next((difference for difference in found if difference is not None), None)

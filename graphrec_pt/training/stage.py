@@ -1,0 +1,122 @@
+"""A stage of training as data: what is sampled, what is learned from it, and how."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.schema import Strict
+from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.tokens.linearizer import linearizer
+from graphrec_pt.training.groups import ParameterRule
+from graphrec_pt.training.schedule import schedule
+from graphrec_pt.training.term import Term, terms_of
+
+
+class Optimization(Strict):
+    """AdamW, its rate over time, and which parameters it moves.
+
+    Args:
+        lr: Highest learning rate.
+        weight_decay: Of matrices; biases, norms and embeddings have none.
+        betas: Of Adam.
+        schedule: Config of the learning rate's factor over the stage.
+        clip: Largest norm of the gradient; 0 for no clipping.
+        rules: Parameters that are frozen, or have a rate or decay of their own; later ones win.
+    """
+
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    schedule: Any = "constant"
+    clip: float = Field(1.0, ge=0)
+    rules: tuple[ParameterRule, ...] = ()
+
+    @field_validator("schedule")
+    @classmethod
+    def _known(cls, config: Any) -> Any:
+        return schedule.build(config)
+
+
+class Stage(Strict):
+    """One stage: sampler, linearizer, a mixture of objectives, and the optimisation.
+
+    Args:
+        sampler: Name, config or object.
+        linearizer: Name, config or object.
+        objectives: Entries of the mixture, see :meth:`~graphrec_pt.training.term.Term.of`.
+        roots: See :func:`~graphrec_pt.training.roots.roots_of`.
+        balance: ``"fixed"`` weights, or ``"uncertainty"``: ``Σ_o w_o (e^{−s_o} L_o + s_o)`` with
+            learned s (Kendall et al., CVPR 2018).
+        epochs: Passes over the roots; fractions of one count.
+        steps: Optimiser steps, in place of `epochs`.
+        batch: Roots per micro-batch.
+        tokens: Tokens per step at most, in place of `batch`: steps of histories of like length.
+        accumulate: Micro-batches per optimiser step.
+        optimization: Of the parameters.
+        patience: Validations without a better one after which the stage ends; 0 for never.
+        name: What it is called in logs and checkpoints.
+    """
+
+    sampler: Any
+    linearizer: Any
+    objectives: tuple[Term, ...]
+    roots: str | None = None
+    balance: Literal["fixed", "uncertainty"] = "fixed"
+    epochs: float = Field(1.0, gt=0)
+    steps: int | None = Field(None, ge=1)
+    batch: int = Field(128, ge=1)
+    tokens: int | None = Field(None, ge=1)
+    accumulate: int = Field(1, ge=1)
+    optimization: Optimization = Optimization()
+    patience: int = Field(0, ge=0)
+    name: str = "pretrain"
+
+    def __init__(self, **options: Any) -> None:
+        """Validate everything; a mistake is told in one line of the house.
+
+        Raises:
+            GraphRecError: For every mistake at once.
+        """
+        from pydantic import ValidationError
+
+        from graphrec_pt.core.errors import raise_all
+        from graphrec_pt.core.options import option_errors
+
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise_all(option_errors("stage", error, type(self)))
+            raise
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler(cls, config: Any) -> Any:
+        return sampler.build(config)
+
+    @field_validator("linearizer")
+    @classmethod
+    def _linearizer(cls, config: Any) -> Any:
+        return linearizer.build(config)
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _mixture(cls, entries: Any) -> Any:
+        if isinstance(entries, str) or not hasattr(entries, "__iter__"):
+            raise GraphRecError("stage", "a list of objectives", repr(entries))
+        return terms_of(list(entries))
+
+    def config(self) -> dict[str, Any]:
+        """Return the JSON-ready form."""
+        special = {"sampler", "linearizer", "objectives", "optimization"}
+        optimization = self.optimization.model_dump(mode="json", exclude={"schedule"})
+        return {
+            "sampler": sampler.config(self.sampler),
+            "linearizer": linearizer.config(self.linearizer),
+            "objectives": [term.config() for term in self.objectives],
+            "optimization": {
+                **optimization,
+                "schedule": schedule.config(self.optimization.schedule),
+            },
+            **self.model_dump(mode="json", exclude=special),
+        }

@@ -1,0 +1,160 @@
+"""The trainer: runs stages one after another, keeps checkpoints, resumes to the bit."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.model import Model
+from graphrec_pt.training.check import check_stages
+from graphrec_pt.training.checkpoint import Checkpoint, latest, load_checkpoint, save_checkpoint
+from graphrec_pt.training.options import Options
+from graphrec_pt.training.progress import progress
+from graphrec_pt.training.run_identity import check_same_run, identity_of
+from graphrec_pt.training.stage import Stage
+from graphrec_pt.training.stage_run import Row, StageRun, Validate
+from graphrec_pt.training.tracking import Tracking
+
+CHECKPOINTS = "checkpoint"
+"""Folder of the checkpoints inside the folder of a run."""
+
+
+class Trainer:
+    """Trains a model in stages.
+
+    A run is a function of the model's weights, the graph, the stages and the options: killed at
+    any moment and resumed, it ends with the same weights, to the bit with ``deterministic`` on
+    the same machine.
+
+    Args:
+        folder: Where checkpoints and the log go; without one nothing is kept.
+        progress: Show a bar on a terminal, lines of logging elsewhere.
+        **options: See :class:`~graphrec_pt.training.options.Options`.
+
+    Raises:
+        GraphRecError: For unknown or ill-typed options.
+    """
+
+    def __init__(
+        self, folder: str | Path | None = None, *, progress: bool = False, **options: Any
+    ) -> None:
+        self.folder = None if folder is None else Path(folder)
+        self.progress = progress
+        self.options = Options.checked(options, "trainer")
+
+    def fit(
+        self,
+        model: Model,
+        graph: Graph,
+        stages: Stage | Sequence[Stage],
+        *,
+        validate: Validate | None = None,
+        resume: bool = False,
+    ) -> list[Row]:
+        """Run the stages; the model is trained in place and left in evaluation mode.
+
+        Args:
+            model: Of the graph.
+            graph: What training may see.
+            stages: One or more.
+            validate: Called with the model after every epoch; returns metrics by name. A stage
+                ends with the best weights by the first of them, or by ``watch``.
+            resume: Go on from the last checkpoint of the folder, if there is one.
+
+        Returns:
+            The rows of the log, from where the run began or went on.
+
+        Raises:
+            GraphRecError: For stages that do not fit the graph, all mistakes at once; for a
+                folder with checkpoints unless `resume`, and checkpoints of another run; for
+                losses that are not finite.
+        """
+        stages = [stages] if isinstance(stages, Stage) else list(stages)
+        check_stages(stages, graph)
+        model.bind(graph)
+        identity = identity_of(model, graph, stages, self.options)
+        checkpoint = self._checkpoint(resume, identity)
+        accelerator = _accelerator(self.options)
+        first, before = 0, 0
+        if checkpoint is not None:
+            first, before = checkpoint.state["stage"], checkpoint.state["before"]
+        rows: list[Row] = []
+        with _surroundings(self.options.deterministic), ExitStack() as opened:
+            tracking = self._tracking(checkpoint, identity, accelerator)
+            if tracking is not None:
+                opened.enter_context(tracking)
+            if self.options.compile:
+                model.backbone.compile(dynamic=True)
+            for index in range(first, len(stages)):
+                run = StageRun(model, graph, stages[index], self.options, accelerator)
+                save = partial(self._save, accelerator, identity, index, before)
+                start = 0 if checkpoint is None else checkpoint.state["run"]["done"]
+                shown = progress(run.total, start) if self.progress else nullcontext()
+                with shown as bar:
+                    for row in run(validate, checkpoint, save, bar):
+                        step = before + run.done
+                        rows.append({"step": step, **row})
+                        if tracking is not None:
+                            tracking.log(step, row)
+                before, checkpoint = before + run.done, None
+        return rows
+
+    def _checkpoint(self, resume: bool, identity: dict[str, Any]) -> Checkpoint | None:
+        """Return where to go on from, None for the beginning."""
+        if self.folder is None or latest(self.folder / CHECKPOINTS) is None:
+            return None
+        if not resume:
+            hint = "resume=True, or another folder"
+            raise GraphRecError(str(self.folder), "a folder without a run", "checkpoints", hint)
+        found = load_checkpoint(self.folder / CHECKPOINTS)
+        check_same_run(str(self.folder), found.state["identity"], identity)
+        return found
+
+    def _save(
+        self,
+        accelerator: Accelerator,
+        identity: dict[str, Any],
+        index: int,
+        before: int,
+        run: StageRun,
+    ) -> None:
+        if self.folder is not None and accelerator.is_main_process:
+            state = {"stage": index, "before": before, "identity": identity, "run": run.state()}
+            folder, step = self.folder / CHECKPOINTS, before + run.done
+            save_checkpoint(folder, step, run.tensors(), state, self.options.keep)
+        accelerator.wait_for_everyone()
+
+    def _tracking(
+        self, checkpoint: Checkpoint | None, identity: dict[str, Any], accelerator: Accelerator
+    ) -> Tracking | None:
+        if self.folder is None or not accelerator.is_main_process:
+            return None
+        resumed = None if checkpoint is None else checkpoint.step
+        trackers = self.options.trackers
+        return Tracking(self.folder, trackers, config=identity, resumed=resumed)
+
+
+def _accelerator(options: Options) -> Accelerator:
+    # The first accelerator of a process decides for all later ones, unless its state is dropped.
+    AcceleratorState._reset_state()
+    return Accelerator(mixed_precision=options.precision, cpu=options.cpu)
+
+
+@contextmanager
+def _surroundings(deterministic: bool) -> Iterator[None]:
+    """Leave the random state and the choice of algorithms as they were."""
+    before = torch.are_deterministic_algorithms_enabled()
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    with torch.random.fork_rng():
+        try:
+            torch.use_deterministic_algorithms(deterministic or before, warn_only=warn)
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before, warn_only=warn)
