@@ -24,7 +24,8 @@ class Tracking:
     that resumes drops the lines of steps after the one it resumes from, and repeats them.
 
     Args:
-        folder: Of the run; trackers that keep files keep them in ``track/`` below.
+        folder: Of the run; trackers that keep files keep them in ``track/`` below, but mlflow where
+            ``MLFLOW_TRACKING_URI`` says.
         trackers: Any of ``tensorboard``, ``wandb`` and ``mlflow``; they need the extra ``track``.
         run: Project or experiment of the trackers.
         config: Options of the run, for the trackers.
@@ -130,22 +131,30 @@ def _check_tracker(name: str) -> None:
 
 
 def _start(name: str, run: str, folder: Path, resumed: int | None) -> Any:
-    """Return a started tracker of accelerate."""
+    """Return a started tracker of accelerate; a resumed run is the same one for it."""
+    from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
+    PartialState()  # the trackers ask it which process they are in
     home = folder / "track"
     home.mkdir(exist_ok=True)
+    note = home / f"{name}.id"
+    known = note.read_text() if resumed is not None and note.exists() else None
     options: dict[str, dict[str, Any]] = {
         # Points of steps that are repeated after a resume are hidden.
         "tensorboard": {
             "logging_dir": home,
             "purge_step": None if resumed is None else resumed + 1,
         },
-        "wandb": {"dir": str(home)},
-        "mlflow": {},
+        "wandb": {"dir": str(home), "id": known, "resume": "allow"},
+        "mlflow": {"run_id": known},
     }
     tracker = LOGGER_TYPE_TO_CLASS[name](run, **options[name])
     tracker.start()
+    if name == "wandb":
+        note.write_text(tracker.tracker.id)
+    elif name == "mlflow":
+        note.write_text(tracker.tracker.info.run_id)
     return tracker
 
 

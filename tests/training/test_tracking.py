@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from importlib.machinery import ModuleSpec
@@ -130,4 +131,39 @@ def test_tensorboard_reads_what_was_told(tmp_path: Path) -> None:
     points = [(event.step, event.value) for event in found.Scalars("loss")]
     assert points == [(1, 0.5), (2, 1.0), (3, 9.0)]
     assert found.Tags()["scalars"] == ["loss"]
+    assert steps(tmp_path) == [1, 2, 3]
+
+
+TRACKED = """
+import sys
+from graphrec_pt.training.tracking import Tracking
+folder, name = sys.argv[1:]
+with Tracking(folder, [name], run="toy", config={"lr": 0.1, "layers": [1, 2]}) as told:
+    for step in (1, 2, 3):
+        told.log(step, {"loss": step / 2, "bad": float("nan")})
+first = (told.path.parent / "track" / f"{name}.id").read_text()
+with Tracking(folder, [name], run="toy", resumed=2) as told:
+    told.log(3, {"loss": 9.0})
+print(first == (told.path.parent / "track" / f"{name}.id").read_text())
+"""
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_resumed_run_is_the_same_one_for_its_tracker(tmp_path: Path, name: str) -> None:
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed")
+    home = {
+        "WANDB_MODE": "offline",
+        "WANDB_SILENT": "true",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", TRACKED, str(tmp_path), name],
+        env=os.environ | home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[-1] == "True"
     assert steps(tmp_path) == [1, 2, 3]
