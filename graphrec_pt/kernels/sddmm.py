@@ -52,5 +52,5 @@ class _Sddmm(torch.autograd.Function):
             grad_left = spmm(ptr, indices, grad, right)
         if ctx.needs_input_grad[3]:
             back = transposed(ptr, indices, len(right))
-            grad_right = spmm(back.ptr, back.row, grad[back.edge], left)
+            grad_right = spmm(back.ptr, back.row, grad.index_select(0, back.edge), left)
         return None, None, grad_left, grad_right

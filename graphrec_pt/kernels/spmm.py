@@ -79,6 +79,6 @@ class _Spmm(torch.autograd.Function):
             grad_values = sddmm(ptr, indices, grad, dense)
         if ctx.needs_input_grad[3]:
             back = transposed(ptr, indices, len(dense))
-            scale = None if values is None else values[back.edge]
+            scale = None if values is None else values.index_select(0, back.edge)
             grad_dense = spmm(back.ptr, back.row, scale, grad)
         return None, None, grad_values, grad_dense

@@ -19,13 +19,19 @@ def checked() -> bool:
     return os.environ.get(DEBUG, "") not in ("", "0")
 
 
-def kernel(parallel: bool = False) -> Callable[[F], F]:
+def kernel(parallel: bool = False, reorder: bool = False) -> Callable[[F], F]:
     """Return the decorator of a kernel: compiled on first call, kept on disk.
 
     The debug switch is read when the module is imported. Checked kernels run serially and are
     not cached, so that the two kinds never mix.
+
+    Args:
+        parallel: Whether ``prange`` loops run on several threads.
+        reorder: Whether sums may be added up in another order, several terms at a time.
     """
     options: dict[str, Any] = {"cache": True, "parallel": parallel}
+    if reorder:
+        options["fastmath"] = {"reassoc", "contract"}
     if checked():
         options = {"boundscheck": True}
 
