@@ -1,5 +1,7 @@
 """Embeddings of the values of category columns."""
 
+import json
+
 import polars as pl
 import torch
 from torch import Tensor, nn
@@ -58,6 +60,11 @@ class CategoricalFeature(Feature):
             found.append(row)
             before += len(known)
         self.codes = torch.stack(found, dim=1).to(self.table.weight.device)
+
+    def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
+        """Return that a row belongs to a value of a column, the first to none."""
+        values = [json.dumps([name, value]) for name, all_ in self.values.items() for value in all_]
+        return {"table.weight": pl.Series(["", *values], dtype=pl.String)}
 
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
         """Return the sum of the vectors of a node's values: ``[n, D]``."""

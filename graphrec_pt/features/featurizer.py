@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
+import polars as pl
 from torch import Tensor, nn
 
 from graphrec_pt.core.registry import Registry
@@ -22,6 +23,16 @@ class Feature(nn.Module):
 
     def bind(self, graph: Graph) -> None:
         """Read what is needed of a graph; called before the first pass and for each new graph."""
+
+    def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
+        """Return what rows of weights stand for, by name of the weight, as different texts.
+
+        On another graph such rows go to those of the same name; all other weights go as they are.
+
+        Args:
+            raw_ids: Of the nodes of the type, in the order of their numbers.
+        """
+        return {}
 
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
         """Return the vectors of nodes.

@@ -1,5 +1,6 @@
 """One learned vector per node."""
 
+import polars as pl
 from torch import Tensor, nn
 
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
@@ -26,6 +27,10 @@ class IdentityFeature(Feature):
     def __init__(self, count: int, width: int) -> None:
         super().__init__()
         self.table = nn.Embedding(count, width)
+
+    def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
+        """Return that a row belongs to a node."""
+        return {"table.weight": raw_ids}
 
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
         """Return rows of the table: ``[n, D]``."""

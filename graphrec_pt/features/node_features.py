@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import torch
 from pydantic import Field
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.compose import Composed
-from graphrec_pt.features.featurizer import featurizer
+from graphrec_pt.features.featurizer import Feature, featurizer
 from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
@@ -41,6 +41,24 @@ class Features(Strict):
         """Return the featurizers of a node type."""
         configs = self.by_type.get(node_type, self.by_type.get(EVERY, ["id"]))
         return [featurizer.build(config) for config in configs]
+
+    def built(self, *, trust_code: bool = False) -> Self:
+        """Return the same with configs replaced by what they describe.
+
+        Args:
+            trust_code: Allow dotted paths and installed plug-ins.
+        """
+
+        def made(config: Any) -> Any:
+            return featurizer.build(config, trust_code=trust_code)
+
+        return self.model_copy(
+            update={
+                "by_type": {name: [made(c) for c in cs] for name, cs in self.by_type.items()},
+                "propagation": self.propagation
+                and propagation.build(self.propagation, trust_code=trust_code),
+            }
+        )
 
     def build(self, outline: Outline, width: int) -> "NodeFeatures":
         """Return a module for the nodes of a graph; runs on the meta device.
@@ -90,7 +108,14 @@ class NodeFeatures(nn.Module):
         if config.propagation is not None:
             self.propagate = propagation.build(config.propagation).build(outline, width)
         self.counts = list(outline.counts)
+        self.bound = not self.reads
         self._held: dict[str, Tensor] | None = None
+
+    @property
+    def reads(self) -> bool:
+        """Whether anything must be read off a graph before the first pass."""
+        parts = (part for part in self.modules() if isinstance(part, Feature))
+        return self.propagate is not None or any(type(p).bind is not Feature.bind for p in parts)
 
     def bind(self, graph: Graph) -> None:
         """Read columns and edges of a graph.
@@ -108,6 +133,32 @@ class NodeFeatures(nn.Module):
             self._part(name).bind(graph)
         if self.propagate is not None:
             self.propagate.bind(graph)
+        self.bound = True
+
+    def inputs(self) -> dict[str, Tensor]:
+        """Return what was read off the graph: all buffers that are not weights, by name."""
+        weights = self.state_dict().keys()
+        return {
+            name: buffer
+            for name, buffer in self.named_buffers()
+            if name not in weights and not name.endswith("anchor")
+        }
+
+    def restore(self, inputs: Mapping[str, Tensor]) -> None:
+        """Take what :meth:`inputs` returned, in place of a graph.
+
+        Raises:
+            GraphRecError: When it is not what these features read, and for a propagation, which
+                needs the graph.
+        """
+        own = self.inputs()
+        if self.propagate is not None or inputs.keys() != own.keys():
+            got = ", ".join(sorted(inputs.keys() ^ own.keys())) or "those of a propagation"
+            raise GraphRecError("features", "inputs that they read", got, "bind(graph)")
+        for name, tensor in inputs.items():
+            path, _, last = name.rpartition(".")
+            setattr(self.get_submodule(path), last, tensor.to(own[name].device))
+        self.bound = True
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -126,13 +177,18 @@ class NodeFeatures(nn.Module):
 
         Returns:
             ``[n, D]``.
+
+        Raises:
+            GraphRecError: When something must be read off a graph first.
         """
+        self._check_bound()
         if self.propagate is not None:
             return self._all().index_select(0, nodes)
         return self._composed(nodes, plain=False)
 
     def table(self, node_type: str) -> Tensor:
         """Return the vectors of all nodes of a type: ``[V, D]``."""
+        self._check_bound()
         low, high = self._range(node_type)
         if self.propagate is not None:
             return self._all()[low:high]
@@ -188,6 +244,10 @@ class NodeFeatures(nn.Module):
         if name not in self._held:
             self._held[name] = make()
         return self._held[name]
+
+    def _check_bound(self) -> None:
+        if not self.bound:
+            raise GraphRecError("features", "a graph to read", "none", "model.bind(graph)")
 
     def _part(self, node_type: str) -> Composed:
         return cast(Composed, self.of_type[f"of_{node_type}"])

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+import polars as pl
 from torch import Tensor, nn
 
 from graphrec_pt.core.registry import Registry
@@ -14,6 +15,10 @@ class Propagator(nn.Module):
 
     def bind(self, graph: Graph) -> None:
         """Read the edges that messages travel on into buffers that are not saved."""
+
+    def row_names(self) -> dict[str, pl.Series]:
+        """Return what rows of weights stand for, e.g. relations, by name of the weight."""
+        return {}
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the vectors of all nodes after propagation: ``[N, D]`` for ``[N, D]``."""

@@ -6,6 +6,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 import torch
 from torch import Generator, nn
 
+from graphrec_pt.core.key import Key, draw32
+
 M = TypeVar("M", bound=nn.Module)
 
 SPREAD = 0.02  # standard deviation of weights (BERT, Devlin et al., NAACL 2019)
@@ -18,6 +20,11 @@ class Initialised(Protocol):
     def initialise(self, draw: Generator) -> None:
         """Fill the parameters."""
         ...
+
+
+def apart(seed: int, purpose: str) -> int:
+    """Return a seed of its own for one of several networks, so that they share no draws."""
+    return int(draw32(Key(seed).named(purpose), 0))
 
 
 def seeded(make: Callable[[], M], seed: int) -> M:

@@ -1,22 +1,29 @@
 """The model: features of nodes, vectors of tokens, a backbone over them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import is_dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from pydantic import Field
 from torch import Tensor, nn
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.features.seeded import seeded
+from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.backbone import Backbone, backbone
 from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
+from graphrec_pt.models.save_card import model_card
+from graphrec_pt.models.save_hub import model_folder, upload
 from graphrec_pt.models.token_embedding import TokenEmbedding, sizes_of, structure_of
 from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.tokens.vocabulary import Vocabulary
 
 
 class ModelConfig(Strict):
@@ -36,6 +43,19 @@ class ModelConfig(Strict):
     text: int = Field(0, ge=0)
     prompts: int = Field(0, ge=0)
 
+    def built(self, *, trust_code: bool = False) -> Self:
+        """Return the same with configs replaced by what they describe, all sizes filled in.
+
+        Args:
+            trust_code: Allow dotted paths and installed plug-ins.
+
+        Raises:
+            GraphRecError: For names and options that are not known.
+        """
+        network = _sized(backbone.build(self.backbone, trust_code=trust_code), self.outline)
+        features = self.features.built(trust_code=trust_code)
+        return self.model_copy(update={"backbone": network, "features": features})
+
     def json_ready(self) -> dict[str, Any]:
         """Return the form that ``ModelConfig.checked`` turns back into an equal config."""
         return {
@@ -51,19 +71,24 @@ class Model(nn.Module):
     Args:
         config: Its shape.
         seed: Of the first weights, which are a function of it and the config.
+
+    Attributes:
+        vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
         super().__init__()
-        chosen = _sized(backbone.build(config.backbone), config.outline)
-        self.config = config.model_copy(update={"backbone": chosen})
-        width = chosen.width
-        self.features = seeded(lambda: config.features.build(config.outline, width), seed)
+        self.config = config = config.built()
+        chosen, width = config.backbone, config.backbone.width
+        self.features = seeded(
+            lambda: config.features.build(config.outline, width), apart(seed, "features")
+        )
         self.embedding = seeded(
             lambda: TokenEmbedding(config.outline, width, text=config.text, prompts=config.prompts),
-            seed,
+            apart(seed, "embedding"),
         )
-        self.backbone = chosen.build(seed)
+        self.backbone = chosen.build(apart(seed, "backbone"))
+        self.vocabulary: Vocabulary | None = None
         self._columns = tuple(getattr(chosen, "structure", {}))
 
     @classmethod
@@ -110,10 +135,89 @@ class Model(nn.Module):
         """Read what the features need of a graph, and return the model.
 
         Raises:
-            GraphRecError: When the graph has other nodes than the model.
+            GraphRecError: When the graph has other nodes or relations than the model, or numbers
+                them in another way.
         """
+        vocabulary = Vocabulary.of(graph)
+        self._check(vocabulary)
         self.features.bind(graph)
+        self.vocabulary = vocabulary
         return self
+
+    def save_pretrained(self, folder: str | Path, *, inputs: bool = True) -> Path:
+        """Write the model to a folder, all or nothing, in place of a saved model there.
+
+        Args:
+            folder: See :mod:`graphrec_pt.models.save` for what it holds.
+            inputs: Keep what the features read off the graph too, so that the loaded model runs
+                without the graph. Models with a propagation need the graph all the same.
+
+        Raises:
+            GraphRecError: Before :meth:`bind`, and when the folder holds anything else.
+        """
+        if self.vocabulary is None or not self.features.bound:
+            raise GraphRecError("save_pretrained", "a bound model", "none", "model.bind(graph)")
+        read = self.features.reads
+        kept = inputs and read and self.features.propagate is None
+        config, weights = self.config.json_ready(), self.state_dict()
+        saved = SavedModel(
+            kind=type(self).__name__,
+            config=config,
+            weights=weights,
+            vocabulary=self.vocabulary,
+            inputs=self.features.inputs() if kept else None,
+        )
+        size = sum(parameter.numel() for parameter in self.parameters())
+        card = model_card(config, self.outline, size, ready=kept or not read)
+        return write_model(folder, saved, card)
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path, *, revision: str | None = None, trust_code: bool = False
+    ) -> Self:
+        """Return a saved model, in evaluation mode and on the CPU.
+
+        Args:
+            name: A folder, or ``"owner/name"`` on the Hugging Face Hub.
+            revision: Branch, tag or commit on the Hub.
+            trust_code: Let the config name code by dotted path or plug-in, which is then run.
+
+        Raises:
+            GraphRecError: When it is not there, not whole, or not for this version.
+        """
+        folder = model_folder(name, revision)
+        saved = read_model(folder)
+        if saved.kind != cls.__name__:
+            raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
+        config = ModelConfig.checked(saved.config, str(folder)).built(trust_code=trust_code)
+        model = cls(config)
+        model._check(saved.vocabulary)
+        fill(model, saved.weights, str(folder))
+        if saved.inputs is not None:
+            model.features.restore(saved.inputs)
+        model.vocabulary = saved.vocabulary
+        return model.eval()
+
+    def push_to_hub(
+        self,
+        name: str,
+        *,
+        inputs: bool = False,
+        private: bool | None = None,
+        message: str = "Upload model",
+    ) -> str:
+        """Put the model on the Hugging Face Hub, and return its address.
+
+        Args:
+            name: ``"owner/name"``.
+            inputs: As in :meth:`save_pretrained`; they are a part of the data set, whose licence
+                says whether they may be published.
+            private: Whether a new repository is; as the owner's settings say by default.
+            message: Of the commit.
+        """
+        with TemporaryDirectory() as scratch:
+            folder = self.save_pretrained(Path(scratch) / "model", inputs=inputs)
+            return upload(folder, name, private=private, message=message)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -132,7 +236,8 @@ class Model(nn.Module):
         x = self.embedding(tokens, self.features)  # [T, D]
         structure = structure_of(tokens, self._columns)
         if view.two_stream:
-            assert view.order is not None
+            if view.order is None:
+                raise GraphRecError("model", "an order for two streams", "none", "View(order=…)")
             query = self.embedding.special.weight[1].expand_as(x)
             hidden, asked = self.backbone.two_stream(
                 x, query, tokens.ptr, structure, view.order, prompt, edges=tokens.edges
@@ -159,9 +264,31 @@ class Model(nn.Module):
         """Return the vectors of all nodes of a type: ``[V, D]``."""
         return self.features.table(node_type)
 
+    def _check(self, vocabulary: Vocabulary) -> None:
+        """Raise unless every id means the same as in the model."""
+        own, outline = self.vocabulary, self.outline
+        ends = tuple((r.name, r.source, r.target) for r in outline.relations)
+        types = dict(zip(outline.node_names, outline.counts, strict=True))
+        if (vocabulary.node_types, vocabulary.relations) != (outline.node_names, ends) or (
+            vocabulary.counts != types
+        ):
+            expected = f"a graph of {_told(types, outline.relation_names)}"
+            got = _told(vocabulary.counts, vocabulary.relation_names)
+        elif own is not None and not own.nodes.equals(vocabulary.nodes):
+            expected = "the nodes that the model knows, numbered as there"
+            got = f"{vocabulary.match(own)} known"
+        else:
+            return
+        raise GraphRecError("model", expected, got, "transfer(model, graph) for another graph")
+
 
 def _sized(chosen: Backbone, outline: Outline) -> Any:
     structure = getattr(chosen, "structure", None)
     if structure is None or not is_dataclass(chosen):
         return chosen
     return replace(chosen, structure=sizes_of(structure, outline))
+
+
+def _told(counts: Mapping[str, int], relations: Sequence[str]) -> str:
+    nodes = ", ".join(f"{count} {name}" for name, count in counts.items())
+    return f"{nodes}; relations {', '.join(relations) or 'none'}"

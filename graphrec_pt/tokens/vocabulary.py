@@ -51,6 +51,12 @@ class Vocabulary:
         return len(self.nodes)
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Number of nodes of each type, in id order."""
+        found: dict[str, int] = dict(self.nodes["type"].value_counts().iter_rows())
+        return {name: found.get(name, 0) for name in self.node_types}
+
+    @property
     def relation_names(self) -> tuple[str, ...]:
         """Names of the relations, in id order."""
         return tuple(name for name, *_ in self.relations)

@@ -1,0 +1,182 @@
+"""A model on disk in the Hugging Face manner: a folder that is whole or not there; never pickle.
+
+::
+
+    config.json          shape of the model, format and library version, digests of the files
+    model.safetensors    weights
+    vocabulary.parquet   raw ids behind the ids
+    inputs.safetensors   what the features read off the graph, if it was to be kept
+    README.md            the card
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from graphrec_pt import __version__
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.tokens.vocabulary import Vocabulary
+
+FORMAT = 1
+CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocabulary.parquet"
+INPUTS, CARD = "inputs.safetensors", "README.md"
+FILES = (CONFIG, WEIGHTS, VOCABULARY, INPUTS, CARD)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SavedModel:
+    """What a folder holds.
+
+    Args:
+        kind: Class of the model.
+        config: JSON values that its shape depends on.
+        weights: By name.
+        vocabulary: Of the graph.
+        inputs: What the features read off the graph, by name; None where it was not kept.
+    """
+
+    kind: str
+    config: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+    vocabulary: Vocabulary
+    inputs: Mapping[str, Tensor] | None
+
+
+def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
+    """Write a model to a folder, in place of the one that is there.
+
+    Raises:
+        GraphRecError: When the folder holds anything else, or cannot be written.
+    """
+    folder = Path(folder)
+    _check_target(folder)
+    with finished_folder(folder) as made:
+        _save_tensors(saved.weights, made / WEIGHTS)
+        saved.vocabulary.save(made / VOCABULARY)
+        if saved.inputs is not None:
+            _save_tensors(saved.inputs, made / INPUTS)
+        (made / CARD).write_text(card, encoding="utf-8")
+        record = {
+            "format": FORMAT,
+            "graphrec_pt": __version__,
+            "class": saved.kind,
+            "files": {path.name: _digest(path) for path in sorted(made.iterdir()) if _kept(path)},
+            "model": dict(saved.config),
+        }
+        text = json.dumps(record, indent=1, ensure_ascii=False)
+        (made / CONFIG).write_text(text, encoding="utf-8")
+    return folder
+
+
+def read_model(folder: str | Path) -> SavedModel:
+    """Read what :func:`write_model` wrote, and check that it is that.
+
+    Raises:
+        GraphRecError: When a file is missing, cut short, of another model or of another format.
+    """
+    folder = Path(folder)
+    record = _read_config(folder / CONFIG)
+    for name, digest in record["files"].items():
+        try:
+            found = _digest(folder / name)
+        except OSError as error:
+            raise GraphRecError(str(folder / name), "a file of the model", error) from error
+        if found != digest:
+            hint = "saving or downloading the model anew"
+            raise GraphRecError(str(folder / name), "the file that was saved", "another", hint)
+    return SavedModel(
+        kind=record["class"],
+        config=record["model"],
+        weights=_load_tensors(folder / WEIGHTS),
+        vocabulary=Vocabulary.load(folder / VOCABULARY),
+        inputs=_load_tensors(folder / INPUTS) if INPUTS in record["files"] else None,
+    )
+
+
+def fill(model: nn.Module, weights: Mapping[str, Tensor], who: str) -> None:
+    """Put saved weights into a model.
+
+    Raises:
+        GraphRecError: When they are not those of the model, by name and shape.
+    """
+    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    for finding, names in (
+        ("nothing for", own.keys() - weights.keys()),
+        ("also", weights.keys() - own.keys()),
+        ("others for", {n for n in own.keys() & weights.keys() if weights[n].shape != own[n]}),
+    ):
+        if names:
+            told = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+            raise GraphRecError(who, "the weights that the config tells", f"{finding} {told}")
+    model.load_state_dict(dict(weights))
+
+
+def _check_target(folder: Path) -> None:
+    if not folder.exists():
+        return
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+    if found and not ({CONFIG, WEIGHTS, VOCABULARY} <= found <= set(FILES)):
+        got = ", ".join(sorted(found - set(FILES))[:3] or sorted(found))
+        raise GraphRecError(str(folder), "a new folder or a saved model", got, "another folder")
+
+
+def _kept(path: Path) -> bool:
+    """Say whether a file is checked on reading; anybody may rewrite the card."""
+    return path.name != CARD
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise GraphRecError(str(path), "the config of a saved model", error) from error
+    stamp = record.get("format") if isinstance(record, dict) else None
+    if stamp != FORMAT:
+        written = record.get("graphrec_pt") if isinstance(record, dict) else None
+        hint = f"graphrec_pt {written}, which wrote it" if written else "save_pretrained"
+        raise GraphRecError(str(path), f"model format {FORMAT}", stamp or "none", hint)
+    for key, kind in (("class", str), ("files", dict), ("model", dict)):
+        if not isinstance(record.get(key), kind):
+            raise GraphRecError(str(path), f"{key!r} in the config of a saved model", "none")
+    files = set(record["files"])
+    if not {WEIGHTS, VOCABULARY} <= files or not files <= {WEIGHTS, VOCABULARY, INPUTS}:
+        got = ", ".join(sorted(files)) or "none"
+        raise GraphRecError(str(path), f"the files {WEIGHTS} and {VOCABULARY}", got)
+    return dict(record)
+
+
+def _save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Save tensors, each by itself: views and ties too."""
+    parts: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for name, tensor in tensors.items():
+        part = tensor.detach().cpu().contiguous()
+        storage = part.untyped_storage()
+        if storage.data_ptr() in taken or storage.nbytes() != part.nbytes:
+            part = part.clone()
+        taken.add(part.untyped_storage().data_ptr())
+        parts[name] = part
+    try:
+        save_file(parts, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(f"{path.name}: {error}") from error
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise GraphRecError(str(path), "the tensors that were saved", error) from error
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
