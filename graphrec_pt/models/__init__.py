@@ -1,5 +1,5 @@
 """Floor 6: backbones, prompts and heads."""
 
-from graphrec_pt.models import transformer  # registers its member
+from graphrec_pt.models import hugging_face, transformer  # register their members
 
-__all__ = ["transformer"]
+__all__ = ["hugging_face", "transformer"]

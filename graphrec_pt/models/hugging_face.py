@@ -1,0 +1,82 @@
+"""Backbones of Hugging Face: packed token vectors through any encoder or decoder."""
+
+from typing import Any
+
+from pydantic import Field
+
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.features.pretrained import load_config, load_model
+from graphrec_pt.features.seeded import seeded
+from graphrec_pt.kernels.attention import Mode
+from graphrec_pt.models.backbone import backbone
+from graphrec_pt.models.hugging_face_network import Network
+
+
+def _positions() -> dict[str, int | None]:
+    return {"position": 512}
+
+
+@backbone("hugging_face")
+class HuggingFace:
+    """Config of a Hugging Face model that reads token vectors in place of word embeddings.
+
+    Args:
+        model: Folder or name of a model; or the config of one with new weights, such as
+            ``{"model_type": "bert", "hidden_size": 64}``.
+        pretrained: Read the weights of a folder or name, and not its config alone.
+        width: D; a linear map goes in and one comes out where the hidden size H is another. H by
+            default.
+        mode: What a token sees unless the caller says otherwise.
+        structure: Columns of the tokens as in the graph transformer. ``position`` becomes the
+            position ids of the model; the others get a learned embedding.
+        words: Keep the model's word embeddings, for text tokens; D must be H.
+        download: Let Hugging Face fetch a model that is not here.
+    """
+
+    model: str | dict[str, Any]
+    pretrained: bool = True
+    width: int | None = Field(None, ge=1)
+    mode: Mode = "bidirectional"
+    structure: dict[str, int | None] = Field(default_factory=_positions)
+    words: bool = False
+    download: bool = False
+
+    def __post_init__(self) -> None:
+        hidden = self.inner_config().hidden_size
+        if self.width is None:
+            object.__setattr__(self, "width", hidden)
+        if self.words and self.width != hidden:
+            raise GraphRecError("hugging_face", f"width {hidden} with words", self.width)
+
+    def build(self, seed: int) -> Network:
+        """Return the network; new weights depend on the config and the seed alone."""
+        assert self.width is not None
+        width, config = self.width, self.inner_config()
+        given = None
+        if self.pretrained and isinstance(self.model, str):
+            given = load_model(self.model, download=self.download)
+        return seeded(
+            lambda: Network(config, given, width, self.mode, self.structure, self.words), seed
+        )
+
+    def inner_config(self) -> Any:
+        """Return the config of the Hugging Face model.
+
+        Raises:
+            GraphRecError: For a model or an option that there is not.
+        """
+        if isinstance(self.model, str):
+            return load_config(self.model, download=self.download)
+        from transformers import CONFIG_MAPPING, AutoConfig
+
+        options = dict(self.model)
+        family = options.pop("model_type", None)
+        if family not in CONFIG_MAPPING:
+            hint = did_you_mean(str(family), CONFIG_MAPPING) if family else "bert, gpt2, t5"
+            raise GraphRecError("hugging_face", "a model_type of transformers", family, hint)
+        plain = AutoConfig.for_model(family)
+        known = plain.to_dict().keys() | plain.attribute_map.keys()
+        for name in options.keys() - known:
+            hint = did_you_mean(name, known)
+            raise GraphRecError("hugging_face", f"an option of {family}", repr(name), hint)
+        return AutoConfig.for_model(family, **options)

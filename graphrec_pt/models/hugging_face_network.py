@@ -1,0 +1,302 @@
+"""The network around a Hugging Face model: dense batches, masks of every mode, prompts."""
+
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.kernels.attention import Mode, seen
+from graphrec_pt.kernels.spmm import check_ptr
+from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.models.hugging_face_probe import disobedience
+from graphrec_pt.models.positions import StructuralEmbedding, places
+from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.soft_tokens import with_soft_tokens
+
+HIDDEN = -30_000.0
+"""Added to a score that is not to be seen: its weight is 0, and float16 can still hold it."""
+
+
+class Network(nn.Module):
+    """Packed token vectors through a Hugging Face model.
+
+    The mask of each mode is handed to the model as a whole (a 4D mask), so a decoder can look both
+    ways and an encoder can be causal. Before a mode is first used, a probe of four tokens shows
+    whether the model obeys; one that does not is refused.
+
+    Of an encoder–decoder, mode ``"prefix"`` puts the first ``prefix[b]`` tokens through the encoder
+    and the rest through the decoder, which sees them; the other modes use the encoder alone.
+
+    Soft tokens stand at position 0, so that the tokens keep their positions; models without
+    position ids (T5, BART) count for themselves, soft tokens included.
+
+    Args:
+        config: Of the Hugging Face model.
+        given: The model with its weights, or None to make a new one.
+        width: D.
+        mode: What a token sees by default.
+        structure: Sizes of structural columns.
+        words: Whether word embeddings are kept.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        given: Any,
+        width: int,
+        mode: Mode,
+        structure: Mapping[str, int | None],
+        words: bool,
+    ) -> None:
+        super().__init__()
+        self.mode, self.width, self.keep_words = mode, width, words
+        self.config, self.hidden = config, int(config.hidden_size)
+        sizes = {name: size or 0 for name, size in structure.items() if name != "position"}
+        self.structure = StructuralEmbedding(sizes, width)
+        same = width == self.hidden
+        self.into = None if same else nn.Linear(width, self.hidden)
+        self.out = None if same else nn.Linear(self.hidden, width)
+        self.model: Any = None
+        self.words: Any = None
+        self._given = [given]  # in a list, so that it is no part yet, and is not emptied
+        self._obeyed: set[tuple[str, bool]] = set()
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Take the weights given, or draw new ones by the model's own rule."""
+        from transformers import AutoModel
+
+        model = self._given.pop()
+        if model is None:
+            seed = int(torch.randint(2**31, (), generator=draw))
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(seed)
+                model = AutoModel.from_config(self.config)  # type: ignore[no-untyped-call]
+        if getattr(model, "pooler", None) is not None:
+            model.pooler = None  # would be a weight that no loss reaches
+        # Kept here under one name: encoder and decoder share them.
+        self.words = model.get_input_embeddings() if self.keep_words else None
+        model.set_input_embeddings(None)
+        self.model = model
+        for side in (self.into, self.out):
+            if side is not None:  # keep the size of the vectors
+                side.weight.normal_(0, side.in_features**-0.5, generator=draw)
+
+    @property
+    def text_embedding(self) -> nn.Embedding | None:
+        """The model's word embeddings ``[V, D]``, if they are kept."""
+        words: nn.Embedding | None = self.words
+        return words
+
+    @property
+    def prompt_shape(self) -> tuple[int, int, int]:
+        """Layers, heads and width of a head, which per-layer prompts must have."""
+        config = self.config
+        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+        wide = getattr(config, "head_dim", None) or getattr(config, "d_kv", None)
+        return config.num_hidden_layers, heads, wide or self.hidden // config.num_attention_heads
+
+    def forward(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        structure: Mapping[str, Tensor],
+        prompt: Prompt | None = None,
+        *,
+        mode: Mode | None = None,
+        order: Tensor | None = None,
+        prefix: Tensor | None = None,
+        edges: Tensor | None = None,
+    ) -> Tensor:
+        """Return the hidden state of every token: ``[T, D]``.
+
+        Args:
+            x: ``[T, D]``, token vectors.
+            ptr: int64 ``[B+1]``, where each sequence starts.
+            structure: int64 ``[T]`` columns by name.
+            prompt: What stands before the sequences.
+            mode: See :func:`graphrec_pt.kernels.attention.attention`; that of the config by
+                default.
+            order: int64 ``[T]``, for mode ``"permuted"``.
+            prefix: int64 ``[B]``, for mode ``"prefix"``.
+            edges: Not used.
+
+        Raises:
+            GraphRecError: For shapes and columns that do not fit, and for what the model cannot do.
+        """
+        mode = mode or self.mode
+        if x.ndim != 2 or x.shape[1] != self.width:
+            expected = f"token vectors [T, {self.width}]"
+            raise GraphRecError("hugging_face", expected, list(x.shape))
+        check_ptr("hugging_face", ptr, len(x))
+        x = self.structure(x, structure)
+        position = structure.get("position")
+        position = places(ptr, len(x)) if position is None else self._checked(position, ptr)
+        own, soft = None, None if prompt is None else prompt.tokens
+        if soft is not None:
+            x, ptr, own, position, order, prefix, _ = with_soft_tokens(
+                soft, x, ptr, position, order, prefix, None
+            )
+        if self.into is not None:
+            x = self.into(x)
+        deep = None
+        if prompt is not None and prompt.keys is not None and prompt.values is not None:
+            deep = self._checked_layers(prompt.keys, len(ptr) - 1), prompt.values
+        if not len(x):
+            hidden = x
+        elif self.config.is_encoder_decoder and mode == "prefix":
+            if deep is not None:
+                raise GraphRecError("hugging_face", "no per-layer prompt", "an encoder–decoder")
+            hidden = self._translated(x, ptr, prefix)
+        else:
+            self._check_obeys(mode, deep is not None)
+            hidden = self._masked(x, ptr, position, mode, order, prefix, deep)
+        if self.out is not None:
+            hidden = self.out(hidden)
+        return hidden if own is None else hidden.index_select(0, own)
+
+    def two_stream(self, *given: Any, **options: Any) -> tuple[Tensor, Tensor]:
+        """Refuse: a Hugging Face model has one stream.
+
+        Raises:
+            GraphRecError: Always.
+        """
+        raise GraphRecError("hugging_face", "one stream", "two_stream", "graph_transformer")
+
+    def _masked(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        position: Tensor,
+        mode: str,
+        order: Tensor | None,
+        prefix: Tensor | None,
+        deep: tuple[Tensor, Tensor] | None,
+    ) -> Tensor:
+        """Return hidden states ``[T, H]`` of one stack under the mask of a mode."""
+        if mode == "permuted_query":
+            raise GraphRecError("hugging_face", "a mode of one stream", repr(mode), "permuted")
+        sight = seen(ptr, mode, order, prefix)
+        index, real = dense(ptr)  # [B, L]
+        visible = real.unsqueeze(1).expand(-1, real.shape[1], -1)  # [B, L, L]
+        if sight.rank is not None and sight.reach is not None:
+            visible = visible & (sight.rank[index].unsqueeze(1) <= sight.reach[index].unsqueeze(2))
+        mask = torch.zeros(visible.shape, dtype=x.dtype, device=x.device)
+        mask = mask.masked_fill(~visible, HIDDEN).unsqueeze(1)  # [B, 1, L, L]
+        options: dict[str, Any] = {}
+        if deep is not None:
+            from transformers import DynamicCache
+
+            options["past_key_values"] = cache = DynamicCache()
+            for layer, (keys, values) in enumerate(zip(*deep, strict=True)):
+                spread = (len(mask), -1, -1, -1)
+                cache.update(keys.expand(spread), values.expand(spread), layer)
+            mask = nn.functional.pad(mask, (deep[0].shape[3], 0))  # [B, 1, L, P + L]
+        stack = self.model.get_encoder() if self.config.is_encoder_decoder else self.model
+        takes = signature(stack.forward).parameters
+        if "position_ids" in takes:
+            options["position_ids"] = position.clamp(min=0)[index] + self._first_position()
+        if "use_cache" in takes:
+            options["use_cache"] = False
+        states = stack(inputs_embeds=x[index], attention_mask=mask, **options).last_hidden_state
+        packed: Tensor = states[real]
+        return packed
+
+    def _translated(self, x: Tensor, ptr: Tensor, prefix: Tensor | None) -> Tensor:
+        """Return hidden states ``[T, H]`` of encoder (the prefix) and decoder (the rest)."""
+        seen(ptr, "prefix", None, prefix)  # raises without a prefix
+        assert prefix is not None
+        length = ptr.diff()
+        if bool(((prefix < 1) & (length > 0)).any()):
+            expected = "at least one token in every prefix, for the encoder"
+            raise GraphRecError("hugging_face", expected, "none")
+        first = places(ptr, len(x)) < prefix[owners(ptr, len(x))]
+        read = torch.minimum(prefix, length)
+        rows = [first.nonzero().squeeze(1), (~first).nonzero().squeeze(1)]
+        starts = [torch.cat([ptr[:1], count.cumsum(0)]) for count in (read, length - read)]
+        (index, real), (index_out, real_out) = (dense(start) for start in starts)
+        seen_in, seen_out = (_some(mask) for mask in (real, real_out))
+        if not len(rows[1]):
+            encoder = self.model.get_encoder()
+            states = encoder(inputs_embeds=x[index], attention_mask=seen_in).last_hidden_state
+            packed: Tensor = states[real]
+            return packed
+        found = self.model(
+            inputs_embeds=x[rows[0]][index],
+            attention_mask=seen_in,
+            decoder_inputs_embeds=x[rows[1]][index_out],
+            decoder_attention_mask=seen_out,
+            use_cache=False,
+        )
+        parts = found.encoder_last_hidden_state[real], found.last_hidden_state[real_out]
+        return torch.empty_like(torch.cat(parts)).index_copy(0, torch.cat(rows), torch.cat(parts))
+
+    def _check_obeys(self, mode: str, deep: bool) -> None:
+        """Raise unless a mode does what it says; looked into before its first use."""
+        if (mode, deep) in self._obeyed:
+            return
+        trained = self.model.training
+        self.model.eval()
+        try:
+            some = next(self.model.parameters())
+            shape = self.prompt_shape if deep else None
+            reason = disobedience(self._masked, mode, self.hidden, shape, some)
+        finally:
+            self.model.train(trained)
+        if reason:
+            what = f"a model that can do mode {mode!r}" + " with a per-layer prompt" * deep
+            got = f"{self.config.model_type} ({reason})"
+            raise GraphRecError("hugging_face", what, got, "graph_transformer")
+        self._obeyed.add((mode, deep))
+
+    def _first_position(self) -> int:
+        """Return the id of the first position: RoBERTa starts after its padding."""
+        for name, module in self.model.named_modules():
+            if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+                return 0 if module.padding_idx is None else module.padding_idx + 1
+        return 0
+
+    def _checked(self, position: Tensor, ptr: Tensor) -> Tensor:
+        """Return positions if the model can take them."""
+        if position.device.type != "cpu" or not position.numel():
+            return position
+        stack = self.model.get_encoder() if self.config.is_encoder_decoder else self.model
+        if "position_ids" not in signature(stack.forward).parameters:
+            if not torch.equal(position, places(ptr, len(position))):
+                hint = "structure without position"
+                got = f"{self.config.model_type}, which counts tokens itself"
+                raise GraphRecError("hugging_face", "a model with position ids", got, hint)
+            return position
+        room = getattr(self.config, "max_position_embeddings", None)
+        highest = int(position.max()) + self._first_position()
+        if room is not None and highest >= room:
+            raise GraphRecError("hugging_face", f"positions below {room}", highest)
+        return position
+
+    def _checked_layers(self, keys: Tensor, sequences: int) -> Tensor:
+        layers, heads, wide = self.prompt_shape
+        shape = list(keys.shape)
+        if [shape[0], *shape[2:3], shape[4]] != [layers, heads, wide] or shape[1] not in (
+            1,
+            sequences,
+        ):
+            expected = f"prompt keys [{layers}, {sequences} or 1, {heads}, P, {wide}]"
+            raise GraphRecError("hugging_face", expected, shape)
+        return keys
+
+
+def dense(ptr: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where each token goes in a dense batch: index int64 and mask bool, ``[B, L]``."""
+    length = ptr.diff()
+    place = torch.arange(int(length.max()) if len(length) else 0, device=ptr.device)
+    real = place < length.unsqueeze(1)
+    return (ptr[:-1].unsqueeze(1) + place).masked_fill(~real, 0), real
+
+
+def _some(real: Tensor) -> Tensor:
+    """Return a mask in which no sequence is wholly hidden: int64 ``[B, L]``."""
+    seen_too = torch.zeros_like(real)
+    seen_too[:, :1] = True
+    return (real | seen_too).long()
