@@ -2,6 +2,7 @@
 
 from typing import Literal, cast
 
+import polars as pl
 import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
@@ -87,6 +88,10 @@ class CompGCNPropagator(RelationalNetwork):
     def initialise(self, draw: Generator) -> None:
         """Fill the vectors of relations (Glorot)."""
         glorot(self.vectors, draw)
+
+    def row_names(self) -> dict[str, pl.Series]:
+        """Return that a vector belongs to a relation, the last to the loop."""
+        return {"vectors": pl.Series([*self.relations, ""])}
 
     def read(self, graph: Graph) -> None:
         """Keep the messages, and the weight of each edge."""

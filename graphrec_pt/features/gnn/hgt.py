@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import cast
 
+import polars as pl
 import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
@@ -102,6 +103,13 @@ class HGTPropagator(RelationalNetwork):
         linked = [name for name in self.names if name in targets | sources]
         sizes = linked, self.entered, len(chosen), width, config.heads
         self.layers = nn.ModuleList(HGTLayer(*sizes) for _ in range(config.layers))
+
+    def row_names(self) -> dict[str, pl.Series]:
+        """Return which rows belong to relations, and which to node types."""
+        names = dict.fromkeys(("attention", "message", "prior"), pl.Series(self.relations))
+        names["gate"] = pl.Series(self.entered)
+        layers = range(len(self.layers))
+        return {f"layers.{n}.{weight}": found for n in layers for weight, found in names.items()}
 
     def read(self, graph: Graph) -> None:
         """Keep the messages by head."""

@@ -2,6 +2,7 @@
 
 from typing import cast
 
+import polars as pl
 import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
@@ -87,6 +88,11 @@ class RGCNPropagator(RelationalNetwork):
         self.layers = nn.ModuleList(
             RGCNLayer(len(self.relations), width, config.bases) for _ in range(config.layers)
         )
+
+    def row_names(self) -> dict[str, pl.Series]:
+        """Return that a matrix, or a row of the mixture, belongs to a relation."""
+        weight, names = "mixture" if self.config.bases else "weight", pl.Series(self.relations)
+        return {f"layers.{number}.{weight}": names for number in range(len(self.layers))}
 
     def read(self, graph: Graph) -> None:
         """Keep the messages, and the share of each edge in the mean of its relation."""

@@ -1,0 +1,204 @@
+"""Warm start: the weights of a model, for another graph."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass, replace
+from typing import Any, TypeVar
+
+import polars as pl
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.categorical import CategoricalFeature
+from graphrec_pt.features.featurizer import Feature
+from graphrec_pt.features.node_features import EVERY, Features
+from graphrec_pt.features.number import NumberFeature
+from graphrec_pt.graph.graph import RAW_ID, Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.layer import Layer
+from graphrec_pt.models.model import Model, ModelConfig
+from graphrec_pt.models.positions import StructuralEmbedding
+from graphrec_pt.models.transfer_report import Hits, Report
+from graphrec_pt.tokens.vocabulary import Vocabulary
+
+M = TypeVar("M", bound=Model)
+
+
+def transfer(
+    model: M,
+    graph: Graph,
+    *,
+    features: Features | None = None,
+    structure: Mapping[str, int] | None = None,
+    seed: int = 0,
+) -> tuple[M, Report]:
+    """Return a model for another graph, with all that a trained one knows of it.
+
+    Rows of tables go to nodes of the same type and raw id, to relations and node types of the
+    same name, to categories of the same column and value, and to the same number where a number
+    is all they have (positions, slots). What reads content (text, vectors, the same number
+    columns) and the layers of the backbone go as they are. The rest is as in a new model.
+
+    Args:
+        model: Bound or loaded; left as it is.
+        graph: To bind the new model to.
+        features: In place of those of the old model, whose weights go to features of the same
+            kind at the same place in the list of a node type.
+        structure: New sizes of structural columns, e.g. of ``position`` for longer sequences.
+        seed: Of the weights of what the model does not know.
+
+    Returns:
+        The new model, on the device and in the mode of the old one, and what was matched.
+
+    Raises:
+        GraphRecError: When the model was never bound, and when its features find nothing to read
+            in the graph.
+    """
+    if model.vocabulary is None:
+        raise GraphRecError("transfer", "a bound or loaded model", "none", "model.bind(graph)")
+    vocabulary = Vocabulary.of(graph)
+    matched = vocabulary.match(model.vocabulary)
+    config = _config_for(Outline.of(graph), model.config, features, structure or {})
+    new = type(model)(config, seed)
+    hits = _carry(model, _rows(model, model.vocabulary), new, _rows(new, vocabulary))
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    new.to(device).train(model.training).bind(graph)
+    return new, Report(
+        nodes=matched.counts,
+        relations=(int((matched.relations >= 0).sum()), len(matched.relations)),
+        categories=_categories(new, model),
+        tensors=(sum(hit > 0 for hit in hits.values()), len(hits)),
+        fresh=tuple(name for name, hit in hits.items() if not hit),
+        lost=tuple(name for name in model.state_dict() if name not in hits),
+    )
+
+
+def _config_for(
+    outline: Outline,
+    config: ModelConfig,
+    features: Features | None,
+    structure: Mapping[str, int],
+) -> ModelConfig:
+    """Return the config of a model of another graph: what a graph tells is told anew."""
+    network: Any = config.backbone
+    types = len(config.outline.nodes), len(outline.nodes)
+    relations = len(config.outline.relations), len(outline.relations)
+    changes: dict[str, Any] = {}
+    if getattr(network, "relations", 0):
+        changes["relations"] = _told_anew(network.relations, *relations)
+    if sizes := getattr(network, "structure", {}):
+        told = {"type": types, "relation": relations}
+        told = {name: counts for name, counts in told.items() if name in sizes}
+        anew = {name: _told_anew(sizes[name], *counts) for name, counts in told.items()}
+        changes["structure"] = {**sizes, **anew, **structure}
+    if changes and is_dataclass(network):
+        network = replace(network, **changes)  # type: ignore[type-var]
+    if features is None:
+        by_type = {
+            name: configs
+            for name, configs in config.features.by_type.items()
+            if name == EVERY or name in outline.node_names
+        }
+        features = config.features.model_copy(update={"by_type": by_type})
+    return config.model_copy(update={"outline": outline, "backbone": network, "features": features})
+
+
+def _told_anew(size: int, before: int, now: int) -> int:
+    """Return a size as the graph tells it, or a larger one that was asked for."""
+    return now if size == before else max(size, now)
+
+
+def _rows(model: Model, vocabulary: Vocabulary) -> dict[str, pl.Series]:
+    """Return what rows stand for, by name of the weight; for the others it is their number."""
+    relations = [f"{name}: {source} → {target}" for name, source, target in vocabulary.relations]
+    rows = {"embedding.relation.weight": pl.Series(relations, dtype=pl.String)}
+    for node_type, path, part in _features(model):
+        raw_ids = vocabulary.nodes.filter(type=node_type)[RAW_ID]
+        rows |= {f"{path}.{name}": found for name, found in part.row_names(raw_ids).items()}
+    if model.features.propagate is not None:
+        found = model.features.propagate.row_names()
+        rows |= {f"features.propagate.{name}": names for name, names in found.items()}
+    known = {"type": vocabulary.node_types, "relation": relations}
+    for path, module in model.backbone.named_modules():
+        if isinstance(module, StructuralEmbedding):
+            for name, size in module.sizes.items():  # row 0 is for none
+                table = f"backbone.{path}.tables.of_{name}.weight"
+                rows[table] = _named(["", *known.get(name, ())], size + 1)
+        if isinstance(module, Layer) and module.edge_bias is not None:
+            size = module.edge_bias.num_embeddings
+            rows[f"backbone.{path}.edge_bias.weight"] = _named(relations, size)
+    return rows
+
+
+def _features(model: Model) -> Iterator[tuple[str, str, Feature]]:
+    """Yield (node type, path, feature)."""
+    for node_type in model.features.names:
+        path = f"of_type.of_{node_type}.parts"
+        for number, part in enumerate(model.features.get_submodule(path).children()):
+            assert isinstance(part, Feature)
+            yield node_type, f"features.{path}.{number}", part
+
+
+def _named(names: Sequence[str], size: int) -> pl.Series:
+    """Return names of rows; those beyond the names, which nobody uses yet, have their number."""
+    return pl.Series([*names, *(f"row {n}" for n in range(len(names), size))], dtype=pl.String)
+
+
+def _carry(
+    old: Model, known: Mapping[str, pl.Series], new: Model, rows: Mapping[str, pl.Series]
+) -> dict[str, int]:
+    """Copy what fits into the weights of a model; return how many rows of each were filled."""
+    sources, strange = old.state_dict(), _strange(old, new)
+    filled = {}
+    for name, target in new.state_dict().items():
+        source = sources.get(name)
+        filled[name] = 0
+        if source is None or source.shape[1:] != target.shape[1:] or name.startswith(strange):
+            continue
+        if name in rows and name in known:
+            at = _places(rows[name], known[name])
+            _check_names(name, len(rows[name]), len(target))
+            hit = (at >= 0).nonzero().squeeze(1)
+            target[hit] = source[at[hit].to(source.device)].to(target)
+            filled[name] = len(hit)
+        elif source.shape == target.shape:
+            target.copy_(source)
+            filled[name] = max(source.ndim and len(source), 1)
+    return filled
+
+
+def _strange(old: Model, new: Model) -> tuple[str, ...]:
+    """Return the paths of features whose weights mean something else than in the old model."""
+    before = {path: part for _, path, part in _features(old)}
+    return tuple(
+        f"{path}."
+        for _, path, part in _features(new)
+        if type(part) is not type(before.get(path))
+        or (isinstance(part, NumberFeature) and part.columns != before[path].columns)
+    )
+
+
+def _places(names: pl.Series, known: pl.Series) -> Tensor:
+    """Return where each name stands among the known ones: int64 ``[n]``, −1 for nowhere."""
+    places = known.to_frame("name").with_row_index("place")
+    found = names.to_frame("name").join(places, on="name", how="left", maintain_order="left")
+    return torch.from_numpy(found["place"].cast(pl.Int64).fill_null(-1).to_numpy().copy())
+
+
+def _check_names(weight: str, names: int, rows: int) -> None:
+    if names != rows:
+        raise GraphRecError("transfer", f"names of the {rows} rows of {weight}", f"{names} names")
+
+
+def _categories(new: Model, old: Model) -> dict[str, Hits]:
+    """Return, for each column that category features read, how many values were known."""
+    before = {path: part for _, path, part in _features(old)}
+    found: dict[str, Hits] = {}
+    for node_type, path, part in _features(new):
+        if isinstance(part, CategoricalFeature):
+            was = before.get(path)
+            known = was.values if isinstance(was, CategoricalFeature) else {}
+            for name, values in part.values.items():
+                hits = len(set(values) & set(known.get(name, ())))
+                found[f"{node_type}.{name}"] = hits, len(values)
+    return found
