@@ -11,7 +11,7 @@ from torch.nn.functional import softplus
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.kernels.philox import draw32
+from graphrec_pt.kernels.philox import draw32, philox
 from graphrec_pt.kernels.sampled_softmax import sampled_softmax_loss
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
@@ -23,21 +23,32 @@ class Candidates(Strict):
 
     ``softmax``: ``−log softmax(s)[v]`` over the whole type. ``sampled``: the same over `negatives`
     drawn uniformly, corrected by log Q, shared by the batch. ``pairwise``: ``−log σ(s_v − s_v')``
-    with one negative of the type (S3-Rec, Zhou et al., CIKM 2020).
+    with one negative of the type (S3-Rec, Zhou et al., CIKM 2020). ``bce``:
+    ``−(β log σ(s_v) + Σ_k log σ(−s_k)) / (K + 1)`` with K negatives of the type for each target
+    (SASRec, Kang & McAuley, ICDM 2018, has K = 1). ``β = 1 − t (1 − α)`` with ``α = K / (V − 1)``
+    is the generalised form of gSASRec (Petrov & Macdonald, RecSys 2023): t = 1 undoes what
+    sampling does to the probabilities, they have K = 256 and t = .75.
 
     Args:
-        how: One of the three.
-        negatives: Of ``sampled``.
+        how: One of the four.
+        negatives: Of ``sampled``, 512 by default, and K of ``bce``, 1 by default.
+        calibration: t of ``bce``.
         temperature: τ, divides all scores.
         cosine: Whether both sides are put on the unit sphere.
         transform: Whether the hidden state goes through dense, GELU and norm first.
     """
 
-    how: Literal["softmax", "sampled", "pairwise"] = "softmax"
-    negatives: int = Field(512, ge=1)
+    how: Literal["softmax", "sampled", "pairwise", "bce"] = "softmax"
+    negatives: int | None = Field(None, ge=1)
+    calibration: float = Field(0.0, ge=0, le=1)
     temperature: float = Field(1.0, gt=0)
     cosine: bool = False
     transform: bool = True
+
+    @property
+    def _drawn(self) -> int:
+        """How many negatives are drawn."""
+        return self.negatives or (1 if self.how == "bce" else 512)
 
     def head(self, width: int) -> ItemHead:
         """Return the head, to be filled by ``seeded``."""
@@ -61,7 +72,12 @@ class Candidates(Strict):
             return {"step": 1 + one_of(words[:, 0], (size - 1).clamp(min=1))}
         if self.how == "softmax":
             return {}
-        item = torch.arange(self.negatives)
+        if self.how == "bce":
+            block = torch.arange(-(-self._drawn // 4))
+            bits = philox(key.named("negatives"), words[:, :1].expand(-1, len(block)), block)
+            size = (offset[types + 1] - offset[types] - 1).clamp(min=1).unsqueeze(1)
+            return {"step": 1 + one_of(bits.flatten(1)[:, : self._drawn], size)}  # [n, K]
+        item = torch.arange(self._drawn)
         return {
             f"negatives.{kind}": one_of(
                 draw32(key.named("shared negatives"), item, kind),
@@ -116,8 +132,16 @@ class Candidates(Strict):
             other = (target + drawn["step"][rows]) % len(table)
             margin = (left * (right[target] - right[other])).sum(1) / self.temperature
             return softplus(-margin).mean()
+        if self.how == "bce":
+            other = (target.unsqueeze(1) + drawn["step"][rows]) % len(table)  # [n, K]
+            true = (left * right[target]).sum(1) / self.temperature
+            false = torch.einsum("nd,nkd->nk", left, right[other]) / self.temperature
+            share = self._drawn / max(len(table) - 1, 1)
+            power = 1 - self.calibration * (1 - min(share, 1.0))
+            each = power * softplus(-true) + softplus(false).sum(1)
+            return each.mean() / (self._drawn + 1)
         negatives = drawn[f"negatives.{index}"]
-        log_q = torch.full_like(negatives, self.negatives / len(table), dtype=torch.float32).log()
+        log_q = torch.full_like(negatives, self._drawn / len(table), dtype=torch.float32).log()
         return sampled_softmax_loss(
             left, right, target, negatives, None, log_q, temperature=self.temperature
         )

@@ -10,7 +10,7 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences
+from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.tokens.kind import Kind
 
@@ -50,12 +50,9 @@ class MaskedNode:
         """Return one view, and the hidden nodes."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_node")
-        eligible = tokens.kind == Kind.NODE
+        eligible = of_types(graph, tokens, self.types)
         if not self.roots:  # nor nodes that are a root elsewhere in the sequence
             eligible &= ~occurrences(tokens, tokens.hop == 0)
-        if self.types is not None:
-            wanted = torch.tensor([graph.schema.node_index(name) for name in self.types])
-            eligible &= torch.isin(tokens.type, wanted)
         chosen = choose(tokens, eligible, draws, self.masking)
         if self.roots:
             chosen &= ~_last_root(tokens.hop == 0, chosen, tokens.sequence_of(), len(tokens))

@@ -1,5 +1,6 @@
 """Which tokens are hidden, and what is put in their place."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -21,6 +22,9 @@ class Masking(Strict):
         share: Share of the eligible tokens of a sequence that are chosen.
         least: Tokens chosen at least, where as many are eligible.
         most: Tokens chosen at most.
+        spare: Eligible tokens left alone at least; they come before `least`.
+        last: Share of the sequences in which the last eligible token alone is chosen, which is
+            what is asked at inference (BERT4Rec, Sun et al., CIKM 2019).
         mask: Share of the chosen that become MASK; BERT has .8, BERT4Rec 1.
         random: Share of the chosen that become another node of the same type; BERT has .1. The
             others stay as they are.
@@ -34,6 +38,8 @@ class Masking(Strict):
     share: float = Field(0.15, gt=0, le=1)
     least: int = Field(1, ge=0)
     most: int | None = Field(None, ge=1)
+    spare: int = Field(0, ge=0)
+    last: float = Field(0.0, ge=0, le=1)
     mask: float = Field(1.0, ge=0, le=1)
     random: float = Field(0.0, ge=0, le=1)
     everywhere: bool = True
@@ -45,11 +51,20 @@ class Masking(Strict):
             raise GraphRecError("masking", "mask + random <= 1", got)
 
 
+def of_types(graph: Graph, tokens: Tokens, types: Sequence[str] | None) -> Tensor:
+    """Return the nodes of some types, None for all: bool ``[T]``."""
+    nodes = tokens.kind == Kind.NODE
+    if types is None:
+        return nodes
+    wanted = torch.tensor([graph.schema.node_index(name) for name in types])
+    return nodes & torch.isin(tokens.type, wanted)
+
+
 def choose(tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking) -> Tensor:
     """Return which tokens of every sequence are chosen: bool ``[T]``.
 
-    Of n eligible tokens, ``max(least, round(share · n))`` and no more than `most` and n are taken,
-    those with the lowest random bits.
+    Of n eligible tokens, ``max(least, round(share · n))`` and no more than `most` and
+    ``n − spare`` are taken, those with the lowest random bits.
 
     Args:
         tokens: B sequences.
@@ -60,13 +75,20 @@ def choose(tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking) -> T
     row = tokens.sequence_of()
     count = torch.bincount(row[eligible], minlength=len(tokens))
     wanted = (count * policy.share).round().long().clamp(min=policy.least)
-    wanted = torch.minimum(wanted if policy.most is None else wanted.clamp(max=policy.most), count)
+    wanted = wanted if policy.most is None else wanted.clamp(max=policy.most)
+    wanted = torch.minimum(wanted, (count - policy.spare).clamp(min=0))
     bits = draws.of_tokens(tokens)[:, 0]
     rank_key = (row << 33) | ((~eligible).long() << 32) | bits  # the eligible first, per sequence
     order = torch.argsort(rank_key, stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
-    return (rank - tokens.ptr[row] < wanted[row]) & eligible
+    chosen = (rank - tokens.ptr[row] < wanted[row]) & eligible
+    if not policy.last:
+        return chosen
+    alone = unit(draws.of_sequences()[:, 0, 0]) < policy.last
+    end = count.cumsum(0)[row] == (eligible.cumsum(0))  # nothing eligible comes after
+    at_end = eligible & end & (wanted[row] > 0)
+    return torch.where(alone[row], at_end, chosen)
 
 
 def occurrences(tokens: Tokens, chosen: Tensor) -> Tensor:
@@ -91,7 +113,7 @@ def hide(graph: Graph, tokens: Tokens, chosen: Tensor, draws: Draws, policy: Mas
     """
     words = draws.of_tokens(tokens)
     # All occurrences of a node share one fate, that of its first token.
-    first = _first_occurrence(tokens) if policy.everywhere else torch.arange(len(tokens.id))
+    first = first_occurrence(tokens) if policy.everywhere else torch.arange(len(tokens.id))
     fate = unit(words[:, 1])[first]
     masked = chosen & (fate < policy.mask)
     swapped = chosen & ~masked & (fate < policy.mask + policy.random)
@@ -117,7 +139,7 @@ def _text_of(tokens: Tokens, nodes: Tensor) -> Tensor:
     return text & torch.isin(name, name[nodes])
 
 
-def _first_occurrence(tokens: Tokens) -> Tensor:
+def first_occurrence(tokens: Tokens) -> Tensor:
     """Return the first token of the same node in the same sequence: int64 ``[T]``."""
     name = (tokens.sequence_of() << 32) | tokens.id
     _, group = torch.unique(name, return_inverse=True)

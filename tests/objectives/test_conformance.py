@@ -102,6 +102,90 @@ ROWS = [
         GRAPH,
         "user",
     ),
+    Row({"name": "next_item"}, PAST, EVENTS, "user", drawn=False),
+    Row(
+        {"name": "next_item", "window": 3, "repeats": False, "candidates": {"how": "pairwise"}},
+        WALKS,
+        PATHS,
+        "all",
+    ),
+    Row(
+        {
+            "name": "next_item",
+            "only_last": True,
+            "types": ["item"],
+            "candidates": {"how": "bce", "negatives": 5, "calibration": 0.75},
+        },
+        PAST,
+        {**EVENTS, "root": True},
+        "user",
+    ),
+    Row({"name": "masked_item", "share": 0.4, "last": 0.3}, PAST, EVENTS, "user"),
+    Row({"name": "masked_language", "vocabulary": TEXT}, HOPS, {**TITLES, "base": GRAPH}, "user"),
+    Row(
+        {"name": "masked_language", "vocabulary": TEXT, "whole": True},
+        PAST,
+        {**TITLES, "base": EVENTS, "nodes": False},
+        "user",
+    ),
+    Row({"name": "permuted"}, HOPS, {**TITLES, "base": GRAPH}, "all"),
+    Row({"name": "pseudo_masked", "share": 0.4}, PAST, {**TITLES, "base": EVENTS}, "user"),
+    Row({"name": "replaced_token"}, HOPS, GRAPH, "user", tokens={"judged"}),
+    Row(
+        {"name": "replaced_token", "source": "popularity"},
+        PAST,
+        {**TITLES, "base": EVENTS},
+        "user",
+        tokens={"judged"},
+    ),
+    Row(
+        {"name": "replaced_token", "source": "model", "share": 0.3},
+        PAST,
+        {**EVENTS, "root": True},
+        "user",
+        tokens={"judged", "token"},
+    ),
+    *(
+        Row(
+            {"name": "path_autoregression", **options},
+            WALKS,
+            PATHS,
+            "user",
+            drawn=False,
+            tokens={"token", "before"},
+        )
+        for options in ({}, {"among": "all"}, {"joint": True})
+    ),
+    *(
+        Row({"name": name}, PAST, {**TITLES, "base": EVENTS}, "user", tokens={"first", "second"})
+        for name in ("sentence_order", "next_sentence")
+    ),
+    Row({"name": "next_sentence"}, PAIRS, GRAPH, "pairs", tokens={"first", "second"}),
+    Row({"name": "sentence_order"}, WALKS, PATHS, "user", tokens={"first", "second"}),
+    Row({"name": "rearranged"}, PAST, {**TITLES, "base": {**EVENTS, "root": True}}, "user"),
+    Row({"name": "rearranged"}, WALKS, PATHS, "user"),
+    Row({"name": "next_behaviors"}, PAST, EVENTS, "user", sequences={"sequence"}),
+    Row(
+        {"name": "classify", "node_type": "user", "column": "team"},
+        HOPS,
+        GRAPH,
+        "user",
+        drawn=False,
+    ),
+    Row(
+        {"name": "classify", "node_type": "item", "column": "genre", "link": "sigmoid"},
+        PAIRS,
+        {**TITLES, "base": GRAPH},
+        "pairs",
+        drawn=False,
+    ),
+    Row(
+        {"name": "regress", "node_type": "item", "column": "year", "mean": 2000, "scale": 20},
+        WALKS,
+        PATHS,
+        "item",
+        drawn=False,
+    ),
 ]
 IDS = [f"{n}-{row.config['name']}" for n, row in enumerate(ROWS)]
 

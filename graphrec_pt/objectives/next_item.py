@@ -1,0 +1,111 @@
+"""Next item: which node comes next, at every place of a sequence."""
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.draws import one_of
+from graphrec_pt.objectives.masking import of_types
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
+
+
+@objective("next_item")
+class NextItem:
+    """Next item prediction, the causal language model (CLM) of histories.
+
+    ``L = −1/n Σ_t log p(v_t | x_1 … x_{t−1})`` over the nodes of the same type (SASRec, Kang &
+    McAuley, ICDM 2018, with the cross-entropy of Klenitskiy & Vasilev, RecSys 2023, by default;
+    their binary one is ``candidates: {how: bce}``). Every node but the first token of a sequence
+    is predicted once, from the token before it, which sees nothing later.
+
+    Args:
+        candidates: What the next node is told from.
+        types: Names of the node types that are predicted; all by default.
+        only_last: Predict the last node of every sequence alone, as at inference.
+        window: With w > 1 a place predicts one of the next w nodes, drawn anew in every epoch (the
+            dense all-action loss of PinnerFormer, Pancha et al., KDD 2022, re-derived).
+        repeats: Whether nodes that stand earlier in their sequence are predicted too.
+    """
+
+    candidates: Candidates = Candidates()
+    types: tuple[str, ...] | None = None
+    only_last: bool = False
+    window: int = Field(1, ge=1)
+    repeats: bool = True
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their type."""
+        return Needs(frozenset({Kind.NODE}), frozenset({"type"}))
+
+    def check(self, outline: Outline) -> None:
+        """Raise for node types that the graph does not have."""
+        for name in self.types or ():
+            outline.node_index(name)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return the sequences as they are, and the next nodes."""
+        graph, tokens = examples.graph, examples.tokens
+        draws = examples.draws.named("next_item")
+        eligible = of_types(graph, tokens, self.types)
+        if not self.repeats:
+            eligible &= first_time(tokens)
+        node = eligible.nonzero().squeeze(1)  # [n], those that may be predicted, in order
+        asked = tokens.places()[node] > 0
+        if self.only_last:
+            asked &= _is_last(tokens.sequence_of()[node])
+        words = draws.of_tokens(tokens)[node]
+        target = self._drawn_from_window(tokens, node, words) if self.window > 1 else node
+        token, target, words = node[asked] - 1, target[asked], words[asked]
+        types = tokens.type[target]
+        drawn = self.candidates.draw(graph, types, words, draws.key)
+        targets = {"token": token, "node": tokens.id[target], "type": types}
+        return Corrupted((View(tokens, "causal"),), targets | drawn, len(token))
+
+    def head(self, outline: Outline, width: int) -> ItemHead:
+        """Return the head of the candidates."""
+        return self.candidates.head(width)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+    ) -> Tensor:
+        """Return the mean over the predicted nodes."""
+        at = corrupted.targets
+        hidden = encoded[0].hidden.index_select(0, at["token"])  # [n, D]
+        return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
+
+    def _drawn_from_window(self, tokens: Tokens, node: Tensor, words: Tensor) -> Tensor:
+        """Return one of each node and the eligible ones after it: int64 ``[n]`` tokens."""
+        row = tokens.sequence_of()[node]
+        left = torch.searchsorted(row, row, right=True) - torch.arange(len(row))
+        step = one_of(words[:, 3], left.clamp(max=self.window))
+        return node[torch.arange(len(node)) + step]
+
+
+def first_time(tokens: Tokens) -> Tensor:
+    """Return the nodes that do not stand earlier in their sequence: bool ``[T]``."""
+    is_node = tokens.kind == Kind.NODE
+    name = (tokens.sequence_of() << 32) | tokens.id
+    order = torch.argsort(name[is_node], stable=True)
+    ordered = name[is_node][order]
+    fresh = torch.ones_like(ordered, dtype=torch.bool)
+    fresh[1:] = ordered[1:] != ordered[:-1]
+    out = torch.zeros_like(is_node)
+    out[is_node.nonzero().squeeze(1)[order]] = fresh
+    return out
+
+
+def _is_last(row: Tensor) -> Tensor:
+    """Return where a never falling row is about to change: bool, its shape."""
+    last = torch.ones_like(row, dtype=torch.bool)
+    last[:-1] = row[1:] != row[:-1]
+    return last

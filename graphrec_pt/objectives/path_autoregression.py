@@ -1,0 +1,103 @@
+"""Path autoregression: the next node or relation of a path."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.tokens.kind import Kind
+
+
+@objective("path_autoregression")
+class PathAutoregression:
+    """The autoregressive model (AM) of paths of nodes and relations.
+
+    ``L = −1/n Σ_t log p(x_t | x_1 … x_{t−1})`` over nodes and relations. A node is told from nodes
+    and a relation from relations, by a head of its own each, as in PLM-Rec (Geng et al., WWW 2022;
+    the two means of its released re-implementations are here one mean over all tokens). With
+    `joint` one softmax goes over everything, as in PEARLM (Balloccu et al., arXiv 2310.16452).
+    A relation is told before the node it leads to, so a model can be asked to decode: from a user
+    by a relation to an item.
+
+    Args:
+        among: A node is told from those of its ``"type"``, or from ``"all"`` nodes.
+        candidates: What a node is told from when it is told from its type.
+        relation: Weight of a relation, where that of a node is 1.
+        joint: One softmax over all nodes and relations; `among` and `relation` do nothing.
+    """
+
+    among: Literal["type", "all"] = "type"
+    candidates: Candidates = Candidates()
+    relation: float = Field(1.0, ge=0)
+    joint: bool = False
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes and relations as tokens."""
+        return Needs(frozenset({Kind.NODE, Kind.RELATION}), frozenset({"type"}))
+
+    def check(self, outline: Outline) -> None:
+        """Need nothing but nodes and relations."""
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return the paths as they are, and what follows each token."""
+        graph, tokens = examples.graph, examples.tokens
+        draws = examples.draws.named("path_autoregression")
+        follows = tokens.places() > 0
+        node = (follows & (tokens.kind == Kind.NODE)).nonzero().squeeze(1)
+        relation = (follows & (tokens.kind == Kind.RELATION)).nonzero().squeeze(1)
+        targets = {
+            "token": node - 1,
+            "node": tokens.id[node],
+            "type": tokens.type[node],
+            "before": relation - 1,
+            "relation": tokens.id[relation],
+        }
+        if not self.joint and self.among == "type":
+            words = draws.of_tokens(tokens)[node]
+            targets |= self.candidates.draw(graph, tokens.type[node], words, draws.key)
+        return Corrupted((View(tokens, "causal"),), targets, len(node) + len(relation))
+
+    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+        """Return a head for both, or one each; the tables are those the tokens go in with."""
+        if self.joint:
+            return nn.ModuleDict({"both": self.candidates.head(width)})
+        relation = ItemHead(width, transform=True)
+        return nn.ModuleDict({"node": self.candidates.head(width), "relation": relation})
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+    ) -> Tensor:
+        """Return the mean over nodes and relations."""
+        at, hidden = corrupted.targets, encoded[0].hidden
+        relations = model.embedding.relation.weight
+        if self.joint:
+            table = torch.cat([_every_node(model), relations])  # [N + R, D]
+            place = torch.cat([at["token"], at["before"]])
+            target = torch.cat([at["node"], at["relation"] + model.outline.num_nodes])
+            both: Tensor = head["both"].loss(hidden.index_select(0, place), table, target)  # type: ignore[operator]
+            return both
+        rows = hidden.index_select(0, at["token"])  # [n, D]
+        of_node: ItemHead = head["node"]  # type: ignore[assignment]
+        of_relation: ItemHead = head["relation"]  # type: ignore[assignment]
+        if self.among == "all":
+            node = of_node.loss(rows, _every_node(model), at["node"])
+        else:
+            node = self.candidates.loss(rows, at["node"], at["type"], at, model, of_node)
+        rows = hidden.index_select(0, at["before"])  # [m, D]
+        relation = of_relation.loss(rows, relations, at["relation"])
+        nodes, steps = len(at["node"]), len(at["relation"])
+        return (node * nodes + self.relation * relation * steps) / max(nodes + steps, 1)
+
+
+def _every_node(model: Model) -> Tensor:
+    """Return the vectors of all nodes by global id: ``[N, D]``."""
+    return torch.cat([model.table(name) for name in model.outline.node_names])

@@ -1,0 +1,140 @@
+"""Replaced tokens: which nodes of a sequence were put there in place of others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import FeatureHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.draws import one_of
+from graphrec_pt.objectives.generator import generated
+from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.tokens.kind import Kind
+
+
+@objective("replaced_token")
+class ReplacedToken:
+    """Replaced token detection (RTD) of ELECTRA (Clark et al., ICLR 2020).
+
+    ``L = 1/n Σ_t BCE(σ(f(h_t)), [x̃_t ≠ x_t]) + γ 1/(ρ n) Σ_{m ∈ M} −log p(v_m | sequence
+    without M)`` over the n nodes of the sequences, roots left out. The second term is there with
+    ``source: model`` only: the model itself fills the hidden nodes, as in Transformers4Rec (de
+    Souza Pereira Moreira et al., RecSys 2021), and learns to by masked nodes, while no gradient
+    passes through what was drawn. A drawn node that is the true one counts as true. Text tokens
+    are left out, for they would tell.
+
+    Args:
+        share: ρ, share of the nodes that are replaced.
+        source: Replacements of the same type, ``"uniform"``, by ``"popularity"`` (degree), or
+            drawn from the ``"model"``.
+        generator: γ.
+        candidates: What the generator tells its nodes from.
+        types: Names of the node types that may be replaced; all by default.
+    """
+
+    share: float = Field(0.15, gt=0, lt=1)
+    source: Literal["uniform", "popularity", "model"] = "uniform"
+    generator: float = Field(1.0, gt=0)
+    candidates: Candidates = Candidates()
+    types: tuple[str, ...] | None = None
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their hop, which tells the roots."""
+        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
+
+    def check(self, outline: Outline) -> None:
+        """Raise for node types that the graph does not have."""
+        for name in self.types or ():
+            outline.node_index(name)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return one view with nodes replaced, or masked for the generator to fill."""
+        graph, tokens = examples.graph, examples.tokens
+        draws = examples.draws.named("replaced_token")
+        tokens = tokens.take((tokens.kind != Kind.TEXT).nonzero().squeeze(1))
+        eligible = of_types(graph, tokens, self.types)
+        eligible &= ~occurrences(tokens, tokens.hop == 0)
+        masking = Masking(share=self.share, spare=1, everywhere=False)
+        chosen = choose(tokens, eligible, draws, masking)
+        token, judged = chosen.nonzero().squeeze(1), eligible.nonzero().squeeze(1)
+        types = tokens.type[token]
+        words = draws.named("replacement").of_tokens(tokens)[token]
+        if self.source == "model":
+            targets = {"token": token, "node": tokens.id[token], "type": types, "judged": judged}
+            targets |= {"bits": words[:, 3]}
+            targets |= self.candidates.draw(graph, types, words, draws.key)
+            view = View(hide(graph, tokens, chosen, draws, masking))
+            return Corrupted((view,), targets, len(judged))
+        draw = _uniform if self.source == "uniform" else _popular
+        ids = tokens.id.index_copy(0, token, draw(graph, tokens.id[token], types, words))
+        targets = {"judged": judged, "replaced": (ids != tokens.id)[judged]}
+        return Corrupted((View(replace(tokens, id=ids)),), targets, len(judged))
+
+    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+        """Return the judge, and the head of the generator if there is one."""
+        heads: dict[str, nn.Module] = {"judge": FeatureHead(width, 1)}
+        if self.source == "model":
+            heads["generator"] = self.candidates.head(width)
+        return nn.ModuleDict(heads)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+    ) -> Tensor:
+        """Return the mean over the judged nodes; encodes what the generator made."""
+        at, shown = corrupted.targets, encoded[0]
+        if self.source != "model":
+            return self._judged(shown, at["judged"], at["replaced"], head)
+        hidden = shown.hidden.index_select(0, at["token"])  # [m, D]
+        filler = head["generator"]
+        told = self.candidates.loss(hidden, at["node"], at["type"], at, model, filler)  # type: ignore[arg-type]
+        made = generated(hidden, at["type"], at["bits"], model, filler)  # type: ignore[arg-type]
+        masked = shown.view.tokens
+        filled = replace(
+            masked,
+            id=masked.id.index_copy(0, at["token"], made),
+            kind=masked.kind.index_fill(0, at["token"], int(Kind.NODE)),
+        )
+        wrong = torch.zeros_like(masked.id).index_copy(0, at["token"], (made != at["node"]).long())
+        again = model.encode(View(filled))
+        judged = self._judged(again, at["judged"], wrong[at["judged"]], head)
+        expected = self.share * max(len(at["judged"]), 1)
+        return judged + self.generator * told * len(at["token"]) / expected
+
+    def _judged(self, shown: Encoded, place: Tensor, wrong: Tensor, head: nn.ModuleDict) -> Tensor:
+        logits = head["judge"](shown.hidden.index_select(0, place)).squeeze(1)
+        return binary_cross_entropy_with_logits(logits, wrong.to(logits.dtype))
+
+
+def _uniform(graph: Graph, node: Tensor, types: Tensor, words: Tensor) -> Tensor:
+    """Return another node of the type of each: int64 ``[m]``."""
+    low = graph.csr.offset[types]
+    size = graph.csr.offset[types + 1] - low
+    step = 1 + one_of(words[:, 0], (size - 1).clamp(min=1))
+    return low + (node - low + step) % size
+
+
+def _popular(graph: Graph, node: Tensor, types: Tensor, words: Tensor) -> Tensor:
+    """Return a node of the type of each, drawn by degree: int64 ``[m]``."""
+    csr, out = graph.csr, node.clone()
+    for kind in torch.unique(types).tolist():
+        rows = (types == kind).nonzero().squeeze(1)
+        segment = csr.segment[int(csr.base[kind]) : int(csr.base[kind + 1]) + 1]
+        low, high = int(segment[0]), int(segment[-1])
+        if low == high:  # no node of the type has an edge
+            out[rows] = _uniform(graph, node[rows], types[rows], words[rows])
+            continue
+        edge = low + one_of(words[rows, 0], high - low)  # the source of a random edge
+        at = torch.searchsorted(segment, edge, right=True) - 1
+        out[rows] = csr.offset[kind] + at // csr.slots[kind]
+    return out
