@@ -1,0 +1,158 @@
+"""Images of nodes through a Hugging Face vision model."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field, PlainSerializer
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.cache import digest
+from graphrec_pt.features.columns import one_column_of, read_column
+from graphrec_pt.features.encoded import EncodedFeature, Encoding, Train
+from graphrec_pt.features.featurizer import Feature, featurizer
+from graphrec_pt.features.pretrained import (
+    check_model,
+    load_config,
+    load_image_processor,
+    model_name,
+)
+from graphrec_pt.features.projection import Map
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+
+
+def _name_if_any(source: Any) -> str | None:
+    return None if source is None else model_name(source)
+
+
+@featurizer("image")
+class Image:
+    """The vector of an image file, as a vision model makes it; or one that was made elsewhere.
+
+    Args:
+        encoder: Folder or name of a Hugging Face vision model (of a model of images and texts such
+            as CLIP the vision half is used), or a model, which is copied. None to read a vector
+            column instead, as the featurizer ``vector`` does.
+        processor: Makes pixels of images; by default the one that lies beside the encoder.
+        column: Text column of file names, or vector column; by default the only one.
+        folder: That relative file names start from; the working directory by default.
+        train: ``"frozen"`` (encoded once, when a graph is bound), ``"all"``, or the number of last
+            layers that train. Unless it is frozen, files are read in each pass.
+        pooling: ``"mean"`` of all patches, or the state of the class token (``"cls"``).
+        unit: Put the vectors on the unit sphere.
+        map: To the width D; see :func:`~graphrec_pt.features.projection.projection`.
+        batch: Images that the encoder sees at once.
+        cache: Folder where vectors of a frozen encoder are kept.
+        download: Let Hugging Face fetch a model that is not here.
+    """
+
+    encoder: Annotated[Any, PlainSerializer(_name_if_any)] = None
+    processor: Annotated[Any, PlainSerializer(_name_if_any)] = None
+    column: str | None = None
+    folder: Path | None = None
+    train: Train = "frozen"
+    pooling: Literal["mean", "cls"] = "mean"
+    unit: bool = False
+    map: Map = "linear"
+    batch: int = Field(32, ge=1)
+    cache: Path | None = None
+    download: bool = False
+
+    def __post_init__(self) -> None:
+        if self.encoder is None:
+            return
+        check_model(self.encoder, "image")
+        if self.processor is None and not isinstance(self.encoder, str):
+            raise GraphRecError("image", "the processor of an encoder given as object", "none")
+
+    def build(self, outline: Outline, node_type: str, width: int) -> Feature:
+        """Return the feature; sizes come from the config of the encoder."""
+        if self.encoder is None:
+            given = {"column": self.column, "map": self.map, "unit": self.unit}
+            return featurizer.build({"name": "vector", **given}).build(outline, node_type, width)
+        column = one_column_of(outline, node_type, ["text"], self.column, "image")
+        config = load_config(self.encoder, download=self.download)
+        config = getattr(config, "vision_config", config)
+        inputs = getattr(config, "hidden_size", None) or config.hidden_sizes[-1]
+        processor = self.encoder if self.processor is None else self.processor
+        if isinstance(processor, str):
+            processor = load_image_processor(processor, download=self.download)
+        return ImageFeature(self, node_type, column, processor, inputs, width)
+
+
+class ImageFeature(EncodedFeature):
+    """File names of the images of nodes, and what encodes them.
+
+    Args:
+        config: How.
+        node_type: Whose nodes.
+        column: Of the file names.
+        processor: From images to pixels.
+        inputs: F, width of the states of the encoder.
+        width: D.
+    """
+
+    def __init__(
+        self, config: Image, node_type: str, column: str, processor: Any, inputs: int, width: int
+    ) -> None:
+        encoding = Encoding(
+            config.encoder, config.train, config.map, config.unit, config.cache, config.download
+        )
+        super().__init__(encoding, inputs, width)
+        self.config, self.node_type, self.column = config, node_type, column
+        self.processor = processor
+        self.files: list[Path | None] = []
+
+    def load(self) -> Any:
+        """Return the encoder; of a model of images and texts the vision half."""
+        model = super().load()
+        return getattr(model, "vision_model", model)
+
+    def read(self, graph: Graph) -> Tensor:
+        """Read the file names.
+
+        Raises:
+            GraphRecError: When files are not there.
+        """
+        names = read_column(graph, self.node_type, self.column, "image").to_list()
+        folder = self.config.folder or Path()
+        self.files = [folder / name if name else None for name in names]
+        gone = [str(file) for file in self.files if file is not None and not file.is_file()]
+        if gone:
+            got = f"{len(gone)} that are not there, such as {gone[0]}"
+            raise GraphRecError("image", f"image files in {self.column!r}", got, "folder: …")
+        return torch.tensor([file is None for file in self.files], dtype=torch.bool)
+
+    def content(self) -> str:
+        """Return a digest of the files and of how they are seen."""
+        files = (b"" if file is None else file.read_bytes() for file in self.files)
+        settings = getattr(self.processor, "to_json_string", lambda: repr(self.processor))()
+        return digest(settings, self.config.pooling, *files)
+
+    def encode(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
+        """Return ``[n, F]``."""
+        found = []
+        every = nodes.tolist()
+        for first in range(0, len(every), self.config.batch):
+            images = [self._opened(node) for node in every[first : first + self.config.batch]]
+            pixels = self.processor(images=images, return_tensors="pt")["pixel_values"]
+            states = encoder(pixel_values=pixels.to(self.device)).last_hidden_state
+            if states.ndim == 4:  # a map of features [b, F, h, w]
+                states = states.flatten(2).mT
+            found.append(states[:, 0] if self.config.pooling == "cls" else states.mean(1))
+        return torch.cat(found)
+
+    def _opened(self, node: int) -> Any:
+        from PIL import Image as Pillow
+        from PIL import UnidentifiedImageError
+
+        if not self.files:  # a saved model holds no images
+            raise GraphRecError("image", "a graph to read", "none", "model.bind(graph)")
+        file = self.files[node]
+        try:
+            with Pillow.open(str(file)) as image:
+                return image.convert("RGB")
+        except (OSError, UnidentifiedImageError) as error:
+            raise GraphRecError("image", f"an image in {file}", error) from error

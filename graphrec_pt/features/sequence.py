@@ -1,0 +1,118 @@
+"""A node's vector from its history: a user by the items taken, in their order."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
+from graphrec_pt.features.sequence_encoders import GRUEncoder, TransformerEncoder
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.torch.segments import ranges
+
+
+@featurizer("sequence")
+class Sequence:
+    """What an encoder makes of the vectors of a node's last neighbours under one relation.
+
+    The history is that of the graph which is bound, whole: where training predicts edges of the
+    same relation, `skip` must leave them out, or the answer is among the input.
+
+    Args:
+        relation: Timed, and leaving the node type; by default the only such one.
+        encoder: ``"transformer"`` (SASRec's position from the end, Kang and McAuley, ICDM 2018,
+            with attention both ways) or ``"gru"`` (GRU4Rec, Hidasi et al., ICLR 2016).
+        longest: Neighbours at most, the newest ones.
+        skip: Newest neighbours that are not read.
+        layers: Of the encoder.
+        heads: Of the transformer, a divisor of the width D.
+        dropout: Between the layers, in training.
+    """
+
+    relation: str | None = None
+    encoder: Literal["transformer", "gru"] = "transformer"
+    longest: int = Field(50, ge=1)
+    skip: int = Field(0, ge=0)
+    layers: int = Field(1, ge=1)
+    heads: int = Field(2, ge=1)
+    dropout: float = Field(0.1, ge=0, lt=1)
+
+    def build(self, outline: Outline, node_type: str, width: int) -> "SequenceFeature":
+        """Return the encoder."""
+        relation = self._relation(outline, node_type)
+        encoder: nn.Module
+        if self.encoder == "gru":
+            encoder = GRUEncoder(width, self.layers, self.dropout)
+        else:
+            if width % self.heads:
+                raise GraphRecError("sequence", f"heads that divide {width}", self.heads)
+            encoder = TransformerEncoder(width, self.layers, self.heads, self.longest, self.dropout)
+        return SequenceFeature(relation, encoder, width, self.longest, self.skip)
+
+    def _relation(self, outline: Outline, node_type: str) -> str:
+        timed = [r.name for r in outline.relations if r.source == node_type and r.timed]
+        told = ", ".join(timed) or "none"
+        if self.relation is not None:
+            outline.relation_index(self.relation)
+            if self.relation not in timed:
+                expected = f"a timed relation that leaves {node_type!r}"
+                raise GraphRecError("sequence", expected, repr(self.relation), f"one of {told}")
+            return self.relation
+        if len(timed) != 1:
+            expected = f"the timed relation that leaves {node_type!r}"
+            hint = f"relation: {timed[0]}" if timed else ""
+            raise GraphRecError("sequence", expected, told, hint)
+        return timed[0]
+
+
+class SequenceFeature(Feature):
+    """Histories, packed, and their encoder; a node without a history has a learned vector.
+
+    Args:
+        relation: To follow.
+        encoder: From vectors ``[T, D]`` and starts ``[B+1]`` to ``[B, D]``.
+        width: D.
+        longest: Neighbours at most.
+        skip: Newest neighbours left out.
+    """
+
+    looks_up = True  # at other nodes: composition breaks the cycles
+
+    start: Tensor
+    item: Tensor
+
+    def __init__(
+        self, relation: str, encoder: nn.Module, width: int, longest: int, skip: int
+    ) -> None:
+        super().__init__()
+        self.relation, self.encoder, self.longest, self.skip = relation, encoder, longest, skip
+        self.missing = nn.Embedding(1, width)
+        self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
+        self.register_buffer("item", torch.zeros(0, dtype=torch.int64), persistent=False)
+
+    def bind(self, graph: Graph) -> None:
+        """Read the histories, oldest first."""
+        low, high = graph.segments(self.relation)
+        end = torch.maximum(high - self.skip, low)
+        first = torch.maximum(end - self.longest, low)
+        count = end - first
+        item = graph.csr.indices[ranges(first, count)[0]].long()
+        device = self.missing.weight.device
+        self.start = torch.cat([count.new_zeros(1), count.cumsum(0)]).to(device)
+        self.item = item.to(device)
+
+    def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
+        """Return ``[n, D]``."""
+        out = self.missing.weight.expand(len(nodes), -1)
+        first, count = self.start[nodes], self.start[nodes + 1] - self.start[nodes]
+        there = (count > 0).nonzero().squeeze(1)
+        if not len(there):
+            return out
+        first, count = first[there], count[there]
+        items, which = torch.unique(self.item[ranges(first, count)[0]], return_inverse=True)
+        ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
+        found: Tensor = self.encoder(vectors(items)[which], ptr)
+        return out.to(found.dtype).index_copy(0, there, found)
