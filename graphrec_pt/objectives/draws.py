@@ -50,6 +50,10 @@ class Draws:
         """Return independent draws of the same sequences."""
         return replace(self, key=self.key.named(purpose))
 
+    def select(self, rows: Tensor) -> Self:
+        """Return the draws of some of the sequences: int64 ``[K]``."""
+        return replace(self, row=self.row[rows], number=self.number[rows])
+
     def of_tokens(self, tokens: Tokens) -> Tensor:
         """Return four words of 32 random bits for every token: int64 ``[T, 4]``."""
         self._check(tokens)

@@ -49,7 +49,7 @@ def both_ways(name: str, inverse: str, source: str, target: str, **kind: bool) -
 
 SCHEMA = Schema(
     nodes=(
-        NodeType(name="user", columns={"age": "number", "team": "category"}),
+        NodeType(name="user", columns={"age": "number", "team": "category", "taste": "vector"}),
         NodeType(
             name="item",
             columns={"title": "text", "look": "vector", "year": "number", "genre": "category"},
@@ -100,6 +100,10 @@ def _tables() -> dict[str, pl.DataFrame]:
     tables["user"] = tables["user"].with_columns(
         age=pl.Series(draw.integers(18, 80, users).astype(np.float32)),
         team=pl.Series([["a", "b"][n % 2] for n in range(users)], dtype=pl.Enum(["a", "b"])),
+        taste=pl.Series(
+            np.random.default_rng(5).normal(size=(users, 2)).tolist(),
+            dtype=pl.Array(pl.Float32, 2),
+        ),
     )
     tables["item"] = tables["item"].with_columns(
         title=pl.Series([None, *titles[1:]]),

@@ -57,6 +57,7 @@ class Row:
             the others of the batch are negatives.
         tokens: Targets that count the tokens of the first view.
         sequences: Targets that count its sequences.
+        terms: Targets that count the terms of the loss.
         batch: Targets that speak of the whole batch.
         idle: Parameters of the head that this batch need not reach.
     """
@@ -69,6 +70,7 @@ class Row:
     mean: bool = True
     tokens: set[str] = field(default_factory=lambda: {"token"})
     sequences: set[str] = field(default_factory=set)
+    terms: set[str] = field(default_factory=set)
     batch: set[str] = field(default_factory=set)
     idle: set[str] = field(default_factory=set)
 
@@ -82,6 +84,8 @@ EVENTS = {"name": "history"}
 TITLES = {"name": "text", "tokenizer": Letters()}
 UP = [["rates", "rated_by", "rates"], ["rates", "made_by", "makes"], ["views", "tagged", "tags"]]
 PAIRS = {"name": "path_subgraph", "metapaths": UP, "edges": True}
+EDGE = {"token", "parent"}
+SLOT = {"token", "leader", "path"}
 ROWS = [
     Row({"name": "masked_node"}, HOPS, GRAPH, "all"),
     Row({"name": "masked_node", "roots": True, "masking": {"share": 0.6}}, PAIRS, GRAPH, "pairs"),
@@ -186,6 +190,161 @@ ROWS = [
         "item",
         drawn=False,
     ),
+    Row(
+        {"name": "associated_attribute", "relation": "made_by"},
+        PAST,
+        EVENTS,
+        "user",
+        drawn=False,
+        tokens={"token"},
+        terms={"row"},
+    ),
+    Row(
+        {"name": "associated_attribute", "relation": "tagged", "contextual": True, "over": "sum"},
+        HOPS,
+        GRAPH,
+        "all",
+        drawn=False,
+        terms={"row"},
+    ),
+    Row({"name": "masked_attribute", "relation": "made_by"}, PAST, EVENTS, "user", terms={"row"}),
+    Row(
+        {"name": "masked_attribute", "relation": "tagged", "last": False, "over": "sum"},
+        HOPS,
+        {**TITLES, "base": GRAPH},
+        "user",
+        terms={"row"},
+    ),
+    Row({"name": "masked_item_prediction"}, PAST, EVENTS, "user"),
+    Row(
+        {"name": "masked_item_prediction", "candidates": {"how": "softmax"}},
+        PAST,
+        {**TITLES, "base": {**EVENTS, "root": True}},
+        "user",
+    ),
+    Row({"name": "segment_prediction"}, PAST, EVENTS, "user"),
+    Row(
+        {"name": "segment_prediction", "pool": "mean"},
+        PAST,
+        {**TITLES, "base": {**EVENTS, "root": True, "eos": True}},
+        "user",
+    ),
+    Row({"name": "history_contrast", "projection": True}, PAST, EVENTS, "user", mean=False),
+    Row(
+        {
+            "name": "history_contrast",
+            "loss_form": "info_nce",
+            "augment": {"operations": ["reorder", "drop", "words"], "chances": [1, 1, 2]},
+        },
+        PAST,
+        {**TITLES, "base": {**EVENTS, "root": True}},
+        "user",
+        mean=False,
+    ),
+    Row({"name": "sequence_item"}, PAST, EVENTS, "user", drawn=False, mean=False),
+    Row({"name": "sequence_sequence"}, PAST, EVENTS, "user", mean=False),
+    Row({"name": "pairwise"}, PAST, EVENTS, "user"),
+    Row(
+        {"name": "pairwise", "pairs": {"user": "vector", "negatives": 3, "popularity": 0.75}},
+        PAST,
+        EVENTS,
+        "user",
+    ),
+    Row(
+        {
+            "name": "pointwise",
+            "pairs": {"relation": "made_by", "negatives": 2, "cosine": True, "pool": "mean"},
+        },
+        HOPS,
+        GRAPH,
+        "item",
+    ),
+    *(
+        Row(
+            {"name": "set_prediction", "source": "item", "target": target},
+            HOPS,
+            {**GRAPH, "cls": True},
+            "user",
+            terms={"row"},
+        )
+        for target in ("item", "brand")
+    ),
+    Row(
+        {"name": "masked_modality", "node_type": "item"},
+        PAST,
+        {**TITLES, "base": EVENTS},
+        "user",
+    ),
+    Row(
+        {"name": "masked_modality", "node_type": "item", "column": "look", "form": "info_nce"},
+        HOPS,
+        GRAPH,
+        "item",
+        mean=False,
+    ),
+    Row(
+        {"name": "modality_alignment", "node_type": "item"},
+        PAST,
+        {**TITLES, "base": EVENTS},
+        "user",
+        tokens={"nodes", "others"},
+    ),
+    Row(
+        {
+            "name": "modality_alignment",
+            "node_type": "item",
+            "other": "brand",
+            "form": "info_nce",
+        },
+        HOPS,
+        GRAPH,
+        "user",
+        drawn=False,
+        mean=False,
+    ),
+    Row(
+        {"name": "masked_token", "vocabulary": TEXT, "types": ["item", "brand"]},
+        HOPS,
+        {**TITLES, "base": GRAPH},
+        "user",
+        tokens={"nodes.token", "text.token"},
+    ),
+    Row({"name": "masked_token"}, PAST, EVENTS, "user", tokens={"nodes.token"}),
+    Row(
+        {"name": "distillation", "teachers": ["look"], "node_type": "item"},
+        HOPS,
+        GRAPH,
+        "item",
+        drawn=False,
+    ),
+    Row({"name": "masked_edge"}, HOPS, GRAPH, "all", tokens=EDGE, idle={"relation.bias"}),
+    Row({"name": "masked_edge", "compare": "bce", "share": 0.5}, WALKS, PATHS, "user", tokens=EDGE),
+    Row({"name": "masked_edge", "how": "relation"}, PAIRS, GRAPH, "pairs", tokens=EDGE),
+    Row(
+        {"name": "masked_edge", "how": "relation", "relations": ["rates", "views", "made_by"]},
+        WALKS,
+        {**PATHS, "join": True},
+        "user",
+        tokens=EDGE,
+    ),
+    Row({"name": "metapath_type", "metapaths": UP}, PAIRS, GRAPH, "pairs", False, tokens=SLOT),
+    Row(
+        {"name": "metapath_type", "slots": 2, "relations": True},
+        WALKS,
+        {**PATHS, "join": True},
+        "user",
+        False,
+        tokens=SLOT,
+    ),
+    Row({"name": "subgraph_contrast"}, HOPS, GRAPH, "all", mean=False),
+    Row(
+        {"name": "subgraph_contrast", "substitute": 0.3, "edges": 0.3, "pool": "roots"},
+        PAIRS,
+        {**TITLES, "base": GRAPH},
+        "pairs",
+        mean=False,
+    ),
+    Row({"name": "subgraph_contrast", "pool": "first"}, WALKS, PATHS, "user", mean=False),
 ]
 IDS = [f"{n}-{row.config['name']}" for n, row in enumerate(ROWS)]
 
@@ -280,7 +439,7 @@ def test_a_root_is_corrupted_alike_alone_and_in_a_batch(
     together = chosen.corrupt(making.examples(preparation, some))
     alone = [chosen.corrupt(making.examples(preparation, [n])) for n in some.tolist()]
     assert together.count == sum(each.count for each in alone)
-    taking = [each for each in alone if each.views]
+    taking = [each for each in alone if each.views or each.targets]
     for number, view in enumerate(together.views):
         parts = [each.views[number] for each in taking]
         assert same(view.tokens, concat([part.tokens for part in parts]))
@@ -294,9 +453,11 @@ def test_a_root_is_corrupted_alike_alone_and_in_a_batch(
         shift, found = 0, []
         for each in taking:
             found.append(each.targets[name] + shift if shift else each.targets[name])
-            first = each.views[0].tokens
-            shift += len(first.id) if name in row.tokens else 0
-            shift += len(first) if name in row.sequences else 0
+            shift += each.count if name in row.terms else 0
+            if each.views:
+                first = each.views[0].tokens
+                shift += len(first.id) if name in row.tokens else 0
+                shift += len(first) if name in row.sequences else 0
         assert torch.equal(value, torch.cat(found)), name
 
 
@@ -363,7 +524,8 @@ def test_the_loss_is_a_finite_scalar_that_reaches_every_weight(
         if name not in row.idle:
             assert parameter.grad is not None, name
             assert bool(parameter.grad.abs().sum() > 0), name
-    reached = [p.grad for p in model.backbone.parameters() if p.grad is not None]
+    learned = model.backbone if corrupted.views else model.features
+    reached = [p.grad for p in learned.parameters() if p.grad is not None]
     assert any(bool(gradient.abs().sum() > 0) for gradient in reached)
     every = [p.grad for p in [*model.parameters(), *head.parameters()] if p.grad is not None]
     assert all(bool(torch.isfinite(gradient).all()) for gradient in every)

@@ -1,0 +1,142 @@
+"""Alignment of modalities: do this text and this image belong together."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import RelationHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.contrast import info_nce
+from graphrec_pt.objectives.draws import unit
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.others import of_others
+from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
+
+
+@objective("modality_alignment")
+class ModalityAlignment:
+    """Multi-modal alignment prediction (MAP) of ViLBERT (Lu et al., NeurIPS 2019), over tokens.
+
+    The modalities are the nodes of a type, with whatever features they have (image vectors, say),
+    and text tokens or the nodes of another type. ``match``: in half of the sequences the nodes are
+    those of another root, and ``p(match) = σ((A v ⊙ B t) · w + c)`` is told from the mean states v
+    and t of the two, which see each other (two-way cross-entropy of the paper; ``align`` of PREC,
+    Liu et al., COLING 2022). ``info_nce``: each modality is encoded alone, and a sequence finds its
+    other half among those of the batch (CLIP, Radford et al., ICML 2021).
+
+    Args:
+        node_type: One modality.
+        other: Node type that is the other; text tokens by default.
+        form: One of the two.
+        swap: Share of the sequences with swapped nodes, for ``match``.
+        temperature: τ of ``info_nce``.
+    """
+
+    node_type: str
+    other: str | None = None
+    form: Literal["match", "info_nce"] = "match"
+    swap: float = Field(0.5, gt=0, lt=1)
+    temperature: float = Field(0.07, gt=0)
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes, and text unless the other modality is nodes too."""
+        kinds = {Kind.NODE} if self.other else {Kind.NODE, Kind.TEXT}
+        return Needs(frozenset(kinds), frozenset({"type"}))
+
+    def check(self, outline: Outline) -> None:
+        """Raise for node types that the graph does not have."""
+        outline.node_index(self.node_type)
+        if self.other is not None:
+            outline.node_index(self.other)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return sequences that match or not, or both halves of each."""
+        tokens = examples.tokens
+        nodes, others = self._modalities(examples.graph, tokens)
+        row = tokens.sequence_of()
+        both = [torch.bincount(row[each], minlength=len(tokens)) > 0 for each in (nodes, others)]
+        rows = (both[0] & both[1]).nonzero().squeeze(1)
+        if self.form == "match":
+            return self._matched(examples, rows)
+        halves = (_alone(tokens, each).select(rows) for each in (nodes, others))
+        roots = examples.roots
+        targets = {}
+        if isinstance(roots, Tensor) and roots.ndim == 1:
+            targets["root"] = roots[examples.owner[rows]]
+        return Corrupted(tuple(map(View, halves)), targets, len(rows))
+
+    def head(self, outline: Outline, width: int) -> nn.Module:
+        """Return what tells a match."""
+        return RelationHead(width, 1) if self.form == "match" else nn.Identity()
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Module
+    ) -> Tensor:
+        """Return the mean over sequences."""
+        at = corrupted.targets
+        if self.form == "info_nce":
+            left, right = (each.pooled() for each in encoded)  # [n, D] each
+            return info_nce(left, right, self.temperature, at.get("root"))
+        hidden, row = encoded[0].hidden, encoded[0].view.tokens.sequence_of()
+        size = len(at["match"])
+        sides = (_mean(hidden, row, at[name], size) for name in ("nodes", "others"))
+        scores = head(*sides).squeeze(1)  # [n]
+        total = binary_cross_entropy_with_logits(scores, at["match"], reduction="sum")
+        return total / max(size, 1)
+
+    def _matched(self, examples: Examples, rows: Tensor) -> Corrupted:
+        """Return sequences of which some have the nodes of another root."""
+        graph, draws = examples.graph, examples.draws.named("modality_alignment")
+        words = draws.of_sequences()[:, 0]  # [B, 4]
+        found, theirs = of_others(examples, words[:, 0], "modality_alignment")
+        foreign, _ = self._modalities(graph, theirs)
+        some = torch.bincount(theirs.sequence_of()[foreign], minlength=len(theirs))
+        count = torch.zeros(len(examples.tokens), dtype=torch.int64).index_put((found,), some)
+        rows = rows[count[rows] > 0]
+        tokens, many = examples.tokens.select(rows), count[rows]
+        theirs = theirs.select(torch.searchsorted(found, rows))
+        swapped = unit(words[rows, 1]) < self.swap
+        nodes, others = self._modalities(graph, tokens)
+        foreign, _ = self._modalities(graph, theirs)
+        place, row = nodes.nonzero().squeeze(1), tokens.sequence_of()[nodes]
+        own = torch.bincount(row, minlength=len(tokens))
+        number = torch.arange(len(place)) - (own.cumsum(0) - own)[row]
+        taken = theirs.id[foreign][(many.cumsum(0) - many)[row] + number % many[row]]
+        ids = tokens.id.clone()
+        ids[place] = torch.where(swapped[row], taken, ids[place])
+        targets = {
+            "match": (~swapped).float(),
+            "nodes": place,
+            "others": others.nonzero().squeeze(1),
+        }
+        return Corrupted((View(replace(tokens, id=ids)),), targets, len(rows))
+
+    def _modalities(self, graph: Graph, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """Return the tokens of the two modalities: bool ``[T]`` each."""
+        node = tokens.kind == Kind.NODE
+        nodes = node & (tokens.type == graph.schema.node_index(self.node_type))
+        if self.other is None:
+            return nodes, tokens.kind == Kind.TEXT
+        return nodes, node & (tokens.type == graph.schema.node_index(self.other))
+
+
+def _alone(tokens: Tokens, chosen: Tensor) -> Tokens:
+    return tokens.take(chosen.nonzero().squeeze(1))
+
+
+def _mean(hidden: Tensor, row: Tensor, token: Tensor, size: int) -> Tensor:
+    """Return the mean of some tokens of each sequence: ``[n, D]``."""
+    mine = row[token]
+    total = hidden.new_zeros(size, hidden.shape[1]).index_add(0, mine, hidden[token])
+    count = torch.bincount(mine, minlength=size).clamp(min=1)
+    return total / count.unsqueeze(1)

@@ -1,0 +1,90 @@
+"""Which nodes of a type belong to something: many at once, each yes or no."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.sampling.edges import segment_edges
+
+Over = Literal["mean", "sum"]
+"""What is made of the terms of all nodes of the type."""
+
+
+class Labels(NamedTuple):
+    """The nodes that belong to each of n things, every pair once.
+
+    Args:
+        row: int64 ``[M]`` in ``[0, n)``, ascending.
+        label: int64 ``[M]``, numbered inside the node type.
+    """
+
+    row: Tensor
+    label: Tensor
+
+    @classmethod
+    def of(cls, row: Tensor, label: Tensor, size: int) -> "Labels":
+        """Return pairs once each, in order.
+
+        Args:
+            row: int64 ``[M]``.
+            label: int64 ``[M]`` in ``[0, size)``.
+            size: Nodes of the type.
+        """
+        pair = torch.unique(row * size + label)
+        return cls(pair // size, pair % size)
+
+
+def linked(graph: Graph, relation: str, nodes: Tensor) -> Labels:
+    """Return what a relation links nodes of its source type to.
+
+    Args:
+        graph: What may be seen.
+        relation: Its name.
+        nodes: int64 ``[n]`` global ids.
+    """
+    position, row = segment_edges(graph, nodes, relation)
+    among = graph.nodes(graph.schema.relation(relation).target)
+    return Labels.of(row, graph.csr.indices[position].long() - among.start, max(len(among), 1))
+
+
+class LabelHead(nn.Module):
+    """Scores of every node of a type for a vector: ``s_a = e_aᵀ W h``, W learned.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, width)
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Keep the size of the vectors: a product of two small maps would have no gradient."""
+        self.map.weight.normal_(0, self.map.in_features**-0.5, generator=draw)
+
+    def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """Return logits ``[n, A]`` for vectors ``[n, D]`` and nodes ``[A, D]``."""
+        scores: Tensor = self.map(hidden) @ table.T
+        return scores
+
+
+def multi_label_loss(scores: Tensor, labels: Labels, over: Over = "mean") -> Tensor:
+    r"""Return the mean over n rows of the binary cross-entropy over A nodes.
+
+    .. math:: \ell_i = \sum_a \log(1 + e^{s_{ia}}) - \sum_{a \in A_i} s_{ia}
+
+    divided by A for ``"mean"``. The multi-hot targets are never stored.
+
+    Args:
+        scores: ``[n, A]`` logits.
+        labels: What belongs to each row.
+        over: The mean or the sum over the A nodes.
+
+    Returns:
+        Scalar; 0 for no rows.
+    """
+    total = softplus(scores).sum() - scores[labels.row, labels.label].sum()
+    return total / max(scores.numel() if over == "mean" else len(scores), 1)

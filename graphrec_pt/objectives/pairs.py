@@ -1,0 +1,244 @@
+"""Users and items that belong together, and items that do not."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from threading import Lock
+from typing import Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.schema import Relation, Strict
+from graphrec_pt.kernels.negative import negative, popularity
+from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.draws import Draws
+from graphrec_pt.objectives.event_masking import events, last_of, with_text
+from graphrec_pt.objectives.objective import Corrupted, Examples
+from graphrec_pt.sampling.edges import segment_edges
+from graphrec_pt.tokens.tokens import Tokens
+
+Pool = Literal["last", "first", "mean"]
+"""Where the vector of a sequence is read off."""
+
+_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {(relation, power): popularity}
+_making = Lock()
+
+
+class Positives(NamedTuple):
+    """What each sequence is to be matched with.
+
+    Args:
+        row: int64 ``[n]``, sequences of the batch that have something, ascending.
+        source: int64 ``[n]``, their roots.
+        target: int64 ``[n]``, the nodes to find.
+        tokens: The n sequences, without the target where it was taken from them.
+    """
+
+    row: Tensor
+    source: Tensor
+    target: Tensor
+    tokens: Tokens
+
+
+class Pairs(Strict):
+    """Which pairs are scored, and how: ``s(u, i) = h_u · e_i / τ``.
+
+    The positive of a root is the target of the edge hidden from it (``exclude``); a root without
+    one has its last event, which is then taken out of the sequence. Negatives are never the target
+    of a true edge of the root.
+
+    Args:
+        relation: Leads from roots to items; by default the first interaction relation.
+        user: The ``"state"`` of the sequence, or the ``"vector"`` of the root as features make it
+            (two towers, or a graph neural network: nothing is encoded then).
+        pool: Where the state is read off.
+        negatives: K, for each positive.
+        popularity: Power of the number of edges by which negatives are drawn; 0 is uniform.
+        cosine: Whether both sides are put on the unit sphere.
+        temperature: τ.
+    """
+
+    relation: str | None = None
+    user: Literal["state", "vector"] = "state"
+    pool: Pool = "last"
+    negatives: int = Field(1, ge=1)
+    popularity: float = Field(0.0, ge=0)
+    cosine: bool = False
+    temperature: float = Field(1.0, gt=0)
+
+    def check(self, outline: Outline) -> None:
+        """Raise when the graph does not have the relation, or has none to choose."""
+        checked_relation(outline, self.relation)
+
+    def corrupt(self, examples: Examples, purpose: str) -> Corrupted:
+        """Return sequences, positives and negatives.
+
+        Args:
+            examples: Roots of the type that the relation leaves.
+            purpose: Names the draws.
+        """
+        graph = examples.graph
+        relation = relation_of(graph, self.relation)
+        found = positives(examples, relation, needs_tokens=self.user == "state")
+        draws = examples.draws.named(purpose).select(found.row)
+        negatives = drawn_negatives(
+            graph, relation, found.source, draws, self.negatives, self.popularity
+        )
+        some = (negatives >= 0).all(1)  # all or none of a row
+        kept = some.nonzero().squeeze(1)
+        targets = {
+            "source": found.source[kept],
+            "positive": found.target[kept],
+            "negative": negatives[kept],
+        }
+        views = (View(found.tokens.select(kept)),) if self.user == "state" else ()
+        return Corrupted(views, targets, len(kept))
+
+    def head(self, width: int) -> ItemHead:
+        """Return what scores pairs."""
+        return ItemHead(width, cosine=self.cosine, temperature=self.temperature)
+
+    def scores(
+        self, encoded: Sequence[Encoded], at: Mapping[str, Tensor], model: Model, head: ItemHead
+    ) -> tuple[Tensor, Tensor]:
+        """Return scores of positives ``[n]`` and negatives ``[n, K]``."""
+        state = self.user == "state"
+        users = encoded[0].pooled(self.pool) if state else model.nodes(at["source"])  # [n, D]
+        items = torch.cat([at["positive"].unsqueeze(1), at["negative"]], dim=1)  # [n, 1+K]
+        left, right = head.sides(users, model.nodes(items.flatten()))
+        right = right.view(*items.shape, -1)  # [n, 1+K, D]
+        scores = torch.einsum("nd,nkd->nk", left, right) / self.temperature
+        return scores[:, 0], scores[:, 1:]
+
+
+def checked_relation(outline: Outline, name: str | None) -> str:
+    """Return a relation's name, that of the first interaction relation for None."""
+    if name is not None:
+        outline.relation_index(name)
+        return name
+    found = [each.name for each in outline.relations if each.interaction and not each.backward]
+    if not found:
+        raise GraphRecError("pairs", "an interaction relation", "none", "relation: NAME")
+    return found[0]
+
+
+def relation_of(graph: Graph, name: str | None) -> Relation:
+    """Return a relation, the first interaction relation for None."""
+    return graph.schema.interaction() if name is None else graph.schema.relation(name)
+
+
+def drawn_negatives(
+    graph: Graph,
+    relation: Relation,
+    source: Tensor,
+    draws: Draws,
+    count: int,
+    power: float = 0.0,
+) -> Tensor:
+    """Return nodes that a relation does not lead to from some sources, −1 where it leads to all.
+
+    Args:
+        graph: What may be seen.
+        relation: The relation.
+        source: int64 ``[n]`` of the type that it leaves.
+        draws: Of n sequences, named for the purpose.
+        count: K.
+        power: Of the number of edges by which they are drawn; 0 is uniform.
+
+    Returns:
+        int64 ``[n, K]``.
+    """
+    items = graph.nodes(relation.target)
+    return negative(
+        graph.csr,
+        source,
+        graph.schema.slot(relation.name),
+        count,
+        draws.key,
+        low=items.start,
+        high=items.stop,
+        cumulative=_popularity(graph, relation.name, power) if power else None,
+        item=draws.row,
+    )
+
+
+def positives(examples: Examples, relation: Relation, *, needs_tokens: bool = True) -> Positives:
+    """Return what each sequence is to be matched with: the hidden edge's target or the last event.
+
+    Args:
+        examples: Roots of the type that the relation leaves.
+        relation: Leads from roots to what is to be found.
+        needs_tokens: Leave out sequences of which no token remains.
+
+    Raises:
+        GraphRecError: For roots that are no nodes of that type.
+    """
+    graph, tokens = examples.graph, examples.tokens
+    roots = _checked_roots(examples, relation)
+    target = _hidden_targets(examples, roots, relation)[examples.owner]  # [B], −1 for none
+    latest = last_of(tokens, events(tokens, graph.schema.node_index(relation.target)))
+    latest = torch.where(target < 0, latest, -1)
+    taken = latest[latest >= 0]
+    target[latest >= 0] = tokens.id[taken]
+    seen = _without(tokens, taken) if needs_tokens else tokens
+    found = target >= 0
+    if needs_tokens:
+        found &= seen.lengths() > 0
+    row = found.nonzero().squeeze(1)
+    return Positives(row, roots[examples.owner[row]], target[row], seen.select(row))
+
+
+def _checked_roots(examples: Examples, relation: Relation) -> Tensor:
+    roots = examples.roots
+    if not isinstance(roots, Tensor) or roots.ndim != 1:
+        raise GraphRecError("pairs", f"roots of type {relation.source!r}", "pairs or sets")
+    own = examples.graph.nodes(relation.source)
+    wrong = (roots < own.start) | (roots >= own.stop)
+    if bool(wrong.any()):
+        got = repr(examples.graph.type_of(int(roots[wrong][0])))
+        hint = "relation: one that leaves it"
+        raise GraphRecError("pairs", f"roots of type {relation.source!r}", got, hint)
+    return roots
+
+
+def _hidden_targets(examples: Examples, roots: Tensor, relation: Relation) -> Tensor:
+    """Return where the edge hidden from each root leads, −1 where there is none: int64 ``[R]``."""
+    graph, hidden = examples.graph, torch.full_like(roots, -1)
+    if examples.exclude is None or graph.csr.edge is None:
+        return hidden
+    position, row = segment_edges(graph, roots, relation.name)
+    same = graph.csr.edge[position] == examples.exclude[row]
+    hidden[row[same]] = graph.csr.indices[position[same]].long()
+    return hidden
+
+
+def _without(tokens: Tokens, taken: Tensor) -> Tokens:
+    """Return tokens without some, at most one a sequence, and their text; later ones move up."""
+    gone = torch.zeros_like(tokens.kind, dtype=torch.bool)
+    gone[taken] = True
+    gone = with_text(tokens, gone)
+    before = gone.long().cumsum(0)
+    before = (
+        before - torch.cat([before.new_zeros(1), before])[tokens.ptr[:-1]][tokens.sequence_of()]
+    )
+    moved = replace(tokens, position=(tokens.position - before).clamp(min=0))
+    return moved.take((~gone).nonzero().squeeze(1))
+
+
+def _popularity(graph: Graph, relation: str, power: float) -> Tensor:
+    """Return how often each target of a relation is met, as a distribution: int64 ``[V]``."""
+    with _making:
+        kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
+        if (relation, power) not in kept:
+            among = graph.nodes(graph.schema.relation(relation).target)
+            met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
+            kept[relation, power] = popularity(met, power)
+    found: Tensor = kept[relation, power]
+    return found

@@ -1,0 +1,86 @@
+"""Sets from sets: which codes does the visit hold, told by its codes of this or another type."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.masking import Masking, choose, hide
+from graphrec_pt.objectives.multi_label import LabelHead, Labels, Over, multi_label_loss
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.tokens.kind import Kind, Special
+
+
+@objective("set_prediction")
+class SetPrediction:
+    """Self-prediction and dual prediction of G-BERT (Shang et al., IJCAI 2019).
+
+    ``L = −1/nA Σ_visits Σ_a [y_a log σ(s_a) + (1 − y_a) log σ(−s_a)]`` over all A nodes of the
+    target type, y being the whole set and not only what was hidden; s_a is read off CLS over the
+    nodes of the source type, some of them hidden. Self-prediction has one type for both, dual
+    prediction two; G-BERT adds up all four of diagnoses and medications. The released code swaps
+    codes for codes of the wrong type, and lets nobody see CLS; neither is so here.
+
+    Args:
+        source: Type of the nodes that are seen; all else but CLS is left out.
+        target: Type of the nodes to be found.
+        masking: How many are hidden, and what is put in their place.
+        over: The mean or the sum over the target type.
+    """
+
+    source: str
+    target: str
+    masking: Masking = Masking(mask=0.8, random=0.1)
+    over: Over = "mean"
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes, and CLS to read off."""
+        return Needs(frozenset({Kind.NODE, Kind.SPECIAL}), frozenset({"type"}))
+
+    def check(self, outline: Outline) -> None:
+        """Raise for node types that the graph does not have."""
+        outline.node_index(self.source)
+        outline.node_index(self.target)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return CLS and the nodes of the source type, and the set of the target type."""
+        graph, tokens = examples.graph, examples.tokens
+        draws = examples.draws.named("set_prediction")
+        node, row = tokens.kind == Kind.NODE, tokens.sequence_of()
+        among = graph.nodes(self.target)
+        seen = node & (tokens.type == graph.schema.node_index(self.source))
+        found = node & (tokens.type == graph.schema.node_index(self.target))
+        cls = (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.CLS)
+        size = len(tokens)
+        if size and not bool(cls.any()):
+            raise GraphRecError("set_prediction", "sequences with CLS", "none", "cls: true")
+        full = [torch.bincount(row[each], minlength=size) > 0 for each in (seen, found, cls)]
+        rows = (full[0] & full[1] & full[2]).nonzero().squeeze(1)
+        number = torch.full((size,), -1)
+        number[rows] = torch.arange(len(rows))
+        chosen = choose(tokens, seen, draws, self.masking)
+        hidden = hide(graph, tokens, chosen, draws, self.masking)
+        view = hidden.take((seen | cls).nonzero().squeeze(1)).select(rows)
+        at = ((view.kind == Kind.SPECIAL) & (view.id == Special.CLS)).nonzero().squeeze(1)
+        first = torch.searchsorted(at, view.ptr[:-1])  # the first CLS of each sequence
+        labels = Labels.of(number[row[found]], tokens.id[found] - among.start, max(len(among), 1))
+        kept = labels.row >= 0
+        targets = {"token": at[first], "row": labels.row[kept], "label": labels.label[kept]}
+        return Corrupted((View(view),), targets, len(rows))
+
+    def head(self, outline: Outline, width: int) -> LabelHead:
+        """Return the map from CLS to scores."""
+        return LabelHead(width)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: LabelHead
+    ) -> Tensor:
+        """Return the mean over visits."""
+        at = corrupted.targets
+        scores = head(encoded[0].hidden.index_select(0, at["token"]), model.table(self.target))
+        return multi_label_loss(scores, Labels(at["row"], at["label"]), self.over)
