@@ -63,13 +63,16 @@ class Composed(nn.Module):
             part.bind(graph)
 
     def forward(self, nodes: Tensor, vectors: Vectors, plain: bool) -> Tensor:
-        """Return ``[n, D]``.
+        """Return ``[n, D]`` in the precision of the weights, also where maps run in a lower one.
 
         Args:
             nodes: int64 ``[n]``, numbered inside the type.
             vectors: Looks up other nodes.
             plain: Leave out (as zeros) the features that look up other nodes.
         """
+        return self._composed(nodes, vectors, plain).to(self.get_buffer("anchor").dtype)
+
+    def _composed(self, nodes: Tensor, vectors: Vectors, plain: bool) -> Tensor:
         found = [self._one(part, nodes, vectors, plain) for part in self.parts]
         if len(found) == 1:
             return found[0]

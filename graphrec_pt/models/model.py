@@ -23,6 +23,7 @@ from graphrec_pt.models.save_card import model_card
 from graphrec_pt.models.save_hub import model_folder, upload
 from graphrec_pt.models.token_embedding import TokenEmbedding, sizes_of, structure_of
 from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.vocabulary import Vocabulary
 
 
@@ -238,7 +239,7 @@ class Model(nn.Module):
         if view.two_stream:
             if view.order is None:
                 raise GraphRecError("model", "an order for two streams", "none", "View(order=…)")
-            query = self.embedding.special.weight[1].expand_as(x)
+            query = self.embedding.special.weight[Special.MASK].expand_as(x)
             hidden, asked = self.backbone.two_stream(
                 x, query, tokens.ptr, structure, view.order, prompt, edges=tokens.edges
             )

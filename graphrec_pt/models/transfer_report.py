@@ -35,8 +35,9 @@ class Report:
             "weights": self.tensors,
         }
         width = max(map(len, counts))
+        digits = max(len(f"{hits:,}") for hits, _ in counts.values())
         lines = [
-            f"{name:{width}}  {hits:,} of {total:,} matched"
+            f"{name:{width}}  {hits:{digits},} of {total:,} known"
             for name, (hits, total) in counts.items()
         ]
         lines += [f"as in a new model: {name}" for name in self.fresh]

@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.tokens.tokens import Tokens
+
+POOLINGS = ("mean", "first", "last")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -57,13 +60,20 @@ class Encoded:
 
         Args:
             how: ``"mean"`` of the tokens, the ``"first"`` or the ``"last"``.
+
+        Raises:
+            GraphRecError: For another way.
         """
+        if how not in POOLINGS:
+            hint = did_you_mean(str(how), POOLINGS)
+            raise GraphRecError("pooled", "a way to pool", repr(how), hint)
         ptr = self.view.tokens.ptr
         length = ptr.diff()
         if how == "mean":
             total = self.hidden.new_zeros(len(length), self.hidden.shape[1])
             total = total.index_add(0, self.view.tokens.sequence_of(), self.hidden)
             return total / length.clamp(min=1).unsqueeze(1)
+        found = self.hidden.new_zeros(len(length), self.hidden.shape[1])
+        some = (length > 0).nonzero().squeeze(1)
         place = ptr[:-1] if how == "first" else ptr[1:] - 1
-        place = place.clamp(min=0, max=max(len(self.hidden) - 1, 0))
-        return self.hidden.index_select(0, place) * (length > 0).unsqueeze(1)
+        return found.index_copy(0, some, self.hidden.index_select(0, place[some]))
