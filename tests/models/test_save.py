@@ -1,0 +1,357 @@
+"""Models on disk: what comes back is what was saved, or an error; foreign configs run no code."""
+
+import json
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.node_features import Features
+from graphrec_pt.models.model import Model, ModelConfig
+from graphrec_pt.models.save import FILES
+from graphrec_pt.models.transformer import GraphTransformer
+
+RICH = {"item": ["id", "static_text", "categorical", "number"], "user": ["id", "number"]}
+TABLES = ("user", "item", "brand")
+
+
+@pytest.fixture
+def saved(tmp_path, graph, model_of):
+    """Give a folder with a model that reads columns, and the model."""
+    model = model_of(graph, RICH)
+    return model.save_pretrained(tmp_path / "model"), model
+
+
+def same(a, b):
+    left, right = a.state_dict(), b.state_dict()
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+def edit(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def changed(folder, change):
+    """Change the inner config of a saved model."""
+    path = folder / "config.json"
+    record = json.loads(path.read_text())
+    change(record["model"])
+    path.write_text(json.dumps(record))
+
+
+def test_comes_back_and_runs_without_its_graph(saved, graph, view_of):
+    folder, model = saved
+    assert {path.name for path in folder.iterdir()} == set(FILES)
+    again = Model.from_pretrained(folder)
+    assert same(again, model)
+    assert again.config == model.config
+    assert not again.training
+    view = view_of(graph, [0, 21, 25], [], [22])
+    assert torch.equal(again.encode(view).hidden, model.encode(view).hidden)
+    for name in TABLES:
+        assert torch.equal(again.table(name), model.table(name))
+    assert again.vocabulary.nodes.equals(model.vocabulary.nodes)
+    assert same(again.bind(graph), model)
+
+
+def test_without_inputs_the_graph_is_asked_for(tmp_path, graph, model_of):
+    model = model_of(graph, RICH)
+    again = Model.from_pretrained(model.save_pretrained(tmp_path / "model", inputs=False))
+    assert not (tmp_path / "model" / "inputs.safetensors").exists()
+    with pytest.raises(GraphRecError, match=r"a graph to read, got none; try model\.bind"):
+        again.table("item")
+    with pytest.raises(GraphRecError, match="expected a bound model"):
+        again.save_pretrained(tmp_path / "other")
+    again.bind(graph)
+    assert torch.equal(again.table("item"), model.table("item"))
+
+
+def test_ids_alone_need_nothing(tmp_path, graph, model_of, view_of):
+    model = model_of(graph)
+    again = Model.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    assert not (tmp_path / "model" / "inputs.safetensors").exists()
+    view = view_of(graph, [3, 2, 1])
+    assert torch.equal(again.encode(view).hidden, model.encode(view).hidden)
+
+
+def test_a_propagation_needs_its_graph(tmp_path, graph, model_of):
+    model = model_of(graph, Features(propagation="lightgcn"))
+    again = Model.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    with pytest.raises(GraphRecError, match="a graph to read"):
+        again.table("item")
+    assert torch.equal(again.bind(graph).table("item"), model.table("item"))
+    assert ".bind(graph)" in (tmp_path / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"structure": {"position": 9, "type": None, "relation": None, "gap": None, "kind": None}},
+        {"structure": {"hop": 4, "slot": 7, "parent": 5}, "relations": 3, "rotary": True},
+        {"structure": {}, "mode": "causal", "activation": "relu", "dropout": 0.25},
+    ],
+)
+def test_every_size_and_option_comes_back(tmp_path, graph, network):
+    model = Model.of(
+        graph,
+        backbone={"name": "graph_transformer", "width": 8, "layers": 1, **network},
+        features=Features(by_type=RICH, compose="gate", id_dropout=0.5),
+        text=11,
+        prompts=3,
+    )
+    again = Model.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    assert again.config == model.config
+    assert same(again, model)
+
+
+def test_the_scale_of_numbers_stays(world, saved):
+    folder, model = saved
+    scale = model.state_dict()["features.of_type.of_item.parts.3.mean"]
+
+    def later(plan, tables):
+        year = tables["items"]["year"] + 500
+        return plan, tables | {"items": tables["items"].with_columns(year=year)}
+
+    again = Model.from_pretrained(folder).bind(world(0, later))
+    assert torch.equal(again.state_dict()["features.of_type.of_item.parts.3.mean"], scale)
+
+
+def test_ties_and_views_come_back(tmp_path, graph, model_of):
+    model = model_of(graph)
+    layer = model.backbone.layers[0]
+    layer.before_feed = layer.before_attention
+    model.embedding.special.weight.data = torch.randn(8, model.embedding.special.num_embeddings).T
+    again = Model.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    assert same(again, model)
+
+
+def test_saving_again_leaves_no_mix(saved, graph, model_of):
+    folder, _ = saved
+    (folder / "README.md").write_text("my own words")
+    other = model_of(graph, seed=5)
+    other.save_pretrained(folder)
+    assert {path.name for path in folder.iterdir()} == set(FILES) - {"inputs.safetensors"}
+    assert same(Model.from_pretrained(folder), other)
+    assert [path.name for path in folder.parent.iterdir()] == ["model"]
+
+
+def test_a_failed_save_leaves_the_old_model(saved, graph, model_of, monkeypatch):
+    folder, model = saved
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("graphrec_pt.models.save.save_file", full)
+    with pytest.raises(GraphRecError, match="No space left"):
+        model_of(graph, seed=5).save_pretrained(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert same(Model.from_pretrained(folder), model)
+
+
+@pytest.mark.parametrize("names", [["notes.txt"], ["config.json"], [*FILES, "notes.txt"]])
+def test_other_files_are_never_replaced(tmp_path, graph, model_of, names):
+    for name in names:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(GraphRecError, match="expected a new folder or a saved model, got"):
+        model_of(graph).save_pretrained(tmp_path)
+    assert all((tmp_path / name).read_text() == "mine" for name in names)
+
+
+def test_a_file_in_the_way(tmp_path, graph, model_of):
+    (tmp_path / "model").write_text("mine")
+    with pytest.raises(GraphRecError, match="got a file; try another folder"):
+        model_of(graph).save_pretrained(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "README.md"])
+@pytest.mark.parametrize("damage", ["missing", "cut", "flipped", "empty"])
+def test_damage_is_found(saved, name, damage):
+    folder, _ = saved
+    path = folder / name
+    content = path.read_bytes()
+    at = len(content) // 2
+    if damage == "missing":
+        path.unlink()
+    elif name == "config.json" and damage == "flipped":
+        path.write_bytes(b"[" + content[1:])
+    else:
+        flipped = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+        path.write_bytes({"cut": content[:at], "flipped": flipped, "empty": b""}[damage])
+    with pytest.raises(GraphRecError, match=name):
+        Model.from_pretrained(folder)
+
+
+def test_a_card_of_ones_own_is_welcome(saved):
+    folder, model = saved
+    (folder / "README.md").unlink()
+    assert same(Model.from_pretrained(folder), model)
+
+
+def test_a_mix_of_two_models_is_found(saved, graph, model_of, tmp_path):
+    folder, _ = saved
+    other = model_of(graph, RICH, seed=5).save_pretrained(tmp_path / "other")
+    (folder / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    with pytest.raises(
+        GraphRecError, match=r"model\.safetensors: expected the file that was saved"
+    ):
+        Model.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format": 2, "graphrec_pt": "9.9"}, "model format 1, got 2; try graphrec_pt 9.9, which"),
+        ({"format": None}, "expected model format 1"),
+        ({"class": "Other"}, "expected a Model, got Other"),
+        ({"class": 3}, "'class' in the config"),
+        ({"files": {}}, "expected the files"),
+        ({"files": {"../../secret": "0"}}, "expected the files"),
+        ({"model": []}, "'model' in the config"),
+        ({"model": {"outlin": 1}}, "did you mean 'outline'"),
+    ],
+)
+def test_foreign_configs_are_told_apart(saved, changes, message):
+    folder, _ = saved
+    edit(folder, **changes)
+    with pytest.raises(GraphRecError, match=message):
+        Model.from_pretrained(folder)
+
+
+def test_weights_must_be_those_of_the_config(saved):
+    folder, _ = saved
+
+    def resave(change):
+        weights = load_file(folder / "model.safetensors")
+        change(weights)
+        save_file(weights, folder / "model.safetensors")
+        from hashlib import sha256
+
+        record = json.loads((folder / "config.json").read_text())
+        digest = sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        edit(folder, files=record["files"] | {"model.safetensors": digest})
+        with pytest.raises(GraphRecError) as error:
+            Model.from_pretrained(folder)
+        return str(error.value)
+
+    assert "got also extra" in resave(lambda weights: weights.update(extra=torch.zeros(1)))
+    norm = "backbone.norm.weight"
+    cut = resave(lambda w: (w.pop("extra"), w.update({norm: w[norm][:3].clone()})))
+    assert f"got others for {norm}" in cut
+    assert f"got nothing for {norm}" in resave(lambda weights: weights.pop(norm))
+
+
+def test_a_config_from_elsewhere_runs_no_code(saved, tmp_path, monkeypatch):
+    folder, model = saved
+    (tmp_path / "planted.py").write_text(
+        "from pathlib import Path\n"
+        f"Path({str(tmp_path / 'ran')!r}).touch()\n"
+        "from graphrec_pt.models.transformer import GraphTransformer\n"
+        "class Mine(GraphTransformer):\n    pass\n"
+        "from graphrec_pt.features.identity import Identity\n"
+        "class Own(Identity):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "planted", raising=False)
+
+    def refused(change):
+        changed(folder, change)
+        with pytest.raises(GraphRecError, match=r"dotted path 'planted\.\w+'.*trust_code=True"):
+            Model.from_pretrained(folder)
+        assert not (tmp_path / "ran").exists()
+
+    refused(lambda config: config["backbone"].update(name="planted.Mine"))
+    changed(folder, lambda config: config["backbone"].update(name="graph_transformer"))
+    refused(lambda config: config["features"].update(propagation={"name": "planted.Spread"}))
+    changed(folder, lambda config: config["features"].update(propagation=None))
+    own = {"name": "planted.Own"}
+    refused(lambda config: config["features"]["by_type"]["item"].__setitem__(0, own))
+    assert same(Model.from_pretrained(folder, trust_code=True), model)
+    assert (tmp_path / "ran").exists()
+
+
+def test_not_bound_is_not_saved(tmp_path, graph, model_of):
+    config = ModelConfig(outline=model_of(graph).outline, backbone=GraphTransformer(width=8))
+    with pytest.raises(GraphRecError, match="expected a bound model, got none"):
+        Model(config).save_pretrained(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["nowhere", "./no/where", "/no/such/folder", ""])
+def test_neither_folder_nor_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GraphRecError, match=r"from_pretrained: expected|config\.json"):
+        Model.from_pretrained(name)
+
+
+class Hub:
+    """Stands in for the service: takes commits, and lays them out as its cache does."""
+
+    def __init__(self, cache):
+        self.cache, self.calls = cache, []
+
+    def create_repo(self, name, **options):
+        self.calls.append(options)
+        self.name = name
+        return self
+
+    @property
+    def repo_id(self):
+        return self.name
+
+    def __str__(self):
+        return f"https://hub/{self.name}"
+
+    def upload_folder(self, repo_id, folder_path, **options):
+        self.calls.append(options)
+        place = self.cache / f"models--{repo_id.replace('/', '--')}"
+        commit = "0123456789" * 4
+        (place / "refs").mkdir(parents=True)
+        (place / "refs" / "main").write_text(commit)
+        (place / "snapshots").mkdir()
+        folder_path.rename(place / "snapshots" / commit)
+
+
+def test_the_hub_and_back(tmp_path, graph, model_of, monkeypatch):
+    import huggingface_hub
+
+    hub, model = Hub(tmp_path), model_of(graph, RICH)
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    address = model.push_to_hub("ann/shop", private=True, message="first")
+    assert address == "https://hub/ann/shop"
+    assert hub.calls[0] == {"private": True, "exist_ok": True}
+    assert hub.calls[1] == {"commit_message": "first", "delete_patterns": list(FILES)}
+    fetch = huggingface_hub.snapshot_download
+
+    def from_cache(name, **options):
+        return fetch(name, **options, cache_dir=tmp_path, local_files_only=True)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", from_cache)
+    again = Model.from_pretrained("ann/shop")
+    assert same(again.bind(graph), model)
+    with pytest.raises(GraphRecError, match="a model 'ann/nothing' on the Hugging Face Hub"):
+        Model.from_pretrained("ann/nothing")
+
+
+def test_the_hub_says_no(graph, model_of, monkeypatch):
+    import huggingface_hub
+
+    def refuse(*_, **__):
+        raise PermissionError("401")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refuse)
+    with pytest.raises(GraphRecError, match="push_to_hub: expected the right to write to 'ann/x'"):
+        model_of(graph).push_to_hub("ann/x")
+
+
+def test_the_card_tells_what_it_is(saved):
+    folder, model = saved
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    head, _, body = card.removeprefix("---\n").partition("---\n")
+    assert "library_name: graphrec_pt" in head
+    assert "| item | 12 | id, static_text, categorical, number |" in body
+    size = sum(parameter.numel() for parameter in model.parameters())
+    assert f"{size:,} weights" in body
+    assert "rates (user → item)" in body
