@@ -6,12 +6,14 @@ from graphrec_pt.objectives import (  # registers its members
     distillation,
     history_contrast,
     masked_attribute,
+    masked_edge,
     masked_item,
     masked_item_prediction,
     masked_language,
     masked_modality,
     masked_node,
     masked_token,
+    metapath_type,
     modality_alignment,
     next_behaviors,
     next_item,
@@ -29,6 +31,7 @@ from graphrec_pt.objectives import (  # registers its members
     sequence_item,
     sequence_sequence,
     set_prediction,
+    subgraph_contrast,
 )
 
 __all__ = [
@@ -37,12 +40,14 @@ __all__ = [
     "distillation",
     "history_contrast",
     "masked_attribute",
+    "masked_edge",
     "masked_item",
     "masked_item_prediction",
     "masked_language",
     "masked_modality",
     "masked_node",
     "masked_token",
+    "metapath_type",
     "modality_alignment",
     "next_behaviors",
     "next_item",
@@ -60,4 +65,5 @@ __all__ = [
     "sequence_item",
     "sequence_sequence",
     "set_prediction",
+    "subgraph_contrast",
 ]

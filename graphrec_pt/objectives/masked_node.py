@@ -12,7 +12,9 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("masked_node")
@@ -54,10 +56,11 @@ class MaskedNode:
         if not self.roots:  # nor nodes that are a root elsewhere in the sequence
             eligible &= ~occurrences(tokens, tokens.hop == 0)
         chosen = choose(tokens, eligible, draws, self.masking)
-        if self.roots:
-            chosen &= ~_last_root(tokens.hop == 0, chosen, tokens.sequence_of(), len(tokens))
         if self.masking.everywhere:
             chosen = occurrences(tokens, chosen) & eligible
+        if self.roots:
+            spared = _spared(tokens, chosen)
+            chosen &= ~(occurrences(tokens, spared) if self.masking.everywhere else spared)
         seen = hide(graph, tokens, chosen, draws, self.masking)
         token = chosen.nonzero().squeeze(1)
         words = draws.named("candidates").of_tokens(tokens)[token]
@@ -78,12 +81,9 @@ class MaskedNode:
         return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
 
 
-def _last_root(root: Tensor, chosen: Tensor, row: Tensor, size: int) -> Tensor:
+def _spared(tokens: Tokens, chosen: Tensor) -> Tensor:
     """Return, where all roots of a sequence are chosen, the first of them: bool ``[T]``."""
-    free = torch.zeros(size, dtype=torch.bool).index_put((row[root & ~chosen],), torch.tensor(True))
-    first = torch.full((size,), len(row)).scatter_reduce(
-        0, row[root], root.nonzero().squeeze(1), "amin"
-    )
-    out = torch.zeros_like(root)
-    out[first[(~free) & (first < len(row))]] = True
-    return out
+    row, root = tokens.sequence_of(), tokens.hop == 0
+    seen = torch.bincount(row[root & ~chosen], minlength=len(tokens)) > 0  # [B]
+    first = first_of(torch.where(root, row, -1)) & root
+    return first & ~seen[row]

@@ -1,0 +1,182 @@
+"""Masked edges: is there an edge between two nodes of a sequence, and which one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.negative import negative
+from graphrec_pt.models.heads import RelationHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.draws import Draws
+from graphrec_pt.objectives.edge_masking import links, pair_of_link, without_edges, without_slots
+from graphrec_pt.objectives.event_masking import with_text
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, occurrences
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.pairwise import bpr
+from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.sampling.forest import first_of
+from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.tokens import Tokens
+
+
+@objective("masked_edge")
+class MaskedEdge:
+    """Masked edge prediction (MEP) of CHEST (Wang et al., TOIS 2023), re-derived.
+
+    Some edges (a, r, b) between a token and its parent are hidden, with every other edge between
+    their two nodes; ``s_r(a, b)`` is that of
+    :class:`~graphrec_pt.models.heads.RelationHead` on the hidden states.
+
+    ``exists``: ``−log σ(s_r(a, b) − s_r(a, b'))`` where b' is a node of the type of b that a has
+    no such edge to, or the binary cross-entropy of both (``compare: bce``). The sequence is shown
+    twice, with b and with b' in its place and all else equal, so nothing but the nodes themselves
+    tells them apart; which of the two views has the true end is drawn edge by edge. KGRec (Yang
+    et al., KDD 2023) rebuilds masked edges likewise.
+
+    ``relation``: ``−log softmax_r s_r(a, b)``. Slots say by which relations a node was met, so all
+    of them are hidden. What the types of the two nodes say stays.
+
+    Args:
+        how: ``"exists"`` or ``"relation"``.
+        compare: What ``exists`` does with the two scores.
+        share: Share of the edges of a sequence that are hidden.
+        most: Edges hidden at most in a sequence.
+        relations: Names of the relations that may be hidden; all by default.
+    """
+
+    how: Literal["exists", "relation"] = "exists"
+    compare: Literal["pairwise", "bce"] = "pairwise"
+    share: float = Field(0.15, gt=0, le=1)
+    most: int | None = Field(None, ge=1)
+    relations: tuple[str, ...] | None = None
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes that know whence and how they were reached."""
+        fields = frozenset({"type", "hop", "parent", "relation"})
+        return Needs(frozenset({Kind.NODE}), fields)
+
+    def check(self, outline: Outline) -> None:
+        """Raise for relations that the graph does not have."""
+        for name in self.relations or ():
+            outline.relation_index(name)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return one view for ``relation`` and two for ``exists``, and the hidden edges."""
+        graph, tokens = examples.graph, examples.tokens
+        draws = examples.draws.named("masked_edge")
+        eligible = links(tokens)
+        if self.relations is not None:
+            wanted = torch.tensor([graph.schema.relation_index(name) for name in self.relations])
+            eligible &= torch.isin(tokens.relation, wanted)
+        policy = Masking(share=self.share, most=self.most)
+        if self.how == "exists":
+            return self._existing(graph, tokens, eligible, draws, policy)
+        eligible &= first_of(torch.where(eligible, pair_of_link(tokens), -1))  # once per pair
+        chosen = choose(tokens, eligible, draws, policy)
+        view = View(without_slots(without_edges(tokens, chosen)))
+        token = chosen.nonzero().squeeze(1)
+        return Corrupted((view,), _targets(tokens, token), len(token))
+
+    def _existing(
+        self, graph: Graph, tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking
+    ) -> Corrupted:
+        first = first_occurrence(tokens)
+        eligible &= first_of(torch.where(eligible, first, -1))  # once per node that may change
+        eligible &= ~occurrences(tokens, tokens.hop == 0)
+        chosen = choose(tokens, eligible, draws, policy)
+        # An end that changes cannot be the fixed end of another edge.
+        before = tokens.parents().clamp(min=0)
+        chosen &= ~torch.isin(first[before], first[chosen]) if len(first) else chosen
+        words = draws.named("ends").of_tokens(tokens)
+        token = chosen.nonzero().squeeze(1)
+        other = _no_neighbors(graph, tokens, token, words[token, 0], draws)
+        row = tokens.sequence_of()
+        here = ((row << 32) | tokens.id)[tokens.kind == Kind.NODE]
+        kept = (other >= 0) & ~torch.isin((row[token] << 32) | other, here)
+        token, other = token[kept], other[kept]
+        true = words[token, 1] & 1  # the view that has the true end
+        chosen = torch.zeros_like(chosen).index_fill(0, token, True)
+        seen = without_edges(tokens, chosen)
+        views = []
+        for side in (0, 1):
+            new = torch.full_like(tokens.id, -1)
+            new[first[token[true != side]]] = other[true != side]
+            new = torch.where(tokens.kind == Kind.NODE, new[first], -1)
+            views.append(replace(seen, id=torch.where(new >= 0, new, seen.id)))
+        changed = torch.isin(first, first[token]) & (tokens.kind == Kind.NODE)
+        shown = [View(_without_text(view, changed)) for view in views]
+        return Corrupted(tuple(shown), _targets(tokens, token) | {"true": true}, len(token))
+
+    def head(self, outline: Outline, width: int) -> RelationHead:
+        """Return the scores of relations between two tokens."""
+        return RelationHead(width, len(outline.relations))
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: RelationHead
+    ) -> Tensor:
+        """Return the mean over the hidden edges."""
+        at = corrupted.targets
+        scores = [
+            head(one.hidden.index_select(0, at["parent"]), one.hidden.index_select(0, at["token"]))
+            for one in encoded
+        ]  # [n, R] each
+        if self.how == "relation":
+            total = cross_entropy(scores[0], at["relation"], reduction="sum")
+            return total / max(len(at["relation"]), 1)
+        asked = at["relation"].unsqueeze(1)
+        left, right = (score.gather(1, asked).squeeze(1) for score in scores)  # [n]
+        first = at["true"] == 0
+        true, false = torch.where(first, left, right), torch.where(first, right, left)
+        compare = bpr if self.compare == "pairwise" else bce
+        return compare(true, false.unsqueeze(1))
+
+
+def _targets(tokens: Tokens, token: Tensor) -> dict[str, Tensor]:
+    return {
+        "token": token,
+        "parent": tokens.parents()[token],
+        "relation": tokens.relation[token],
+    }
+
+
+def _no_neighbors(
+    graph: Graph, tokens: Tokens, token: Tensor, words: Tensor, draws: Draws
+) -> Tensor:
+    """Return for links a node that could stand there and does not: int64 ``[n]``, −1 for none."""
+    source, relation = tokens.id[tokens.parents()[token]], tokens.relation[token]
+    other = torch.full_like(token, -1)
+    for index in torch.unique(relation).tolist():
+        rows = (relation == index).nonzero().squeeze(1)
+        kind = graph.schema.relations[index]
+        among = graph.nodes(kind.target)
+        slot = graph.schema.slot(kind.name)
+        other[rows] = negative(
+            graph.csr,
+            source[rows],
+            slot,
+            1,
+            draws.key.named("no neighbors"),
+            low=among.start,
+            high=among.stop,
+            item=words[rows],
+        ).squeeze(1)
+    return other
+
+
+def _without_text(tokens: Tokens, nodes: Tensor) -> Tokens:
+    """Return tokens with the text of some nodes hidden."""
+    told = with_text(tokens, nodes) & (tokens.kind == Kind.TEXT)
+    return replace(
+        tokens,
+        id=torch.where(told, int(Special.MASK), tokens.id),
+        kind=torch.where(told, int(Kind.SPECIAL), tokens.kind),
+    )
