@@ -7,11 +7,13 @@ halves; a target is inside the first *k* when its rank is at most *k*.
 from typing import Annotated
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from graphrec_pt.evaluation.metric import metric
 from graphrec_pt.evaluation.ranks import Floats, Ints, Ranks
 
+Bools = npt.NDArray[np.bool_]
 Cutoff = Annotated[int, Field(ge=1)]
 
 
@@ -144,12 +146,13 @@ class GAUC:
 
     def values(self, ranks: Ranks) -> Floats:
         """Return one value per user, scaled so that the plain mean is the weighted one: ``[U]``."""
-        weight = ranks.count / ranks.count.mean()
-        return AUC().values(ranks) * weight
+        values: Floats = AUC().values(ranks) * ranks.count / ranks.count.mean()
+        return values
 
 
-def _inside(ranks: Ranks, k: int | None) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    return np.isfinite(ranks.rank) if k is None else ranks.rank <= k
+def _inside(ranks: Ranks, k: int | None) -> Bools:
+    inside: Bools = np.isfinite(ranks.rank) if k is None else ranks.rank <= k
+    return inside
 
 
 def _gain(ranks: Ranks, k: int) -> Floats:
