@@ -32,9 +32,9 @@ def model_folder(name: str | Path, revision: str | None = None) -> Path:
         return Path(snapshot_download(str(name), revision=revision, allow_patterns=list(FILES)))
     except ImportError as error:
         raise GraphRecError("from_pretrained", "huggingface-hub", "none", _INSTALL) from error
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a lost connection is whatever the client of the day raises
         expected = f"a model {str(name)!r} on the Hugging Face Hub"
-        raise GraphRecError("from_pretrained", expected, error) from error
+        raise GraphRecError("from_pretrained", expected, _first_line(error)) from error
 
 
 def upload(folder: Path, name: str, *, private: bool | None, message: str) -> str:
@@ -62,7 +62,11 @@ def upload(folder: Path, name: str, *, private: bool | None, message: str) -> st
         )
     except ImportError as error:
         raise GraphRecError("push_to_hub", "huggingface-hub", "none", _INSTALL) from error
-    except (OSError, ValueError) as error:
+    except Exception as error:  # a lost connection is whatever the client of the day raises
         expected = f"the right to write to {name!r} on the Hugging Face Hub"
-        raise GraphRecError("push_to_hub", expected, error, "hf auth login") from error
+        raise GraphRecError("push_to_hub", expected, _first_line(error), "hf auth login") from error
     return str(repository)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

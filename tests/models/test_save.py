@@ -335,15 +335,17 @@ def test_the_hub_and_back(tmp_path, graph, model_of, monkeypatch):
         Model.from_pretrained("ann/nothing")
 
 
-def test_the_hub_says_no(graph, model_of, monkeypatch):
+def test_no_hub_in_reach(graph, model_of, monkeypatch, tmp_path):
     import huggingface_hub
 
-    def refuse(*_, **__):
-        raise PermissionError("401")
-
-    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", refuse)
+    nobody = "http://127.0.0.1:9"  # the port that discards
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", nobody)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_TOKEN", "hf_nobody")
     with pytest.raises(GraphRecError, match="push_to_hub: expected the right to write to 'ann/x'"):
         model_of(graph).push_to_hub("ann/x")
+    with pytest.raises(GraphRecError, match="from_pretrained: expected a model 'ann/x' on the"):
+        Model.from_pretrained("ann/x")
 
 
 def test_the_card_tells_what_it_is(saved):
