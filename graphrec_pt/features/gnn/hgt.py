@@ -98,9 +98,9 @@ class HGTPropagator(RelationalNetwork):
         self.heads, self.names, self.counts = config.heads, outline.node_names, outline.counts
         chosen = [outline.relations[outline.relation_index(name)] for name in self.relations]
         targets = {relation.target for relation in chosen}
-        sources = {relation.source for relation in chosen}
+        self.sources = [relation.source for relation in chosen]
         self.entered = [name for name in self.names if name in targets]
-        linked = [name for name in self.names if name in targets | sources]
+        linked = [name for name in self.names if name in targets.union(self.sources)]
         sizes = linked, self.entered, len(chosen), width, config.heads
         self.layers = nn.ModuleList(HGTLayer(*sizes) for _ in range(config.layers))
 
@@ -123,30 +123,29 @@ class HGTPropagator(RelationalNetwork):
         return x
 
     def _round(self, layer: HGTLayer, x: Tensor) -> Tensor:
-        key, query, value = torch.cat(
+        queries = torch.cat(
             [
-                layer.inward[f"of_{name}"](rows)
-                if f"of_{name}" in layer.inward
-                else rows.new_zeros(len(rows), 3 * x.shape[1])
+                _linear(layer, name, 1, rows) if name in self.entered else torch.zeros_like(rows)
                 for name, rows in self._by_type(x)
             ]
-        ).chunk(3, 1)
-        sent = self.sent(torch.cat([key, value], 1))  # [M_r, 2 D] each
+        ).view(len(x) * self.heads, -1)  # [N · H, C]
+        sent = list(zip(self.sources, self.sent(x), strict=True))
         prior = layer.prior[:, :, None, None] * (x.shape[1] // self.heads) ** -0.5
-        keys = self._mapped([rows.chunk(2, 1)[0] for rows in sent], layer.attention * prior)
-        values = self._mapped([rows.chunk(2, 1)[1] for rows in sent], layer.message)
-        queries = query.reshape(len(x) * self.heads, -1)  # [N · H, C]
+        keys = self._mapped(layer, 0, sent, layer.attention * prior)
+        values = self._mapped(layer, 2, sent, layer.message)
         scores = sddmm(self.ptr, self.column, queries, keys)  # [E · H]
         found = spmm(self.ptr, self.column, segment_softmax(self.ptr, scores), values)
         return self._gated(layer, x, nn.functional.gelu(found.view(x.shape)))
 
-    def _mapped(self, sent: Sequence[Tensor], weights: Tensor) -> Tensor:
-        """Return ``[M · H, C]``: the rows of each relation times its matrices ``[H, C, C]``."""
-        parts = [
-            torch.einsum("mhi,hij->mhj", rows.reshape(len(rows), *weight.shape[:2]), weight)
-            for rows, weight in zip(sent, weights, strict=True)
+    def _mapped(
+        self, layer: HGTLayer, part: int, sent: Sequence[tuple[str, Tensor]], own: Tensor
+    ) -> Tensor:
+        """Return keys or values mapped by the matrices ``[R, H, C, C]``: ``[M · H, C]``."""
+        rows = [
+            _linear(layer, name, part, x, weight)
+            for (name, x), weight in zip(sent, own, strict=True)
         ]
-        return torch.cat(parts).flatten(0, 1)
+        return torch.cat(rows).view(-1, own.shape[-1])
 
     def _gated(self, layer: HGTLayer, x: Tensor, found: Tensor) -> Tensor:
         gates = dict(zip(self.entered, layer.gate.sigmoid(), strict=True))
@@ -161,3 +160,21 @@ class HGTPropagator(RelationalNetwork):
 
     def _by_type(self, x: Tensor) -> Iterator[tuple[str, Tensor]]:
         return zip(self.names, x.split_with_sizes(self.counts), strict=True)
+
+
+def _linear(
+    layer: HGTLayer, node_type: str, part: int, rows: Tensor, own: Tensor | None = None
+) -> Tensor:
+    """Return keys (0), queries (1) or values (2) of vectors ``[m, D]`` of one type: ``[m, D]``.
+
+    The matrix of a type and those of a relation, `own` ``[H, C, C]``, are multiplied first: one
+    map of the vectors instead of two.
+    """
+    inward, width = layer.inward[f"of_{node_type}"], rows.shape[1]
+    chosen = slice(part * width, (part + 1) * width)
+    weight, bias = inward.get_parameter("weight")[chosen], inward.get_parameter("bias")[chosen]
+    if own is not None:
+        turned = own.transpose(1, 2)  # [H, C, C]
+        weight = (turned @ weight.view(*own.shape[:2], width)).view(width, width)
+        bias = (turned @ bias.view(*own.shape[:2], 1)).view(width)
+    return nn.functional.linear(rows, weight, bias)
