@@ -97,7 +97,7 @@ class EncodedFeature(GivenFeature):
         with torch.no_grad():
             key = digest(content, fingerprint(encoder))
             found = kept(self.encoding.cache, key, lambda: self._filled(encoder, every))
-        self.given, self._encoded = found.to(self.device), content
+        self.given, self._encoded = self.placed(found), content
 
     def look(self, nodes: Tensor) -> Tensor:
         """Return the vectors of nodes: ``[n, F]``, 0 where there is none."""
@@ -107,11 +107,11 @@ class EncodedFeature(GivenFeature):
         return self._filled(self.encoder, different)[which]
 
     def _filled(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
-        out = torch.zeros(len(nodes), self.inputs, device=self.device)
+        out = self.placed(torch.zeros(len(nodes), self.inputs))
         there = (~self.absent[nodes]).nonzero().squeeze(1)
         if not len(there):
             return out
-        return out.index_copy(0, there, self.encode(encoder, nodes[there]).float())
+        return out.index_copy(0, there, self.encode(encoder, nodes[there]).to(out.dtype))
 
 
 def batches(length: Tensor, room: int) -> Iterator[Tensor]:

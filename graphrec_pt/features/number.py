@@ -73,7 +73,7 @@ class NumberFeature(Feature):
     def bind(self, graph: Graph) -> None:
         """Read the numbers ``[n, C]``, NaN where there are none, and learn their scale once."""
         read = [floats_of(read_column(graph, self.node_type, n, "number")) for n in self.columns]
-        self.numbers = torch.stack(read, dim=1).to(self.mean.device)  # [n, C]
+        self.numbers = torch.stack(read, dim=1).to(self.mean)  # [n, C]
         if not self.learnt:
             numbers = self.numbers.double()
             mean = numbers.nanmean(0)

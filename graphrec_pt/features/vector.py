@@ -60,6 +60,10 @@ class GivenFeature(Feature):
         """Where the weights are."""
         return self.missing.weight.device
 
+    def placed(self, given: Tensor) -> Tensor:
+        """Return given vectors where the weights are, in their precision."""
+        return given.to(self.missing.weight)
+
     def look(self, nodes: Tensor) -> Tensor:
         """Return the given vectors of nodes: ``[n, F]``, anything where there is none."""
         return self.given[nodes]
@@ -93,4 +97,4 @@ class VectorFeature(GivenFeature):
         """Read the vectors ``[n, F]``."""
         read = read_column(graph, self.node_type, self.column, "vector")
         given, absent = vectors_of(read, self.inputs, "vector")
-        self.given, self.absent = given.to(self.device), absent.to(self.device)
+        self.given, self.absent = self.placed(given), absent.to(self.device)

@@ -46,6 +46,17 @@ def test_config_survives_json(config):
     assert featurizer.build(featurizer.config(built)) == built
 
 
+@pytest.mark.parametrize("config", COLUMNS, ids=str)
+def test_in_double_precision_before_and_after_binding(graph, made, config):
+    feature = made(graph, config)
+    single = feature(0, 1, 2, 3)
+    feature.feature.double()
+    for _ in range(2):
+        assert feature(0).dtype == torch.float64
+        torch.testing.assert_close(feature(0, 1, 2, 3).float(), single)
+        feature.feature.bind(graph)
+
+
 def test_categories_are_summed_and_columns_kept_apart(graph, made):
     feature = made(graph, "categorical")
     table = feature.feature.table.weight

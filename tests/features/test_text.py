@@ -146,6 +146,18 @@ def test_dropout_is_on_in_training_only(graph, made, bert_config):
     assert not torch.equal(feature(0), feature(0))
 
 
+@pytest.mark.parametrize("train", ["frozen", "all"])
+def test_in_double_precision_and_lower(graph, made, bert_config, train):
+    feature = made(graph, bert_config(train=train))
+    single = feature(0, 1, 2, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(feature(0, 1, 2, 3), single, atol=0.02, rtol=0.05)
+    feature.feature.double()
+    feature.feature.bind(graph)
+    assert feature(0).dtype == torch.float64
+    torch.testing.assert_close(feature(0, 1, 2, 3).float(), single)
+
+
 @pytest.mark.parametrize("family", ["t5", "gpt2"])
 def test_encoders_of_other_families(graph, made, tokenizer, family):
     from transformers import GPT2Config, GPT2Model, T5Config, T5Model
