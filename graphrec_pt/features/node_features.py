@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.features.compose import Composed
 from graphrec_pt.features.featurizer import Feature, featurizer
 from graphrec_pt.features.propagation import Propagator, propagation
@@ -253,6 +253,9 @@ class NodeFeatures(nn.Module):
         return cast(Composed, self.of_type[f"of_{node_type}"])
 
     def _range(self, node_type: str) -> tuple[int, int]:
+        if node_type not in self.names:
+            hint = did_you_mean(node_type, self.names)
+            raise GraphRecError("features", "a node type", repr(node_type), hint)
         index = self.names.index(node_type)
         low = sum(self.counts[:index])
         return low, low + self.counts[index]
