@@ -86,6 +86,12 @@ UP = [["rates", "rated_by", "rates"], ["rates", "made_by", "makes"], ["views", "
 PAIRS = {"name": "path_subgraph", "metapaths": UP, "edges": True}
 EDGE = {"token", "parent"}
 SLOT = {"token", "leader", "path"}
+FEATURES = {
+    f"token.{name}"
+    for name in ("user.age", "user.team", "user.taste", "item.look", "item.year", "item.genre")
+}
+SHARED = {f"negatives.{kind}" for kind in range(5)}
+MCN = {"name": "mcn", "fanout": [6, 3], "size": 6, "weighted": False}
 ROWS = [
     Row({"name": "masked_node"}, HOPS, GRAPH, "all"),
     Row({"name": "masked_node", "roots": True, "masking": {"share": 0.6}}, PAIRS, GRAPH, "pairs"),
@@ -345,6 +351,46 @@ ROWS = [
         mean=False,
     ),
     Row({"name": "subgraph_contrast", "pool": "first"}, WALKS, PATHS, "user", mean=False),
+    Row({"name": "graph_structure"}, HOPS, GRAPH, "all"),
+    Row(
+        {"name": "graph_structure", "relation": "rates", "negatives": 3, "hide": False},
+        MCN,
+        {"name": "neighbor_set"},
+        "user",
+    ),
+    Row({"name": "masked_feature", "roots": True}, HOPS, GRAPH, "all", tokens=FEATURES),
+    Row(
+        {
+            "name": "masked_feature",
+            "columns": {"item": ["look", "genre"]},
+            "masking": {"share": 0.4, "mask": 0.8, "random": 0.1},
+        },
+        PAST,
+        {**TITLES, "base": EVENTS},
+        "user",
+        tokens=FEATURES,
+    ),
+    Row({"name": "neighbor_coding"}, HOPS, GRAPH, "all", sequences={"row"}, batch=SHARED),
+    Row(
+        {"name": "neighbor_coding", "hard": 4, "bottleneck": 0.1, "cosine": True, "share": 0.5},
+        MCN,
+        {"name": "neighbor_set"},
+        "user",
+        sequences={"row"},
+        batch=SHARED,
+    ),
+    *(
+        Row(
+            {"name": "link", "form": form, "negatives": negatives},
+            PAIRS,
+            GRAPH,
+            "pairs",
+            tokens={"positive.roots"},
+            batch={"negative.roots"},
+            idle=set() if form == "bce" else {"score.transform.2.bias", "score.out.bias"},
+        )
+        for form, negatives in (("bpr", 1), ("bce", 2), ("softmax", 3))
+    ),
 ]
 IDS = [f"{n}-{row.config['name']}" for n, row in enumerate(ROWS)]
 

@@ -1,0 +1,164 @@
+"""Links: does this user want that item, told from the subgraph between them."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.negative import negative
+from graphrec_pt.models.heads import FeatureHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.edge_masking import links, without_edges
+from graphrec_pt.objectives.masking import occurrences
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.pairs import checked_relation, relation_of
+from graphrec_pt.objectives.pairwise import bpr
+from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
+
+
+@objective("link")
+class Link:
+    """Scores of user–item pairs by their subgraphs, as CHEST is fine-tuned, re-derived.
+
+    ``s(u, i) = f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])`` on the subgraph of (u, i) (Wang et al.,
+    TOIS 2023); for each positive pair K items that u has no edge to. ``bpr``:
+    ``−1/K Σ_k log σ(s(u, i) − s(u, i_k))``; ``bce``: ``−(log σ(s(u, i)) + Σ_k log σ(−s(u, i_k))) /
+    (1 + K)``; ``softmax``: ``−log e^{s(u, i)} / (e^{s(u, i)} + Σ_k e^{s(u, i_k)})``.
+
+    The subgraphs of negatives are sampled and linearized as those of the positives, and edges
+    between the two roots are hidden from both, so that what tells them apart is how user and item
+    are connected otherwise.
+
+    Args:
+        relation: Leads from users to items; by default the first interaction relation.
+        form: One of the three.
+        negatives: K.
+    """
+
+    relation: str | None = None
+    form: Literal["bpr", "bce", "softmax"] = "bpr"
+    negatives: int = Field(1, ge=1)
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their hop, which tells the roots, and how they were reached."""
+        return Needs(frozenset({Kind.NODE}), frozenset({"hop", "parent", "relation"}))
+
+    def check(self, outline: Outline) -> None:
+        """Raise when the graph does not have the relation, or has none to choose."""
+        checked_relation(outline, self.relation)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return the subgraphs of the pairs, and of K pairs for each that are no edge.
+
+        Raises:
+            GraphRecError: For roots that are no pairs of the relation's types, and linearizers
+                that make more than one sequence of a pair.
+        """
+        graph, pairs = examples.graph, examples.roots
+        if not isinstance(pairs, Tensor) or pairs.ndim != 2:
+            raise GraphRecError("link", "pairs of roots (user, item)", "nodes or sets")
+        relation = relation_of(graph, self.relation)
+        items = graph.nodes(relation.target)
+        draws = examples.draws.named("link")
+        if len(examples.owner) != len(pairs):
+            got = f"{len(examples.owner)} of {len(pairs)} pairs"
+            raise GraphRecError("link", "one sequence for each pair", got, "join: true")
+        others = negative(
+            graph.csr,
+            pairs[:, 0],
+            graph.schema.slot(relation.name),
+            self.negatives,
+            draws.key,
+            low=items.start,
+            high=items.stop,
+            item=draws.of_sequences()[:, 0, 0],
+        )  # [R, K]
+        kept = (others >= 0).all(1).nonzero().squeeze(1)
+        users = pairs[kept, :1].expand(-1, self.negatives)
+        wrong = torch.stack([users, others[kept]], dim=2).flatten(0, 1)  # [n · K, 2]
+        exclude = None if examples.exclude is None else torch.full_like(wrong[:, 0], -1)
+        made, _ = examples.again(wrong, exclude)
+        views = [_unlinked(tokens) for tokens in (examples.tokens.select(kept), made)]
+        targets = {f"{name}.roots": _roots(view) for name, view in zip(_SIDES, views, strict=True)}
+        return Corrupted(tuple(View(view) for view in views), targets, len(kept))
+
+    def head(self, outline: Outline, width: int) -> "LinkHead":
+        """Return the score of a pair."""
+        return LinkHead(width)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: "LinkHead"
+    ) -> Tensor:
+        """Return the mean over the positive pairs."""
+        true, false = (
+            head(one, corrupted.targets[f"{name}.roots"])
+            for name, one in zip(_SIDES, encoded, strict=True)
+        )
+        false = false.view(len(true), self.negatives)
+        if self.form == "softmax":
+            scores = torch.cat([true.unsqueeze(1), false], dim=1)  # [n, 1 + K]
+            first = torch.zeros_like(scores[:, 0], dtype=torch.int64)
+            return cross_entropy(scores, first, reduction="sum") / max(len(true), 1)
+        return bpr(true, false) if self.form == "bpr" else bce(true, false)
+
+
+_SIDES = ("positive", "negative")
+
+
+class LinkHead(nn.Module):
+    """``f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])``: one logit for a subgraph between two roots.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(4 * width, width)
+        self.score = FeatureHead(width, 1)
+
+    def forward(self, encoded: Encoded, roots: Tensor) -> Tensor:
+        """Return logits ``[B]``.
+
+        Args:
+            encoded: Hidden states of B subgraphs.
+            roots: int64 ``[B, 2]``, tokens of the two roots of each.
+        """
+        user, item = (encoded.hidden.index_select(0, at) for at in roots.unbind(1))
+        joint = torch.cat([user, item, user * item, encoded.pooled("mean")], dim=1)  # [B, 4D]
+        logits: Tensor = self.score(self.mix(joint)).squeeze(1)
+        return logits
+
+
+def _roots(tokens: Tokens) -> Tensor:
+    """Return the tokens of the two roots of each sequence: int64 ``[B, 2]``."""
+    at = ((tokens.hop == 0) & (tokens.kind == Kind.NODE)).nonzero().squeeze(1)
+    count = torch.bincount(tokens.sequence_of()[at], minlength=len(tokens))
+    wrong = count != 2
+    if bool(wrong.any()):
+        raise GraphRecError("link", "two roots in each sequence", int(count[wrong][0]))
+    return at.view(-1, 2)
+
+
+def _unlinked(tokens: Tokens) -> Tokens:
+    """Return subgraphs in which nothing tells of edges between two roots."""
+    root = occurrences(tokens, tokens.hop == 0)
+    before = tokens.parents().clamp(min=0)
+    direct = links(tokens) & root
+    direct &= root[before] if len(before) else root
+    tokens = without_edges(tokens, direct)
+    edges = tokens.edges
+    if edges is None:
+        return tokens
+    between = root[edges[:, 0]] & root[edges[:, 2]]
+    return replace(tokens, edges=edges[~between])

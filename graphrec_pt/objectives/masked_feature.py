@@ -1,0 +1,175 @@
+"""Masked features: what the columns of a hidden node say."""
+
+from collections.abc import Mapping, Sequence
+from threading import Lock
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+from torch.utils.weak import WeakIdKeyDictionary
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.columns import columns_of, floats_of, read_column, vectors_of
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.schema import ColumnKind
+from graphrec_pt.models.heads import FeatureHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.tokens.kind import Kind
+
+KINDS: tuple[ColumnKind, ...] = ("number", "vector", "category")
+
+_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {(node type, column): values}
+_making = Lock()
+
+
+@objective("masked_feature")
+class MaskedFeature:
+    """Masked node feature prediction: NFR of PMGT (Liu et al., ACM MM 2021) for any column.
+
+    A hidden node is MASK wherever it stands in its sequence, so its vector, and with it its
+    features, are gone. From its hidden state each column is predicted by a head of its own: a
+    vector with ``‖f(h) − x‖² / F``, a number with ``(f(h) − z)²`` where z has mean 0 and variance
+    1 over all nodes of the graph, a category with ``−log softmax(f(h))_c``. The loss is the mean
+    over all (node, column) that have a value.
+
+    Args:
+        columns: Node type → the columns to predict; all numbers, vectors and categories of all
+            types by default.
+        masking: How many nodes, and what is put in their place; PMGT has share .2, mask .8 and
+            random .1.
+        roots: Whether roots (hop 0) may be hidden too.
+    """
+
+    columns: dict[str, tuple[str, ...]] | None = None
+    masking: Masking = Masking(share=0.2)
+    roots: bool = False
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their hop, which tells the roots."""
+        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
+
+    def check(self, outline: Outline) -> None:
+        """Raise for node types and columns that the graph does not have, or that are text."""
+        if not self._columns(outline):
+            raise GraphRecError("masked_feature", f"a {' or '.join(KINDS)} column", "none")
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return one view, and for every column the hidden nodes that have a value."""
+        graph, tokens = examples.graph, examples.tokens
+        draws = examples.draws.named("masked_feature")
+        columns = self._columns(Outline.of(graph))
+        eligible = of_types(graph, tokens, sorted({node_type for node_type, _ in columns}))
+        if not self.roots:
+            eligible &= ~occurrences(tokens, tokens.hop == 0)
+        chosen = choose(tokens, eligible, draws, self.masking)
+        if self.masking.everywhere:
+            chosen = occurrences(tokens, chosen) & eligible
+        seen = hide(graph, tokens, chosen, draws, self.masking)
+        hidden = chosen.nonzero().squeeze(1)
+        targets: dict[str, Tensor] = {}
+        count = 0
+        for node_type, column in columns:
+            own = hidden[tokens.type[hidden] == graph.schema.node_index(node_type)]
+            values, known = _values(graph, node_type, column)
+            row = tokens.id[own] - graph.nodes(node_type).start
+            has = known[row]
+            targets[f"token.{node_type}.{column}"] = own[has]
+            targets[f"value.{node_type}.{column}"] = values[row[has]]
+            count += len(own[has])
+        return Corrupted((View(seen),), targets, count)
+
+    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+        """Return a net for every column."""
+        sizes = {
+            (node_type, column): _outputs(outline, node_type, column)
+            for node_type, column in self._columns(outline)
+        }
+        return nn.ModuleDict(
+            {_label(*which): FeatureHead(width, size) for which, size in sizes.items()}
+        )
+
+    def loss(
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: Corrupted,
+        model: Model,
+        head: Mapping[str, nn.Module],
+    ) -> Tensor:
+        """Return the mean over hidden nodes and their columns."""
+        at, hidden = corrupted.targets, encoded[0].hidden
+        total = hidden.new_zeros(())
+        for node_type, column in self._columns(model.outline):
+            token, value = (at[f"{name}.{node_type}.{column}"] for name in ("token", "value"))
+            found = head[_label(node_type, column)](hidden.index_select(0, token))
+            if value.ndim == 1:
+                total = total + cross_entropy(found, value, reduction="sum")
+            else:
+                total = (
+                    total + mse_loss(found, value.to(found.dtype), reduction="none").mean(1).sum()
+                )
+        return total / max(corrupted.count, 1)
+
+    def _columns(self, outline: Outline) -> list[tuple[str, str]]:
+        """Return (node type, column) of everything to predict."""
+        if self.columns is not None:
+            return [
+                (node_type, column)
+                for node_type, wanted in self.columns.items()
+                for column in columns_of(outline, node_type, KINDS, wanted, "masked_feature")
+            ]
+        return [
+            (node.name, column)
+            for node in outline.nodes
+            for column, kind in node.columns.items()
+            if kind in KINDS
+        ]
+
+
+def _label(node_type: str, column: str) -> str:
+    return f"of_{node_type}_{column}".replace(".", "_")
+
+
+def _outputs(outline: Outline, node_type: str, column: str) -> int:
+    kind = outline.nodes[outline.node_index(node_type)].columns[column]
+    if kind == "category":
+        return len(outline.categories[node_type][column])
+    return outline.widths[node_type][column] if kind == "vector" else 1
+
+
+def _values(graph: Graph, node_type: str, column: str) -> tuple[Tensor, Tensor]:
+    """Return the values of a column and which nodes have one, made once for a graph.
+
+    Returns:
+        int64 ``[n]`` codes of categories, or floats ``[n, F]``; bool ``[n]``.
+    """
+    with _making:
+        kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
+        if (node_type, column) not in kept:
+            series = read_column(graph, node_type, column, "masked_feature")
+            kept[node_type, column] = _read(series, graph.schema.node(node_type).columns[column])
+    found: tuple[Tensor, Tensor] = kept[node_type, column]
+    return found
+
+
+def _read(series: pl.Series, kind: ColumnKind) -> tuple[Tensor, Tensor]:
+    if kind == "category":
+        codes = torch.from_numpy(
+            series.to_physical().cast(pl.Int64).fill_null(-1).to_numpy().copy()
+        )
+        return codes.clamp(min=0), codes >= 0
+    if kind == "vector":
+        width = series.dtype.size if isinstance(series.dtype, pl.Array) else 0
+        vectors, missing = vectors_of(series, width, "masked_feature")
+        return vectors, ~missing
+    numbers = floats_of(series).double()
+    known = numbers.isfinite()
+    some = numbers[known]
+    spread = some.std(correction=0).clamp(min=1e-6) if len(some) else torch.tensor(1.0)
+    scaled = (numbers - (some.mean() if len(some) else 0.0)) / spread
+    return scaled.nan_to_num(0, 0, 0).float().unsqueeze(1), known
