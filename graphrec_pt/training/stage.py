@@ -28,7 +28,7 @@ class Optimization(Strict):
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Any = "constant"
+    schedule: Any = Field("constant", validate_default=True)
     clip: float = Field(1.0, ge=0)
     rules: tuple[ParameterRule, ...] = ()
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.objectives.objective import objective
+from graphrec_pt.training.schedule import schedule
 
 _OWN = ("weight", "schedule", "label")
 
@@ -26,6 +27,11 @@ class Term(Strict):
     weight: float = Field(1.0, ge=0)
     schedule: Any = None
     label: str
+
+    @field_validator("schedule")
+    @classmethod
+    def _known(cls, config: Any) -> Any:
+        return None if config is None else schedule.build(config)
 
     @classmethod
     def of(cls, entry: Any) -> "Term":
@@ -50,7 +56,8 @@ class Term(Strict):
 
     def config(self) -> dict[str, Any]:
         """Return the JSON-ready entry."""
-        own = {"weight": self.weight, "schedule": self.schedule, "label": self.label}
+        when = None if self.schedule is None else schedule.config(self.schedule)
+        own = {"weight": self.weight, "schedule": when, "label": self.label}
         return {**objective.config(self.objective), **own}
 
 

@@ -87,7 +87,7 @@ class Trainer:
             first, before = checkpoint.state["stage"], checkpoint.state["before"]
         rows: list[Row] = []
         with _surroundings(self.options.deterministic), ExitStack() as opened:
-            tracking = self._tracking(checkpoint, identity, accelerator)
+            tracking = self._tracking(checkpoint, resume, identity, accelerator)
             if tracking is not None:
                 opened.enter_context(tracking)
             if self.options.compile:
@@ -132,11 +132,15 @@ class Trainer:
         accelerator.wait_for_everyone()
 
     def _tracking(
-        self, checkpoint: Checkpoint | None, identity: dict[str, Any], accelerator: Accelerator
+        self,
+        checkpoint: Checkpoint | None,
+        resume: bool,
+        identity: dict[str, Any],
+        accelerator: Accelerator,
     ) -> Tracking | None:
         if self.folder is None or not accelerator.is_main_process:
             return None
-        resumed = None if checkpoint is None else checkpoint.step
+        resumed = checkpoint.step if checkpoint is not None else 0 if resume else None
         trackers = self.options.trackers
         return Tracking(self.folder, trackers, config=identity, resumed=resumed)
 

@@ -13,7 +13,6 @@ from torch.optim import SGD, AdamW, Optimizer
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.training.checkpoint import load_checkpoint, save_checkpoint
 from graphrec_pt.training.optimizer_state import load_optimizer, save_optimizer
-from graphrec_pt.training.random_state import load_random_state, save_random_state
 
 Make = Callable[[Any], Optimizer]
 MAKERS: dict[str, Make] = {
@@ -113,18 +112,3 @@ def test_states_that_do_not_fit() -> None:
         load_optimizer(optimizer, {"0.wight/exp_avg": torch.ones(4, 3)}, state)
     with pytest.raises(GraphRecError, match="an optimiser made from named parameters"):
         save_optimizer(AdamW(net.parameters()))
-
-
-def test_random_state_goes_on(tmp_path: Path) -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(5)
-        torch.rand(3)
-        states = save_random_state()
-        assert all(state.dtype == torch.uint8 for state in states.values())
-        expected = torch.rand(4)
-        save_checkpoint(tmp_path, 0, states, {})
-        torch.rand(9)
-        load_random_state(load_checkpoint(tmp_path).tensors)
-        assert torch.equal(torch.rand(4), expected)
-    with pytest.raises(GraphRecError, match="generators of cpu, cuda:99, got cpu"):
-        load_random_state({**states, "cuda:99": states["cpu"]})
