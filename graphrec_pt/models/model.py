@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import is_dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
@@ -15,55 +13,15 @@ from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.schema import Strict
-from graphrec_pt.models.backbone import Backbone, backbone
+from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.prompt import Prompt
 from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
 from graphrec_pt.models.save_card import model_card
 from graphrec_pt.models.save_hub import model_folder, upload
-from graphrec_pt.models.token_embedding import TokenEmbedding, sizes_of, structure_of
+from graphrec_pt.models.token_embedding import TokenEmbedding, structure_of
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.vocabulary import Vocabulary
-
-
-class ModelConfig(Strict):
-    """Everything that a model's shape depends on; JSON-ready.
-
-    Args:
-        outline: Of the graph.
-        features: Of its nodes.
-        backbone: Config of the backbone.
-        text: Size of the text vocabulary; 0 for no text tokens.
-        prompts: Number of learned prompt tokens that linearizers may place.
-    """
-
-    outline: Outline
-    features: Features = Features()
-    backbone: Any = "graph_transformer"
-    text: int = Field(0, ge=0)
-    prompts: int = Field(0, ge=0)
-
-    def built(self, *, trust_code: bool = False) -> Self:
-        """Return the same with configs replaced by what they describe, all sizes filled in.
-
-        Args:
-            trust_code: Allow dotted paths and installed plug-ins.
-
-        Raises:
-            GraphRecError: For names and options that are not known.
-        """
-        network = _sized(backbone.build(self.backbone, trust_code=trust_code), self.outline)
-        features = self.features.built(trust_code=trust_code)
-        return self.model_copy(update={"backbone": network, "features": features})
-
-    def json_ready(self) -> dict[str, Any]:
-        """Return the form that ``ModelConfig.checked`` turns back into an equal config."""
-        return {
-            **self.model_dump(mode="json", exclude={"features", "backbone"}),
-            "features": self.features.config(),
-            "backbone": backbone.config(backbone.build(self.backbone)),
-        }
 
 
 class Model(nn.Module):
@@ -281,13 +239,6 @@ class Model(nn.Module):
         else:
             return
         raise GraphRecError("model", expected, got, "transfer(model, graph) for another graph")
-
-
-def _sized(chosen: Backbone, outline: Outline) -> Any:
-    structure = getattr(chosen, "structure", None)
-    if structure is None or not is_dataclass(chosen):
-        return chosen
-    return replace(chosen, structure=sizes_of(structure, outline))
 
 
 def _told(counts: Mapping[str, int], relations: Sequence[str]) -> str:

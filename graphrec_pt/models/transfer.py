@@ -16,7 +16,8 @@ from graphrec_pt.features.number import NumberFeature
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.layer import Layer
-from graphrec_pt.models.model import Model, ModelConfig
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.positions import StructuralEmbedding
 from graphrec_pt.models.transfer_report import Hits, Report
 from graphrec_pt.tokens.vocabulary import Vocabulary

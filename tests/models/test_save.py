@@ -9,7 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.models.model import Model, ModelConfig
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.save import FILES
 from graphrec_pt.models.transformer import GraphTransformer
 
@@ -105,6 +106,17 @@ def test_every_size_and_option_comes_back(tmp_path, graph, network):
     again = Model.from_pretrained(model.save_pretrained(tmp_path / "model"))
     assert again.config == model.config
     assert same(again, model)
+
+
+@pytest.mark.parametrize("family", ["bert", "t5"])
+def test_a_hugging_face_backbone_comes_back(tmp_path, graph, view_of, family):
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 9}
+    more = {"d_kv": 8, "d_ff": 24} if family == "t5" else {"intermediate_size": 24}
+    network = {"name": "hugging_face", "model": {"model_type": family, **sizes, **more}, "width": 8}
+    model = Model.of(graph, backbone=network).eval()
+    again = Model.from_pretrained(model.save_pretrained(tmp_path / "model"))
+    view = view_of(graph, [3, 2, 1], [4])
+    assert torch.equal(again.encode(view).hidden, model.encode(view).hidden)
 
 
 def test_the_scale_of_numbers_stays(world, saved):

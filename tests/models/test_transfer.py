@@ -6,7 +6,8 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.models.model import Model, ModelConfig
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.transfer import transfer
 from graphrec_pt.models.transformer import GraphTransformer
 
