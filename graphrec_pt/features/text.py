@@ -51,7 +51,7 @@ class Text:
     unit: bool = False
     map: Map = "linear"
     longest: int = Field(64, ge=1)
-    batch_tokens: int = Field(16_384, ge=1)
+    batch_tokens: int = Field(4096, ge=1)
     cache: Path | None = None
     download: bool = False
 
