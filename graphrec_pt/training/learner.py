@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphrec_pt.features.seeded import seeded
+from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.models.model import Model
 from graphrec_pt.objectives.objective import Corrupted
 from graphrec_pt.training.term import Term
@@ -32,7 +32,7 @@ class Learner(nn.Module):
         self.heads = nn.ModuleDict(
             {
                 f"of_{label}": seeded(
-                    partial(term.objective.head, model.outline, model.width), seed
+                    partial(term.objective.head, model.outline, model.width), apart(seed, label)
                 )
                 for label, term in self.terms.items()
             }
