@@ -139,6 +139,28 @@ def test_relations_and_types_go_by_name(world, model_of):
     assert report.relations == (len(kept), count)
 
 
+@pytest.mark.parametrize(
+    ("config", "weights", "more"),
+    [
+        ("rgcn", ["layers.0.weight"], []),
+        ({"name": "rgcn", "bases": 2}, ["layers.0.mixture"], []),
+        ("hgt", ["layers.0.attention", "layers.0.message", "layers.0.prior"], []),
+        ("compgcn", ["vectors"], [-1]),  # the loop is last
+    ],
+    ids=str,
+)
+def test_weights_of_relations_in_a_propagation(world, model_of, config, weights, more):
+    old, new = world(), world(0, without("lives_in"))
+    model = trained(model_of(old, Features(propagation=config)))
+    moved, report = transfer(model, new)
+    names = [relation.name for relation in old.schema.relations]
+    rows = [*(names.index(relation.name) for relation in new.schema.relations), *more]
+    before, after = model.state_dict(), moved.state_dict()
+    for weight in (f"features.propagate.{name}" for name in weights):
+        assert torch.equal(after[weight], before[weight][rows])
+    assert not [name for name in report.fresh if "propagate" in name]
+
+
 def test_node_types_come_and_go(world, model_of):
     def fewer(plan, tables):
         edges = {k: e for k, e in plan.edges.items() if k not in ("part_of", "has_brand")}
