@@ -42,4 +42,5 @@ class EASE:
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         weights = inverse.div_(-inverse.diagonal().clone())  # column j over −P_jj
         weights.fill_diagonal_(0)
-        return Linear(name, np.asarray(weights.numpy(), np.float32), met)
+        # LAPACK leaves columns side by side; every query would copy them into rows.
+        return Linear(name, np.ascontiguousarray(weights.numpy(), np.float32), met)

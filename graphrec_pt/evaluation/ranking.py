@@ -164,8 +164,8 @@ def _without(
     position, target = ranges(ptr[row], count)
     theirs = scores[row[target].to(scores.device), seen[position].to(scores.device)]
     mine = scores[row.to(scores.device), column.to(scores.device)]
-    sign = _signs(theirs, mine[target.to(mine.device)]).double().cpu()
-    balance = torch.zeros(len(row), dtype=torch.float64).index_add_(0, target, sign)
+    sides = _compared(theirs, mine[target.to(mine.device)]).double().cpu()
+    balance = torch.zeros(len(row), dtype=torch.float64).index_add_(0, target, sides)
     rank -= (balance + count) / 2
     candidates -= count
     rank[target[seen[position] == column[target]]] = torch.inf
@@ -174,14 +174,15 @@ def _without(
 def _balance(scores: Tensor, mine: Tensor) -> Tensor:
     """Return, for each row, how many scores lie above its own less how many lie below."""
     exact = scores.dtype if scores.shape[1] < _EXACT else torch.float64
-    return _signs(scores, mine).sum(1, dtype=exact).double()
+    balance = (scores - mine).sign_().sum(1, dtype=exact)
+    if bool(balance.isnan().any()):  # ∞ − ∞
+        balance = _compared(scores, mine).sum(1, dtype=exact)
+    return balance.double()
 
 
-def _signs(scores: Tensor, mine: Tensor) -> Tensor:
-    sign = (scores - mine).sign_()
-    if bool(sign.sum().isnan()):  # ∞ − ∞
-        sign = (scores > mine).to(sign.dtype) - (scores < mine).to(sign.dtype)
-    return sign
+def _compared(scores: Tensor, mine: Tensor) -> Tensor:
+    """Return 1 where a score lies above its own, −1 where below, 0 where equal."""
+    return (scores > mine).to(scores.dtype) - (scores < mine).to(scores.dtype)
 
 
 def _expected(balance: Tensor, candidates: int) -> Tensor:
