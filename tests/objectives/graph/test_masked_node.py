@@ -1,0 +1,231 @@
+"""Masked nodes: the loss by hand, and everything that would give the answer away."""
+
+from math import exp, log
+from typing import Any
+
+import pytest
+import torch
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.objective import objective
+from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.tokens import Tokens
+
+UP = [["rates", "rated_by", "rates"], ["rates", "made_by", "makes"], ["views", "tagged", "tags"]]
+HOPS = {"name": "k_hop", "fanout": [4, 3], "distinct": False}
+PAIRS = {"name": "path_subgraph", "metapaths": UP}
+ITEMS = [[1.0, 0.0], [0.0, 1.0], [-1.0, 2.0]]
+HIDDEN = [[0.5, 1.0], [2.0, -1.0], [0.0, 0.0]]
+
+
+def masked(**options: Any) -> Any:
+    return objective.build({"name": "masked_node", **options})
+
+
+def dot(x: list[float], y: list[float]) -> float:
+    return sum(p * q for p, q in zip(x, y, strict=True))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_the_loss_by_hand(hand: Any, toy: Any, written: Any, temperature: float) -> None:
+    # User 0, items 2 and 4; share 1 hides both items.
+    tokens = Tokens.of(
+        torch.tensor([0, 2, 4]),
+        Kind.NODE,
+        torch.tensor([0, 3]),
+        type=torch.tensor([0, 1, 1]),
+        hop=torch.tensor([0, 1, 1]),
+    )
+    options = {"transform": False, "temperature": temperature}
+    model = hand.model(toy, {"item": ITEMS})
+    for how in ("softmax", "pairwise"):
+        chosen = masked(masking={"share": 1}, candidates={"how": how, **options})
+        corrupted = chosen.corrupt(written(toy, tokens))
+        assert corrupted.targets["token"].tolist() == [1, 2]
+        assert corrupted.targets["node"].tolist() == [2, 4]
+        head = chosen.head(model.outline, 2)
+        loss = chosen.loss([hand.encoded(HIDDEN)], corrupted, model, head)
+        expected = 0.0
+        steps = corrupted.targets.get("step", torch.zeros(2, dtype=torch.int64)).tolist()
+        for hidden, place, step in zip(HIDDEN[1:], (0, 2), steps, strict=True):
+            scores = [dot(hidden, item) / temperature for item in ITEMS]
+            if how == "softmax":
+                expected -= scores[place] - log(sum(exp(s) for s in scores))
+            else:
+                other = (place + step) % 3
+                assert other != place
+                expected += log(1 + exp(scores[other] - scores[place]))
+        assert loss.item() == pytest.approx(expected / 2)
+
+
+def test_two_candidates_are_a_pair(hand: Any, small: Any) -> None:
+    """With two nodes of the type, softmax and pairwise are one loss."""
+    graph = small([1, 2, 1], [(0, 0, 1), (0, 1, 2)], [(0, 0)])
+    model = hand.model(graph, {"item": ITEMS[:2]})
+    hidden = torch.tensor(HIDDEN, dtype=torch.float64)
+    node, types = torch.tensor([1, 2, 1]), torch.ones(3, dtype=torch.int64)
+    words = torch.arange(12).view(3, 4)
+    found = []
+    for how in ("softmax", "pairwise"):
+        candidates = Candidates(how=how, transform=False)
+        drawn = candidates.draw(graph, types, words, Key(0))
+        head = candidates.head(2)
+        found.append(candidates.loss(hidden, node, types, drawn, model, head).item())
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_many_samples_come_near_the_whole(hand: Any, shop: Any) -> None:
+    draw = torch.Generator().manual_seed(0)
+    vectors = torch.randn(20, 3, generator=draw).tolist()
+    model = hand.model(shop, {"item": vectors})
+    hidden = torch.randn(6, 3, generator=draw).double()
+    node, types = 16 + torch.arange(6), torch.ones(6, dtype=torch.int64)
+    words = torch.zeros(6, 4, dtype=torch.int64)
+    found = {}
+    for how, negatives in (("softmax", None), ("sampled", 4), ("sampled", 20_000)):
+        candidates = Candidates(how=how, negatives=negatives, transform=False)
+        drawn = candidates.draw(shop, types, words, Key(1))
+        head = candidates.head(3)
+        found[negatives] = candidates.loss(hidden, node, types, drawn, model, head).item()
+    assert found[20_000] == pytest.approx(found[None], rel=0.01)
+    assert found[4] != pytest.approx(found[None], rel=0.01)
+
+
+@pytest.mark.parametrize("how", ["softmax", "pairwise", "sampled", "bce"])
+def test_gradients(hand: Any, making: Any, toy: Any, how: str) -> None:
+    preparation = making.prepared(
+        toy, {"name": "k_hop", "fanout": [2]}, "subgraph", torch.arange(2)
+    )
+    config = {"name": "masked_node", "candidates": {"how": how, "negatives": 2}}
+    assert hand.gradients_hold(config, making.examples(preparation, [0, 1]))
+
+
+def nodes_in_sight(tokens: Tokens) -> list[set[int]]:
+    return [set(tokens.select(b).nodes()[0].tolist()) for b in range(len(tokens))]
+
+
+def test_a_hidden_node_stands_nowhere(whole: Any) -> None:
+    examples = whole(PAIRS, pairs=True)
+    row = examples.tokens.sequence_of()
+    everywhere = masked(masking={"share": 0.3}).corrupt(examples)
+    seen = nodes_in_sight(everywhere.views[0].tokens)
+    at = everywhere.targets
+    for token, node in zip(at["token"].tolist(), at["node"].tolist(), strict=True):
+        assert node not in seen[int(row[token])]
+    # The world can show the trap: some hidden nodes stand twice, and stay in sight without it.
+    trapped = masked(masking={"share": 0.3, "everywhere": False}).corrupt(examples)
+    seen = nodes_in_sight(trapped.views[0].tokens)
+    told = zip(trapped.targets["token"].tolist(), trapped.targets["node"].tolist(), strict=True)
+    assert any(node in seen[int(row[token])] for token, node in told)
+
+
+def test_a_hidden_node_keeps_type_and_place(whole: Any) -> None:
+    examples = whole(HOPS)
+    corrupted = masked().corrupt(examples)
+    before, after = examples.tokens, corrupted.views[0].tokens
+    token = corrupted.targets["token"]
+    assert (after.kind[token] == Kind.SPECIAL).all()
+    assert (after.id[token] == Special.MASK).all()
+    for name in ("type", "slot", "position", "hop", "parent", "relation"):
+        assert torch.equal(getattr(after, name), getattr(before, name))
+    others = torch.ones_like(before.id, dtype=torch.bool)
+    others[token] = False
+    assert torch.equal(after.id[others], before.id[others])
+
+
+def test_roots_stay_unless_asked_for(whole: Any) -> None:
+    for examples in (whole(HOPS), whole(PAIRS, pairs=True)):
+        tokens = examples.tokens
+        corrupted = masked(masking={"share": 1}).corrupt(examples)
+        seen = corrupted.views[0].tokens
+        assert (seen.kind[tokens.hop == 0] == Kind.NODE).all()
+        name = (tokens.sequence_of() << 32) | tokens.id  # nor is a root hidden where it recurs
+        recurs = torch.isin(name, name[tokens.hop == 0])
+        assert (seen.kind[recurs] == Kind.NODE).all()
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_one_root_stays_at_least(whole: Any, everywhere: bool) -> None:
+    walks = {"name": "random_walk", "hops": 5, "repeats": 2, "restart": 0.3}
+    for examples in (whole(walks, "path"), whole(PAIRS, pairs=True), whole(HOPS)):
+        tokens = examples.tokens
+        policy = {"share": 1, "everywhere": everywhere}
+        corrupted = masked(masking=policy, roots=True).corrupt(examples)
+        seen = corrupted.views[0].tokens
+        root = (tokens.hop == 0) & (seen.kind == Kind.NODE)
+        left = torch.bincount(tokens.sequence_of()[root], minlength=len(tokens))
+        assert (left > 0).all()
+        if everywhere:  # and one node of each sequence only: all the others were to be hidden
+            assert all(len(nodes) == 1 for nodes in nodes_in_sight(seen))
+
+
+def test_the_pair_may_lose_either_root(whole: Any) -> None:
+    examples = whole(PAIRS, pairs=True)
+    corrupted = masked(masking={"share": 0.3}, roots=True).corrupt(examples)
+    hidden = corrupted.targets["token"][examples.tokens.hop[corrupted.targets["token"]] == 0]
+    assert set(examples.tokens.type[hidden].tolist()) == {0, 1}
+
+
+def test_a_random_node_is_of_the_same_type(whole: Any, shop: Any) -> None:
+    examples = whole(HOPS)
+    corrupted = masked(masking={"share": 0.5, "mask": 0, "random": 1}).corrupt(examples)
+    before, after = examples.tokens, corrupted.views[0].tokens
+    assert (after.kind == Kind.NODE).all()
+    assert torch.equal(shop.csr.node_type(after.id), before.type)
+    token = corrupted.targets["token"]
+    assert (after.id[token] != before.id[token]).double().mean() > 0.7
+    name = (before.sequence_of() << 32) | before.id  # a node becomes the same one everywhere
+    fate = {int(k): int(v) for k, v in zip(name[token], after.id[token], strict=True)}
+    assert all(fate[int(k)] == int(v) for k, v in zip(name[token], after.id[token], strict=True))
+
+
+def test_shares_of_bert(whole: Any) -> None:
+    examples = whole({"name": "k_hop", "fanout": [8, 8], "replace": True, "distinct": False})
+    policy = {"share": 1, "mask": 0.8, "random": 0.1, "everywhere": False}
+    corrupted = masked(masking=policy).corrupt(examples)
+    token = corrupted.targets["token"]
+    seen = corrupted.views[0].tokens
+    hidden = (seen.kind[token] == Kind.SPECIAL).double().mean().item()
+    kept = (seen.id[token] == examples.tokens.id[token]).double().mean().item()
+    # Of n draws the share lies within four standard deviations; a random one may hit itself.
+    slack = 4 * (0.16 / len(token)) ** 0.5
+    assert hidden == pytest.approx(0.8, abs=slack)
+    assert 0.1 - slack < kept < 0.12 + slack
+
+
+def test_the_text_of_a_hidden_node_is_hidden(whole: Any, letters: Any) -> None:
+    text = {"name": "text", "tokenizer": letters, "base": "subgraph"}
+    for policy in ({"share": 0.4}, {"share": 0.4, "mask": 0, "random": 1}):
+        examples = whole(HOPS, text)
+        tokens = examples.tokens
+        corrupted = masked(masking=policy).corrupt(examples)
+        seen = corrupted.views[0].tokens
+        assert tokens.word is not None
+        word = (tokens.sequence_of() << 32) | tokens.word
+        about = (tokens.kind == Kind.TEXT) & torch.isin(word, word[corrupted.targets["token"]])
+        assert about.any()
+        assert (seen.kind[about] == Kind.SPECIAL).all()
+        others = (tokens.kind == Kind.TEXT) & ~about
+        assert others.any()
+        assert torch.equal(seen.id[others], tokens.id[others])
+
+
+def test_only_the_types_asked_for(whole: Any, shop: Any) -> None:
+    corrupted = masked(types=["item", "brand"]).corrupt(whole(HOPS))
+    assert set(corrupted.targets["type"].tolist()) <= {1, 2}
+    with pytest.raises(GraphRecError, match="did you mean 'item'"):
+        masked(types=["items"]).check(Outline.of(shop))
+
+
+def test_it_learns_the_colour(fit: Any, board: Any) -> None:
+    """Of the 16 items 8 are of the user's colour, 7 are the user's own, 6 are in sight."""
+    chance = log(16)
+    sampler = {"name": "k_hop", "fanout": [7]}
+    config = {"name": "masked_node", "candidates": {"transform": False}}
+    options = {"steps": 200, "rate": 2e-2, "structure": {"type": None}}
+    found = fit(board, config, sampler, "subgraph", torch.arange(16), **options)
+    assert found.losses[0] == pytest.approx(chance, rel=0.1)
+    assert found.last < log(8)  # the colour alone would leave this
