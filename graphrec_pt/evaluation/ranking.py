@@ -18,6 +18,8 @@ from graphrec_pt.kernels.torch.segments import ranges
 
 CELLS = 1 << 20
 """Scores that exist at once: 4 MB in float32, what a processor's cache may hold."""
+HISTORY: dict[When, str] = {"valid": "train", "test": "train + valid"}
+"""What ``split.history(when)`` shows, as recorded with every rank."""
 _EXACT = 1 << 24  # integers that float32 adds up exactly
 
 
@@ -75,9 +77,9 @@ def rank_targets(
             block = slice(first, last)
             met = seen_pairs(history, split.relation, nodes)
             _without(scores, row, asked.column[block], met, rank[block], candidates[block])
-    policy: dict[str, str] = {"seen": seen, "history": when}
-    if sampled is not None:
-        policy = {"seen": "mask", "history": when, COMPAT: str(sampled)}
+    policy: dict[str, str] = {"seen": seen, "history": HISTORY[when]}
+    if sampled is not None:  # what a source has met is never among its negatives
+        policy |= {"seen": "mask", COMPAT: str(sampled)}
     return Ranks(_table(split, when, asked, rank, candidates), policy)
 
 

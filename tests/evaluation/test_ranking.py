@@ -36,7 +36,7 @@ def test_ranks_by_hand_with_seen_items_masked(corner: Split, scored: Any) -> Non
         ("cat", "c"): (2.5, 4),  # the mean of places 1 to 4
         ("cat", "d"): (2.5, 4),
     }
-    assert ranks.policy == {"seen": "mask", "history": "test"}
+    assert ranks.policy == {"seen": "mask", "history": "train + valid"}
 
 
 def test_ranks_by_hand_with_seen_items_kept(corner: Split, scored: Any) -> None:
@@ -53,7 +53,7 @@ def test_ranks_by_hand_with_seen_items_kept(corner: Split, scored: Any) -> None:
 def test_validation_sees_training_alone(corner: Split, scored: Any) -> None:
     ranks = rank_targets(scored(corner, {"ann": {"d": 1}}), corner, "valid")
     assert by_target(ranks)["ann", "c"] == (3.0, 4)  # d above; c, e, f equal
-    assert ranks.policy["history"] == "valid"
+    assert ranks.policy["history"] == "train"
 
 
 def test_repeats_ask_for_both_policies(corner: Split) -> None:
