@@ -1,5 +1,11 @@
-"""Floor 6: backbones, prompts and heads."""
+"""Floor 6: backbones, prompts, adaptors and heads."""
 
-from graphrec_pt.models import hugging_face, transformer  # register their members
+from graphrec_pt.models import (  # registers their members
+    adaptor_experts,
+    adaptor_lora,
+    hugging_face,
+    prompts,
+    transformer,
+)
 
-__all__ = ["hugging_face", "transformer"]
+__all__ = ["adaptor_experts", "adaptor_lora", "hugging_face", "prompts", "transformer"]

@@ -13,8 +13,10 @@ from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.attachment import FAMILIES, attach_new
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.prompts.family import PromptNetwork
 from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
 from graphrec_pt.models.save_card import model_card
 from graphrec_pt.models.save_hub import model_folder, upload
@@ -22,6 +24,9 @@ from graphrec_pt.models.token_embedding import TokenEmbedding, structure_of
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.vocabulary import Vocabulary
+
+_HEADS = "heads."
+"""Before the names of heads among the saved weights."""
 
 
 class Model(nn.Module):
@@ -33,6 +38,9 @@ class Model(nn.Module):
 
     Attributes:
         vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
+        prompt: What makes the prompt of a batch; None for none.
+        heads: Weights of the heads that the model was last trained with, by
+            ``of_{label}.{weight}``; saved with it.
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
@@ -48,7 +56,12 @@ class Model(nn.Module):
         )
         self.backbone = chosen.build(apart(seed, "backbone"))
         self.vocabulary: Vocabulary | None = None
+        self.prompt: PromptNetwork | None = None
+        self.heads: dict[str, Tensor] = {}
         self._columns = tuple(getattr(chosen, "structure", {}))
+        for kind in FAMILIES:
+            if (wanted := getattr(config, kind)) is not None:
+                attach_new(self, kind, wanted, seed)
 
     @classmethod
     def of(
@@ -100,6 +113,8 @@ class Model(nn.Module):
         vocabulary = Vocabulary.of(graph)
         self._check(vocabulary)
         self.features.bind(graph)
+        if self.prompt is not None:
+            self.prompt.bind(graph)
         self.vocabulary = vocabulary
         return self
 
@@ -119,6 +134,7 @@ class Model(nn.Module):
         read = self.features.reads
         kept = inputs and read and self.features.propagate is None
         config, weights = self.config.json_ready(), self.state_dict()
+        weights |= {_HEADS + name: weight for name, weight in self.heads.items()}
         saved = SavedModel(
             kind=type(self).__name__,
             config=config,
@@ -151,7 +167,9 @@ class Model(nn.Module):
         config = ModelConfig.checked(saved.config, str(folder)).built(trust_code=trust_code)
         model = cls(config)
         model._check(saved.vocabulary)
-        fill(model, saved.weights, str(folder))
+        heads = {name for name in saved.weights if name.startswith(_HEADS)}
+        fill(model, {n: w for n, w in saved.weights.items() if n not in heads}, str(folder))
+        model.heads = {name.removeprefix(_HEADS): saved.weights[name] for name in heads}
         if saved.inputs is not None:
             model.features.restore(saved.inputs)
         model.vocabulary = saved.vocabulary
@@ -189,9 +207,11 @@ class Model(nn.Module):
 
         Args:
             view: Tokens and who sees whom.
-            prompt: What stands before every sequence.
+            prompt: What stands before every sequence; the model's own prompt by default.
         """
         tokens = view.tokens
+        if prompt is None and self.prompt is not None:
+            prompt = self.prompt(view, self)
         x = self.embedding(tokens, self.features)  # [T, D]
         structure = structure_of(tokens, self._columns)
         if view.two_stream:

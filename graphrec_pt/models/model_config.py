@@ -8,6 +8,7 @@ from pydantic import Field
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
+from graphrec_pt.models.attachment import FAMILIES
 from graphrec_pt.models.backbone import Backbone, backbone
 from graphrec_pt.models.token_embedding import sizes_of
 
@@ -21,6 +22,8 @@ class ModelConfig(Strict):
         backbone: Config of the backbone.
         text: Size of the text vocabulary; 0 for no text tokens.
         prompts: Number of learned prompt tokens that linearizers may place.
+        prompt: Config of a soft prompt, if any.
+        adaptor: Config of an adaptor, if any.
     """
 
     outline: Outline
@@ -28,6 +31,8 @@ class ModelConfig(Strict):
     backbone: Any = "graph_transformer"
     text: int = Field(0, ge=0)
     prompts: int = Field(0, ge=0)
+    prompt: Any = None
+    adaptor: Any = None
 
     def built(self, *, trust_code: bool = False) -> Self:
         """Return the same with configs replaced by what they describe, all sizes filled in.
@@ -40,14 +45,24 @@ class ModelConfig(Strict):
         """
         network = _sized(backbone.build(self.backbone, trust_code=trust_code), self.outline)
         features = self.features.built(trust_code=trust_code)
-        return self.model_copy(update={"backbone": network, "features": features})
+        attached = {
+            kind: family.build(config, trust_code=trust_code)
+            for kind, family in FAMILIES.items()
+            if (config := getattr(self, kind)) is not None
+        }
+        return self.model_copy(update={"backbone": network, "features": features, **attached})
 
     def json_ready(self) -> dict[str, Any]:
         """Return the form that ``ModelConfig.checked`` turns back into an equal config."""
         return {
-            **self.model_dump(mode="json", exclude={"features", "backbone"}),
+            **self.model_dump(mode="json", exclude={"features", "backbone", *FAMILIES}),
             "features": self.features.config(),
             "backbone": backbone.config(backbone.build(self.backbone)),
+            **{
+                kind: family.config(family.build(config))
+                for kind, family in FAMILIES.items()
+                if (config := getattr(self, kind)) is not None
+            },
         }
 
 

@@ -96,6 +96,12 @@ class Transformer(nn.Module):
         )
         self.norm = nn.LayerNorm(config.width)
 
+    @property
+    def prompt_shape(self) -> tuple[int, int, int]:
+        """Layers, heads and width of a head, which per-layer prompts must have."""
+        config = self.config
+        return config.layers, config.heads, config.width // config.heads
+
     def initialise(self, draw: torch.Generator) -> None:
         """Shrink what each branch adds, so that depth does not blow up the sum (GPT-2)."""
         for layer in self.layers:

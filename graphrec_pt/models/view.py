@@ -23,6 +23,8 @@ class View:
         prefix: int64 ``[B]``, tokens of each sequence that all may see, for mode ``"prefix"``.
         two_stream: Whether a query stream is wanted, which knows the place of a token and not its
             content (XLNet, Yang et al., NeurIPS 2019).
+        root: int64 ``[B]``, global id of the node that each sequence was sampled for, −1 for none;
+            None where nobody says. Personalised prompts ask for it.
     """
 
     tokens: Tokens
@@ -30,6 +32,7 @@ class View:
     order: Tensor | None = None
     prefix: Tensor | None = None
     two_stream: bool = False
+    root: Tensor | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "View":
         """Return the same view on another device."""
@@ -38,7 +41,13 @@ class View:
             return None if column is None else column.to(device, non_blocking=non_blocking)
 
         tokens = self.tokens.to(device, non_blocking=non_blocking)
-        return replace(self, tokens=tokens, order=moved(self.order), prefix=moved(self.prefix))
+        return replace(
+            self,
+            tokens=tokens,
+            order=moved(self.order),
+            prefix=moved(self.prefix),
+            root=moved(self.root),
+        )
 
 
 @dataclass(frozen=True, eq=False, slots=True)

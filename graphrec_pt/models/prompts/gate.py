@@ -1,0 +1,59 @@
+"""Gates of features: GraphPro."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphrec_pt.features.seeded import apart, seeded
+from graphrec_pt.models.insert import insert
+from graphrec_pt.models.prompts.family import PROMPT, prompt
+
+if TYPE_CHECKING:
+    from graphrec_pt.models.model import Model
+
+
+@prompt("gate")
+class Gate:
+    """Lets through as much of each number of a node's vector as now matters: ``x ⊙ σ(W x + b)``.
+
+    The gating prompt of GraphPro (Yang et al., WWW 2024): pre-trained vectors stay, and are
+    gated before any propagation, as tokens and as candidates. It adds nothing to the sequences.
+
+    Args:
+        types: Node types whose vectors are gated; all by default.
+        open: First b; 0 halves all vectors.
+    """
+
+    types: tuple[str, ...] | None = None
+    open: float = Field(2.0, allow_inf_nan=False)
+
+    def attach(self, model: "Model", seed: int) -> None:
+        """Give every type a gate of D · (D + 1) numbers."""
+        for name in self.types or model.outline.node_names:
+            model.outline.node_index(name)
+            host = model.features.of_type.get_submodule(f"of_{name}")
+            made = seeded(lambda: FeatureGate(model.width, self.open), apart(seed, name))
+            insert(host, PROMPT, made)
+
+
+class FeatureGate(nn.Module):
+    """The gate of one node type.
+
+    Args:
+        width: D.
+        open: First b.
+    """
+
+    def __init__(self, width: int, open: float) -> None:
+        super().__init__()
+        self.map, self.open = nn.Linear(width, width), open
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Begin open."""
+        self.map.bias.fill_(self.open)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return gated vectors: ``[n, D]``."""
+        return x * torch.sigmoid(self.map(x))

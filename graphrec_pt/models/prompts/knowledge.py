@@ -1,0 +1,169 @@
+"""Prompts made from the knowledge graph around what a sequence mentions: UniCRS."""
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.propagation import Propagator, propagation
+from graphrec_pt.features.seeded import seeded
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.insert import device_of
+from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.prompts.family import PromptNetwork, prompt
+from graphrec_pt.models.prompts.outlet import Outlet, Where, layers_of
+from graphrec_pt.models.view import View
+from graphrec_pt.tokens.kind import Kind
+
+if TYPE_CHECKING:
+    from graphrec_pt.models.model import Model
+
+
+@prompt("knowledge")
+class Knowledge:
+    """The ego nets of a sequence's nodes as its prompt: UniCRS (Wang et al., KDD 2022).
+
+    A graph network gives every node e a vector that knows its neighbourhood, ``E = GNN(X)``. The
+    last P different nodes of a sequence are fused with all its node tokens T by cross-attention,
+    ``p_e = E_e + softmax_t(E_e W T_tᵀ / D) T``, and become keys and values of each layer, or soft
+    tokens. Free places hold learned vectors.
+
+    Args:
+        size: P.
+        learned: More places, with learned vectors only (10 for recommendation in UniCRS).
+        types: Node types that are looked up; all by default.
+        propagation: Config of the network; by default R-GCN with residuals over the relations
+            that are facts: neither interactions nor derived from them. Others would show a
+            training example the edge that it must predict.
+        inner: Width of the net behind the fusion; 0 for none.
+        where: Keys and values in each layer, or soft tokens.
+    """
+
+    size: int = Field(8, ge=1)
+    learned: int = Field(0, ge=0)
+    types: tuple[str, ...] | None = None
+    propagation: Any = None
+    inner: int = Field(0, ge=0)
+    where: Where = "layers"
+
+    def __post_init__(self) -> None:
+        if self.propagation is not None:
+            config = propagation.config(propagation.build(self.propagation))
+            object.__setattr__(self, "propagation", config)
+
+    def attach(self, model: "Model", seed: int) -> None:
+        """Give the model a graph network and the fusion; bind it to a graph before use.
+
+        Raises:
+            GraphRecError: When the graph has no such types, or no facts.
+        """
+        outline, layers = model.outline, layers_of(model, self.where)
+        for name in self.types or ():
+            outline.node_index(name)
+        config = self.propagation
+        if config is None:
+            config = {"name": "rgcn", "relations": _facts(outline), "residual": True}
+        network = propagation.build(config)
+
+        def make() -> Fused:
+            around = network.build(outline, model.width)
+            outlet = Outlet(model.width, layers, self.inner)
+            return Fused(self, around, outlet, model.width)
+
+        model.prompt = seeded(make, seed).to(device_of(model))
+
+
+class Fused(PromptNetwork):
+    """The network of :class:`Knowledge`.
+
+    Args:
+        config: Its options.
+        around: From vectors of all nodes to vectors of all nodes.
+        outlet: Makes P vectors a prompt.
+        width: D.
+    """
+
+    def __init__(self, config: Knowledge, around: Propagator, outlet: Outlet, width: int) -> None:
+        super().__init__()
+        self.config, self.around, self.outlet = config, around, outlet
+        self.ask = nn.Linear(width, width, bias=False)
+        self.vectors = nn.Embedding(config.learned + config.size, width)
+
+    def bind(self, graph: Graph) -> None:
+        """Read the edges of the graph network."""
+        self.around.bind(graph)
+
+    def forward(self, view: View, model: "Model") -> Prompt:
+        """Return one prompt for each sequence."""
+        learned, size = self.config.learned, self.config.size
+        outline = model.outline
+        vectors = torch.cat([model.table(name) for name in outline.node_names])  # [N, D]
+        known = self.around(vectors)
+        wanted = [outline.ids(name) for name in self.config.types or outline.node_names]
+        node = mentioned(view, wanted, size)  # [B, P]
+        some = (node >= 0).nonzero()
+        entity = known[node[some[:, 0], some[:, 1]]]  # [n, D]
+        entity = entity + self._of_tokens(entity, some[:, 0], view, vectors)
+        x = self.vectors.weight.expand(len(node), -1, -1)  # [B, learned + P, D]
+        x = x.index_put((some[:, 0], some[:, 1] + learned), entity.to(x.dtype))
+        made: Prompt = self.outlet(x)
+        return made
+
+    def _of_tokens(self, entity: Tensor, row: Tensor, view: View, vectors: Tensor) -> Tensor:
+        """Return what each entity reads off the node tokens of its sequence: ``[n, D]``."""
+        id, owner = view.tokens.nodes()
+        length = torch.bincount(owner, minlength=len(view.tokens))
+        start = length.cumsum(0) - length
+        place = torch.arange(int(length.max()) if len(length) else 0, device=id.device)
+        real = place < length[row].unsqueeze(1)  # [n, L]
+        at = (start[row].unsqueeze(1) + place).masked_fill(~real, 0)
+        tokens = vectors[id[at]]  # [n, L, D]
+        scores = torch.einsum("nd,nld->nl", self.ask(entity), tokens) / entity.shape[1]
+        share = scores.masked_fill(~real, float("-inf")).softmax(1)
+        return torch.einsum("nl,nld->nd", share, tokens)
+
+
+def mentioned(view: View, wanted: list[range], size: int) -> Tensor:
+    """Return the last different nodes of some types in each sequence, latest first.
+
+    Args:
+        view: B sequences.
+        wanted: Ids of each type.
+        size: P.
+
+    Returns:
+        int64 ``[B, P]`` global ids, −1 where there are no more.
+    """
+    tokens = view.tokens
+    told = torch.zeros_like(tokens.id, dtype=torch.bool)
+    for ids in wanted:
+        told |= (tokens.id >= ids.start) & (tokens.id < ids.stop)
+    at = (told & (tokens.kind == Kind.NODE)).nonzero().squeeze(1).flip(0)  # the latest first
+    name = (tokens.sequence_of()[at] << 32) | tokens.id[at]
+    order = torch.argsort(name, stable=True)
+    fresh = torch.ones_like(order, dtype=torch.bool)
+    fresh[1:] = name[order][1:] != name[order][:-1]
+    at = at[torch.sort(order[fresh]).values].flip(0)  # the last of each, oldest first
+    row = tokens.sequence_of()[at]
+    count = torch.bincount(row, minlength=len(tokens))
+    rank = count.cumsum(0)[row] - 1 - torch.arange(len(row), device=row.device)  # 0 for the latest
+    found = tokens.id.new_full((len(tokens), size), -1)
+    kept = rank < size
+    found[row[kept], rank[kept]] = tokens.id[at[kept]]
+    return found
+
+
+def _facts(outline: Outline) -> list[str]:
+    """Return the relations that no interaction went into."""
+    facts = [
+        relation.name
+        for relation in outline.relations
+        if not (relation.interaction or relation.derived or relation.event)
+    ]
+    if not facts:
+        hint = "propagation: {name: rgcn, relations: […]}"
+        raise GraphRecError("prompt 'knowledge'", "relations that are facts", "none", hint)
+    return facts
