@@ -1,1 +1,5 @@
 """Floor 8: stages and strategies as data, one trainer, checkpoints, tracking and progress."""
+
+from graphrec_pt.training import strategy_rows  # registers its members
+
+__all__ = ["strategy_rows"]

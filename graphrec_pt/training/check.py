@@ -16,7 +16,8 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
 
     Raises:
         GraphRecError: For tokens that the linearizer does not make, types, relations and
-            metapaths that the graph does not have, and roots that the sampler cannot take.
+            metapaths that the graph does not have, hard prompts that are none, and roots that
+            the sampler cannot take.
     """
     outline = Outline.of(graph)
     found: list[GraphRecError] = []
@@ -29,6 +30,8 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
                 require(term.label, stage.linearizer, needs.kinds, needs.fields)
             with _gathering(found):
                 term.objective.check(outline)
+        with _gathering(found):
+            stage.strategy.check(stage.linearizer)
         with _gathering(found):
             roots_of(graph, stage.sampler, stage.roots)
     raise_all(found)

@@ -53,6 +53,7 @@ def parameter_groups(
     network: nn.Module,
     rules: Sequence[ParameterRule] = (),
     *,
+    trains: Sequence[str] = ("*",),
     lr: float = 1e-3,
     weight_decay: float = 0.01,
 ) -> ParameterGroups:
@@ -65,6 +66,7 @@ def parameter_groups(
     Args:
         network: Tied parameters count once, under their first name.
         rules: In order.
+        trains: Globs of the names that may train at all.
         lr: Learning rate.
         weight_decay: Of matrices.
 
@@ -83,7 +85,8 @@ def parameter_groups(
     frozen = set()
     for name, parameter in named.items():
         plain = parameter.ndim >= 2 and id(parameter) not in tables
-        factor, decay, freeze = 1.0, weight_decay if plain else 0.0, not parameter.requires_grad
+        factor, decay = 1.0, weight_decay if plain else 0.0
+        freeze = not (parameter.requires_grad and any(fnmatchcase(name, p) for p in trains))
         for rule in rules:
             if fnmatchcase(name, rule.pattern):
                 factor = factor if rule.lr is None else rule.lr

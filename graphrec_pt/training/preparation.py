@@ -65,7 +65,10 @@ class Preparation:
     def __call__(self, batch: Batch) -> Prepared:
         """Return the batch for every objective."""
         examples = self.examples(batch)
-        corrupted = {name: each.corrupt(examples) for name, each in self.objectives.items()}
+        corrupted = {
+            name: _rooted(each.corrupt(examples), examples)
+            for name, each in self.objectives.items()
+        }
         length = examples.tokens.lengths()
         room = int(length.max()) * len(length) if len(length) else 0
         tokens = int(length.sum())
@@ -95,6 +98,19 @@ class Preparation:
         tokens = self.linearizer.linearize(self.graph, sample, key)
         per_path = isinstance(sample, Paths) and not _joins(self.linearizer)
         return tokens, sample.root if per_path else torch.arange(roots)
+
+
+def _rooted(corrupted: Corrupted, examples: Examples) -> Corrupted:
+    """Return the same with the roots of the sequences in the views, for prompts that ask."""
+    if isinstance(examples.roots, Sets):
+        return corrupted
+    root = examples.roots if examples.roots.ndim == 1 else examples.roots[:, 0]
+    root = root[examples.owner]
+    views = tuple(
+        replace(view, root=root) if len(view.tokens) == len(root) else view
+        for view in corrupted.views
+    )
+    return replace(corrupted, views=views)
 
 
 def _joins(chosen: Linearizer) -> bool:

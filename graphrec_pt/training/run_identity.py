@@ -6,6 +6,7 @@ from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.attachment import FAMILIES
 from graphrec_pt.models.model import Model
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
@@ -17,9 +18,13 @@ def identity_of(
     model: Model, graph: Graph, stages: Sequence[Stage], options: Options
 ) -> dict[str, Any]:
     """Return the JSON-ready identity of a run."""
+    shape = model.config.json_ready()
+    for kind in FAMILIES:
+        if any(getattr(stage.strategy, kind) is not None for stage in stages):
+            shape.pop(kind, None)  # the run itself attaches it
     found = {
         "graph": graph.fingerprint,
-        "model": model.config.json_ready(),
+        "model": shape,
         "stages": [stage.config() for stage in stages],
         "options": options.model_dump(mode="json", include=_RESULTS),
     }

@@ -10,6 +10,7 @@ from graphrec_pt.sampling.sampler import sampler
 from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.training.groups import ParameterRule
 from graphrec_pt.training.schedule import schedule
+from graphrec_pt.training.strategy import strategy
 from graphrec_pt.training.term import Term, terms_of
 
 
@@ -53,6 +54,7 @@ class Stage(Strict):
         batch: Roots per micro-batch.
         tokens: Tokens per step at most, in place of `batch`: steps of histories of like length.
         accumulate: Micro-batches per optimiser step.
+        strategy: Name, config or object: what trains, and what is put into the model for it.
         optimization: Of the parameters.
         patience: Validations without a better one after which the stage ends; 0 for never.
         name: What it is called in logs and checkpoints.
@@ -68,6 +70,7 @@ class Stage(Strict):
     batch: int = Field(128, ge=1)
     tokens: int | None = Field(None, ge=1)
     accumulate: int = Field(1, ge=1)
+    strategy: Any = Field("pretrain", validate_default=True)
     optimization: Optimization = Optimization()
     patience: int = Field(0, ge=0)
     name: str = "pretrain"
@@ -99,6 +102,11 @@ class Stage(Strict):
     def _linearizer(cls, config: Any) -> Any:
         return linearizer.build(config)
 
+    @field_validator("strategy")
+    @classmethod
+    def _strategy(cls, config: Any) -> Any:
+        return strategy.build(config)
+
     @field_validator("objectives", mode="before")
     @classmethod
     def _mixture(cls, entries: Any) -> Any:
@@ -108,12 +116,13 @@ class Stage(Strict):
 
     def config(self) -> dict[str, Any]:
         """Return the JSON-ready form."""
-        special = {"sampler", "linearizer", "objectives", "optimization"}
+        special = {"sampler", "linearizer", "objectives", "strategy", "optimization"}
         optimization = self.optimization.model_dump(mode="json", exclude={"schedule"})
         return {
             "sampler": sampler.config(self.sampler),
             "linearizer": linearizer.config(self.linearizer),
             "objectives": [term.config() for term in self.objectives],
+            "strategy": strategy.config(self.strategy),
             "optimization": {
                 **optimization,
                 "schedule": schedule.config(self.optimization.schedule),

@@ -1,5 +1,6 @@
 """A stage in time: epochs, validations and checkpoints around the optimiser step."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -27,7 +28,11 @@ from graphrec_pt.training.preparation import Preparation
 from graphrec_pt.training.progress import Meter, Progress, Summary
 from graphrec_pt.training.roots import roots_of
 from graphrec_pt.training.stage import Stage
+from graphrec_pt.training.strategy_run import make_ready, patterns_of, start_anew, take_heads
+from graphrec_pt.training.strategy_table import trained
 from graphrec_pt.training.watch import Watch
+
+logger = logging.getLogger(__name__)
 
 Row = dict[str, Any]
 Validate = Callable[[Model], Mapping[str, float]]
@@ -54,13 +59,19 @@ class StageRun:
         accelerator: Accelerator,
     ) -> None:
         self.stage, self.options, self.accelerator = stage, options, accelerator
+        make_ready(model, graph, stage, options.seed)
         self.learner = Learner(model, stage.objectives, stage.balance, options.seed)
         wanted = stage.optimization
         self.groups = parameter_groups(
-            self.learner, wanted.rules, lr=wanted.lr, weight_decay=wanted.weight_decay
+            self.learner,
+            wanted.rules,
+            trains=patterns_of(self.learner, stage.strategy),
+            lr=wanted.lr,
+            weight_decay=wanted.weight_decay,
         )
+        self.trained = trained(self.learner, self.groups)
         self.loader = self._loader(graph)
-        self.total = stage.steps or self._steps(stage.epochs)
+        self.total = (stage.steps or self._steps(stage.epochs)) if self.groups.trained else 0
         self.watch = Watch(options.watch, stage.patience)
         self.average: Average | None = None
         self.epoch, self.step, self.done, self.stopped = 0, 0, 0, False
@@ -81,6 +92,14 @@ class StageRun:
             shown: Told every step.
         """
         options = self.options
+        told = self.stage.name, self.stage.strategy.name, self.trained
+        logger.info("stage %s, strategy %s:\n%s", *told)
+        if checkpoint is None:
+            start_anew(self.learner, self.stage.strategy, options.seed)
+            take_heads(self.learner, self.stage.strategy)
+        if not self.groups.trained:
+            yield from self._only_looked_at(validate)
+            return
         with only_trained(self.learner, self.groups):
             self.fitting = Fitting(
                 self.learner, self.stage, self.groups, self.total, options.seed, self.accelerator
@@ -89,6 +108,7 @@ class StageRun:
                 self.average = Average(self.learner.named_parameters(), options.average)
             if checkpoint is not None:
                 self._load(checkpoint)
+            self._keep_heads()
             while self.done < self.total and not self.stopped:
                 yield from self._steps_of_epoch(save, shown)
                 if self.step == self.loader.steps(self.epoch):
@@ -97,6 +117,18 @@ class StageRun:
                     yield self._validated(validate)
                 save(self)
             self._finish()
+
+    def _only_looked_at(self, validate: Validate | None) -> Iterator[Row]:
+        """Take no step, where nothing trains."""
+        self.learner.to(self.accelerator.device)
+        self._keep_heads()
+        if validate is not None:
+            yield self._validated(validate)
+        self.learner.eval()
+
+    def _keep_heads(self) -> None:
+        """Let the model know its heads, which share their memory with those that train."""
+        self.learner.model.heads = self.learner.heads.state_dict()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a checkpoint of the stage must hold."""

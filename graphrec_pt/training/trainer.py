@@ -20,6 +20,7 @@ from graphrec_pt.training.progress import progress
 from graphrec_pt.training.run_identity import check_same_run, identity_of
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import Row, StageRun, Validate
+from graphrec_pt.training.strategy_run import make_ready, phases
 from graphrec_pt.training.tracking import Tracking
 
 CHECKPOINTS = "checkpoint"
@@ -78,6 +79,7 @@ class Trainer:
         """
         stages = [stages] if isinstance(stages, Stage) else list(stages)
         check_stages(stages, graph)
+        stages = [phase for stage in stages for phase in phases(stage)]
         model.bind(graph)
         identity = identity_of(model, graph, stages, self.options)
         checkpoint = self._checkpoint(resume, identity)
@@ -92,6 +94,8 @@ class Trainer:
                 opened.enter_context(tracking)
             if self.options.compile:
                 model.backbone.compile(dynamic=True)
+            for stage in stages[:first]:
+                make_ready(model, graph, stage, self.options.seed)
             for index in range(first, len(stages)):
                 run = StageRun(model, graph, stages[index], self.options, accelerator)
                 save = partial(self._save, accelerator, identity, index, before)
