@@ -1,6 +1,6 @@
 """The trainer: runs stages one after another, keeps checkpoints, resumes to the bit."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -56,7 +56,7 @@ class Trainer:
         graph: Graph,
         stages: Stage | Sequence[Stage],
         *,
-        validate: Validate | None = None,
+        validate: Validate | Mapping[str, Validate] | None = None,
         resume: bool = False,
     ) -> list[Row]:
         """Run the stages; the model is trained in place and left in evaluation mode.
@@ -66,7 +66,8 @@ class Trainer:
             graph: What training may see.
             stages: One or more.
             validate: Called with the model after every epoch; returns metrics by name. A stage
-                ends with the best weights by the first of them, or by ``watch``.
+                ends with the best weights by the first of them, or by ``watch``. By name of the
+                stage where stages differ: one that is not named ends with its last weights.
             resume: Go on from the last checkpoint of the folder, if there is one.
 
         Returns:
@@ -101,8 +102,9 @@ class Trainer:
                 save = partial(self._save, accelerator, identity, index, before)
                 start = 0 if checkpoint is None else checkpoint.state["run"]["done"]
                 shown = progress(run.total, start) if self.progress else nullcontext()
+                asked = validate.get(run.stage.name) if isinstance(validate, Mapping) else validate
                 with shown as bar:
-                    for row in run(validate, checkpoint, save, bar):
+                    for row in run(asked, checkpoint, save, bar):
                         step = before + run.done
                         rows.append({"step": step, **row})
                         if tracking is not None:
