@@ -67,8 +67,7 @@ class Parts:
 def reordered(tokens: Tokens, parts: Parts, rank: Tensor) -> tuple[Tokens, Tensor]:
     """Return sequences with their bodies ordered by a rank, and nothing that tells of it.
 
-    Positions are counted anew; times, slots, edges and labels go, hops end at 1, and parents stay
-    where they are the root at the head.
+    Positions are counted anew; times, slots, parents, edges and labels go, and hops end at 1.
 
     Args:
         tokens: B sequences.
@@ -85,15 +84,11 @@ def reordered(tokens: Tokens, parts: Parts, rank: Tensor) -> tuple[Tokens, Tenso
 
 def neutral(tokens: Tokens) -> Tokens:
     """Return tokens whose columns say nothing of their order but the place they stand at."""
-    at_root = torch.zeros_like(tokens.parent, dtype=torch.bool)
-    if len(tokens.id):
-        first = tokens.ptr[tokens.sequence_of()]
-        at_root = (tokens.parent == 0) & (tokens.hop[first] == 0)
     return replace(
         tokens,
         position=tokens.places(),
         hop=tokens.hop.clamp(max=1),
-        parent=torch.where(at_root, 0, -1),
+        parent=torch.full_like(tokens.parent, -1),
         slot=torch.zeros_like(tokens.slot),
         time=torch.full_like(tokens.time, NO_TIME),
         labels=torch.full_like(tokens.labels, IGNORE),

@@ -7,7 +7,7 @@
 The last node of each type is isolated.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,15 +24,21 @@ import graphrec_pt.tokens  # noqa: F401 - registers its members
 from graphrec_pt.core.key import Key
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.assemble import EdgeList, assemble
+from graphrec_pt.graph.build import build
 from graphrec_pt.graph.checkerboard import checkerboard
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples, Objective, objective
 from graphrec_pt.sampling.loader import Batch, Loader
 from graphrec_pt.sampling.sampler import Sets, sampler
+from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.linearizer import linearizer
+from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.training.preparation import Preparation
 
 COUNTS = {"user": 16, "item": 20, "brand": 5, "code": 9, "basket": 8}
@@ -137,6 +143,37 @@ def shop() -> Graph:
 def board() -> Graph:
     """Sixteen users and items of two colours; see :func:`checkerboard`."""
     return checkerboard(16)
+
+
+@pytest.fixture(scope="session")
+def twins() -> Graph:
+    """Users *u* = 0–31 who bought item 2 (u % 8), rated 1, and then its twin, rated 5, raw ids.
+
+    Whose items are those of u % 8 has age 10 (u % 8) and is of team a below 4, of team b else.
+    """
+    user = np.repeat(np.arange(32), 2)
+    second = np.tile([0, 1], 32)
+    bought = {
+        "user": user,
+        "item": 2 * (user % 8) + second,
+        "time": second,
+        "stars": 1 + 4 * second,
+    }
+    kind = np.arange(32) % 8
+    people = {"id": np.arange(32), "age": 10.0 * kind, "team": np.where(kind < 4, "a", "b")}
+    buys = EdgePlan(
+        table="bought",
+        source="user.user",
+        target="item.item",
+        time="time",
+        weight="stars",
+        inverse="bought_by",
+        interaction=True,
+    )
+    columns: dict[str, Any] = {"age": "number", "team": "category"}
+    nodes = {"user": NodePlan(table="people", id="id", columns=columns), "item": NodePlan()}
+    plan = Plan(nodes=nodes, edges={"buys": buys}, time_unit="ordinal")
+    return build(plan, {"bought": pl.DataFrame(bought), "people": pl.DataFrame(people)})
 
 
 class Letters:
@@ -275,3 +312,161 @@ def fitted(
 def fit() -> Callable[..., Fitted]:
     """Give :func:`fitted`."""
     return fitted
+
+
+SMALL = Schema(
+    nodes=(
+        NodeType(name="user", columns={"taste": "vector"}),
+        NodeType(name="item", columns={"look": "vector"}),
+        NodeType(name="brand"),
+    ),
+    relations=(
+        *both_ways("rates", "rated_by", "user", "item", timed=True, interaction=True),
+        *both_ways("made_by", "makes", "item", "brand"),
+    ),
+)
+
+
+def small_graph(
+    counts: Sequence[int],
+    rates: Sequence[tuple[int, int, int]],
+    made_by: Sequence[tuple[int, int]],
+    taste: Any = None,
+    look: Any = None,
+) -> Graph:
+    """Return users who rate items at times, and items made by brands, numbered in their types."""
+    user, item, time = np.array(rates).T
+    made = assemble(
+        SMALL,
+        counts,
+        {"rates": EdgeList(user, item, time), "made_by": EdgeList(*np.array(made_by).T)},
+    )
+    tables = {
+        node.name: pl.DataFrame({"id": [f"{node.name[0]}{n}" for n in range(count)]})
+        for node, count in zip(SMALL.nodes, counts, strict=True)
+    }
+    for name, column, given in (("user", "taste", taste), ("item", "look", look)):
+        values = np.zeros((len(tables[name]), 2)) if given is None else np.asarray(given)
+        dtype = pl.Array(pl.Float32, values.shape[1])
+        series = pl.Series(column, values.tolist(), dtype=dtype)
+        tables[name] = tables[name].with_columns(series)
+    return Graph(
+        SMALL, made.csr, tables, made.edge_tables, made.edge_offset, edge_ids=made.edge_ids
+    )
+
+
+@pytest.fixture(scope="session")
+def toy() -> Graph:
+    """Two users 0, 1, three items 2, 3, 4, two brands 5, 6.
+
+    0 rates 2 then 3; 1 rates 3 then 4. 2 is made by 5; 3 by 5 and 6; 4 by nobody.
+    """
+    return small_graph(
+        [2, 3, 2],
+        [(0, 0, 1), (0, 1, 2), (1, 1, 1), (1, 2, 2)],
+        [(0, 0), (1, 0), (1, 1)],
+        taste=[[1, 0], [0, 1]],
+        look=[[1, 0], [0, 2], [3, 3]],
+    )
+
+
+@pytest.fixture(scope="session")
+def ring() -> Graph:
+    """24 users walk round a ring of 12 items, six steps each; brand n makes items 3n to 3n + 2.
+
+    Items look like places on a circle, so whoever knows the item knows its look.
+    """
+    steps = [(u, (u + k) % 12, k) for u in range(24) for k in range(6)]
+    angle = 2 * np.pi * np.arange(12) / 12
+    look = np.stack([np.cos(angle), np.sin(angle), np.cos(2 * angle), np.sin(2 * angle)], 1)
+    return small_graph([24, 12, 4], steps, [(i, i // 3) for i in range(12)], look=look)
+
+
+@pytest.fixture(scope="session")
+def noise() -> Graph:
+    """The ring with its items dealt to the users at random: nothing tells what was hidden."""
+    draw = np.random.default_rng(0)
+    steps = [(u, int(i), k) for u in range(24) for k, i in enumerate(draw.permutation(12)[:6])]
+    look = draw.normal(size=(12, 4))
+    return small_graph([24, 12, 4], steps, [(i, i // 3) for i in range(12)], look=look)
+
+
+@pytest.fixture(scope="session")
+def small() -> Callable[..., Graph]:
+    """Give :func:`small_graph`."""
+    return small_graph
+
+
+def encoded_of(hidden: Any, ptr: Sequence[int] | None = None) -> Encoded:
+    """Return hidden states as if they had been encoded, in float64, of one sequence by default."""
+    states = torch.as_tensor(hidden, dtype=torch.float64)
+    ends = torch.tensor([0, len(states)] if ptr is None else ptr)
+    ids = torch.zeros(len(states), dtype=torch.int64)
+    return Encoded(View(Tokens.of(ids, Kind.NODE, ends)), states)
+
+
+def model_with(graph: Graph, tables: Mapping[str, Any]) -> Model:
+    """Return a model in float64 whose nodes of some types have the given vectors."""
+    width = len(next(iter(tables.values()))[0])
+    model = Model.of(graph, backbone=GraphTransformer(width=width, layers=1, heads=1)).double()
+    with torch.no_grad():
+        for name, values in tables.items():
+            table = model.features.get_parameter(f"of_type.of_{name}.parts.0.table.weight")
+            table.copy_(torch.as_tensor(values))
+    return model
+
+
+def gradients_hold(chosen: Objective | dict[str, Any], examples: Examples, width: int = 4) -> bool:
+    """Say whether the gradients of a loss are its slopes: by hidden states and by node vectors."""
+    chosen = objective.build(chosen)
+    corrupted = chosen.corrupt(examples)
+    assert corrupted.count > 0
+    backbone = GraphTransformer(width=width, layers=1, heads=1)
+    model = Model.of(examples.graph, backbone=backbone, text=128).double()
+    head = seeded(partial(chosen.head, model.outline, width), 0).double()
+    draw = torch.Generator().manual_seed(1)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, dtype=torch.float64, generator=draw).requires_grad_()
+
+    hidden = [normal(len(view.tokens.id), width) for view in corrupted.views]
+    with torch.no_grad():
+        for table in model.features.parameters():
+            table.copy_(normal(*table.shape))
+
+    def loss(*states: Tensor) -> Tensor:
+        views = zip(corrupted.views, states[: len(hidden)], strict=True)
+        return chosen.loss([Encoded(*each) for each in views], corrupted, model, head)
+
+    inputs = [*hidden, *model.features.parameters(), *head.parameters()]
+    return torch.autograd.gradcheck(loss, inputs, fast_mode=True, atol=1e-4)
+
+
+@dataclass(frozen=True)
+class Hand:
+    """Hidden states and vectors set by hand, and what checks gradients."""
+
+    encoded: Callable[..., Encoded]
+    model: Callable[..., Model]
+    gradients_hold: Callable[..., bool]
+
+
+@pytest.fixture(scope="session")
+def hand() -> Hand:
+    return Hand(encoded_of, model_with, gradients_hold)
+
+
+def written_examples(graph: Graph, tokens: Tokens, seed: int = 5) -> Examples:
+    """Return examples of sequences written by hand, one per root."""
+    rows = torch.arange(len(tokens))
+
+    def again(roots: Any, exclude: Tensor | None) -> tuple[Tokens, Tensor]:
+        raise AssertionError("nothing to sample from")
+
+    return Examples(graph, tokens, rows, rows, Draws.of(Key(seed), rows, rows), again)
+
+
+@pytest.fixture(scope="session")
+def written() -> Callable[..., Examples]:
+    """Give :func:`written_examples`."""
+    return written_examples

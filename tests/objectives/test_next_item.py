@@ -1,0 +1,162 @@
+"""Next item: hand-computed losses, what is a target, and histories with a known successor."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.transformer import GraphTransformer
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.objective import objective
+from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.tokens import Tokens
+
+ITEM = 16  # first item of the board
+PAST = {"name": "history"}, {"name": "history"}
+PLACED = {"position": 32}
+
+
+@pytest.fixture(scope="module")
+def model(board):
+    return Model.of(board, backbone=GraphTransformer(width=2, heads=1, layers=1)).double()
+
+
+def histories(*rows):
+    ids = torch.tensor([ITEM + n for row in rows for n in row])
+    ptr = torch.tensor([0, *(len(row) for row in rows)]).cumsum(0)
+    ones = torch.ones_like(ids)
+    return Tokens.of(ids, Kind.NODE, ptr, type=ones, hop=ones)
+
+
+def pairs_of(corrupted):
+    at = corrupted.targets
+    return list(zip(at["token"].tolist(), (at["node"] - ITEM).tolist(), strict=True))
+
+
+def plain(**options):
+    return objective.build({"name": "next_item", **options})
+
+
+def head_of(chosen, model):
+    return chosen.head(model.outline, 2).double()
+
+
+STRAIGHT = {"transform": False}
+
+
+def test_hand_computed(board, model, written):
+    corrupted = plain().corrupt(written(board, histories([3, 5, 4], [7], [1, 2])))
+    assert pairs_of(corrupted) == [(0, 5), (1, 4), (4, 2)]
+    assert corrupted.count == 3
+    assert corrupted.views[0].mode == "causal"
+    chosen = plain(candidates={**STRAIGHT, "temperature": 0.5})
+    hidden = torch.tensor([[1.0, 2], [0, 1], [9, 9], [9, 9], [-1, 1], [9, 9]]).double()
+    loss = chosen.loss(
+        [Encoded(corrupted.views[0], hidden)], corrupted, model, head_of(chosen, model)
+    )
+    table = model.table("item").detach().numpy()
+    expected = 0.0
+    for row, target in [((1.0, 2.0), 5), ((0.0, 1.0), 4), ((-1.0, 1.0), 2)]:
+        scores = (table[:, 0] * row[0] + table[:, 1] * row[1]) / 0.5
+        expected += (math.log(np.exp(scores).sum()) - scores[target]) / 3
+    assert float(loss.detach()) == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize(("negatives", "calibration"), [(1, 0.0), (3, 0.75), (3, 1.0)])
+def test_binary_by_hand(board, model, written, negatives, calibration):
+    how = {"how": "bce", "negatives": negatives, "calibration": calibration, **STRAIGHT}
+    chosen = plain(candidates=how)
+    corrupted = chosen.corrupt(written(board, histories([3, 5, 4])))
+    hidden = torch.tensor([[30.0, 20], [-20, 40], [9, 9]]).double()
+    loss = chosen.loss(
+        [Encoded(corrupted.views[0], hidden)], corrupted, model, head_of(chosen, model)
+    )
+    table = model.table("item").detach().numpy()
+    power = calibration * (negatives / 15 - 1) + 1  # α = K / (V − 1), β = α ((1 − 1/α) t + 1/α)
+    total = 0.0
+    for row, target, steps in zip(
+        hidden.numpy(), [5, 4], corrupted.targets["step"].tolist(), strict=False
+    ):
+        assert len(steps) == negatives
+        assert all(1 <= step <= 15 for step in steps)  # never the target itself
+        sigma = [1 / (1 + math.exp(-float(table[n] @ row))) for n in range(16)]
+        false = [math.log(1 - sigma[(target + step) % 16]) for step in steps]
+        total -= (power * math.log(sigma[target]) + sum(false)) / (negatives + 1)
+    assert float(loss.detach()) == pytest.approx(total / 2, abs=1e-9)
+
+
+def test_calibration_is_that_of_the_published_transform():
+    """gSASRec turns the score s into γ with σ(γ) = σ(s)^β and uses plain BCE."""
+    share, t, score = 0.1, 0.75, 0.3
+    beta = share * ((1 - 1 / share) * t + 1 / share)
+    gamma = math.log(1 / ((1 / (1 + math.exp(-score))) ** -beta - 1))
+    assert math.log(1 + math.exp(-gamma)) == pytest.approx(
+        (1 - t * (1 - share)) * math.log(1 + math.exp(-score)), abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("how", ["softmax", "sampled", "pairwise", "bce"])
+def test_gradients(board, model, written, how):
+    chosen = plain(candidates={"how": how, "negatives": 4})
+    corrupted = chosen.corrupt(written(board, histories([3, 5, 4], [1, 2])))
+    head = head_of(chosen, model)
+    hidden = torch.randn(5, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def loss(rows):
+        return chosen.loss([Encoded(corrupted.views[0], rows)], corrupted, model, head)
+
+    assert torch.autograd.gradcheck(loss, [hidden.requires_grad_()])
+
+
+def test_what_is_a_target(board, written):
+    tokens = histories([3, 5, 3, 5, 4])
+    assert pairs_of(plain(only_last=True).corrupt(written(board, tokens))) == [(3, 4)]
+    assert pairs_of(plain(repeats=False).corrupt(written(board, tokens))) == [(0, 5), (3, 4)]
+    assert plain(types=["user"]).corrupt(written(board, tokens)).count == 0
+    found = set()
+    for seed in range(20):
+        found |= set(pairs_of(plain(window=2).corrupt(written(board, tokens, seed))))
+    assert found == {(0, 5), (0, 3), (1, 3), (1, 5), (2, 5), (2, 4), (3, 4)}
+
+
+def test_the_token_before_asks_even_if_it_is_no_node(board, written):
+    ids = torch.tensor([Special.BOS, 2, 0, ITEM + 3, 0, ITEM + 4])
+    kind = torch.tensor([Kind.SPECIAL, *[Kind.NODE, Kind.RELATION] * 2, Kind.NODE])
+    kinds = torch.tensor([-1, 0, -1, 1, -1, 1])
+    tokens = Tokens.of(ids, kind, torch.tensor([0, 6]), type=kinds)
+    at = plain().corrupt(written(board, tokens)).targets
+    assert at["token"].tolist() == [0, 2, 4]
+    assert at["node"].tolist() == [2, ITEM + 3, ITEM + 4]
+    only = plain(types=["item"]).corrupt(written(board, tokens)).targets
+    assert only["token"].tolist() == [2, 4]
+
+
+def test_later_items_change_no_earlier_state(board):
+    model = Model.of(board, backbone=GraphTransformer(width=8, dropout=0.0, structure=PLACED))
+    first, other = histories([3, 5, 4, 6]), histories([3, 5, 9, 1])
+    before, after = (model.encode(View(tokens, "causal")).hidden for tokens in (first, other))
+    assert torch.allclose(before[:2], after[:2], atol=1e-6)
+    assert not torch.allclose(before[2:], after[2:], atol=1e-3)
+
+
+def test_unknown_types(board):
+    with pytest.raises(GraphRecError, match=r"a node type, got 'itm'.*item"):
+        plain(types=["itm"]).check(Outline.of(board))
+
+
+@pytest.mark.parametrize(
+    ("candidates", "chance"),
+    [({}, math.log(16)), ({"how": "bce"}, math.log(2)), ({"how": "pairwise"}, math.log(2))],
+)
+def test_learns_what_comes_next(board, fit, candidates, chance):
+    # The next item is the last one plus two: nothing is left to doubt but the first step.
+    chosen = {"name": "next_item", "candidates": candidates}
+    found = fit(
+        board, chosen, *PAST, torch.arange(16), steps=60, batch=16, rate=2e-2, structure=PLACED
+    )
+    assert found.losses[0] > 0.8 * chance
+    assert found.last < 0.3 * chance

@@ -1,0 +1,84 @@
+"""Regression on roots: numbers, weights of excluded edges, and a known answer."""
+
+import pytest
+import torch
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.seeded import seeded
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.view import Encoded
+from graphrec_pt.objectives.objective import objective
+from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
+
+AGE = {"node_type": "user", "column": "age"}
+
+
+def build(**options):
+    return objective.build({"name": "regress", **options})
+
+
+def bought(twins):
+    """Return the (user, item) pairs of a graph with their edges and stars."""
+    edges = twins.edges("buys")
+    return torch.stack([edges.source, edges.target], dim=1), edges.edge, edges.weight
+
+
+def test_numbers_of_the_root(twins, making):
+    preparation = making.prepared(
+        twins, {"name": "history"}, {"name": "history", "root": True}, torch.arange(32)
+    )
+    corrupted = build(**AGE, mean=30, scale=10).corrupt(making.examples(preparation, range(32)))
+    ages = [(age - 30) / 10 for age in twins.tables["user"]["age"].to_list()]
+    assert corrupted.targets["number"].tolist() == pytest.approx(ages)
+    assert (corrupted.views[0].tokens.kind[::3] == Kind.SPECIAL).all()  # the user is hidden
+
+
+def test_weights_of_the_excluded_edges(twins, making):
+    pairs, edge, weight = bought(twins)
+    exclude = edge.where(torch.arange(len(edge)) != 5, -1).long()
+    sampler = {"name": "path_subgraph", "metapaths": [["buys", "bought_by", "buys"]]}
+    preparation = making.prepared(twins, sampler, "subgraph", pairs, exclude)
+    corrupted = build().corrupt(making.examples(preparation, range(len(pairs))))
+    kept = torch.arange(len(pairs)) != 5  # nothing was excluded for it
+    assert torch.equal(corrupted.targets["number"], weight[kept])
+    assert set(weight.tolist()) == {1.0, 5.0}
+    seen = corrupted.views[0].tokens
+    assert torch.equal(seen.id[seen.ptr[:-1]], pairs[kept, 0])  # users stay
+
+
+def test_hand_computed(twins, written):
+    chosen = build(**AGE)
+    tokens = Tokens.of(torch.tensor([40, 41, 42]), Kind.NODE, torch.tensor([0, 2, 3]))
+    corrupted = chosen.corrupt(written(twins, tokens))
+    head = seeded(lambda: chosen.head(None, 2), 0).double()
+    head.transform = torch.nn.Identity()
+    head.out.weight.data.copy_(torch.tensor([[2.0, 1]]))
+    hidden = torch.tensor([[1.0, -2], [3, 1], [2, 4]]).double()
+
+    def loss(rows):
+        return chosen.loss([Encoded(corrupted.views[0], rows)], corrupted, None, head)
+
+    ages = twins.tables["user"]["age"].to_list()
+    expected = ((3.5 - ages[0]) ** 2 + (8 - ages[1]) ** 2) / 2
+    assert float(loss(hidden).detach()) == pytest.approx(expected)
+    assert torch.autograd.gradcheck(loss, [hidden.requires_grad_()])
+
+
+def test_wrong_use(twins, board, making):
+    with pytest.raises(GraphRecError, match="a node type and a column, or neither"):
+        build(column="age")
+    with pytest.raises(GraphRecError, match="a weighted relation, got none"):
+        build().check(Outline.of(board))
+    build().check(Outline.of(twins))
+    preparation = making.prepared(twins, {"name": "history"}, {"name": "history"}, torch.arange(32))
+    with pytest.raises(GraphRecError, match="an edge excluded for each root"):
+        build().corrupt(making.examples(preparation, [0]))
+
+
+def test_learns_the_age(twins, fit):
+    past = {"name": "history"}, {"name": "history"}
+    chosen = {"name": "regress", **AGE, "mean": 35, "scale": 22.9}  # variance 1
+    found = fit(twins, chosen, *past, torch.arange(32), steps=60)
+    assert found.losses[0] > 0.8
+    assert found.last < 0.1
