@@ -1,0 +1,112 @@
+"""Trained models as scorers: what is asked at inference is what was taught."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer, split
+from graphrec_pt.evaluation.model_scorer import model_scorer, ranking_term
+from graphrec_pt.evaluation.ranking import rank_targets
+from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.objectives.draws import Draws
+from graphrec_pt.objectives.objective import Examples
+
+WINDOW = 8
+
+
+@pytest.fixture(scope="module")
+def shop() -> Split:
+    return split(synthetic_graph(40, 30, 400, key=Key(5)))
+
+
+def trained(shop: Split, objective: Any, mode: str = "bidirectional") -> tuple[Model, Stage]:
+    stage = Stage(
+        sampler={"name": "history", "window": WINDOW},
+        linearizer="history",
+        objectives=[objective],
+        batch=20,
+        steps=3,
+        optimization={"lr": 1e-2},
+    )
+    sizes = {"width": 16, "layers": 1, "structure": {"position": WINDOW}, "mode": mode}
+    model = Model.of(shop.train, backbone={"name": "graph_transformer", **sizes})
+    Trainer(cpu=True).fit(model, shop.train, stage)
+    return model, stage
+
+
+def examples(graph: Graph, stage: Stage, nodes: Tensor) -> Examples:
+    sample = stage.sampler.sample(graph, nodes, Key(0))
+    tokens = stage.linearizer.linearize(graph, sample, Key(0))
+    owner = torch.arange(len(nodes))
+    draws = Draws.of(Key(0), owner, owner)
+    return Examples(graph, tokens, owner, nodes, draws, lambda *_: (tokens, owner))
+
+
+@pytest.mark.parametrize("objective", ["next_item", {"name": "masked_item", "last": 1.0}])
+def test_what_is_asked_is_what_was_taught(shop: Split, objective: Any) -> None:
+    """The scores of a last event that is hidden are those of the training loss, seen from here."""
+    model, stage = trained(shop, objective)
+    later, users = shop.graph, torch.tensor(list(shop.graph.nodes("user")))
+    chosen = stage.objectives[0].objective
+    if hasattr(chosen, "only_last"):
+        chosen = type(chosen)(only_last=True)
+    corrupted = chosen.corrupt(examples(later, stage, users))
+    with torch.no_grad():
+        hidden = model.encode(corrupted.views[0]).hidden[corrupted.targets["token"]]
+    # The same histories without their last event, which is the test item of a leave-one-out split.
+    scorer = model_scorer(model, stage, shop.history("test"), "rates", users)
+    head = chosen.head(model.outline, model.width)
+    head.load_state_dict({n.partition(".")[2]: w for n, w in model.heads.items()})
+    with torch.no_grad():
+        expected = head.transform(hidden) @ model.table("item").T
+    row = torch.searchsorted(users, shop.test.source)
+    full = later.degree("rates")[row] > WINDOW  # a full window drops its oldest event as well
+    found = scorer.scores(shop.test.source)
+    if stage.objectives[0].label == "masked_item":
+        assert torch.allclose(found, expected[row], atol=1e-5)
+    else:  # the training view of a full window is one event shorter
+        assert torch.allclose(found[~full], expected[row][~full], atol=1e-5)
+        assert bool((~full).any())
+    assert torch.equal(corrupted.targets["node"][row], shop.test.target)
+
+
+def test_two_towers_are_inner_products_of_vectors(shop: Split) -> None:
+    model, stage = trained(shop, {"name": "pairwise", "pairs": {"user": "vector"}})
+    users = torch.tensor(list(shop.graph.nodes("user")))
+    scorer = model_scorer(model, stage, shop.history("test"), "rates", users)
+    with torch.no_grad():
+        expected = model.table("user") @ model.table("item").T
+    assert torch.allclose(scorer.scores(users), expected, atol=1e-6)
+
+
+def test_contrast_is_ranked_by_cosine(shop: Split) -> None:
+    model, stage = trained(shop, {"name": "sequence_item", "temperature": 0.5})
+    users = torch.tensor(list(shop.graph.nodes("user")))
+    scores = model_scorer(model, stage, shop.history("test"), "rates", users).scores(users)
+    assert float(scores.abs().max()) <= 2 + 1e-5  # cosines over a temperature of a half
+
+
+def test_the_test_item_does_not_matter(shop: Split) -> None:
+    """The same model asked on train + valid edges alone, whatever the whole graph holds."""
+    model, stage = trained(shop, "next_item")
+    users = shop.valid.source.unique()
+    valid = model_scorer(model, stage, shop.history("valid"), "rates", users)
+    train = model_scorer(model, stage, shop.train, "rates", users)
+    assert torch.equal(valid.queries, train.queries)
+    test = model_scorer(model, stage, shop.history("test"), "rates", users)
+    assert not torch.equal(valid.queries, test.queries)
+    assert len(rank_targets(test, shop, "test")) == len(shop.test)
+
+
+def test_what_cannot_rank_says_so(shop: Split) -> None:
+    model, stage = trained(shop, "next_item")
+    users = torch.tensor([0])
+    other = Stage(sampler="k_hop", linearizer="subgraph", objectives=["masked_edge"])
+    assert ranking_term(other) is None
+    with pytest.raises(GraphRecError, match="an objective that ranks, got masked_edge"):
+        model_scorer(model, other, shop.train, "rates", users)
+    model.heads = {}
+    with pytest.raises(GraphRecError, match="the trained head of 'next_item'"):
+        model_scorer(model, stage, shop.train, "rates", users)
