@@ -16,8 +16,8 @@ from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.kernels.torch.segments import ranges
 
-CELLS = 1 << 20
-"""Scores that exist at once: 4 MB in float32, what a processor's cache may hold."""
+CELLS = 1 << 22
+"""Scores that exist at once: 16 MB in float32."""
 HISTORY: dict[When, str] = {"valid": "train", "test": "train + valid"}
 """What ``split.history(when)`` shows, as recorded with every rank."""
 _EXACT = 1 << 24  # integers that float32 adds up exactly
@@ -66,17 +66,16 @@ def rank_targets(
     candidates = torch.full((len(rank),), 1 + sampled.count if sampled else len(catalogue))
     for first, last, nodes, row in _blocks(asked.source, max(cells // len(catalogue), 1)):
         scores = checked_scores(scorer, nodes, split.graph, len(catalogue))
+        met = seen_pairs(history, split.relation, nodes)
         for low in range(first, last, max(len(nodes), 1)):
             part = slice(low, min(low + len(nodes), last))
             rows, column = row[part.start - first : part.stop - first], asked.column[part]
             if negatives is None:
                 _against_all(scores, rows, column, rank[part])
+                if seen == "mask":
+                    _without(scores, rows, column, met, rank[part], candidates[part])
             else:
                 _against_some(scores, rows, column, negatives[part], rank[part])
-        if seen == "mask" and negatives is None:
-            block = slice(first, last)
-            met = seen_pairs(history, split.relation, nodes)
-            _without(scores, row, asked.column[block], met, rank[block], candidates[block])
     policy: dict[str, str] = {"seen": seen, "history": HISTORY[when]}
     if sampled is not None:  # what a source has met is never among its negatives
         policy |= {"seen": "mask", COMPAT: str(sampled)}
@@ -160,7 +159,7 @@ def _without(
     rank: Tensor,
     candidates: Tensor,
 ) -> None:
-    """Take the seen candidates out of the ranks of a block's targets."""
+    """Take the seen candidates out of the ranks."""
     ptr, seen = met
     count = ptr.diff()[row]
     position, target = ranges(ptr[row], count)
