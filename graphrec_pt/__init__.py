@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from graphrec_pt.graph.reader import reader
     from graphrec_pt.graph.split import Split, split
     from graphrec_pt.graph.store import open_graph, save_graph
+    from graphrec_pt.models.adaptor import adaptor
     from graphrec_pt.models.backbone import backbone
     from graphrec_pt.models.model import Model
+    from graphrec_pt.models.prompts.family import prompt
     from graphrec_pt.objectives.objective import objective
     from graphrec_pt.sampling.loader import Loader
     from graphrec_pt.sampling.sample import Paths, Subgraphs
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from graphrec_pt.tokens.tokens import Tokens
     from graphrec_pt.training.schedule import schedule
     from graphrec_pt.training.stage import Stage
+    from graphrec_pt.training.strategy import strategy
     from graphrec_pt.training.trainer import Trainer
 
 __version__ = "0.1.0"
@@ -53,6 +56,7 @@ _HOMES = {
     "Subgraphs": "sampling.sample",
     "Tokens": "tokens.tokens",
     "Trainer": "training.trainer",
+    "adaptor": "models.adaptor",
     "backbone": "models.backbone",
     "build": "graph.build",
     "build_card": "graph.build",
@@ -64,6 +68,7 @@ _HOMES = {
     "load_card": "graph.card",
     "objective": "objectives.objective",
     "open_graph": "graph.store",
+    "prompt": "models.prompts.family",
     "propagation": "features.propagation",
     "protocol": "graph.protocol",
     "reader": "graph.reader",
@@ -71,6 +76,7 @@ _HOMES = {
     "save_graph": "graph.store",
     "schedule": "training.schedule",
     "split": "graph.split",
+    "strategy": "training.strategy",
 }
 
 __all__ = [
@@ -88,6 +94,7 @@ __all__ = [
     "Subgraphs",
     "Tokens",
     "Trainer",
+    "adaptor",
     "backbone",
     "build",
     "build_card",
@@ -99,6 +106,7 @@ __all__ = [
     "load_card",
     "objective",
     "open_graph",
+    "prompt",
     "propagation",
     "protocol",
     "reader",
@@ -106,6 +114,7 @@ __all__ = [
     "save_graph",
     "schedule",
     "split",
+    "strategy",
 ]
 
 

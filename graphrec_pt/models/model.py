@@ -124,7 +124,8 @@ class Model(nn.Module):
         Args:
             folder: See :mod:`graphrec_pt.models.save` for what it holds.
             inputs: Keep what the features read off the graph too, so that the loaded model runs
-                without the graph. Models with a propagation need the graph all the same.
+                without the graph. Models with a propagation, or with a prompt that reads a graph,
+                need it all the same.
 
         Raises:
             GraphRecError: Before :meth:`bind`, and when the folder holds anything else.
@@ -143,7 +144,8 @@ class Model(nn.Module):
             inputs=self.features.inputs() if kept else None,
         )
         size = sum(parameter.numel() for parameter in self.parameters())
-        card = model_card(config, self.outline, size, ready=kept or not read)
+        ready = (kept or not read) and not (self.prompt is not None and self.prompt.reads)
+        card = model_card(config, self.outline, size, ready=ready)
         return write_model(folder, saved, card)
 
     @classmethod

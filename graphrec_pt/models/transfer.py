@@ -38,7 +38,8 @@ def transfer(
     Rows of tables go to nodes of the same type and raw id, to relations and node types of the
     same name, to categories of the same column and value, and to the same number where a number
     is all they have (positions, slots). What reads content (text, vectors, the same number
-    columns) and the layers of the backbone go as they are. The rest is as in a new model.
+    columns) and the layers of the backbone go as they are; so do heads, where relations, node
+    types and categories have the same names. The rest is as in a new model.
 
     Args:
         model: Bound or loaded; left as it is.
@@ -62,6 +63,8 @@ def transfer(
     config = _config_for(Outline.of(graph), model.config, features, structure or {})
     new = type(model)(config, seed)
     hits = _carry(model, _rows(model, model.vocabulary), new, _rows(new, vocabulary))
+    if _named_alike(model.outline, new.outline):
+        new.heads = {name: weight.clone() for name, weight in model.heads.items()}
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     new.to(device).train(model.training).bind(graph)
     return new, Report(
@@ -104,6 +107,12 @@ def _config_for(
     return config.model_copy(update={"outline": outline, "backbone": network, "features": features})
 
 
+def _named_alike(a: Outline, b: Outline) -> bool:
+    """Say whether relations, node types and categories, which heads may count, are the same."""
+    mine, other = (o.model_dump(include={"nodes", "relations", "categories"}) for o in (a, b))
+    return mine == other
+
+
 def _told_anew(size: int, before: int, now: int) -> int:
     """Return a size as the graph tells it, or a larger one that was asked for."""
     return now if size == before else max(size, now)
@@ -119,6 +128,9 @@ def _rows(model: Model, vocabulary: Vocabulary) -> dict[str, pl.Series]:
     if model.features.propagate is not None:
         found = model.features.propagate.row_names()
         rows |= {f"features.propagate.{name}": names for name, names in found.items()}
+    if model.prompt is not None:
+        found = model.prompt.row_names()
+        rows |= {f"prompt.{name}": names for name, names in found.items()}
     known = {"type": vocabulary.node_types, "relation": relations}
     for path, module in model.backbone.named_modules():
         if isinstance(module, StructuralEmbedding):

@@ -1,7 +1,8 @@
 """The prompt family: what is put before the sequences of a model that may be frozen."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
+import polars as pl
 from torch import nn
 
 from graphrec_pt.core.registry import Registry
@@ -33,8 +34,15 @@ class Prompting(Protocol):
 class PromptNetwork(nn.Module):
     """What makes the prompt of a batch; kept as ``model.prompt``."""
 
+    reads: ClassVar[bool] = False
+    """Whether it needs a graph."""
+
     def bind(self, graph: Graph) -> None:
         """Read what is needed of a graph; called before the first pass and for each new graph."""
+
+    def row_names(self) -> dict[str, pl.Series]:
+        """Return what rows of weights stand for, by name; see ``Feature.row_names``."""
+        return {}
 
     def forward(self, view: View, model: "Model") -> Prompt:
         """Return what stands before the sequences of a view.

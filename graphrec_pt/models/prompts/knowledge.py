@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -86,6 +87,8 @@ class Fused(PromptNetwork):
         width: D.
     """
 
+    reads = True
+
     def __init__(self, config: Knowledge, around: Propagator, outlet: Outlet, width: int) -> None:
         super().__init__()
         self.config, self.around, self.outlet = config, around, outlet
@@ -95,6 +98,10 @@ class Fused(PromptNetwork):
     def bind(self, graph: Graph) -> None:
         """Read the edges of the graph network."""
         self.around.bind(graph)
+
+    def row_names(self) -> dict[str, pl.Series]:
+        """Return what the network says of its rows."""
+        return {f"around.{name}": names for name, names in self.around.row_names().items()}
 
     def forward(self, view: View, model: "Model") -> Prompt:
         """Return one prompt for each sequence."""
