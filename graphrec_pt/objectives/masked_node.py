@@ -83,7 +83,7 @@ class MaskedNode:
 
 def _spared(tokens: Tokens, chosen: Tensor) -> Tensor:
     """Return, where all roots of a sequence are chosen, the first of them: bool ``[T]``."""
-    row, root = tokens.sequence_of(), tokens.hop == 0
+    row, root = tokens.sequence_of(), (tokens.hop == 0) & (tokens.kind == Kind.NODE)
     seen = torch.bincount(row[root & ~chosen], minlength=len(tokens)) > 0  # [B]
     first = first_of(torch.where(root, row, -1)) & root
     return first & ~seen[row]

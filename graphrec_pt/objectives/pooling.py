@@ -21,7 +21,7 @@ def pooled(encoded: Encoded, how: Pool) -> Tensor:
     if how != "roots":
         return encoded.pooled(how)
     tokens, hidden = encoded.view.tokens, encoded.hidden
-    root = (tokens.hop == 0).to(hidden.dtype)
+    root = ((tokens.hop == 0) & (tokens.type >= 0)).to(hidden.dtype)  # nodes, hidden ones too
     row, zeros = tokens.sequence_of(), hidden.new_zeros(len(tokens))
     total = zeros.unsqueeze(1).expand(-1, hidden.shape[1])
     total = torch.index_add(total, 0, row, hidden * root.unsqueeze(1))

@@ -18,10 +18,11 @@ from graphrec_pt.tokens.tokens import Tokens
 
 @pytest.fixture(scope="session")
 def colors() -> Graph:
-    """Sixteen users 0–15 rate all items 16–31 of their own colour and view all others.
+    """Sixteen users rate the eight of sixteen items that are of their colour and view the others.
 
-    Columns of items tell the colour: `genre` even or odd, `year` 1990 or 2010, `look` (1, 2) or
-    (−1, 2).
+       A colour is even or odd, that of a raw id.
+    Columns of items tell it: `genre` even or odd, `year` 1990 or 2010, `look` (1, 2) or
+       (−1, 2).
     """
     user, item = (side.ravel() for side in np.indices((16, 16)))
     own = (user - item) % 2 == 0

@@ -148,9 +148,15 @@ def test_roots_stay_unless_asked_for(whole: Any) -> None:
 
 
 @pytest.mark.parametrize("everywhere", [True, False])
-def test_one_root_stays_at_least(whole: Any, everywhere: bool) -> None:
+def test_one_root_stays_at_least(whole: Any, letters: Any, everywhere: bool) -> None:
     walks = {"name": "random_walk", "hops": 5, "repeats": 2, "restart": 0.3}
-    for examples in (whole(walks, "path"), whole(PAIRS, pairs=True), whole(HOPS)):
+    text = {"name": "text", "tokenizer": letters, "base": "subgraph"}
+    for examples in (
+        whole(walks, "path"),
+        whole(PAIRS, pairs=True),
+        whole(PAIRS, text, pairs=True),
+        whole(HOPS),
+    ):
         tokens = examples.tokens
         policy = {"share": 1, "everywhere": everywhere}
         corrupted = masked(masking=policy, roots=True).corrupt(examples)
