@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from graphrec_pt import build_card, load_card, save_graph
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
@@ -58,7 +60,33 @@ def expected_figures() -> str:
             f"| {row['interactions']:,} | {row['contestant']} | {row['seconds']:.2f} "
             f"| {row['peak_mb']:,.0f} | {ratio} |"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, *_training_figures(results)])
+
+
+def _training_figures(results: Path) -> list[str]:
+    training = json.loads((results / "training.json").read_text())
+    evaluation = json.loads((results / "evaluation.json").read_text())
+    lines = [
+        "",
+        "`python benchmarks/training.py`: two layers, d = 64, full-catalogue cross-entropy",
+    ]
+    lines += ["", "| contestant | targets/s | tokens/s | ours is faster by | target |"]
+    lines += ["|---|---:|---:|---:|---:|"]
+    for row in training["contest"]:
+        faster, target = row.get("ours_is_faster_by"), row.get("target")
+        lines.append(
+            f"| {row['contestant']} | {row['targets_per_second']:,.0f} "
+            f"| {row['tokens_per_second']:,.0f} | {f'{faster:.1f}×' if faster else ''} "
+            f"| {f'{target:g}×' if target else ''} |"
+        )
+    lines += ["", "`python benchmarks/evaluation.py`: full ranking of a catalogue", ""]
+    lines += ["| contestant | seconds | peak MB | ours is faster by |", "|---|---:|---:|---:|"]
+    for row in evaluation["rows"]:
+        ratio = "" if row["contestant"] == "ours" else f"{row['ours_is_faster_by']:.1f}×"
+        lines.append(
+            f"| {row['contestant']} | {row['seconds']:.2f} | {row['peak_mb']:,.0f} | {ratio} |"
+        )
+    return lines
 
 
 def _number(value: float) -> str:
@@ -67,6 +95,7 @@ def _number(value: float) -> str:
 
 def _floor_order(path: Path) -> tuple[Any, ...]:
     floors = ["core", "kernels", "graph", "sampling", "tokens", "features", "models"]
+    floors += ["objectives", "training", "evaluation", "recipe", "serve"]
     parts = path.relative_to(ROOT / "graphrec_pt").parts
     floor = floors.index(parts[0]) if parts[0] in floors else len(floors)
     return floor, [(part != "__init__.py", "." not in part, part) for part in parts]
@@ -86,8 +115,28 @@ def test_figures_are_those_of_the_result_files() -> None:
     assert section("measured") == expected_figures(), "run: python tests/test_readme.py"
 
 
+def _small_movielens(folder: Path) -> Path:
+    """Write raw files of the layout of MovieLens-100K with 20 invented users and 30 items."""
+    rated = [
+        (u, 1 + (7 * u + 3 * k) % 30, 1 + k % 5, 1000 * u + k)
+        for u in range(1, 21)
+        for k in range(8)
+    ]
+    flags = {i: "|".join(str(int(f in (i % 19, i % 7))) for f in range(19)) for i in range(1, 31)}
+    lines = {
+        "u.data": ["\t".join(map(str, row)) for row in rated],
+        "u.user": [f"{u}|{18 + u}|{'MF'[u % 2]}|writer|{u:05}" for u in range(1, 21)],
+        "u.item": [f"{i}|Film {i}|01-Jan-{1960 + i}|||{flags[i]}" for i in range(1, 31)],
+    }
+    for name, rows in lines.items():
+        (folder / name).write_text("\n".join(rows) + "\n", encoding="latin1")
+    return folder
+
+
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    card = load_card("movielens-100k")
+    save_graph(build_card(card, _small_movielens(tmp_path)), "graphs/movielens-100k")
     namespace: dict[str, Any] = {"__name__": "readme"}
     blocks = [code for language, code in BLOCKS if language == "python"]
     assert len(blocks) >= 3

@@ -3,7 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
+
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.tokens.linearizer import require
@@ -33,7 +36,8 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
         with _gathering(found):
             stage.strategy.check(stage.linearizer)
         with _gathering(found):
-            roots_of(graph, stage.sampler, stage.roots)
+            roots, _ = roots_of(graph, stage.sampler, stage.roots)
+            stage.sampler.sample(graph, roots[torch.zeros(1, dtype=torch.int64)], Key(0))
     raise_all(found)
 
 
