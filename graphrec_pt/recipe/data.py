@@ -1,0 +1,104 @@
+"""The data of a recipe: its graph, its split, and whether the recipe fits them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.evaluation.baseline import baseline
+from graphrec_pt.evaluation.ease import LARGEST
+from graphrec_pt.evaluation.metric import parse_metric
+from graphrec_pt.graph.build import build_card
+from graphrec_pt.graph.card import load_card
+from graphrec_pt.graph.fetch import fetch
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.split import Split, split
+from graphrec_pt.graph.store import open_graph
+from graphrec_pt.models.model_config import ModelConfig
+from graphrec_pt.recipe.recipe import Data, Recipe
+from graphrec_pt.training.check import check_stages
+
+Tell = Callable[[str, int, int], None]
+"""Told what is being done, how many steps are done, and how many there are."""
+CACHE = Path("~/.cache/graphrec_pt")
+"""Where downloaded raw files are kept."""
+TIMED, OTHERS = ("markov", "transition_knn"), ("popularity", "item_knn")
+
+
+def graph_of(
+    data: Data, raw: str | Path | None = None, *, cache: Path = CACHE, tell: Tell | None = None
+) -> Graph:
+    """Return the graph that a recipe names, built in memory where it is not stored.
+
+    Args:
+        data: Of a recipe.
+        raw: Folder of raw files; without it they are downloaded.
+        cache: Where downloads are kept.
+        tell: Told what is being done.
+    """
+    if data.graph is not None:
+        return open_graph(data.graph)
+    assert data.card is not None
+    card = load_card(data.card)
+    if raw is None:
+        raw = fetch(card, cache.expanduser() / card.name, tell)
+    return build_card(card, raw, seed=data.seed, progress=tell)
+
+
+def split_of(data: Data, graph: Graph) -> Split:
+    """Return the graph of a recipe, split as the recipe says."""
+    return split(graph, data.split, seed=data.seed)
+
+
+def check_fits(recipe: Recipe, made: Split) -> None:
+    """Raise unless a recipe fits its data; nothing was trained yet.
+
+    Raises:
+        GraphRecError: For types, relations, columns and metapaths that the graph does not have, and
+            tokens that no linearizer of the recipe makes: every mistake at once.
+    """
+    found: list[GraphRecError] = []
+    with _gathering(found):
+        check_stages(recipe.stages, made.train)
+    with _gathering(found):
+        architecture, outline = recipe.model, Outline.of(made.train)
+        config = ModelConfig(outline=outline, **dict(architecture)).built()
+        config.features.build(outline, config.backbone.width)
+    for when, targets in (("validation", made.valid), ("test", made.test)):
+        if not len(targets):
+            hint = "another split"
+            found.append(GraphRecError("data.split", f"targets at {when}", "none", hint))
+    catalogue = made.graph.num_nodes(made.graph.schema.relation(made.relation).target)
+    for name in recipe.evaluate.metrics:
+        k = getattr(parse_metric(name), "k", None)
+        if k is not None and k > catalogue:
+            found.append(GraphRecError(name, f"k <= {catalogue}, the catalogue", k))
+    raise_all(found)
+
+
+def baselines_of(recipe: Recipe, made: Split) -> dict[str, dict[str, Any]]:
+    """Return the baselines by name, those that fit the data where the recipe names none."""
+    configs = recipe.evaluate.baselines
+    if configs is None:
+        relation = made.graph.schema.relation(made.relation)
+        names = [*OTHERS, *(TIMED if relation.timed else ())]
+        if made.graph.num_nodes(relation.target) <= LARGEST:
+            names.append("ease")
+        configs = tuple(baseline.config(baseline.build(name)) for name in names)
+    found: dict[str, dict[str, Any]] = {}
+    for config in configs:
+        again = sum(other["name"] == config["name"] for other in found.values())
+        found[f"{config['name']} {again + 1}" if again else config["name"]] = config
+    return found
+
+
+@contextmanager
+def _gathering(found: list[GraphRecError]) -> Iterator[None]:
+    try:
+        yield
+    except ConfigErrors as errors:
+        found += errors.errors
+    except GraphRecError as error:
+        found.append(error)

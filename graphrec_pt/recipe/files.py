@@ -1,0 +1,130 @@
+"""Recipes as files: those that ship, those of the user, and options changed on the way."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.graph.card import shipped
+from graphrec_pt.recipe.recipe import Recipe
+
+NAMED = ("sampler", "linearizer", "backbone", "strategy", "split", "schedule")
+"""Options that may be a bare name, which is the mapping ``{name: …}``."""
+
+
+def recipe_files() -> Iterator[Traversable]:
+    """Yield the YAML files of all shipped recipes, by name."""
+    found = (f for f in shipped("recipes").iterdir() if f.name.endswith(".yaml"))
+    yield from sorted(found, key=lambda f: f.name)
+
+
+def recipe_file(name: str | Path) -> Traversable:
+    """Return the file of the shipped recipe called `name`, or the YAML file at a path.
+
+    Raises:
+        GraphRecError: When there is neither.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise GraphRecError("recipe", "an existing file", repr(str(name)), "checking the path")
+        return path
+    known = {f.name.removesuffix(".yaml"): f for f in recipe_files()}
+    found = known.get(str(name)) or known.get(str(name).replace("-", "_").lower())
+    if found is None:
+        hint = did_you_mean(str(name), known)
+        raise GraphRecError("recipe", "a known recipe or a YAML file", repr(str(name)), hint)
+    return found
+
+
+def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Return a recipe, by the name of a shipped one or from a YAML file.
+
+    Args:
+        name: Of the recipe.
+        overrides: Options to change, such as ``stages.0.epochs=3``; values are YAML.
+
+    Raises:
+        GraphRecError: When there is no such recipe; for all its mistakes at once.
+    """
+    file = recipe_file(name)
+    content = parse_yaml(file.read_text(encoding="utf-8"), file.name)
+    for override in overrides:
+        override_option(content, override)
+    return Recipe.checked(content, file.name)
+
+
+def parse_yaml(text: str, who: str) -> dict[str, Any]:
+    """Return the mapping that YAML `text` holds; `who` names it in errors."""
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise GraphRecError(who, "YAML", error, "checking the indentation there") from error
+    if not isinstance(content, dict):
+        raise GraphRecError(who, "a mapping", type(content).__name__, "starting with `name:`")
+    return content
+
+
+def override_option(content: dict[str, Any], override: str) -> None:
+    """Set an option of a recipe's content, in place.
+
+    Args:
+        content: As YAML gives it.
+        override: ``path=value``: names and numbers of list entries with dots between them, and a
+            value in YAML. What is not there yet is made.
+
+    Raises:
+        GraphRecError: For another form, numbers that no entry has, and paths through a value.
+    """
+    path, equals, text = override.partition("=")
+    if not equals or not all(path.split(".")):
+        hint = "stages.0.epochs=3"
+        raise GraphRecError("override", "key=value", repr(override), hint)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise GraphRecError(path, "a value in YAML", repr(text)) from error
+    *way, last = path.split(".")
+    place: Any = content
+    for number, part in enumerate(way):
+        place = _entry(place, part, path, way[number - 1] if number else "")
+    if isinstance(place, list):
+        place[_number(place, last, path)] = value
+    else:
+        place[last] = value
+
+
+def _entry(place: Any, part: str, path: str, under: str) -> Any:
+    """Return what a part of a path names, ready to be gone into."""
+    key: Any = _number(place, part, path) if isinstance(place, list) else part
+    if isinstance(place, dict) and place.get(key) is None:
+        place[key] = {}
+    found = place[key]
+    if isinstance(found, str) and (part in NAMED or under == "objectives"):
+        found = place[key] = {"name": found}
+    if not isinstance(found, dict | list):
+        raise GraphRecError(path, f"options under {part!r}", repr(found))
+    return found
+
+
+def _number(place: Sequence[Any], part: str, path: str) -> int:
+    if not part.isdigit() or int(part) >= len(place):
+        expected = f"a number below {len(place)}" if place else "an entry, and the list has none"
+        raise GraphRecError(path, expected, repr(part))
+    return int(part)
+
+
+def write_recipe(recipe: Recipe, path: str | Path) -> None:
+    """Write the resolved form of a recipe."""
+    text = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True, width=100)
+    Path(path).write_text(text, encoding="utf-8")
+
+
+def summary(file: Traversable) -> Mapping[str, Any]:
+    """Return name, title and paper of a recipe's file, without validating the rest."""
+    content = parse_yaml(file.read_text(encoding="utf-8"), file.name)
+    name = file.name.removesuffix(".yaml")
+    return {"name": name, "title": content.get("title", ""), "paper": content.get("paper", "")}

@@ -1,0 +1,120 @@
+"""The folder of a run: what stands where, and how it is opened.
+
+::
+
+    recipe.yaml      the recipe with nothing left open
+    metrics.json     what was measured, written last
+    metrics.jsonl    a line for each step told
+    ranks.parquet    the rank of every target of valid and test
+    model/           the trained model
+    history/         the graph that recommendations are made from: training and validation edges
+    checkpoint/      where a killed run goes on
+    scratch/         the same for the twin without pre-training
+    seed-N/          the same for every further seed
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from graphrec_pt import __version__
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.evaluation.ranks import Ranks, read_ranks
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.scratch import scratch_folder
+from graphrec_pt.graph.store import open_graph, writing
+from graphrec_pt.models.model import Model
+from graphrec_pt.recipe.files import parse_yaml
+from graphrec_pt.recipe.recipe import Recipe
+
+FORMAT = 1
+RECIPE, METRICS, RANKS = "recipe.yaml", "metrics.json", "ranks.parquet"
+MODEL, HISTORY, SCRATCH = "model", "history", "scratch"
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run.
+
+    Args:
+        folder: Where it is.
+        recipe: What ran, resolved.
+        metrics: What was measured.
+    """
+
+    folder: Path
+    recipe: Recipe
+    metrics: Mapping[str, Any]
+
+    @cached_property
+    def ranks(self) -> dict[str, Ranks]:
+        """The ranks of ``valid`` and ``test``, of the first seed."""
+        return read_ranks(self.folder / RANKS)
+
+    @cached_property
+    def history(self) -> Graph:
+        """What recommendations are made from."""
+        return open_graph(self.folder / HISTORY)
+
+    @cached_property
+    def relation(self) -> str:
+        """The relation that is predicted."""
+        return str(self.metrics["data"]["relation"])
+
+    def model(self, *, trust_code: bool = False) -> Model:
+        """Return the trained model of the first seed.
+
+        Args:
+            trust_code: Let its config name code outside the library, which is then run.
+        """
+        model = Model.from_pretrained(self.folder / MODEL, trust_code=trust_code)
+        return model if model.features.bound else model.bind(self.history)
+
+
+def open_run(folder: str | Path) -> Run:
+    """Open the folder of a finished run.
+
+    Raises:
+        GraphRecError: When it is none, when the run was interrupted, and for a folder that another
+            version wrote.
+    """
+    folder = Path(folder)
+    try:
+        content = parse_yaml((folder / RECIPE).read_text(encoding="utf-8"), str(folder / RECIPE))
+    except OSError as error:
+        got = "none of it" if folder.is_dir() else "no folder"
+        hint = "`graphrec run RECIPE`, which makes one"
+        raise GraphRecError(str(folder), "the folder of a run (recipe.yaml)", got, hint) from error
+    metrics = _read_metrics(folder)
+    return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
+
+
+def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
+    """Write what was measured, all or nothing: with it a run is finished."""
+    record = {"format": FORMAT, "graphrec_pt": __version__, **metrics}
+    with writing(folder), scratch_folder(folder) as scratch:
+        made = scratch / METRICS
+        made.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        made.replace(folder / METRICS)
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    path = folder / METRICS
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        hint = f"graphrec run {folder / RECIPE} --out {folder} --resume"
+        raise GraphRecError(
+            str(folder), "a finished run", "one that was interrupted", hint
+        ) from None
+    except (OSError, ValueError) as error:
+        raise GraphRecError(str(path), "the metrics of a run", error, "running it again") from error
+    stamp = record.get("format") if isinstance(record, dict) else None
+    if stamp != FORMAT:
+        written = record.get("graphrec_pt", "?") if isinstance(record, dict) else "?"
+        hint = f"graphrec_pt {written}, which wrote it"
+        raise GraphRecError(str(path), f"run format {FORMAT}", stamp or "none", hint)
+    return dict(record)

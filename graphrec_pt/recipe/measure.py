@@ -1,0 +1,79 @@
+"""What a run measures: rankings of its model and of the baselines, how sure they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.baseline import baseline
+from graphrec_pt.evaluation.intervals import bootstrap, compare
+from graphrec_pt.evaluation.metric import per_user
+from graphrec_pt.evaluation.model_scorer import model_scorer
+from graphrec_pt.evaluation.ranking import HISTORY, rank_targets
+from graphrec_pt.evaluation.ranks import Ranks
+from graphrec_pt.evaluation.seen import SeenPolicy, targets_of
+from graphrec_pt.graph.split import Split, When
+from graphrec_pt.models.model import Model
+from graphrec_pt.training.stage import Stage
+
+LEVEL = 0.95
+"""Of all intervals."""
+
+
+def rank_model(
+    model: Model, stage: Stage, made: Split, when: When, seen: SeenPolicy = "mask"
+) -> Ranks:
+    """Return where a trained model puts the targets of validation or test.
+
+    Args:
+        model: Trained.
+        stage: The last one it was trained by.
+        made: Split data.
+        when: Which targets.
+        seen: What is done about what a source has met before.
+    """
+    nodes = torch.unique(targets_of(made, when).source)
+    scorer = model_scorer(model, stage, made.history(when), made.relation, nodes)
+    return rank_targets(scorer, made, when, seen=seen)
+
+
+def rank_baseline(
+    config: Mapping[str, Any], made: Split, seen: SeenPolicy = "mask", when: When = "test"
+) -> Ranks:
+    """Return where a baseline puts the targets; it learns from training edges alone."""
+    fitted = baseline.build(config).fit(made.train, made.relation)
+    return rank_targets(fitted.on(made.history(when)), made, when, seen=seen)
+
+
+def intervals(ranks: Ranks, metrics: Sequence[str], key: Key) -> dict[str, list[float]]:
+    """Return the bootstrap interval of every metric over users, as (low, high)."""
+    values = np.stack([per_user(ranks, name) for name in metrics], axis=1)  # [U, M]
+    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
+    low, high = np.quantile(bootstrap(values, key), tails, axis=0)
+    return {name: [float(low[n]), float(high[n])] for n, name in enumerate(metrics)}
+
+
+def differences(
+    ours: Ranks, others: Mapping[str, Ranks], metric: str, key: Key
+) -> dict[str, dict[str, Any]]:
+    """Return how a model differs from others, tested user by user."""
+    return {name: asdict(compare(ours, theirs, metric, key)) for name, theirs in others.items()}
+
+
+def spread(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Return mean and standard deviation (n − 1; 0 for one) of metrics over seeds."""
+    found = {}
+    for name in rows[0]:
+        values = np.array([row[name] for row in rows])
+        sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+        found[name] = {"mean": float(values.mean()), "sd": sd}
+    return found
+
+
+def of_one_file(ranks: Mapping[When, Ranks]) -> list[Ranks]:
+    """Return ranks of several splits under one policy, which says what each split's history is."""
+    history = "; ".join(f"{when}: {HISTORY[when]}" for when in ranks)
+    return [replace(each, policy={**each.policy, "history": history}) for each in ranks.values()]

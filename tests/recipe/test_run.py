@@ -1,0 +1,172 @@
+"""Runs: what stands in the folder, that it is true, and that it comes out the same again."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import torch
+
+from graphrec_pt import GraphRecError
+from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.graph.card import load_card
+from graphrec_pt.recipe.data import check_fits, graph_of, split_of
+from graphrec_pt.recipe.files import load_recipe
+from graphrec_pt.recipe.folder import Run, open_run
+from graphrec_pt.recipe.measure import rank_model
+from graphrec_pt.recipe.run import run_recipe
+from graphrec_pt.training.tracking import read_metrics
+
+
+@pytest.fixture(scope="module")
+def two_seeds(raw: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    recipe = small("sasrec", "stages.0.epochs=3", "seeds=[0, 1]")
+    return run_recipe(recipe, tmp_path_factory.mktemp("runs") / "run", raw=raw)
+
+
+def test_the_folder_tells_everything(two_seeds: Run) -> None:
+    found = {path.name for path in two_seeds.folder.iterdir()}
+    expected = "recipe.yaml metrics.json metrics.jsonl ranks.parquet model history checkpoint"
+    assert found == {*expected.split(), "seed-1"}
+    metrics = two_seeds.metrics
+    assert metrics["data"]["users"] == 60
+    assert metrics["data"]["train"] + 2 * 60 == metrics["data"]["interactions"]
+    assert metrics["history"] == {"valid": "train", "test": "train + valid"}
+    assert metrics["scratch"] is None  # nothing was pre-trained
+    assert set(metrics["baselines"]) == set(metrics["compared"]) == {"popularity", "markov"}
+    low, high = metrics["intervals"]["ndcg@10"]
+    assert low <= metrics["test"]["ndcg@10"] <= high
+    assert len([row for row in read_metrics(two_seeds.folder) if "valid/ndcg@10" in row]) == 3
+
+
+def test_metrics_come_out_of_the_ranks_alone(two_seeds: Run) -> None:
+    """By hand from the Parquet file: one target per user in a leave-one-out split."""
+    table = pl.read_parquet(two_seeds.folder / "ranks.parquet").filter(split="test")
+    hit = table["rank"] <= 10
+    gain = (hit / (table["rank"] + 1).log(2)).mean()
+    assert two_seeds.metrics["test"]["ndcg@10"] == pytest.approx(gain)
+    assert two_seeds.metrics["test"]["hr@10"] == pytest.approx(hit.mean())
+    for when in ("valid", "test"):
+        again = evaluate(two_seeds.ranks[when], two_seeds.recipe.evaluate.metrics)
+        assert again == two_seeds.metrics[when]
+
+
+def test_targets_are_those_of_the_raw_files(two_seeds: Run, raw: Path) -> None:
+    last = {}
+    for line in (raw / "Beauty.txt").read_text().splitlines():
+        user, *items = line.split()
+        last[user] = items[-1]
+    table = pl.read_parquet(two_seeds.folder / "ranks.parquet").filter(split="test")
+    assert dict(table.select("user", "item").iter_rows()) == last
+
+
+def test_seeds_are_averaged(two_seeds: Run) -> None:
+    rows = [row["test"]["ndcg@10"] for row in two_seeds.metrics["by_seed"]]
+    assert rows[0] == two_seeds.metrics["test"]["ndcg@10"]
+    assert rows[0] != rows[1]
+    told = two_seeds.metrics["over_seeds"]["test"]["ndcg@10"]
+    assert told["mean"] == pytest.approx(sum(rows) / 2)
+    assert told["sd"] == pytest.approx(abs(rows[0] - rows[1]) / 2**0.5)
+
+
+def test_the_saved_model_gives_the_saved_ranks(two_seeds: Run, raw: Path) -> None:
+    made = split_of(two_seeds.recipe.data, graph_of(two_seeds.recipe.data, raw))
+    ranks = rank_model(two_seeds.model(), two_seeds.recipe.stages[-1], made, "test")
+    assert ranks.table.equals(two_seeds.ranks["test"].table)
+
+
+def test_what_recommends_never_saw_the_test(two_seeds: Run, raw: Path) -> None:
+    made = split_of(two_seeds.recipe.data, graph_of(two_seeds.recipe.data, raw))
+    shown = two_seeds.history.edges(two_seeds.relation)
+    pairs = set(zip(shown.source.tolist(), shown.target.tolist(), strict=True))
+    for source, target in zip(made.test.source.tolist(), made.test.target.tolist(), strict=True):
+        assert (source, target) not in pairs
+
+
+def test_the_same_numbers_from_its_folder(two_seeds: Run, raw: Path, tmp_path: Path) -> None:
+    again = run_recipe(load_recipe(two_seeds.folder / "recipe.yaml"), tmp_path / "r", raw=raw)
+    timing = ("seconds", "peak_memory_mb")
+    told = [{n: v for n, v in run.metrics.items() if n not in timing} for run in (two_seeds, again)]
+    assert told[0] == told[1]
+
+
+def test_an_interrupted_run_goes_on(two_seeds: Run, raw: Path, tmp_path: Path) -> None:
+    """The folder as a kill in the second seed leaves it."""
+    folder = tmp_path / "killed"
+    shutil.copytree(two_seeds.folder, folder)
+    (folder / "metrics.json").unlink()
+    shutil.rmtree(folder / "history")
+    shutil.rmtree(folder / "seed-1" / "checkpoint" / "step-00000003")
+    with pytest.raises(GraphRecError, match="a finished run, got one that was interrupted"):
+        open_run(folder)
+    with pytest.raises(GraphRecError, match="one that holds a run; try --resume"):
+        run_recipe(two_seeds.recipe, folder, raw=raw)
+    done = run_recipe(two_seeds.recipe, folder, raw=raw, resume=True)
+    assert done.metrics["by_seed"] == two_seeds.metrics["by_seed"]
+    assert run_recipe(two_seeds.recipe, folder, resume=True).metrics == done.metrics
+
+
+def test_another_recipe_does_not_go_on(two_seeds: Run, raw: Path) -> None:
+    other = load_recipe(two_seeds.folder / "recipe.yaml", ["stages.0.batch=7"])
+    with pytest.raises(GraphRecError, match=r"stages\[0\].batch: expected 128"):
+        run_recipe(other, two_seeds.folder, raw=raw, resume=True)
+
+
+def test_folders_that_are_no_runs(two_seeds: Run, tmp_path: Path) -> None:
+    with pytest.raises(GraphRecError, match="the folder of a run"):
+        open_run(tmp_path / "nowhere")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(GraphRecError, match="a new folder, got other files"):
+        run_recipe(two_seeds.recipe, tmp_path)
+    copy = tmp_path / "newer"
+    shutil.copytree(two_seeds.folder, copy)
+    metrics = json.loads((copy / "metrics.json").read_text())
+    (copy / "metrics.json").write_text(json.dumps({**metrics, "format": 99}))
+    with pytest.raises(GraphRecError, match="run format 1, got 99"):
+        open_run(copy)
+
+
+def test_types_are_checked_before_anything_trains(raw: Path, tmp_path: Path, small: Any) -> None:
+    wrong = small(
+        "sasrec",
+        "stages.0.objectives.0.types=[itm]",
+        "stages.0.roots=buyers",
+        "model.features.by_type={product: [id]}",
+    )
+    with pytest.raises(GraphRecError) as error:
+        run_recipe(wrong, tmp_path / "run", raw=raw)
+    lines = str(error.value).splitlines()
+    assert len(lines) == 3
+    assert "did you mean 'item'" in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_split_without_targets_is_told(raw: Path, small: Any) -> None:
+    recipe = small("sasrec", "data.split={name: ratio, valid: 0.0, test: 0.0}")
+    assert load_card(str(recipe.data.card)).name == "amazon-beauty"
+    made = split_of(recipe.data, graph_of(recipe.data, raw))
+    with pytest.raises(GraphRecError, match="targets at validation, got none"):
+        check_fits(recipe, made)
+
+
+def test_a_cut_off_beyond_the_catalogue_is_told(raw: Path, small: Any) -> None:
+    recipe = small("sasrec", "evaluate.metrics=[ndcg@10, hr@41]")
+    made = split_of(recipe.data, graph_of(recipe.data, raw))
+    with pytest.raises(GraphRecError, match="hr@41: expected k <= 40, the catalogue"):
+        check_fits(recipe, made)
+
+
+def test_repeats_are_ranked_both_ways(tmp_path: Path, small: Any) -> None:
+    lines = ["1 1 2 3 1 2", "2 2 3 4 5 1", "3 5 4 4 2 2", "4 1 3 5 2 4"]
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "Beauty.txt").write_text("\n".join(lines) + "\n")
+    recipe = small(
+        "sasrec", "stages.0.steps=2", "evaluate.metrics=[hr@1, mrr]", "options.watch=mrr"
+    )
+    run = run_recipe(recipe, tmp_path / "run", raw=tmp_path / "raw")
+    assert run.metrics["seen"] == "mask"
+    assert set(run.metrics["other_policy"]) == {"keep"}
+    assert set(run.metrics["other_policy"]["keep"]["baselines"]) == {"popularity", "markov"}
+    assert torch.isinf(torch.tensor(run.ranks["test"].rank)).any()
