@@ -21,8 +21,21 @@ def pair_of_link(tokens: Tokens) -> Tensor:
 
     Equal numbers are the same two nodes in the same sequence; −1 where no node leads to a node.
     """
-    ends = tokens.parents().clamp(min=0), torch.arange(len(tokens.id), device=tokens.id.device)
-    return torch.where(_joined(tokens), _pair(tokens, *ends), -1)
+    first, before = first_occurrence(tokens), tokens.parents().clamp(min=0)
+    own = torch.arange(len(first), device=first.device)
+    return torch.where(_joined(tokens), _pair(first, before, own), -1)
+
+
+def same_nodes(first: Tensor, chosen: Tensor) -> Tensor:
+    """Return every token of the nodes of some tokens: bool ``[T]``.
+
+    Args:
+        first: int64 ``[T]`` of :func:`~graphrec_pt.objectives.masking.first_occurrence`.
+        chosen: bool ``[T]``.
+    """
+    marked = torch.zeros_like(chosen)
+    marked[first[chosen]] = True
+    return marked[first]
 
 
 def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
@@ -36,15 +49,25 @@ def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
         tokens: B sequences.
         chosen: bool ``[T]``, some of :func:`links`.
     """
-    pair = pair_of_link(tokens)
-    hidden = pair[chosen]
-    gone = (pair >= 0) & torch.isin(pair, hidden)
+    first, before = first_occurrence(tokens), tokens.parents().clamp(min=0)
+    own = torch.arange(len(first), device=first.device)
+    near = torch.zeros_like(chosen)  # nodes at either end: only these need a closer look
+    near[first[own[chosen]]] = near[first[before[chosen]]] = True
+    near = near[first]
+    hidden = _pair(first, before[chosen], own[chosen])
+    gone = _joined(tokens) & near
+    gone &= near[before] if len(before) else gone
+    at = gone.nonzero().squeeze(1)
+    gone[at] = torch.isin(_pair(first, before[at], at), hidden)
     spoken = torch.zeros_like(gone)  # a relation token stands before the node that it leads to
     spoken[:-1] = gone[1:] & (tokens.parent[:-1] == tokens.parent[1:])
     spoken &= tokens.kind == Kind.RELATION
     edges = tokens.edges
-    if edges is not None:
-        edges = edges[~torch.isin(_pair(tokens, edges[:, 0], edges[:, 2]), hidden)]
+    if edges is not None and len(edges):
+        among = near[edges[:, 0]] & near[edges[:, 2]]
+        row = among.nonzero().squeeze(1)
+        told = torch.isin(_pair(first, edges[row, 0], edges[row, 2]), hidden)
+        edges = edges[torch.ones_like(among).index_fill(0, row[told], False)]
     return replace(
         tokens,
         id=torch.where(spoken, int(Special.MASK), tokens.id),
@@ -85,7 +108,6 @@ def _joined(tokens: Tokens) -> Tensor:
     return (before >= 0) & is_node & is_node[before.clamp(min=0)] if len(before) else is_node
 
 
-def _pair(tokens: Tokens, one: Tensor, other: Tensor) -> Tensor:
-    first = first_occurrence(tokens)
-    low, high = torch.minimum(first[one], first[other]), torch.maximum(first[one], first[other])
-    return low * len(first) + high
+def _pair(first: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    one, other = first[one], first[other]
+    return torch.minimum(one, other) * len(first) + torch.maximum(one, other)

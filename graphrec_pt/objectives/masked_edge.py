@@ -16,9 +16,15 @@ from graphrec_pt.models.heads import RelationHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
-from graphrec_pt.objectives.edge_masking import links, pair_of_link, without_edges, without_slots
+from graphrec_pt.objectives.edge_masking import (
+    links,
+    pair_of_link,
+    same_nodes,
+    without_edges,
+    without_slots,
+)
 from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, occurrences
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.pairwise import bpr
 from graphrec_pt.objectives.pointwise import bce
@@ -91,11 +97,11 @@ class MaskedEdge:
     ) -> Corrupted:
         first = first_occurrence(tokens)
         eligible &= first_of(torch.where(eligible, first, -1))  # once per node that may change
-        eligible &= ~occurrences(tokens, tokens.hop == 0)
+        eligible &= ~same_nodes(first, tokens.hop == 0)
         chosen = choose(tokens, eligible, draws, policy)
         # An end that changes cannot be the fixed end of another edge.
-        before = tokens.parents().clamp(min=0)
-        chosen &= ~torch.isin(first[before], first[chosen]) if len(first) else chosen
+        at = chosen.nonzero().squeeze(1)
+        chosen[at] = ~same_nodes(first, chosen)[tokens.parents()[at]]
         words = draws.named("ends").of_tokens(tokens)
         token = chosen.nonzero().squeeze(1)
         other = _no_neighbors(graph, tokens, token, words[token, 0], draws)
@@ -106,15 +112,14 @@ class MaskedEdge:
         true = words[token, 1] & 1  # the view that has the true end
         chosen = torch.zeros_like(chosen).index_fill(0, token, True)
         seen = without_edges(tokens, chosen)
+        if tokens.word is not None:
+            seen = _without_text(seen, same_nodes(first, chosen))
         views = []
         for side in (0, 1):
             new = torch.full_like(tokens.id, -1)
             new[first[token[true != side]]] = other[true != side]
-            new = torch.where(tokens.kind == Kind.NODE, new[first], -1)
-            views.append(replace(seen, id=torch.where(new >= 0, new, seen.id)))
-        changed = torch.isin(first, first[token]) & (tokens.kind == Kind.NODE)
-        shown = [View(_without_text(view, changed)) for view in views]
-        return Corrupted(tuple(shown), _targets(tokens, token) | {"true": true}, len(token))
+            views.append(View(replace(seen, id=torch.where(new[first] >= 0, new[first], seen.id))))
+        return Corrupted(tuple(views), _targets(tokens, token) | {"true": true}, len(token))
 
     def head(self, outline: Outline, width: int) -> RelationHead:
         """Return the scores of relations between two tokens."""

@@ -17,8 +17,9 @@ from graphrec_pt.kernels.walk import walk
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of, unit
+from graphrec_pt.objectives.edge_masking import same_nodes
 from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, occurrences
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.forest import first_of
@@ -68,15 +69,15 @@ class NeighborCoding:
         """Return what is left of every sequence, and what was taken out of it."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("neighbor_coding")
-        loose = (tokens.kind == Kind.NODE) & ~occurrences(tokens, tokens.hop == 0)
+        first = first_occurrence(tokens)
+        loose = (tokens.kind == Kind.NODE) & ~same_nodes(first, tokens.hop == 0)
         chosen = torch.zeros_like(loose)
         policy = Masking(share=self.share, spare=1)
         for hop in torch.unique(tokens.hop[loose]).tolist():
             of_hop = draws.named(f"hop {hop}")
             chosen |= choose(tokens, loose & (tokens.hop == hop), of_hop, policy)
-        taken = occurrences(tokens, chosen) & loose
-        once = taken & first_of(torch.where(taken, first_occurrence(tokens), -1))
-        token = once.nonzero().squeeze(1)
+        taken = same_nodes(first, chosen)
+        token = (taken & first_of(torch.where(taken, first, -1))).nonzero().squeeze(1)
         row, types = tokens.sequence_of()[token], tokens.type[token]
         left = tokens.take((~with_text(tokens, taken)).nonzero().squeeze(1))
         targets = {

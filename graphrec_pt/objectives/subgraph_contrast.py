@@ -14,9 +14,9 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.contrast import nt_xent
 from graphrec_pt.objectives.draws import Draws, unit
-from graphrec_pt.objectives.edge_masking import links, without_edges
+from graphrec_pt.objectives.edge_masking import links, same_nodes, without_edges
 from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, first_occurrence, hide, occurrences
+from graphrec_pt.objectives.masking import Masking, first_occurrence, hide
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.pooling import Pool, pooled
 from graphrec_pt.sampling.sampler import Sets
@@ -82,8 +82,9 @@ class SubgraphContrast:
         return nt_xent(one, other, self.temperature, corrupted.targets["same"])
 
     def _copy(self, graph: Graph, tokens: Tokens, draws: Draws) -> Tokens:
-        words = draws.of_tokens(tokens)[first_occurrence(tokens)]  # one fate for a node
-        loose = (tokens.kind == Kind.NODE) & ~occurrences(tokens, tokens.hop == 0)
+        first = first_occurrence(tokens)
+        words = draws.of_tokens(tokens)[first]  # one fate for a node
+        loose = (tokens.kind == Kind.NODE) & ~same_nodes(first, tokens.hop == 0)
         fate = unit(words[:, 0])
         dropped = loose & (fate < self.drop)
         swapped = loose & ~dropped & (fate < self.drop + self.substitute)
