@@ -86,12 +86,13 @@ class MaskedModality:
         """Return the mean over the hidden nodes."""
         at = corrupted.targets
         found: Tensor = head(encoded[0].hidden.index_select(0, at["token"]))  # [n, F]
+        vector = at["vector"].to(found.dtype)
         if self.form == "info_nce":
-            return info_nce(found, at["vector"], self.temperature, at["node"])
+            return info_nce(found, vector, self.temperature, at["node"])
         if self.form == "kl":
-            total = kl_div(found.log_softmax(1), at["vector"], reduction="sum")
+            total = kl_div(found.log_softmax(1), vector, reduction="sum")
         else:
-            total = (found - at["vector"]).square().mean(1).sum()
+            total = (found - vector).square().mean(1).sum()
         return total / max(len(found), 1)
 
     def _column(self, outline: Outline) -> str:

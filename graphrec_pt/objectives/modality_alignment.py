@@ -91,7 +91,8 @@ class ModalityAlignment:
         size = len(at["match"])
         sides = (_mean(hidden, row, at[name], size) for name in ("nodes", "others"))
         scores = head(*sides).squeeze(1)  # [n]
-        total = binary_cross_entropy_with_logits(scores, at["match"], reduction="sum")
+        match = at["match"].to(scores.dtype)
+        total = binary_cross_entropy_with_logits(scores, match, reduction="sum")
         return total / max(size, 1)
 
     def _matched(self, examples: Examples, rows: Tensor) -> Corrupted:
