@@ -214,7 +214,8 @@ class Model(nn.Module):
         tokens = view.tokens
         if prompt is None and self.prompt is not None:
             prompt = self.prompt(view, self)
-        x = self.embedding(tokens, self.features)  # [T, D]
+        words = getattr(self.backbone, "text_embedding", None)
+        x = self.embedding(tokens, self.features, words)  # [T, D]
         structure = structure_of(tokens, self._columns)
         if view.two_stream:
             if view.order is None:

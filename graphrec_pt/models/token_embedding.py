@@ -35,12 +35,18 @@ class TokenEmbedding(nn.Module):
         self.text = nn.Embedding(text, width) if text else None
         self.prompt = nn.Embedding(prompts, width) if prompts else None
 
-    def forward(self, tokens: Tokens, nodes: Callable[[Tensor], Tensor]) -> Tensor:
+    def forward(
+        self,
+        tokens: Tokens,
+        nodes: Callable[[Tensor], Tensor],
+        words: nn.Embedding | None = None,
+    ) -> Tensor:
         """Return ``[T, D]``.
 
         Args:
             tokens: A packed batch.
             nodes: From global node ids to vectors.
+            words: Word embeddings of a backbone that has its own, in place of the table.
 
         Raises:
             GraphRecError: For text or prompt tokens that there is no table for.
@@ -49,7 +55,7 @@ class TokenEmbedding(nn.Module):
             Kind.NODE: nodes,
             Kind.RELATION: self.relation,
             Kind.SPECIAL: self.special,
-            Kind.TEXT: self.text,
+            Kind.TEXT: self.text if words is None else words,
             Kind.PROMPT: self.prompt,
         }
         out: Tensor | None = None

@@ -116,3 +116,13 @@ def test_sizes(outline):
         sizes_of({"relaton": 2}, outline)
     with pytest.raises(GraphRecError, match="a size of 'slot', got none; try slot: 64"):
         sizes_of({"slot": None}, outline)
+
+
+def test_words_of_a_backbone_stand_in_for_the_text_table(graph):
+    tokens = Tokens.of(torch.tensor([2, 0]), Kind.TEXT, torch.tensor([0, 2]))
+    words = torch.nn.Embedding(3, 4)
+    embedding = TokenEmbedding(Outline.of(graph), 4)
+    with pytest.raises(GraphRecError, match="no text tokens"):
+        embedding(tokens, lambda nodes: nodes)
+    found = embedding(tokens, lambda nodes: nodes, words)
+    assert torch.equal(found, words.weight[[2, 0]])
