@@ -1,0 +1,189 @@
+"""Strategies in a run: one pre-training adapted many ways, heads, phases, resumption, mistakes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphrec_pt import Graph, GraphRecError, Model, Stage, Trainer
+
+
+def weights(model: Model) -> dict[str, Tensor]:
+    """Return copies of the weights of a model and of the one head that it was trained with."""
+    heads = {name.replace("of_masked_node", "head"): w for name, w in model.heads.items()}
+    return {name: w.clone() for name, w in (model.state_dict() | heads).items()}
+
+
+def stage_of(new_stage: Any, strategy: Any, **options: Any) -> Stage:
+    stage: Stage = new_stage(**{"steps": 1, "roots": "user", "strategy": strategy, **options})
+    return stage
+
+
+def test_strategies_one_after_another_from_one_pretraining(
+    pretrained: Path, world: Graph, new_stage: Any, tmp_path: Path
+) -> None:
+    """A saved result is adapted again, by another strategy; what it learned comes along."""
+    tuned = Model.from_pretrained(pretrained)
+    Trainer().fit(tuned, world, stage_of(new_stage, "prompt_tune"))
+    tuned.save_pretrained(tmp_path / "tuned")
+    model = Model.from_pretrained(tmp_path / "tuned")
+    before, first = weights(model), weights(tuned)
+    assert before.keys() == first.keys()
+    assert all(torch.equal(before[name], first[name]) for name in before)
+    Trainer().fit(model, world, stage_of(new_stage, "finetune_extra"))
+    after = weights(model)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if name.startswith("head.")}
+
+
+def test_phases_of_prompt_and_tune(ours: Path, world: Graph, new_stage: Any) -> None:
+    model, seen = Model.from_pretrained(ours), []
+    start = weights(model)
+
+    def validate(now: Model) -> dict[str, float]:
+        seen.append(weights(now))
+        return {"ndcg@10": float(len(seen))}
+
+    stage = new_stage(strategy="prompt_and_tune", epochs=1, name="adapt")
+    rows = Trainer().fit(model, world, stage, validate=validate)
+    assert [row["stage"] for row in rows if "valid/ndcg@10" in row] == ["adapt, first", "adapt"]
+    moved = {name for name in start if not torch.equal(start[name], seen[0][name])}
+    assert moved == {name for name in start if name.startswith("head.")}
+    prompts = "prompt.vectors.weight"
+    assert not torch.equal(seen[0][prompts], seen[1][prompts])
+    assert not torch.equal(start["backbone.norm.weight"], seen[1]["backbone.norm.weight"])
+
+
+def test_heads_are_kept_or_new(ours: Path, world: Graph, new_stage: Any) -> None:
+    frozen = ["*.norm.*"]
+    for head, same in (("kept", True), ("new", False)):
+        model = Model.from_pretrained(ours)
+        before = weights(model)
+        config = {"name": "finetune_part", "adaptor": None, "trains": frozen, "head": head}
+        Trainer().fit(model, world, stage_of(new_stage, config))
+        name = "head.transform.0.weight"
+        assert torch.equal(before[name], weights(model)[name]) == same
+    model = Model.from_pretrained(ours)
+    stage = stage_of(new_stage, "prompt_tune", objectives=["masked_token"])
+    with pytest.raises(
+        GraphRecError, match=r"a head of 'masked_token' that was trained.*head: new"
+    ):
+        Trainer().fit(model, world, stage)
+
+
+def test_a_reset_starts_anew(ours: Path, world: Graph, new_stage: Any) -> None:
+    model = Model.from_pretrained(ours)
+    before = weights(model)
+    config = {"name": "finetune_extra", "reset": ["model.backbone.*"]}
+    Trainer().fit(model, world, stage_of(new_stage, config))
+    after = weights(model)
+    for name in before:
+        if name.startswith(("features.", "embedding.")):
+            assert torch.equal(before[name], after[name]), name
+    name = "backbone.layers.0.qkv.weight"
+    assert not torch.equal(before[name], after[name])
+    assert float(after[name].std()) == pytest.approx(0.02, rel=0.2)  # as drawn, not as trained
+
+
+def test_what_was_frozen_before_stays_so(ours: Path, world: Graph, new_stage: Any) -> None:
+    model = Model.from_pretrained(ours)
+    model.backbone.norm.requires_grad_(False)
+    before = model.backbone.norm.weight.clone()
+    Trainer().fit(model, world, stage_of(new_stage, "finetune_whole"))
+    assert torch.equal(before, model.backbone.norm.weight)
+    assert not model.backbone.norm.weight.requires_grad
+
+
+def test_rules_may_say_more(ours: Path, world: Graph, new_stage: Any) -> None:
+    model = Model.from_pretrained(ours)
+    before = weights(model)
+    rules = [{"pattern": "*.norm.*", "freeze": True}]
+    config = {"name": "finetune_whole", "frozen": ["model.features.*"]}
+    optimization = {"lr": 1e-2, "rules": rules}
+    Trainer().fit(model, world, stage_of(new_stage, config, optimization=optimization))
+    after = weights(model)
+    same = {name.split(".")[0] for name in before if torch.equal(before[name], after[name])}
+    assert {"features"} <= same
+    assert torch.equal(before["backbone.norm.weight"], after["backbone.norm.weight"])
+    name = "backbone.layers.0.qkv.weight"
+    assert not torch.equal(before[name], after[name])
+
+
+def test_the_balance_of_a_mixture_trains_with_a_part(
+    ours: Path, world: Graph, new_stage: Any, caplog: Any
+) -> None:
+    model = Model.from_pretrained(ours)
+    stage = stage_of(new_stage, "prompt_tune", balance="uncertainty")
+    with caplog.at_level("INFO", logger="graphrec_pt.training.stage_run"):
+        Trainer().fit(model, world, stage)
+    lines = [line.split() for line in caplog.records[-1].getMessage().splitlines()]
+    assert ["log_variance", "1", "0"] in lines
+
+
+def test_a_run_of_several_strategies_resumes_to_the_bit(
+    ours: Path, world: Graph, new_stage: Any, tmp_path: Path
+) -> None:
+    stages = [
+        new_stage(strategy="prompt_tune", epochs=1, name="prompt"),
+        new_stage(strategy="finetune_part", epochs=1, name="part"),
+    ]
+    whole = Model.from_pretrained(ours)
+    Trainer(deterministic=True).fit(whole, world, stages)
+
+    class Killed(Exception):
+        pass
+
+    def die_in_the_second(now: Model) -> dict[str, float]:
+        if now.config.adaptor is not None:
+            raise Killed
+        return {"ndcg@10": 1.0}
+
+    broken = Model.from_pretrained(ours)
+    options = {"deterministic": True, "checkpoint_every": 1}
+    with pytest.raises(Killed):
+        Trainer(tmp_path, **options).fit(broken, world, stages, validate=die_in_the_second)
+    for start in (Model.from_pretrained(ours), broken):
+        folder = tmp_path if start is broken else _copied(tmp_path)
+        Trainer(folder, **options).fit(start, world, stages, resume=True)
+        mine, other = weights(start), weights(whole)
+        assert mine.keys() == other.keys()
+        assert all(torch.equal(mine[name], other[name]) for name in mine)
+
+
+def _copied(folder: Path) -> Path:
+    from shutil import copytree
+
+    return Path(copytree(folder, folder.parent / f"{folder.name} copied"))
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("promt_tune", "did you mean 'prompt_tune'"),
+        ({"name": "prompt_tune", "prompt": "soft_token"}, "did you mean 'soft_tokens'"),
+        ({"name": "finetune_part", "adaptor": {"name": "bottleneck", "iner": 2}}, "'inner'"),
+        ({"name": "pretrain", "head": "old"}, "head"),
+    ],
+)
+def test_mistakes_in_a_stage_are_told(new_stage: Any, config: Any, told: str) -> None:
+    with pytest.raises(GraphRecError, match=told):
+        new_stage(strategy=config)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"name": "finetune_part", "trains": ["model.backbon.*"]}, "model.backbone"),
+        ({"name": "finetune_part", "reset": ["backbone.*"]}, "a pattern that matches"),
+        ({"name": "finetune_extra", "frozen": ["heads.*"]}, "something to train"),
+        ("prompt_free", "a hard prompt, got 'subgraph'"),
+        ({"name": "finetune_part", "adaptor": "lora"}, "the backbone hugging_face"),
+    ],
+)
+def test_mistakes_that_the_model_shows_are_told(
+    ours: Path, world: Graph, new_stage: Any, config: Any, told: str
+) -> None:
+    with pytest.raises(GraphRecError, match=told):
+        Trainer().fit(Model.from_pretrained(ours), world, new_stage(strategy=config))
