@@ -29,9 +29,14 @@ if TYPE_CHECKING:
     from graphrec_pt.models.model import Model
     from graphrec_pt.models.prompts.family import prompt
     from graphrec_pt.objectives.objective import objective
+    from graphrec_pt.recipe.files import load_recipe
+    from graphrec_pt.recipe.folder import open_run
+    from graphrec_pt.recipe.recipe import Recipe
+    from graphrec_pt.recipe.run import run_recipe
     from graphrec_pt.sampling.loader import Loader
     from graphrec_pt.sampling.sample import Paths, Subgraphs
     from graphrec_pt.sampling.sampler import sampler
+    from graphrec_pt.serve.recommender import Recommender, from_pretrained
     from graphrec_pt.tokens.linearizer import linearizer
     from graphrec_pt.tokens.tokens import Tokens
     from graphrec_pt.training.schedule import schedule
@@ -51,6 +56,8 @@ _HOMES = {
     "Model": "models.model",
     "Paths": "sampling.sample",
     "Plan": "graph.plan",
+    "Recipe": "recipe.recipe",
+    "Recommender": "serve.recommender",
     "Split": "graph.split",
     "Stage": "training.stage",
     "Subgraphs": "sampling.sample",
@@ -64,14 +71,18 @@ _HOMES = {
     "derive": "graph.derive",
     "describe": "graph.describe",
     "featurizer": "features.featurizer",
+    "from_pretrained": "serve.recommender",
     "linearizer": "tokens.linearizer",
     "load_card": "graph.card",
+    "load_recipe": "recipe.files",
     "objective": "objectives.objective",
     "open_graph": "graph.store",
+    "open_run": "recipe.folder",
     "prompt": "models.prompts.family",
     "propagation": "features.propagation",
     "protocol": "graph.protocol",
     "reader": "graph.reader",
+    "run_recipe": "recipe.run",
     "sampler": "sampling.sampler",
     "save_graph": "graph.store",
     "schedule": "training.schedule",
@@ -89,6 +100,8 @@ __all__ = [
     "Model",
     "Paths",
     "Plan",
+    "Recipe",
+    "Recommender",
     "Split",
     "Stage",
     "Subgraphs",
@@ -102,14 +115,18 @@ __all__ = [
     "derive",
     "describe",
     "featurizer",
+    "from_pretrained",
     "linearizer",
     "load_card",
+    "load_recipe",
     "objective",
     "open_graph",
+    "open_run",
     "prompt",
     "propagation",
     "protocol",
     "reader",
+    "run_recipe",
     "sampler",
     "save_graph",
     "schedule",

@@ -24,8 +24,9 @@ from graphrec_pt.training.term import Term
 
 BLOCK = 256
 """Sources encoded at once."""
-Sample = Callable[[Tensor], Any]
-"""From global ids of sources ``[B]`` to what a sampler returns for them."""
+READS_SEQUENCES = "a model that reads sequences"
+Sample = Callable[[Tensor, int | None], Any]
+"""From numbers of sources ``[B]``, and events at most, to what a sampler returns for them."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,8 @@ def model_scorer(
         history: What may be seen of them.
         relation: Leads from sources to candidates.
         nodes: int64 ``[Q]``, global ids of the sources, ascending.
-        sample: Takes the place of the stage's sampler, for sources that the graph does not know.
+        sample: Takes the place of the stage's sampler, for sources that the graph does not know;
+            `nodes` then number them from 0.
 
     Raises:
         GraphRecError: For a stage that teaches no ranking, and a model without its heads.
@@ -135,13 +137,20 @@ def _vectors(
     """Return one vector per source: ``[B, D]``."""
     device = next(model.parameters()).device
     if reading.where == "vector":
+        if sample is not None:
+            raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
         return model.nodes(nodes.to(device))
     key = Key(0)
     asks = reading.where == "end"
     chosen, linearizer = (
         _with_room(part) if asks else part for part in (stage.sampler, stage.linearizer)
     )
-    drawn = sample(nodes) if sample is not None else chosen.sample(history, nodes, key)
+    root = nodes if sample is None else torch.full_like(nodes, -1)
+    if sample is None:
+        drawn = chosen.sample(history, nodes, key)
+    else:
+        _check_anonymous(stage)
+        drawn = sample(nodes, getattr(chosen, "window", None))
     tokens = linearizer.linearize(history, drawn, key)
     if len(tokens) != len(nodes):
         got = f"{len(tokens)} of {len(nodes)}"
@@ -149,7 +158,7 @@ def _vectors(
     if asks:
         target = history.schema.node_index(_candidates(history, relation))
         tokens = with_mask(tokens, target)
-    encoded = model.encode(View(tokens, reading.mode, root=nodes).to(device))
+    encoded = model.encode(View(tokens, reading.mode, root=root).to(device))
     return encoded.pooled("last" if asks else reading.where)
 
 
@@ -168,6 +177,13 @@ def _with_room(part: Any) -> Any:
     if not windowed or window is None or window < 2:
         return part
     return replace(part, window=window - 1)
+
+
+def _check_anonymous(stage: Stage) -> None:
+    """Raise when sequences begin with their source, which nobody knows."""
+    if getattr(stage.linearizer, "root", False):
+        got = "new ones, whom its sequences begin with"
+        raise GraphRecError("model", "sources that it knows", got, "linearizer: {root: false}")
 
 
 def _head(model: Model, term: Term) -> ItemHead:

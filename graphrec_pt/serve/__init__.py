@@ -1,0 +1,1 @@
+"""Floor 11: recommendations, explanations and exports of a finished run."""
