@@ -143,6 +143,8 @@ def first_occurrence(tokens: Tokens) -> Tensor:
     """Return the first token of the same node in the same sequence: int64 ``[T]``."""
     name = (tokens.sequence_of() << 32) | tokens.id
     _, group = torch.unique(name, return_inverse=True)
-    own = torch.arange(len(name), device=name.device)
-    first = torch.full_like(own, len(name)).scatter_reduce(0, group, own, "amin")
-    return torch.where(tokens.kind == Kind.NODE, first[group], own)
+    own, none = torch.arange(len(name), device=name.device), len(name)
+    is_node = tokens.kind == Kind.NODE  # a relation or a word may have the same number
+    among = torch.where(is_node, own, none)
+    first = torch.full_like(own, none).scatter_reduce(0, group, among, "amin")
+    return torch.where(is_node, first[group], own)

@@ -1,14 +1,16 @@
-"""What every objective promises, one row per registered name."""
+"""What every objective promises; ``conformance.yaml`` has a row for every registered name."""
 
 import json
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
@@ -75,323 +77,23 @@ class Row:
     idle: set[str] = field(default_factory=set)
 
 
-HOPS = {"name": "k_hop", "fanout": [4, 2], "edges": True}
-GRAPH = {"name": "subgraph"}
-WALKS = {"name": "random_walk", "hops": 4, "repeats": 2}
-PATHS = {"name": "path"}
-PAST = {"name": "history"}
-EVENTS = {"name": "history"}
-TITLES = {"name": "text", "tokenizer": Letters()}
-UP = [["rates", "rated_by", "rates"], ["rates", "made_by", "makes"], ["views", "tagged", "tags"]]
-PAIRS = {"name": "path_subgraph", "metapaths": UP, "edges": True}
-EDGE = {"token", "parent"}
-SLOT = {"token", "leader", "path"}
-FEATURES = {
-    f"token.{name}"
-    for name in ("user.age", "user.team", "user.taste", "item.look", "item.year", "item.genre")
-}
-SHARED = {f"negatives.{kind}" for kind in range(5)}
-MCN = {"name": "mcn", "fanout": [6, 3], "size": 6, "weighted": False}
-ROWS = [
-    Row({"name": "masked_node"}, HOPS, GRAPH, "all"),
-    Row({"name": "masked_node", "roots": True, "masking": {"share": 0.6}}, PAIRS, GRAPH, "pairs"),
-    Row(
-        {"name": "masked_node", "candidates": {"how": "sampled", "negatives": 3}},
-        WALKS,
-        PATHS,
-        "user",
-        batch={f"negatives.{kind}" for kind in range(5)},
-    ),
-    Row(
-        {
-            "name": "masked_node",
-            "candidates": {"how": "pairwise"},
-            "masking": {"mask": 0.5, "random": 0.5},
-        },
-        HOPS,
-        GRAPH,
-        "user",
-    ),
-    Row({"name": "next_item"}, PAST, EVENTS, "user", drawn=False),
-    Row(
-        {"name": "next_item", "window": 3, "repeats": False, "candidates": {"how": "pairwise"}},
-        WALKS,
-        PATHS,
-        "all",
-    ),
-    Row(
-        {
-            "name": "next_item",
-            "only_last": True,
-            "types": ["item"],
-            "candidates": {"how": "bce", "negatives": 5, "calibration": 0.75},
-        },
-        PAST,
-        {**EVENTS, "root": True},
-        "user",
-    ),
-    Row({"name": "masked_item", "share": 0.4, "last": 0.3}, PAST, EVENTS, "user"),
-    Row({"name": "masked_language", "vocabulary": TEXT}, HOPS, {**TITLES, "base": GRAPH}, "user"),
-    Row(
-        {"name": "masked_language", "vocabulary": TEXT, "whole": True},
-        PAST,
-        {**TITLES, "base": EVENTS, "nodes": False},
-        "user",
-    ),
-    Row({"name": "permuted"}, HOPS, {**TITLES, "base": GRAPH}, "all"),
-    Row({"name": "pseudo_masked", "share": 0.4}, PAST, {**TITLES, "base": EVENTS}, "user"),
-    Row({"name": "replaced_token"}, HOPS, GRAPH, "user", tokens={"judged"}),
-    Row(
-        {"name": "replaced_token", "source": "popularity"},
-        PAST,
-        {**TITLES, "base": EVENTS},
-        "user",
-        tokens={"judged"},
-    ),
-    Row(
-        {"name": "replaced_token", "source": "model", "share": 0.3},
-        PAST,
-        {**EVENTS, "root": True},
-        "user",
-        tokens={"judged", "token"},
-    ),
-    *(
-        Row(
-            {"name": "path_autoregression", **options},
-            WALKS,
-            PATHS,
-            "user",
-            drawn=False,
-            tokens={"token", "before"},
-        )
-        for options in ({}, {"among": "all"}, {"joint": True})
-    ),
-    *(
-        Row({"name": name}, PAST, {**TITLES, "base": EVENTS}, "user", tokens={"first", "second"})
-        for name in ("sentence_order", "next_sentence")
-    ),
-    Row({"name": "next_sentence"}, PAIRS, GRAPH, "pairs", tokens={"first", "second"}),
-    Row({"name": "sentence_order"}, WALKS, PATHS, "user", tokens={"first", "second"}),
-    Row({"name": "rearranged"}, PAST, {**TITLES, "base": {**EVENTS, "root": True}}, "user"),
-    Row({"name": "rearranged"}, WALKS, PATHS, "user"),
-    Row({"name": "next_behaviors"}, PAST, EVENTS, "user", sequences={"sequence"}),
-    Row(
-        {"name": "classify", "node_type": "user", "column": "team"},
-        HOPS,
-        GRAPH,
-        "user",
-        drawn=False,
-    ),
-    Row(
-        {"name": "classify", "node_type": "item", "column": "genre", "link": "sigmoid"},
-        PAIRS,
-        {**TITLES, "base": GRAPH},
-        "pairs",
-        drawn=False,
-    ),
-    Row(
-        {"name": "regress", "node_type": "item", "column": "year", "mean": 2000, "scale": 20},
-        WALKS,
-        PATHS,
-        "item",
-        drawn=False,
-    ),
-    Row(
-        {"name": "associated_attribute", "relation": "made_by"},
-        PAST,
-        EVENTS,
-        "user",
-        drawn=False,
-        tokens={"token"},
-        terms={"row"},
-    ),
-    Row(
-        {"name": "associated_attribute", "relation": "tagged", "contextual": True, "over": "sum"},
-        HOPS,
-        GRAPH,
-        "all",
-        drawn=False,
-        terms={"row"},
-    ),
-    Row({"name": "masked_attribute", "relation": "made_by"}, PAST, EVENTS, "user", terms={"row"}),
-    Row(
-        {"name": "masked_attribute", "relation": "tagged", "last": False, "over": "sum"},
-        HOPS,
-        {**TITLES, "base": GRAPH},
-        "user",
-        terms={"row"},
-    ),
-    Row({"name": "masked_item_prediction"}, PAST, EVENTS, "user"),
-    Row(
-        {"name": "masked_item_prediction", "candidates": {"how": "softmax"}},
-        PAST,
-        {**TITLES, "base": {**EVENTS, "root": True}},
-        "user",
-    ),
-    Row({"name": "segment_prediction"}, PAST, EVENTS, "user"),
-    Row(
-        {"name": "segment_prediction", "pool": "mean"},
-        PAST,
-        {**TITLES, "base": {**EVENTS, "root": True, "eos": True}},
-        "user",
-    ),
-    Row({"name": "history_contrast", "projection": True}, PAST, EVENTS, "user", mean=False),
-    Row(
-        {
-            "name": "history_contrast",
-            "loss_form": "info_nce",
-            "augment": {"operations": ["reorder", "drop", "words"], "chances": [1, 1, 2]},
-        },
-        PAST,
-        {**TITLES, "base": {**EVENTS, "root": True}},
-        "user",
-        mean=False,
-    ),
-    Row({"name": "sequence_item"}, PAST, EVENTS, "user", drawn=False, mean=False),
-    Row({"name": "sequence_sequence"}, PAST, EVENTS, "user", mean=False),
-    Row({"name": "pairwise"}, PAST, EVENTS, "user"),
-    Row(
-        {"name": "pairwise", "pairs": {"user": "vector", "negatives": 3, "popularity": 0.75}},
-        PAST,
-        EVENTS,
-        "user",
-    ),
-    Row(
-        {
-            "name": "pointwise",
-            "pairs": {"relation": "made_by", "negatives": 2, "cosine": True, "pool": "mean"},
-        },
-        HOPS,
-        GRAPH,
-        "item",
-    ),
-    *(
-        Row(
-            {"name": "set_prediction", "source": "item", "target": target},
-            HOPS,
-            {**GRAPH, "cls": True},
-            "user",
-            terms={"row"},
-        )
-        for target in ("item", "brand")
-    ),
-    Row(
-        {"name": "masked_modality", "node_type": "item"},
-        PAST,
-        {**TITLES, "base": EVENTS},
-        "user",
-    ),
-    Row(
-        {"name": "masked_modality", "node_type": "item", "column": "look", "form": "info_nce"},
-        HOPS,
-        GRAPH,
-        "item",
-        mean=False,
-    ),
-    Row(
-        {"name": "modality_alignment", "node_type": "item"},
-        PAST,
-        {**TITLES, "base": EVENTS},
-        "user",
-        tokens={"nodes", "others"},
-    ),
-    Row(
-        {
-            "name": "modality_alignment",
-            "node_type": "item",
-            "other": "brand",
-            "form": "info_nce",
-        },
-        HOPS,
-        GRAPH,
-        "user",
-        drawn=False,
-        mean=False,
-    ),
-    Row(
-        {"name": "masked_token", "vocabulary": TEXT, "types": ["item", "brand"]},
-        HOPS,
-        {**TITLES, "base": GRAPH},
-        "user",
-        tokens={"nodes.token", "text.token"},
-    ),
-    Row({"name": "masked_token"}, PAST, EVENTS, "user", tokens={"nodes.token"}),
-    Row(
-        {"name": "distillation", "teachers": ["look"], "node_type": "item"},
-        HOPS,
-        GRAPH,
-        "item",
-        drawn=False,
-    ),
-    Row({"name": "masked_edge"}, HOPS, GRAPH, "all", tokens=EDGE, idle={"relation.bias"}),
-    Row({"name": "masked_edge", "compare": "bce", "share": 0.5}, WALKS, PATHS, "user", tokens=EDGE),
-    Row({"name": "masked_edge", "how": "relation"}, PAIRS, GRAPH, "pairs", tokens=EDGE),
-    Row(
-        {"name": "masked_edge", "how": "relation", "relations": ["rates", "views", "made_by"]},
-        WALKS,
-        {**PATHS, "join": True},
-        "user",
-        tokens=EDGE,
-    ),
-    Row({"name": "metapath_type", "metapaths": UP}, PAIRS, GRAPH, "pairs", False, tokens=SLOT),
-    Row(
-        {"name": "metapath_type", "slots": 2, "relations": True},
-        WALKS,
-        {**PATHS, "join": True},
-        "user",
-        False,
-        tokens=SLOT,
-    ),
-    Row({"name": "subgraph_contrast"}, HOPS, GRAPH, "all", mean=False),
-    Row(
-        {"name": "subgraph_contrast", "substitute": 0.3, "edges": 0.3, "pool": "roots"},
-        PAIRS,
-        {**TITLES, "base": GRAPH},
-        "pairs",
-        mean=False,
-    ),
-    Row({"name": "subgraph_contrast", "pool": "first"}, WALKS, PATHS, "user", mean=False),
-    Row({"name": "graph_structure"}, HOPS, GRAPH, "all"),
-    Row(
-        {"name": "graph_structure", "relation": "rates", "negatives": 3, "hide": False},
-        MCN,
-        {"name": "neighbor_set"},
-        "user",
-    ),
-    Row({"name": "masked_feature", "roots": True}, HOPS, GRAPH, "all", tokens=FEATURES),
-    Row(
-        {
-            "name": "masked_feature",
-            "columns": {"item": ["look", "genre"]},
-            "masking": {"share": 0.4, "mask": 0.8, "random": 0.1},
-        },
-        PAST,
-        {**TITLES, "base": EVENTS},
-        "user",
-        tokens=FEATURES,
-    ),
-    Row({"name": "neighbor_coding"}, HOPS, GRAPH, "all", sequences={"row"}, batch=SHARED),
-    Row(
-        {"name": "neighbor_coding", "hard": 4, "bottleneck": 0.1, "cosine": True, "share": 0.5},
-        MCN,
-        {"name": "neighbor_set"},
-        "user",
-        sequences={"row"},
-        batch=SHARED,
-    ),
-    *(
-        Row(
-            {"name": "link", "form": form, "negatives": negatives},
-            PAIRS,
-            GRAPH,
-            "pairs",
-            tokens={"positive.roots"},
-            batch={"negative.roots"},
-            idle=set() if form == "bce" else {"score.transform.2.bias", "score.out.bias"},
-        )
-        for form, negatives in (("bpr", 1), ("bce", 2), ("softmax", 3))
-    ),
-]
+def written_rows() -> list[Row]:
+    """Return the rows of ``conformance.yaml``, in which samplers and linearizers have names."""
+    file = yaml.safe_load(Path(__file__).with_name("conformance.yaml").read_text())
+
+    def read(entry: dict[str, Any]) -> Row:
+        for family in ("sampler", "linearizer"):
+            chosen = entry[family]
+            entry[family] = file[f"{family}s"][chosen] if isinstance(chosen, str) else chosen
+        if "tokenizer" in entry["linearizer"]:
+            entry["linearizer"] = {**entry["linearizer"], "tokenizer": Letters()}
+        sets = ("tokens", "sequences", "terms", "batch", "idle")
+        return Row(**entry | {name: set(entry[name]) for name in sets if name in entry})
+
+    return [read(entry) for entry in file["rows"]]
+
+
+ROWS = written_rows()
 IDS = [f"{n}-{row.config['name']}" for n, row in enumerate(ROWS)]
 
 

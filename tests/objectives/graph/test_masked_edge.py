@@ -10,7 +10,14 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.csr import NO_TIME
-from graphrec_pt.objectives.edge_masking import links, pair_of_link, without_edges, without_slots
+from graphrec_pt.objectives.edge_masking import (
+    links,
+    pair_of_link,
+    same_nodes,
+    without_edges,
+    without_slots,
+)
+from graphrec_pt.objectives.masking import first_occurrence
 from graphrec_pt.objectives.objective import Corrupted, objective
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens, same
@@ -57,6 +64,19 @@ def test_an_edge_goes_wherever_it_stands() -> None:
     assert seen.edges is not None
     assert seen.edges.tolist() == [[1, 2, 2], [3, 2, 2]]
     assert torch.equal(seen.id, tokens.id)
+
+
+def test_a_relation_with_the_number_of_a_node_is_no_node() -> None:
+    """User 1 is reached over relation 1, which stands before it."""
+    tokens = Tokens.of(
+        torch.tensor([2, 1, 1, 2]),
+        torch.tensor([Kind.NODE, Kind.RELATION, Kind.NODE, Kind.NODE]),
+        torch.tensor([0, 4]),
+    )
+    first = first_occurrence(tokens)
+    assert first.tolist() == [0, 1, 2, 0]
+    chosen = torch.tensor([False, False, True, False])
+    assert same_nodes(first, chosen).tolist() == chosen.tolist()
 
 
 def test_slots_and_the_order_that_tells_them() -> None:
