@@ -113,3 +113,15 @@ def test_hand_computed(board, written):
         expected += math.log(1 + math.exp(-logit if moved else logit)) / 2
     assert float(loss(hidden).detach()) == pytest.approx(expected)
     assert torch.autograd.gradcheck(loss, [hidden.requires_grad_()])
+
+
+def test_learns_the_order_of_twins(twins, fit):
+    past = {"name": "history"}, {"name": "history"}
+    chosen = {"name": "rearranged", "rearranged": 0.9}
+    # Half of the drawn orders of two are the old one: .45 of the sequences are rearranged.
+    chance = -0.55 * math.log(0.55) - 0.45 * math.log(0.45)
+    team = [user for user, team in enumerate(twins.tables["user"]["team"]) if team == "a"]
+    many, placed = torch.tensor(team).repeat(8), {"position": 8}
+    found = fit(twins, chosen, *past, many, steps=50, batch=128, rate=2e-2, structure=placed)
+    assert found.losses[0] > 0.8 * chance
+    assert found.last < 0.2 * chance
