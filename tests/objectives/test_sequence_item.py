@@ -1,0 +1,56 @@
+"""A history and its next item among the next items of others."""
+
+from collections.abc import Callable
+from math import exp, log
+from typing import Any
+
+import pytest
+import torch
+
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.objectives.objective import objective
+
+NAME = "sequence_item"
+PAST, EVENTS = {"name": "history"}, {"name": "history"}
+
+
+def test_by_hand(toy: Graph, making: Any, hand: Any) -> None:
+    chosen: Any = objective.build({"name": NAME, "temperature": 0.5})
+    preparation = making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1]))
+    corrupted = chosen.corrupt(making.examples(preparation, [0, 1]))
+    assert corrupted.targets["node"].tolist() == [3, 4]
+    assert corrupted.views[0].tokens.id.tolist() == [2, 3]
+    model = hand.model(toy, {"item": [[7, 7], [3, 4], [0, 2]]})
+    states = hand.encoded([[2, 0], [0, 5]], [0, 1, 2])
+    # Cosines .6 and 0 of the first history, .8 and 1 of the second.
+    expected = (log(1 + exp((0 - 0.6) / 0.5)) + log(1 + exp((0.8 - 1) / 0.5))) / 2
+    loss = chosen.loss([states], corrupted, model, chosen.head(None, 2))
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_the_same_next_item_is_no_negative(small: Any, making: Any, hand: Any) -> None:
+    rates = [(0, 0, 1), (0, 2, 2), (1, 1, 1), (1, 2, 2), (2, 1, 1), (2, 0, 2)]
+    graph = small([3, 3, 1], rates, [(0, 0)])
+    chosen: Any = objective.build({"name": NAME, "temperature": 1.0})
+    preparation = making.prepared(graph, PAST, EVENTS, torch.arange(3))
+    corrupted = chosen.corrupt(making.examples(preparation, torch.arange(3)))
+    assert corrupted.targets["node"].tolist() == [5, 5, 3]
+    model = hand.model(graph, {"item": [[0, 1], [1, 1], [1, 0]]})
+    states = hand.encoded([[1, 0], [0, 1], [0, 1]], [0, 1, 2, 3])
+    # Two find item 5 beside item 3 alone: 1 to 0 and 0 to 1. The third finds 3 beside 5 twice.
+    expected = (log(1 + exp(-1)) + log(1 + exp(1)) + log(1 + 2 * exp(-1))) / 3
+    loss = chosen.loss([states], corrupted, model, chosen.head(None, 2))
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_gradients(toy: Graph, making: Any, hand: Any) -> None:
+    examples = making.examples(making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1])), [0, 1])
+    assert hand.gradients_hold({"name": NAME, "temperature": 0.5}, examples)
+
+
+def test_learns(ring: Graph, noise: Graph, fit: Callable[..., Any]) -> None:
+    given = {"structure": {"position": 8}, "steps": 40, "rate": 2e-2}
+    chance = log(12)  # 24 histories end at twelve items, two at each
+    found = fit(ring, {"name": NAME, "temperature": 0.2}, PAST, EVENTS, torch.arange(24), **given)
+    assert found.losses[0] > 0.8 * chance
+    assert found.last < 0.3 * chance
