@@ -1,5 +1,6 @@
 """Strategies in a run: one pre-training adapted many ways, heads, phases, resumption, mistakes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec_pt import Graph, GraphRecError, Model, Stage, Trainer
+from graphrec_pt import Graph, GraphRecError, Model, Stage, Tokens, Trainer, linearizer, strategy
+from graphrec_pt.models.view import View
+from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.training.strategy import Strategy
 
 
 def weights(model: Model) -> dict[str, Tensor]:
@@ -187,3 +191,73 @@ def test_mistakes_that_the_model_shows_are_told(
 ) -> None:
     with pytest.raises(GraphRecError, match=told):
         Trainer().fit(Model.from_pretrained(ours), world, new_stage(strategy=config))
+
+
+def test_a_strategy_of_ones_own(ours: Path, world: Graph, new_stage: Any) -> None:
+    @strategy("only_norms")
+    class OnlyNorms(Strategy):
+        """The norms train."""
+
+        trains: tuple[str, ...] = ("*.norm.*", "*.before_*")
+
+    model = Model.from_pretrained(ours)
+    before = weights(model)
+    Trainer().fit(model, world, stage_of(new_stage, "only_norms"))
+    after = weights(model)
+    changed = {n for n in before if not torch.equal(before[n], after[n])}
+    norms = ("backbone.norm.", "backbone.layers.0.before_")
+    assert {n for n in changed if n.startswith("backbone.")} == {
+        n for n in before if n.startswith(norms)
+    }
+    assert not {n for n in changed if n.startswith(("features.", "embedding."))}
+
+
+def test_a_prompt_of_who_asks_where_no_token_says_so(
+    ours: Path, world: Graph, new_stage: Any
+) -> None:
+    """Histories of items alone: the prompt is of the root that each was sampled for."""
+    model = Model.from_pretrained(ours)
+    config = {"name": "prompt_tune", "prompt": "personalised", "trains": ["*.prompt.*", "heads.*"]}
+    past = {"sampler": "history", "linearizer": "history", "objectives": ["next_item"]}
+    stage = stage_of(new_stage, config, **past)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    Trainer().fit(model, world, stage)
+    assert all(torch.equal(before[name], model.state_dict()[name]) for name in before)
+    users, items = world.nodes("user"), world.nodes("item")
+    row = torch.arange(3)
+    tokens = Tokens.of(items.start + row.repeat(2), Kind.NODE, torch.tensor([0, 3, 6]))
+    tokens = replace(tokens, type=torch.full_like(tokens.id, 1), parent=tokens.position - 1)
+    roots = torch.tensor([users[0], users[1]])
+    states = model.encode(View(tokens, root=roots)).hidden
+    assert not torch.isclose(states[:3], states[3:]).all(1).any()
+    with pytest.raises(GraphRecError, match="a user in every sequence"):
+        model.encode(View(tokens))
+
+
+def test_the_text_of_a_template_is_a_hard_prompt(new_stage: Any) -> None:
+    class Letters:
+        def encode(self, text: str) -> list[int]:
+            return [ord(letter) for letter in text]
+
+    template = {"name": "template", "pattern": "(user)-[rates]->(MASK:item)"}
+    text = {"name": "text", "tokenizer": Letters(), "base": template}
+    chosen = strategy.build("prompt_free")
+    for config in (template, text):
+        chosen.check(linearizer.build(config))
+    for config in ("subgraph", {**text, "base": "path"}):
+        with pytest.raises(GraphRecError, match="hard: false"):
+            chosen.check(linearizer.build(config))
+
+
+def test_lora_trains_alone(runs: Path, world: Graph, new_stage: Any) -> None:
+    pytest.importorskip("peft")
+    model = Model.from_pretrained(runs / "hugging_face")
+    before = weights(model)
+    config = {"name": "finetune_part", "adaptor": {"name": "lora", "rank": 2}}
+    Trainer().fit(model, world, stage_of(new_stage, config, steps=2))
+    after = {name.replace(".base_layer", ""): w for name, w in weights(model).items()}
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {name for name in before if name.startswith("head.")}
+    lora = {name: weight for name, weight in after.items() if ".lora_B." in name}
+    assert lora
+    assert all(bool(weight.any()) for weight in lora.values())  # 0 before they train
