@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
-from graphrec_pt.graph.card import shipped
+from graphrec_pt.graph.card import load_card, shipped
 from graphrec_pt.recipe.recipe import Recipe
 
 NAMED = ("sampler", "linearizer", "backbone", "strategy", "split", "schedule")
@@ -117,10 +117,26 @@ def _number(place: Sequence[Any], part: str, path: str) -> int:
     return int(part)
 
 
+def check_recipe(name: str | Path) -> Recipe:
+    """Return a recipe, and make sure of its card too: all that can be said without its data.
+
+    Raises:
+        GraphRecError: For all its mistakes at once.
+    """
+    recipe = load_recipe(name)
+    if recipe.data.card is not None:
+        load_card(recipe.data.card)
+    return recipe
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """Return the resolved form of a recipe as YAML."""
+    return yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True, width=100)
+
+
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write the resolved form of a recipe."""
-    text = yaml.safe_dump(recipe.resolved(), sort_keys=False, allow_unicode=True, width=100)
-    Path(path).write_text(text, encoding="utf-8")
+    Path(path).write_text(recipe_text(recipe), encoding="utf-8")
 
 
 def summary(file: Traversable) -> Mapping[str, Any]:

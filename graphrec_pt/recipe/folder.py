@@ -15,13 +15,15 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isclose, nan
 from pathlib import Path
 from typing import Any
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.scratch import scratch_folder
@@ -90,6 +92,23 @@ def open_run(folder: str | Path) -> Run:
         raise GraphRecError(str(folder), "the folder of a run (recipe.yaml)", got, hint) from error
     metrics = _read_metrics(folder)
     return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
+
+
+def measured_again(run: Run) -> Run:
+    """Return a run with the metrics of its ranks, computed anew.
+
+    Raises:
+        GraphRecError: When they are not those that the run told.
+    """
+    metrics = dict(run.metrics)
+    for when, ranks in run.ranks.items():
+        metrics[when] = evaluate(ranks, run.recipe.evaluate.metrics)
+        before = run.metrics[when]
+        if not all(isclose(before.get(name, nan), now) for name, now in metrics[when].items()):
+            hint = "running it again"
+            who = str(run.folder / RANKS)
+            raise GraphRecError(who, f"the ranks that {METRICS} tells of", "others", hint)
+    return replace(run, metrics=metrics)
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:

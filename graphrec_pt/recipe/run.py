@@ -15,10 +15,11 @@ from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.ranking import HISTORY as SHOWN
 from graphrec_pt.evaluation.ranks import Ranks, write_ranks
 from graphrec_pt.evaluation.seen import SeenPolicy, seen_policies
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.graph.store import save_graph, writing
 from graphrec_pt.models.model import Model
-from graphrec_pt.recipe.data import CACHE, Tell, baselines_of, check_fits, graph_of, split_of
+from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, split_of
 from graphrec_pt.recipe.files import parse_yaml, write_recipe
 from graphrec_pt.recipe.folder import (
     HISTORY,
@@ -54,10 +55,9 @@ def run_recipe(
     out: str | Path,
     *,
     raw: str | Path | None = None,
+    graph: Graph | None = None,
     resume: bool = False,
     progress: bool = False,
-    cache: Path = CACHE,
-    tell: Tell | None = None,
 ) -> Run:
     """Train what a recipe says, measure it, and keep all in a folder.
 
@@ -69,22 +69,18 @@ def run_recipe(
         recipe: What to do.
         out: Folder of the run; see :mod:`graphrec_pt.recipe.folder`.
         raw: Folder of raw files; without it they are downloaded.
+        graph: The whole graph that the recipe names, where it is at hand already.
         resume: Go on where a run in that folder was interrupted.
         progress: Show bars of the training.
-        cache: Where downloads are kept.
-        tell: Told how far the graph is.
 
     Raises:
         GraphRecError: For a recipe that does not fit its data, every mistake at once; for a folder
             that holds a run unless `resume`, and for one that holds another run.
     """
     out, begun = Path(out), time.monotonic()
-    if resume and (out / METRICS).exists():
-        _check_recipe(recipe, out)
+    if not will_train(recipe, out, resume=resume):
         return open_run(out)
-    _check_target(recipe, out, resume)
-    graph = graph_of(recipe.data, raw, cache=cache, tell=tell)
-    made = split_of(recipe.data, graph)
+    made = split_of(recipe.data, graph_of(recipe.data, raw) if graph is None else graph)
     check_fits(recipe, made)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -116,6 +112,25 @@ def run_recipe(
     save_graph(made.history("test"), out / HISTORY)
     write_metrics(out, metrics)
     return open_run(out)
+
+
+def will_train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> bool:
+    """Say whether there is something left to do for a recipe in a folder.
+
+    Raises:
+        GraphRecError: When the folder holds anything but the same run, to be gone on with.
+    """
+    out = Path(out)
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return True
+    if not (out / RECIPE).exists():
+        got = "other files" if out.is_dir() else "a file"
+        raise GraphRecError(str(out), "a new folder", got, "another --out")
+    if not resume:
+        hint = "--resume, or another --out"
+        raise GraphRecError(str(out), "a new folder", "one that holds a run", hint)
+    _check_recipe(recipe, out)
+    return not (out / METRICS).exists()
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,19 +252,6 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
         "split": dict(made.protocol),
         "permutation_seed": graph.provenance.get("permutation_seed"),
     }
-
-
-def _check_target(recipe: Recipe, out: Path, resume: bool) -> None:
-    """Refuse a folder that holds anything but the same run, to be gone on with."""
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return
-    if not (out / RECIPE).exists():
-        got = "other files" if out.is_dir() else "a file"
-        raise GraphRecError(str(out), "a new folder", got, "another --out")
-    if not resume:
-        hint = "--resume, or another --out"
-        raise GraphRecError(str(out), "a new folder", "one that holds a run", hint)
-    _check_recipe(recipe, out)
 
 
 def _check_recipe(recipe: Recipe, out: Path) -> None:

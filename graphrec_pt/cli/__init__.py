@@ -1,0 +1,78 @@
+"""The command line. Mistakes of the user take one line and exit with 2."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from graphrec_pt import __version__
+from graphrec_pt.cli.data import data
+from graphrec_pt.cli.recipes import recipe
+from graphrec_pt.cli.runs import add_to
+from graphrec_pt.core.errors import GraphRecError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+app.add_typer(data, name="data")
+app.add_typer(recipe, name="recipe")
+add_to(app)
+
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"graphrec_pt {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def graphrec(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version)
+    ] = False,
+) -> None:
+    """Graph-centric pre-training for recommender systems."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, 2 the user's mistake, 1 ours."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    debug = "--debug" in arguments  # anywhere: it is added to a command that failed
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        status = typer.main.get_command(app).main(arguments, "graphrec", standalone_mode=False)
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        return int(status or 0)
+    except GraphRecError as error:
+        if debug:
+            raise
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except typer.TyperException as error:
+        message = error.format_message()
+        if message.startswith("Usage:"):  # no arguments at all
+            sys.stdout.write(message + "\n")
+            return 0
+        sys.stderr.write(f"{_command(arguments)}: {' '.join(message.split())}; try --help\n")
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        left = "--resume goes on" if arguments[:1] == ["run"] else "nothing half-written is left"
+        sys.stderr.write(f"interrupted; {left}\n")
+        return INTERRUPTED
+    except Exception as error:
+        if debug:
+            raise
+        message = " ".join(str(error).split()) or type(error).__name__
+        sys.stderr.write(f"graphrec: a fault of ours, {type(error).__name__}: {message}; ")
+        sys.stderr.write("try --debug for the traceback\n")
+        return 1
+
+
+def _command(arguments: list[str]) -> str:
+    """Return the command that the arguments name, for messages."""
+    words = [word for word in arguments[:2] if word.isalpha()]
+    return " ".join(["graphrec", *words])

@@ -1,0 +1,84 @@
+"""``graphrec recipe``: which recipes there are, what they say, whether they are right."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from graphrec_pt.cli.printing import print_json
+from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+
+recipe = typer.Typer(no_args_is_help=True, help="Look at recipes, copy and check them.")
+
+
+@recipe.command("ls")
+def list_recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the recipes that ship."""
+    from graphrec_pt.recipe.files import recipe_files, summary
+
+    found = [summary(file) for file in recipe_files()]
+    if as_json:
+        print_json(found)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("name", "title", "paper"):
+        table.add_column(column, overflow="fold")
+    for row in found:
+        table.add_row(row["name"], row["title"], row["paper"])
+    Console().print(table)
+
+
+@recipe.command("show")
+def show_recipe(
+    name: Annotated[str, typer.Argument(help="Name of a recipe, or its YAML file.")],
+    resolved: Annotated[
+        bool, typer.Option("--resolved", help="With every option that was left open.")
+    ] = False,
+) -> None:
+    """Print a recipe."""
+    from graphrec_pt.recipe.files import load_recipe, recipe_file, recipe_text
+
+    text = recipe_text(load_recipe(name)) if resolved else recipe_file(name).read_text("utf-8")
+    sys.stdout.write(text)
+
+
+@recipe.command("copy")
+def copy_recipe(
+    name: Annotated[str, typer.Argument(help="Name of a recipe.")],
+    file: Annotated[Path, typer.Argument(help="A new YAML file, to be changed at will.")],
+) -> None:
+    """Copy a recipe to a file."""
+    from graphrec_pt.graph.store import writing
+    from graphrec_pt.recipe.files import recipe_file
+
+    text = recipe_file(name).read_text("utf-8")
+    if file.exists():
+        raise GraphRecError(str(file), "a new file", "one that is there", "another name")
+    with writing(file.parent):
+        file.write_text(text, encoding="utf-8")
+    Console().print(f"copied to {file}", soft_wrap=True)
+
+
+@recipe.command("validate")
+def validate_recipes(
+    files: Annotated[list[str], typer.Argument(metavar="FILE…", help="YAML files, or names.")],
+) -> None:
+    """Say whether recipes are right, with all mistakes of all of them at once."""
+    from graphrec_pt.recipe.files import check_recipe
+
+    found: list[GraphRecError] = []
+    for file in files:
+        try:
+            check_recipe(file)
+        except ConfigErrors as errors:
+            found += errors.errors
+        except GraphRecError as error:
+            found.append(error)
+        else:
+            Console().print(f"{file}: valid", soft_wrap=True, highlight=False)
+    raise_all(found)

@@ -1,0 +1,148 @@
+"""``graphrec run`` and what is asked of a run: metrics, recommendations, comparisons, exports."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from graphrec_pt.cli.printing import print_json, progress, told
+
+Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TrustCode = Annotated[
+    bool, typer.Option("--trust-code", help="Let the model name code outside the library.")
+]
+
+
+def run(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or its YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]…", help="Options to change: stages.0.epochs=3."),
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="Folder of raw files; without it they are downloaded.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the run (default runs/NAME).")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run was interrupted.")
+    ] = False,
+    cache: Annotated[Path, typer.Option(help="Where downloaded raw files are kept.")] = Path(
+        "~/.cache/graphrec_pt"
+    ),
+) -> None:
+    """Train what a recipe says, measure it, and keep all in a folder."""
+    from graphrec_pt.cli.tables import run_notes, run_tables
+    from graphrec_pt.recipe.data import graph_of
+    from graphrec_pt.recipe.files import load_recipe
+    from graphrec_pt.recipe.run import run_recipe, will_train
+
+    chosen = load_recipe(recipe, overrides or [])
+    out, graph = out or Path("runs") / chosen.name, None
+    if will_train(chosen, out, resume=resume):
+        with progress() as tell:
+            graph = graph_of(chosen.data, raw, cache=cache, tell=tell)
+    with told():
+        done = run_recipe(chosen, out, graph=graph, resume=resume, progress=True)
+    console = Console()
+    for table in run_tables(done):
+        console.print(table)
+    for note in run_notes(done):
+        console.print(note, soft_wrap=True, highlight=False)
+    console.print(f"saved in {out}", soft_wrap=True)
+
+
+def evaluate(folder: Folder, as_json: AsJson = False) -> None:
+    """Say what a run measured, computed anew from its ranks."""
+    from graphrec_pt.cli.tables import run_notes, run_tables
+    from graphrec_pt.recipe.folder import measured_again, open_run
+
+    done = measured_again(open_run(folder))
+    if as_json:
+        print_json(done.metrics)
+        return
+    console = Console()
+    for table in run_tables(done):
+        console.print(table)
+    for note in run_notes(done):
+        console.print(note, soft_wrap=True, highlight=False)
+
+
+def recommend(
+    folder: Folder,
+    user: Annotated[list[str], typer.Option(metavar="RAWID", help="A user; again for more.")],
+    k: Annotated[int, typer.Option("-k", help="Items per user.")] = 10,
+    explain: Annotated[bool, typer.Option("--explain", help="Say why, with paths.")] = False,
+    as_json: AsJson = False,
+    trust_code: TrustCode = False,
+) -> None:
+    """Recommend items to users by the model of a run."""
+    from graphrec_pt.cli.tables import recommended_table
+    from graphrec_pt.serve.recommender import from_pretrained
+
+    recommender = from_pretrained(folder, trust_code=trust_code)
+    found = recommender.recommend(user, k, explain=explain)
+    if as_json:
+        print_json([_plain(given, recommender) for given in found])
+        return
+    for given in found:
+        Console().print(recommended_table(given, recommender))
+
+
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN…", help="Two or more runs.")],
+    metric: Annotated[
+        list[str] | None, typer.Option(help="A metric; again for more. By default the recipes'.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put runs beside each other; marks say what differs from the first one."""
+    from graphrec_pt.cli.tables import compared_table
+    from graphrec_pt.recipe.compare import compare_runs
+    from graphrec_pt.recipe.folder import open_run
+
+    rows = compare_runs([open_run(folder) for folder in folders], metric)
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    console = Console()
+    console.print(compared_table(rows, list(rows[0].values)))
+    note = "* ** *** differs from the first: p < .05, .01, .001, paired bootstrap over users"
+    console.print(note, soft_wrap=True, highlight=False)
+
+
+def export(
+    folder: Folder,
+    to: Annotated[Literal["embeddings"], typer.Option(help="What to write.")],
+    out: Annotated[Path | None, typer.Option(help="A new folder (default RUN/embeddings).")] = None,
+    trust_code: TrustCode = False,
+) -> None:
+    """Write what the model of a run knows to files for other programs."""
+    from graphrec_pt.recipe.folder import open_run
+    from graphrec_pt.serve.export import export_embeddings
+
+    files = export_embeddings(open_run(folder), out or folder / to, trust_code=trust_code)
+    Console().print(f"{len(files)} files in {files[0].parent}", soft_wrap=True)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Make these the commands of an application."""
+    commands: tuple[Callable[..., None], ...] = (run, evaluate, recommend, compare, export)
+    for command in commands:
+        app.command(command.__name__)(command)
+
+
+def _plain(given: Any, recommender: Any) -> dict[str, Any]:
+    """Return a recommendation as JSON has it: raw ids in place of nodes."""
+    graph = recommender.history
+
+    def path(found: Any) -> dict[str, Any]:
+        nodes = [{"type": graph.type_of(n), "id": graph.raw_id(n)} for n in found.nodes]
+        told = found.told(graph)
+        return {"nodes": nodes, "relations": found.relations, "score": found.score, "told": told}
+
+    items = [{**asdict(item), "paths": [path(each) for each in item.paths]} for item in given.items]
+    return {"user": given.user, "history": given.history, "items": items}

@@ -1,0 +1,180 @@
+"""The command line from a recipe to recommendations, as a user meets it."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from graphrec_pt.cli import main
+
+SMALL = [
+    "model.backbone.width=16",
+    "model.backbone.layers=1",
+    "evaluate.baselines=[popularity, markov]",
+    "options.cpu=true",
+]
+
+
+def run(raw: Path, out: Path, *more: str) -> int:
+    return main(["run", "sasrec", *SMALL, *more, "--raw", str(raw), "--out", str(out)])
+
+
+@pytest.fixture(scope="module")
+def runs(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two finished runs, one of which learnt more."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert run(raw, folder / "one", "stages.0.epochs=1") == 0
+    long = ["stages.0.epochs=25", "stages.0.optimization.lr=0.02"]
+    assert run(raw, folder / "many", *long) == 0
+    return folder
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().out
+
+
+def test_a_run_tells_what_it_measured(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(raw, tmp_path / "out", "stages.0.steps=2") == 0
+    found = capsys.readouterr()
+    for word in ("sasrec on amazon-beauty", "popularity", "95 %", f"saved in {tmp_path / 'out'}"):
+        assert word in found.out
+    assert "seed 0: training train" in found.err
+    assert (tmp_path / "out" / "metrics.json").exists()
+
+
+def test_evaluate(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(runs / "one")]) == 0
+    assert "history: valid train, test train + valid" in said(capsys)
+    assert main(["evaluate", str(runs / "one"), "--json"]) == 0
+    told = json.loads(said(capsys))
+    assert told == json.loads((runs / "one" / "metrics.json").read_text())
+
+
+def test_ranks_that_were_changed_are_told(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(runs / "one", copy)
+    path = copy / "ranks.parquet"
+    policy = {k: v for k, v in pl.read_parquet_metadata(path).items() if "ARROW" not in k}
+    pl.read_parquet(path).with_columns(rank=pl.lit(1.0)).write_parquet(path, metadata=policy)
+    assert main(["evaluate", str(copy)]) == 2
+    assert "the ranks that metrics.json tells of" in capsys.readouterr().err
+
+
+def test_recommend(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["recommend", str(runs / "many"), "--user", "3", "--user", "5", "-k", "4"]
+    assert main(command) == 0
+    assert "3, " in said(capsys)
+    assert main([*command, "--explain", "--json"]) == 0
+    found = json.loads(said(capsys))
+    assert [each["user"] for each in found] == ["3", "5"]
+    assert all(len(each["items"]) == 4 for each in found)
+    paths = [path for item in found[0]["items"] for path in item["paths"]]
+    assert paths
+    assert paths[0]["nodes"][0] == {"type": "user", "id": "3"}
+    assert main([*command, "--explain"]) == 0
+    assert "because" in said(capsys)
+
+
+def test_compare_marks_what_differs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["compare", str(runs / "one"), str(runs / "many"), "--metric", "ndcg@10"]
+    assert main(command) == 0
+    assert "paired bootstrap" in said(capsys)
+    assert main([*command, "--json"]) == 0
+    one, many = json.loads(said(capsys))
+    assert one["differences"] == {}
+    told = many["differences"]["ndcg@10"]
+    difference = many["values"]["ndcg@10"] - one["values"]["ndcg@10"]
+    assert told["difference"] == pytest.approx(difference)
+    assert told["difference"] > 0
+    main(command)
+    row = next(line for line in said(capsys).splitlines() if line.startswith("ndcg@10"))
+    assert ("*" in row) == (told["p_bootstrap"] < 0.05)
+
+
+def test_export(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "vectors"
+    assert main(["export", str(runs / "one"), "--to", "embeddings", "--out", str(out)]) == 0
+    table = pl.read_parquet(out / "item-00000.parquet")
+    assert len(table) == 40
+    assert table.schema["vector"] == pl.Array(pl.Float32, 16)
+    assert main(["export", str(runs / "one"), "--to", "embeddings", "--out", str(out)]) == 2
+    assert "a new folder" in capsys.readouterr().err
+
+
+def test_recipes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipe", "ls"]) == 0
+    assert "sasrec" in said(capsys)
+    assert main(["recipe", "ls", "--json"]) == 0
+    assert "sasrec" in {row["name"] for row in json.loads(said(capsys))}
+    mine = tmp_path / "mine.yaml"
+    assert main(["recipe", "copy", "sasrec", str(mine)]) == 0
+    said(capsys)
+    assert main(["recipe", "show", "sasrec"]) == 0
+    assert said(capsys) == mine.read_text()
+    assert main(["recipe", "show", str(mine), "--resolved"]) == 0
+    (tmp_path / "resolved.yaml").write_text(said(capsys))
+    assert main(["recipe", "validate", str(mine), str(tmp_path / "resolved.yaml")]) == 0
+    assert said(capsys).count("valid") == 2
+    assert main(["recipe", "copy", "sasrec", str(mine)]) == 2
+
+
+def test_validate_tells_the_mistakes_of_all_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["recipe", "show", "sasrec"])
+    good = said(capsys)
+    (tmp_path / "a.yaml").write_text(good.replace("epochs:", "epoks:"))
+    (tmp_path / "b.yaml").write_text(good.replace("amazon-beauty", "amazon-booty"))
+    files = [str(tmp_path / name) for name in ("a.yaml", "b.yaml")]
+    said(capsys)
+    assert main(["recipe", "validate", *files]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "did you mean 'epochs'" in first
+    assert "did you mean 'amazon-beauty'" in second
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "sasrek"], "did you mean 'sasrec'"),
+        (["run", "sasrec", "stages.0.epochs"], "key=value"),
+        (["evaluate", "/nowhere"], "the folder of a run"),
+        (["recommend", "/nowhere", "--user", "x"], "the folder of a run"),
+        (["recommend", "/nowhere"], "Missing option"),
+        (["export", "/nowhere", "--to", "paper"], "embeddings"),
+        (["recipe", "validate"], "Missing argument"),
+    ],
+)
+def test_mistakes_take_one_line(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    errors = capsys.readouterr().err
+    assert message in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_bad_requests_to_a_run(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = str(runs / "one")
+    for arguments, message in (
+        (["recommend", folder, "--user", "nobody"], "a known user id, got 'nobody'"),
+        (["recommend", folder, "--user", "1", "-k", "41"], "the catalogue, got 41"),
+        (["compare", folder], "at least two runs"),
+        (["run", folder + "/recipe.yaml", "--out", folder], "one that holds a run; try --resume"),
+    ):
+        assert main(arguments) == 2
+        assert message in capsys.readouterr().err
+    shutil.copytree(runs / "one", tmp_path / "cut")
+    (tmp_path / "cut" / "metrics.json").unlink()
+    assert main(["evaluate", str(tmp_path / "cut")]) == 2
+    assert "a finished run, got one that was interrupted; try graphrec run" in (
+        capsys.readouterr().err
+    )
