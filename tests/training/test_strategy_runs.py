@@ -261,3 +261,12 @@ def test_lora_trains_alone(runs: Path, world: Graph, new_stage: Any) -> None:
     lora = {name: weight for name, weight in after.items() if ".lora_B." in name}
     assert lora
     assert all(bool(weight.any()) for weight in lora.values())  # 0 before they train
+
+
+def test_losses_fall_with_a_prompt_alone(world: Graph, new_model: Any, new_stage: Any) -> None:
+    model = new_model(world, dropout=0, structure={"position": 64})
+    given = {"sampler": "history", "linearizer": "history", "objectives": ["next_item"]}
+    Trainer().fit(model, world, new_stage(**given, steps=80))
+    stage = new_stage(**given, steps=60, strategy="prompt_tune")
+    losses = [row["loss/next_item"] for row in Trainer().fit(model, world, stage)]
+    assert losses[-1] < 0.9 * losses[0]
