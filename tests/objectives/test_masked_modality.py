@@ -1,5 +1,6 @@
 """Masked modalities: vectors of hidden nodes."""
 
+from collections.abc import Callable
 from math import exp, log
 from typing import Any
 
@@ -73,3 +74,19 @@ def test_gradients(toy: Graph, making: Any, hand: Any, form: str) -> None:
     examples = making.examples(making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1])), [0, 1])
     config = {**CONFIG, "form": form, "masking": {"share": 0.5}, "temperature": 0.5}
     assert hand.gradients_hold(config, examples)
+
+
+def test_learns_where_the_context_tells(
+    ring: Graph, noise: Graph, fit: Callable[..., Any]
+) -> None:
+    config = {**CONFIG, "masking": {"share": 0.3}}
+    given: dict[str, Any] = {"structure": {"position": 8}, "batch": 96, "steps": 50}
+    roots = torch.arange(24).repeat(4)
+    losses = {}
+    for name, graph in (("ring", ring), ("noise", noise)):
+        looks = torch.tensor(graph.tables["item"]["look"].to_list())
+        found = fit(graph, config, PAST, EVENTS, roots, **given)
+        chance = looks.var(0, correction=0).mean().item()  # of who always says the mean
+        losses[name] = found.last / chance
+    assert losses["ring"] < 0.45
+    assert losses["noise"] > 0.65

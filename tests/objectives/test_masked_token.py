@@ -1,5 +1,6 @@
 """Masked tokens of every column, each told from its own vocabulary."""
 
+from collections.abc import Callable
 from math import exp, log
 from typing import Any
 
@@ -106,3 +107,15 @@ def test_a_vocabulary_of_one_is_refused() -> None:
 def test_gradients(shop: Graph, making: Any, letters: Any, hand: Any) -> None:
     examples = rows_of_fields(shop, making, letters)
     assert hand.gradients_hold({**TEXT, "masking": {"share": 0.1}}, examples)
+
+
+def test_learns_items_from_their_neighbours(
+    ring: Graph, noise: Graph, fit: Callable[..., Any]
+) -> None:
+    given: dict[str, Any] = {"structure": {"position": 8}, "batch": 96, "rate": 2e-2, "steps": 50}
+    roots = torch.arange(24).repeat(4)
+    found = fit(ring, {"name": "masked_token"}, PAST, EVENTS, roots, **given)
+    assert found.losses[0] > 0.8 * log(12)
+    assert found.last < 0.4 * log(12)
+    found = fit(noise, {"name": "masked_token"}, PAST, EVENTS, roots, **given)
+    assert found.last > 0.65 * log(12)

@@ -1,9 +1,11 @@
 """Segments: the one that was hidden, or somebody else's."""
 
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import exp, log
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -111,3 +113,33 @@ def test_pairs_are_refused(shop: Graph, making: Any) -> None:
 def test_gradients(ring: Graph, making: Any, hand: Any) -> None:
     examples = making.examples(making.prepared(ring, PAST, EVENTS, torch.arange(24)), [0, 5, 9])
     assert hand.gradients_hold(NAME, examples)
+
+
+def crowd(small: Callable[..., Graph], shelves: Sequence[Sequence[int]]) -> Graph:
+    """Return 32 users, each of whom takes six items of one shelf in any order."""
+    draw = np.random.default_rng(0)
+    steps = [
+        (user, int(item), time)
+        for user in range(32)
+        for time, item in enumerate(draw.permutation(shelves[user % len(shelves)])[:6])
+    ]
+    return small([32, 12, 1], steps, [(0, 0)])
+
+
+def test_learns_who_takes_what(small: Any, fit: Callable[..., Any]) -> None:
+    given: dict[str, Any] = {
+        "structure": {"position": 8},
+        "width": 32,
+        "rate": 5e-3,
+        "batch": 128,
+        "steps": 30,
+    }
+    roots = torch.arange(32).repeat(4)
+    # The other segment is of the other shelf for 16 of 31 users; the rest cannot be told.
+    apart = crowd(small, [range(6), range(6, 12)])
+    found = fit(apart, NAME, PAST, EVENTS, roots, **given)
+    assert found.losses[0] > 0.9 * log(2)
+    assert found.last < 1.2 * 15 / 31 * log(2)
+    together = crowd(small, [range(12)])
+    found = fit(together, NAME, PAST, EVENTS, roots, **given)
+    assert found.last > 0.9 * log(2)
