@@ -25,7 +25,7 @@ from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import StageRun
 
-LENGTH, BATCH = 50, 128
+LENGTH, BATCH = 50, 256
 
 
 class Done(NamedTuple):

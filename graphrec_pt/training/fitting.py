@@ -61,7 +61,7 @@ class Fitting:
     ) -> None:
         self.learner, self.stage, self.total, self.seed = learner, stage, total, seed
         self.accelerator = accelerator
-        made = AdamW(groups.groups, betas=stage.optimization.betas)
+        made = AdamW(groups.groups, betas=stage.optimization.betas, fused=True)
         self.network, self.optimizer = accelerator.prepare(learner, made)
 
     @property
