@@ -251,11 +251,14 @@ def ring() -> Graph:
 
 @pytest.fixture(scope="session")
 def noise() -> Graph:
-    """The ring with its items dealt to the users at random: nothing tells what was hidden."""
+    """The ring with its items dealt to 384 users at random: nothing tells what was hidden.
+
+    They are more than can be learnt by heart in a few steps.
+    """
     draw = np.random.default_rng(0)
-    steps = [(u, int(i), k) for u in range(24) for k, i in enumerate(draw.permutation(12)[:6])]
+    steps = [(u, int(i), k) for u in range(384) for k, i in enumerate(draw.permutation(12)[:6])]
     look = draw.normal(size=(12, 4))
-    return small_graph([24, 12, 4], steps, [(i, i // 3) for i in range(12)], look=look)
+    return small_graph([384, 12, 4], steps, [(i, i // 3) for i in range(12)], look=look)
 
 
 @pytest.fixture(scope="session")

@@ -76,17 +76,16 @@ def test_gradients(toy: Graph, making: Any, hand: Any, form: str) -> None:
     assert hand.gradients_hold(config, examples)
 
 
-def test_learns_where_the_context_tells(
-    ring: Graph, noise: Graph, fit: Callable[..., Any]
-) -> None:
+def test_learns_where_the_context_tells(ring: Graph, noise: Graph, fit: Callable[..., Any]) -> None:
     config = {**CONFIG, "masking": {"share": 0.3}}
     given: dict[str, Any] = {"structure": {"position": 8}, "batch": 96, "steps": 50}
-    roots = torch.arange(24).repeat(4)
     losses = {}
     for name, graph in (("ring", ring), ("noise", noise)):
+        roots = torch.tensor(list(graph.nodes("user")))
+        roots = roots.repeat(-(-96 // len(roots)))
         looks = torch.tensor(graph.tables["item"]["look"].to_list())
         found = fit(graph, config, PAST, EVENTS, roots, **given)
         chance = looks.var(0, correction=0).mean().item()  # of who always says the mean
         losses[name] = found.last / chance
     assert losses["ring"] < 0.45
-    assert losses["noise"] > 0.65
+    assert losses["noise"] > 0.85

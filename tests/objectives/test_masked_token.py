@@ -113,9 +113,9 @@ def test_learns_items_from_their_neighbours(
     ring: Graph, noise: Graph, fit: Callable[..., Any]
 ) -> None:
     given: dict[str, Any] = {"structure": {"position": 8}, "batch": 96, "rate": 2e-2, "steps": 50}
-    roots = torch.arange(24).repeat(4)
-    found = fit(ring, {"name": "masked_token"}, PAST, EVENTS, roots, **given)
+    ids = torch.arange(24).repeat(4)
+    found = fit(ring, {"name": "masked_token"}, PAST, EVENTS, ids, **given)
     assert found.losses[0] > 0.8 * log(12)
     assert found.last < 0.4 * log(12)
-    found = fit(noise, {"name": "masked_token"}, PAST, EVENTS, roots, **given)
-    assert found.last > 0.65 * log(12)
+    found = fit(noise, {"name": "masked_token"}, PAST, EVENTS, torch.arange(384), **given)
+    assert found.last > 0.9 * log(12)

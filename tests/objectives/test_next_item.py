@@ -160,3 +160,10 @@ def test_learns_what_comes_next(board, fit, candidates, chance):
     )
     assert found.losses[0] > 0.8 * chance
     assert found.last < 0.3 * chance
+
+
+def test_learns_nothing_where_nothing_tells(ring, noise, fit):
+    given = {"structure": PLACED, "batch": 96, "rate": 2e-2, "steps": 40}
+    assert fit(ring, "next_item", *PAST, torch.arange(24).repeat(4), **given).last < 0.1
+    found = fit(noise, "next_item", *PAST, torch.arange(384), **given)
+    assert found.last > 0.85 * math.log(12)  # an item is dealt once: log(12 - n) at the n-th

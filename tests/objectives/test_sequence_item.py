@@ -51,6 +51,9 @@ def test_gradients(toy: Graph, making: Any, hand: Any) -> None:
 def test_learns(ring: Graph, noise: Graph, fit: Callable[..., Any]) -> None:
     given = {"structure": {"position": 8}, "steps": 40, "rate": 2e-2}
     chance = log(12)  # 24 histories end at twelve items, two at each
-    found = fit(ring, {"name": NAME, "temperature": 0.2}, PAST, EVENTS, torch.arange(24), **given)
+    config = {"name": NAME, "temperature": 0.2}
+    found = fit(ring, config, PAST, EVENTS, torch.arange(24), **given)
     assert found.losses[0] > 0.8 * chance
     assert found.last < 0.3 * chance
+    found = fit(noise, config, PAST, EVENTS, torch.arange(384), **given)
+    assert found.last > 0.9 * chance  # 32 histories at once, more than twelve choices

@@ -235,3 +235,12 @@ def test_it_learns_the_colour(fit: Any, board: Any) -> None:
     found = fit(board, config, sampler, "subgraph", torch.arange(16), **options)
     assert found.losses[0] == pytest.approx(chance, rel=0.1)
     assert found.last < log(8)  # the colour alone would leave this
+
+
+def test_it_learns_nothing_where_nothing_tells(fit: Any, ring: Any, noise: Any) -> None:
+    config = {"name": "masked_node", "candidates": {"transform": False}}
+    history: Any = {"name": "history"}
+    given = {"structure": {"position": 8}, "batch": 96, "rate": 2e-2, "steps": 40}
+    found = fit(ring, config, history, history, torch.arange(24).repeat(4), **given)
+    assert found.last < 0.5 * log(12)
+    assert fit(noise, config, history, history, torch.arange(384), **given).last > 0.9 * log(12)
