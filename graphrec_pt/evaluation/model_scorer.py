@@ -65,13 +65,14 @@ READINGS: Mapping[str, Callable[[Any], Reading]] = {
     "sequence_item": _of_contrast,
 }
 """Objectives whose models rank a catalogue, by name."""
+PAIRED = "link"
+"""The one that ranks by subgraphs of pairs."""
 
 
 def ranking_term(stage: Stage) -> Term | None:
     """Return the first objective of a stage that teaches to rank a catalogue, if any."""
-    if kind_of_roots(stage.sampler) != "nodes":
-        return None
-    return next((term for term in stage.objectives if _name(term) in READINGS), None)
+    ranking = {"nodes": READINGS.keys(), "pairs": {PAIRED}}.get(kind_of_roots(stage.sampler), ())
+    return next((term for term in stage.objectives if _name(term) in ranking), None)
 
 
 def model_scorer(
@@ -102,12 +103,14 @@ def model_scorer(
         GraphRecError: For a stage that teaches no ranking, and a model without its heads.
     """
     term = ranking_term(stage)
-    if term is None:
+    if term is not None and sample is not None and _name(term) == PAIRED:
+        raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
+    if term is None or _name(term) == PAIRED:
         got = ", ".join(_name(term) for term in stage.objectives)
         hint = "one of " + ", ".join(sorted(READINGS)) + " on roots of one node each"
         raise GraphRecError(f"stage {stage.name!r}", "an objective that ranks", got, hint)
     reading = READINGS[_name(term)](term.objective)
-    head = reading.head or _head(model, term)
+    head = reading.head or trained_head(model, term)
     device = next(model.parameters()).device
     training = model.training
     model.eval()
@@ -186,7 +189,12 @@ def _check_anonymous(stage: Stage) -> None:
         raise GraphRecError("model", "sources that it knows", got, "linearizer: {root: false}")
 
 
-def _head(model: Model, term: Term) -> ItemHead:
+def trained_head(model: Model, term: Term) -> Any:
+    """Return the head of an objective with the weights that the model keeps.
+
+    Raises:
+        GraphRecError: When the model has no such head.
+    """
     head: Any = term.objective.head(model.outline, model.width)
     prefix = f"of_{term.label}."
     kept = {n.removeprefix(prefix): w for n, w in model.heads.items() if n.startswith(prefix)}
@@ -194,8 +202,7 @@ def _head(model: Model, term: Term) -> ItemHead:
         got = ", ".join(sorted({name.split(".")[0] for name in model.heads})) or "none"
         raise GraphRecError("model", f"the trained head of {term.label!r}", got, "training it")
     head.load_state_dict(kept)
-    found: ItemHead = head.to(next(model.parameters()).device).eval()
-    return found
+    return head.to(next(model.parameters()).device).eval()
 
 
 def _candidates(history: Graph, relation: str) -> str:

@@ -88,8 +88,10 @@ class Link:
         wrong = torch.stack([users, others[kept]], dim=2).flatten(0, 1)  # [n · K, 2]
         exclude = None if examples.exclude is None else torch.full_like(wrong[:, 0], -1)
         made, _ = examples.again(wrong, exclude)
-        views = [_unlinked(tokens) for tokens in (examples.tokens.select(kept), made)]
-        targets = {f"{name}.roots": _roots(view) for name, view in zip(_SIDES, views, strict=True)}
+        views = [unlinked(tokens) for tokens in (examples.tokens.select(kept), made)]
+        targets = {
+            f"{name}.roots": pair_roots(view) for name, view in zip(_SIDES, views, strict=True)
+        }
         return Corrupted(tuple(View(view) for view in views), targets, len(kept))
 
     def head(self, outline: Outline, width: int) -> "LinkHead":
@@ -140,7 +142,7 @@ class LinkHead(nn.Module):
         return logits
 
 
-def _roots(tokens: Tokens) -> Tensor:
+def pair_roots(tokens: Tokens) -> Tensor:
     """Return the tokens of the two roots of each sequence: int64 ``[B, 2]``."""
     at = ((tokens.hop == 0) & (tokens.kind == Kind.NODE)).nonzero().squeeze(1)
     count = torch.bincount(tokens.sequence_of()[at], minlength=len(tokens))
@@ -150,7 +152,7 @@ def _roots(tokens: Tokens) -> Tensor:
     return at.view(-1, 2)
 
 
-def _unlinked(tokens: Tokens) -> Tokens:
+def unlinked(tokens: Tokens) -> Tokens:
     """Return subgraphs in which nothing tells of edges between two roots."""
     root = occurrences(tokens, tokens.hop == 0)
     before = tokens.parents().clamp(min=0)

@@ -11,7 +11,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.intervals import bootstrap, compare
 from graphrec_pt.evaluation.metric import per_user
-from graphrec_pt.evaluation.model_scorer import model_scorer
+from graphrec_pt.evaluation.pair_scorer import RERANK, scorer_of
 from graphrec_pt.evaluation.ranking import HISTORY, rank_targets
 from graphrec_pt.evaluation.ranks import Ranks
 from graphrec_pt.evaluation.seen import SeenPolicy, targets_of
@@ -24,7 +24,12 @@ LEVEL = 0.95
 
 
 def rank_model(
-    model: Model, stage: Stage, made: Split, when: When, seen: SeenPolicy = "mask"
+    model: Model,
+    stage: Stage,
+    made: Split,
+    when: When,
+    seen: SeenPolicy = "mask",
+    rerank: int = RERANK,
 ) -> Ranks:
     """Return where a trained model puts the targets of validation or test.
 
@@ -34,9 +39,11 @@ def rank_model(
         made: Split data.
         when: Which targets.
         seen: What is done about what a source has met before.
+        rerank: Items of each source that are put in order by their subgraphs, where there are any.
     """
     nodes = torch.unique(targets_of(made, when).source)
-    scorer = model_scorer(model, stage, made.history(when), made.relation, nodes)
+    shown = made.history(when)
+    scorer = scorer_of(model, stage, shown, made.relation, nodes, rerank=rerank)
     return rank_targets(scorer, made, when, seen=seen)
 
 

@@ -7,7 +7,8 @@ from pydantic import Field, field_validator, model_validator
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
 from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
-from graphrec_pt.evaluation.model_scorer import READINGS, ranking_term
+from graphrec_pt.evaluation.model_scorer import PAIRED, READINGS, ranking_term
+from graphrec_pt.evaluation.pair_scorer import RERANK
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.graph.protocol import protocol
@@ -82,13 +83,17 @@ class Evaluation(Strict):
         seen: Whether what a source has met before is left out or kept; where the data has repeats
             the other policy is reported beside it.
         baselines: Names or configs; every one that fits the data by default.
-        scratch: Also train the last stage on a model that skips the stages before it.
+        scratch: Also train a twin that skips the stages before the first with another strategy
+            than ``pretrain``.
+        rerank: Items of each source that a model of subgraphs puts in order; see
+            :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
     """
 
     metrics: tuple[str, ...] = Field(DEFAULT, min_length=1)
     seen: SeenPolicy = "mask"
     baselines: tuple[Any, ...] | None = None
     scratch: bool = True
+    rerank: int = Field(RERANK, ge=1)
 
     @field_validator("metrics")
     @classmethod
@@ -167,7 +172,7 @@ class Recipe(Strict):
             found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
         if ranking_term(self.stages[-1]) is None:
             got = ", ".join(term.label for term in self.stages[-1].objectives)
-            hint = "one of " + ", ".join(sorted(READINGS)) + " on roots of one node each"
+            hint = ", ".join(sorted(READINGS)) + f" on roots of one node, or {PAIRED} on pairs"
             who = f"stages.{len(names) - 1}"
             found.append(GraphRecError(who, "a last stage that teaches to rank", got, hint))
         if self.options.seed:

@@ -47,6 +47,8 @@ from graphrec_pt.training.strategy import strategy
 from graphrec_pt.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
+PRETRAIN = "pretrain"
+"""Strategy of the stages that a twin goes without."""
 WHEN: tuple[When, ...] = ("valid", "test")
 
 
@@ -158,19 +160,18 @@ def _run_seed(
     recipe: Recipe, made: Split, seed: int, folder: Path, resume: bool, progress: bool
 ) -> _Seed:
     """Train with one seed, rank its targets, and leave the folder of the seed."""
-    last, seen = recipe.stages[-1], recipe.evaluate.seen
+    last, seen, rerank = recipe.stages[-1], recipe.evaluate.seen, recipe.evaluate.rerank
     model = _trained(recipe, made, recipe.stages, seed, folder, resume, progress)
     scratch = None
-    if len(recipe.stages) > 1 and recipe.evaluate.scratch:
+    alone = _without_pretraining(recipe.stages)
+    if len(alone) < len(recipe.stages) and recipe.evaluate.scratch:
         logger.info("seed %d: the same from scratch", seed)
-        inner = folder / SCRATCH
-        alone = last.model_copy(update={"strategy": strategy.build("pretrain")})
-        twin = _trained(recipe, made, [alone], seed, inner, resume, progress)
-        scratch = rank_model(twin, last, made, "test", seen)
+        twin = _trained(recipe, made, alone, seed, folder / SCRATCH, resume, progress)
+        scratch = rank_model(twin, last, made, "test", seen, rerank)
     logger.info("seed %d: ranking", seed)
-    ranks = {when: rank_model(model, last, made, when, seen) for when in WHEN}
+    ranks = {when: rank_model(model, last, made, when, seen, rerank) for when in WHEN}
     others = [policy for policy in seen_policies(made) if policy != seen]
-    other = {policy: rank_model(model, last, made, "test", policy) for policy in others}
+    other = {policy: rank_model(model, last, made, "test", policy, rerank) for policy in others}
     model.save_pretrained(folder / MODEL)
     with writing(folder):
         write_ranks(folder / RANKS, of_one_file(ranks))
@@ -196,12 +197,21 @@ def _trained(
     last, wanted = stages[-1], recipe.evaluate
 
     def validate(model: Model) -> dict[str, float]:
-        return evaluate(rank_model(model, last, made, "valid", wanted.seen), wanted.metrics)
+        ranks = rank_model(model, last, made, "valid", wanted.seen, wanted.rerank)
+        return evaluate(ranks, wanted.metrics)
 
     options = {**recipe.options.model_dump(), "seed": seed}
     trainer = Trainer(folder, progress=progress, **options)
     trainer.fit(model, made.train, stages, validate={last.name: validate}, resume=resume)
     return model
+
+
+def _without_pretraining(stages: Sequence[Stage]) -> list[Stage]:
+    """Return the stages from the first that adapts a model, with all their weights training."""
+    adapts = (n for n, stage in enumerate(stages) if stage.strategy.name != PRETRAIN)
+    first = next(adapts, len(stages) - 1)
+    whole = {"strategy": strategy.build(PRETRAIN)}
+    return [stage.model_copy(update=whole) for stage in stages[first:]]
 
 
 def _beside(recipe: Recipe, made: Split, first: _Seed) -> dict[str, Any]:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.evaluation.model_scorer import model_scorer
+from graphrec_pt.evaluation.model_scorer import Sample
+from graphrec_pt.evaluation.pair_scorer import RERANK, scorer_of
+from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import SeenPolicy, seen_pairs
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
@@ -65,13 +67,20 @@ class Recommender:
         history: What may be seen.
         relation: Leads from users to items.
         seen: Whether what a user has met is left out or kept.
+        rerank: Items of each user that a model of subgraphs puts in order.
     """
 
     def __init__(
-        self, model: Model, stage: Stage, history: Graph, relation: str, seen: SeenPolicy = "mask"
+        self,
+        model: Model,
+        stage: Stage,
+        history: Graph,
+        relation: str,
+        seen: SeenPolicy = "mask",
+        rerank: int = RERANK,
     ) -> None:
         self.model, self.stage, self.history = model, stage, history
-        self.relation, self.seen = relation, seen
+        self.relation, self.seen, self.rerank = relation, seen, rerank
         found = history.schema.relation(relation)
         self.user_type, self.item_type = found.source, found.target
         self.items = history.nodes(found.target)
@@ -110,7 +119,7 @@ class Recommender:
         if not len(nodes):
             return []
         asked, row = torch.unique(nodes, return_inverse=True)
-        scorer = model_scorer(self.model, self.stage, self.history, self.relation, asked)
+        scorer = self._scorer(asked)
         scores = scorer.scores(asked)[row]  # [B, V]
         ptr, met = seen_pairs(self.history, self.relation, nodes)
         histories = [self.history.neighbors(int(node), self.relation) for node in nodes]
@@ -130,14 +139,15 @@ class Recommender:
             return events_of(self.history, self.relation, [met[int(n)] for n in rows], window)
 
         numbers = torch.arange(len(met))
-        scorer = model_scorer(
-            self.model, self.stage, self.history, self.relation, numbers, sample=sample
-        )
-        scores = scorer.scores(numbers)
+        scores = self._scorer(numbers, sample).scores(numbers)
         return [
             self._told(None, nodes, scores[n], nodes - self.items.start, None, k, explain)
             for n, nodes in enumerate(met)
         ]
+
+    def _scorer(self, nodes: Tensor, sample: Sample | None = None) -> Scorer:
+        given = self.model, self.stage, self.history, self.relation, nodes
+        return scorer_of(*given, sample=sample, rerank=self.rerank)
 
     def _item_nodes(self, raw_ids: Sequence[str]) -> Tensor:
         ids = [self.history.node_id(self.item_type, raw) for raw in raw_ids]
@@ -225,4 +235,5 @@ def from_pretrained(run: str | FilePath | Run, *, trust_code: bool = False) -> R
         opened.history,
         opened.relation,
         opened.recipe.evaluate.seen,
+        opened.recipe.evaluate.rerank,
     )

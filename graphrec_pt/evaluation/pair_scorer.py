@@ -1,0 +1,117 @@
+"""Subgraphs between user and item as a scorer: towers for the catalogue, subgraphs for its best."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.model_scorer import Sample, model_scorer, ranking_term, trained_head
+from graphrec_pt.evaluation.scorer import Scorer
+from graphrec_pt.evaluation.seen import seen_pairs
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import View
+from graphrec_pt.objectives.link import LinkHead, pair_roots, unlinked
+from graphrec_pt.sampling.sampler import kind_of_roots
+from graphrec_pt.training.stage import Stage
+
+RERANK = 50
+"""Items of each source whose subgraphs are looked at."""
+BLOCK = 2048
+"""Subgraphs encoded at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairScorer:
+    """Global scores of the whole catalogue, local ones of what stands at its top.
+
+    A subgraph for every pair of a catalogue is out of reach. So every item is scored by the vectors
+    of the two nodes, ``e_u · e_i``, and the best `rerank` items that the source has not met are
+    put in the order of the objective ``link`` on their subgraphs, above all others. With `rerank`
+    at the size of the catalogue this is CHEST (Wang et al., TOIS 2023) to the letter.
+
+    Args:
+        model: Trained, with the head of its link objective.
+        stage: The last one it was trained by; its sampler takes pairs.
+        history: What may be seen.
+        relation: Leads from sources to candidates.
+        rerank: Items of each source that are put in order by their subgraphs.
+    """
+
+    model: Model
+    stage: Stage
+    history: Graph
+    relation: str
+    rerank: int = RERANK
+
+    def scores(self, nodes: Tensor) -> Tensor:
+        """Return the scores of the whole catalogue: ``[B, V]``."""
+        found = self.history.schema.relation(self.relation)
+        catalogue, device = self.history.nodes(found.target), next(self.model.parameters()).device
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.model.held():
+                table = self.model.table(found.target)
+                scores = self.model.nodes(nodes.to(device)) @ table.T  # [B, V]
+                ptr, met = seen_pairs(self.history, self.relation, nodes)
+                owner = ranges(ptr[:-1], ptr.diff())[1]
+                place = owner.to(device), met.to(device)
+                unseen = scores.index_put(place, scores.new_tensor(-torch.inf))
+                best = unseen.topk(min(self.rerank, len(catalogue)), dim=1)  # [B, N]
+                row, column = (best.values > -torch.inf).nonzero(as_tuple=True)
+                item = best.indices[row, column]
+                pairs = torch.stack([nodes[row.cpu()], item.cpu() + catalogue.start], dim=1)
+                local = self._local(pairs)
+        finally:
+            self.model.train(training)
+        if not len(local):
+            return scores
+        above = scores.amax(1)[row] + 1 - local.min() + local
+        return scores.index_put((row, item), above)
+
+    def _local(self, pairs: Tensor) -> Tensor:
+        """Return the logit of each pair by its subgraph: ``[P]``."""
+        term = ranking_term(self.stage)
+        assert term is not None
+        head: LinkHead = trained_head(self.model, term)
+        device, parts = next(self.model.parameters()).device, []
+        for block in torch.split(pairs, BLOCK):
+            sample: Any = self.stage.sampler.sample(self.history, block.contiguous(), Key(0))
+            tokens = unlinked(self.stage.linearizer.linearize(self.history, sample, Key(0)))
+            view = View(tokens, root=block[:, 0].contiguous()).to(device)
+            parts.append(head(self.model.encode(view), pair_roots(tokens).to(device)))
+        return torch.cat(parts) if parts else torch.empty(0, device=device)
+
+
+def scorer_of(
+    model: Model,
+    stage: Stage,
+    history: Graph,
+    relation: str,
+    nodes: Tensor,
+    *,
+    sample: Sample | None = None,
+    rerank: int = RERANK,
+) -> Scorer:
+    """Return the scorer of a trained model, whatever its last stage reads.
+
+    Args:
+        model: Trained by the stage, with its heads.
+        stage: Its sampler takes nodes or pairs.
+        history: What may be seen.
+        relation: Leads from sources to candidates.
+        nodes: int64 ``[Q]``, global ids of the sources, ascending.
+        sample: As for :func:`~graphrec_pt.evaluation.model_scorer.model_scorer`; no subgraph joins
+            a source that the graph does not know to an item.
+        rerank: As for :class:`PairScorer`.
+
+    Raises:
+        GraphRecError: As for :func:`~graphrec_pt.evaluation.model_scorer.model_scorer`.
+    """
+    if sample is None and kind_of_roots(stage.sampler) == "pairs" and ranking_term(stage):
+        return PairScorer(model, stage, history, relation, rerank)
+    return model_scorer(model, stage, history, relation, nodes, sample=sample)

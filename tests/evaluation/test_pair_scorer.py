@@ -1,0 +1,100 @@
+"""Subgraphs of pairs as a scorer: towers for the catalogue, subgraphs for its top."""
+
+import pytest
+import torch
+
+from graphrec_pt import GraphRecError, Key, Model, Split, Stage, Trainer, split
+from graphrec_pt.evaluation.model_scorer import model_scorer, trained_head
+from graphrec_pt.evaluation.pair_scorer import PairScorer, scorer_of
+from graphrec_pt.evaluation.ranking import rank_targets
+from graphrec_pt.evaluation.seen import seen_pairs
+from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.objectives.draws import Draws
+from graphrec_pt.objectives.objective import Examples
+
+
+@pytest.fixture(scope="module")
+def shop() -> Split:
+    return split(synthetic_graph(30, 20, 300, key=Key(7)))
+
+
+@pytest.fixture(scope="module")
+def pairs_model(shop: Split) -> tuple[Model, Stage]:
+    stage = Stage(
+        sampler={"name": "path_subgraph", "metapaths": [["rates", "rated_by", "rates"]]},
+        linearizer="subgraph",
+        objectives=["link"],
+        batch=32,
+        steps=4,
+        optimization={"lr": 1e-2},
+    )
+    structure = {"slot": 4, "hop": 4}
+    backbone = {"name": "graph_transformer", "width": 16, "layers": 1, "structure": structure}
+    model = Model.of(shop.train, backbone=backbone)
+    Trainer(cpu=True).fit(model, shop.train, stage)
+    return model, stage
+
+
+def logits(model: Model, stage: Stage, shop: Split, pairs: torch.Tensor) -> torch.Tensor:
+    """Score pairs as the training objective does, one at a time."""
+    graph, term, found = shop.history("test"), stage.objectives[0], []
+    for pair in pairs:
+        one, owner = pair.unsqueeze(0), torch.zeros(1, dtype=torch.int64)
+
+        def again(roots: torch.Tensor, exclude: torch.Tensor | None):  # type: ignore[no-untyped-def]
+            made = stage.linearizer.linearize(
+                graph, stage.sampler.sample(graph, roots, Key(0)), Key(0)
+            )
+            return made, torch.arange(len(roots))
+
+        tokens, _ = again(one, None)
+        draws = Draws.of(Key(0), owner, owner)
+        corrupted = term.objective.corrupt(Examples(graph, tokens, owner, one, draws, again))
+        with torch.no_grad():
+            encoded = model.encode(corrupted.views[0])
+            head = trained_head(model, term)
+            found.append(head(encoded, corrupted.targets["positive.roots"]))
+    return torch.cat(found)
+
+
+def test_the_top_is_ordered_by_subgraphs_and_the_rest_by_towers(
+    shop: Split, pairs_model: tuple[Model, Stage]
+) -> None:
+    model, stage = pairs_model
+    history, rerank = shop.history("test"), 5
+    users = shop.test.source[:4].unique()
+    scores = PairScorer(model, stage, history, "rates", rerank).scores(users)
+    items = history.nodes("item")
+    with torch.no_grad():
+        towers = model.nodes(users) @ model.table("item").T
+    ptr, met = seen_pairs(history, "rates", users)
+    for row, user in enumerate(users.tolist()):
+        unseen = towers[row].clone()
+        unseen[met[ptr[row] : ptr[row + 1]]] = -torch.inf
+        top = unseen.topk(rerank).indices
+        rest = torch.ones(len(items), dtype=torch.bool)
+        rest[top] = False
+        assert torch.equal(scores[row][rest], towers[row][rest])
+        assert float(scores[row][top].min()) > float(scores[row][rest].max())
+        pairs = torch.stack([torch.full_like(top, user), top + items.start], dim=1)
+        local = logits(model, stage, shop, pairs)
+        differences = scores[row][top] - scores[row][top][0]
+        assert torch.allclose(differences, local - local[0], atol=1e-4)
+
+
+def test_whole_catalogues_are_ranked(shop: Split, pairs_model: tuple[Model, Stage]) -> None:
+    model, stage = pairs_model
+    users = shop.test.source.unique()
+    scorer = scorer_of(model, stage, shop.history("test"), "rates", users, rerank=3)
+    assert isinstance(scorer, PairScorer)
+    assert len(rank_targets(scorer, shop, "test")) == len(shop.test)
+
+
+def test_new_users_have_no_subgraph(shop: Split, pairs_model: tuple[Model, Stage]) -> None:
+    model, stage = pairs_model
+    with pytest.raises(GraphRecError, match="sources that it knows, got new ones"):
+        scorer_of(
+            model, stage, shop.train, "rates", torch.arange(1), sample=lambda rows, window: None
+        )
+    with pytest.raises(GraphRecError, match="an objective that ranks, got link"):
+        model_scorer(model, stage, shop.train, "rates", torch.arange(1))
