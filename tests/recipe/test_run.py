@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import torch
 
-from graphrec_pt import GraphRecError
+from graphrec_pt import GraphRecError, save_graph
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.graph.card import load_card
 from graphrec_pt.recipe.data import check_fits, graph_of, split_of
@@ -149,6 +149,17 @@ def test_a_split_without_targets_is_told(raw: Path, small: Any) -> None:
     made = split_of(recipe.data, graph_of(recipe.data, raw))
     with pytest.raises(GraphRecError, match="targets at validation, got none"):
         check_fits(recipe, made)
+
+
+def test_a_saved_graph_in_place_of_a_card(
+    two_seeds: Run, raw: Path, tmp_path: Path, small: Any
+) -> None:
+    save_graph(graph_of(two_seeds.recipe.data, raw), tmp_path / "graph")
+    data = f"data={{graph: {tmp_path / 'graph'}}}"
+    done = run_recipe(small("sasrec", data, "stages.0.steps=1"), tmp_path / "run")
+    same = ("fingerprint", "users", "train", "valid", "test", "permutation_seed")
+    for name in same:
+        assert done.metrics["data"][name] == two_seeds.metrics["data"][name]
 
 
 def test_a_cut_off_beyond_the_catalogue_is_told(raw: Path, small: Any) -> None:
