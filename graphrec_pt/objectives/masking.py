@@ -111,19 +111,18 @@ def hide(graph: Graph, tokens: Tokens, chosen: Tensor, draws: Draws, policy: Mas
         draws: Of the sequences, named for the purpose.
         policy: What is put in their place.
     """
-    words = draws.of_tokens(tokens)
-    # All occurrences of a node share one fate, that of its first token.
-    first = first_occurrence(tokens) if policy.everywhere else torch.arange(len(tokens.id))
-    fate = unit(words[:, 1])[first]
-    masked = chosen & (fate < policy.mask)
-    swapped = chosen & ~masked & (fate < policy.mask + policy.random)
-    ids = tokens.id.clone()
-    if policy.random:
-        offset = graph.csr.offset
-        kind = tokens.type.clamp(min=0)
-        other = offset[kind] + one_of(words[:, 2][first], offset[kind + 1] - offset[kind])
-        ids = torch.where(swapped, other, ids)
-    told = masked if tokens.word is None else masked | _text_of(tokens, masked | swapped)
+    masked, changed, ids = chosen, chosen, tokens.id
+    if policy.mask < 1:
+        words = draws.of_tokens(tokens)
+        if policy.everywhere:  # all occurrences of a node share one fate, that of its first token
+            words = words[first_occurrence(tokens)]
+        fate = unit(words[:, 1])
+        masked = chosen & (fate < policy.mask)
+        changed = chosen & (fate < policy.mask + policy.random)
+        kind, offset = tokens.type.clamp(min=0), graph.csr.offset
+        other = offset[kind] + one_of(words[:, 2], offset[kind + 1] - offset[kind])
+        ids = torch.where(changed, other, ids)  # those masked are overwritten below
+    told = masked if tokens.word is None else masked | _text_of(tokens, changed)
     return replace(
         tokens,
         id=torch.where(told, int(Special.MASK), ids),

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +13,7 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.tokens.kind import IGNORE, Kind
 
+_KINDS = ", ".join(kind.name for kind in Kind)
 _DEFAULTS = {
     "type": -1,
     "slot": 0,
@@ -85,14 +87,16 @@ class Tokens:
         return cls(**{**filled, **columns, "id": id, "kind": kind, "ptr": ptr})
 
     def __post_init__(self) -> None:
-        columns = _tensors(self)
-        for name, value in columns.items():
-            shape = {"ptr": [max(self.ptr.numel(), 1)], "edges": [len(value), 3]}.get(
-                name, [self.id.numel()]
-            )
-            if value.dtype != torch.int64 or list(value.shape) != shape:
+        own = torch.Size([self.id.numel()])
+        for name, value in _tensors(self).items():
+            shape = own
+            if name == "ptr":
+                shape = torch.Size([max(value.numel(), 1)])
+            elif name == "edges":
+                shape = torch.Size([len(value), 3])
+            if value.dtype != torch.int64 or value.shape != shape:
                 got = f"{value.dtype} {list(value.shape)}"
-                raise GraphRecError("Tokens", f"{name} as int64 {shape}", got)
+                raise GraphRecError("Tokens", f"{name} as int64 {list(shape)}", got)
         # Looking at values makes a device wait; what is there was checked when it was made.
         if self.ptr.device.type == "cpu":
             _check_values(self)
@@ -150,8 +154,9 @@ class Tokens:
             rows: One sequence, or int64 ``[K]`` in the order wanted.
         """
         wanted = torch.as_tensor(rows, device=self.ptr.device).reshape(-1)
-        place, _ = ranges(self.ptr[wanted], self.ptr.diff()[wanted])
-        ptr = _starts(self.ptr.diff()[wanted])
+        length = self.ptr.diff()[wanted]
+        place, _ = ranges(self.ptr[wanted], length)
+        ptr = _starts(length)
         edges = self.edges
         if edges is not None:
             sequence = self.sequence_of()[edges[:, 0]]
@@ -217,14 +222,17 @@ def same(a: Tokens, b: Tokens) -> bool:
     return mine.keys() == other.keys() and all(torch.equal(mine[n], other[n]) for n in mine)
 
 
+_NAMES = tuple(field.name for field in fields(Tokens))
+
+
 def _tensors(tokens: Tokens) -> dict[str, Tensor]:
-    values = {field.name: getattr(tokens, field.name) for field in fields(tokens)}
-    return {name: value for name, value in values.items() if value is not None}
+    values = tokens.__dict__
+    return {name: values[name] for name in _NAMES if values[name] is not None}
 
 
 def _rows(tokens: Tokens, order: Tensor) -> dict[str, Any]:
     columns = _tensors(tokens)
-    return {n: v[order] for n, v in columns.items() if n not in ("ptr", "edges")}
+    return {n: v.index_select(0, order) for n, v in columns.items() if n not in ("ptr", "edges")}
 
 
 def _starts(length: Tensor) -> Tensor:
@@ -232,26 +240,29 @@ def _starts(length: Tensor) -> Tensor:
 
 
 def _check_values(tokens: Tokens) -> None:
-    ptr, total = tokens.ptr, len(tokens.id)
-    ends = [int(ptr[0]), int(ptr[-1])] if ptr.numel() else []
-    if ends != [0, total] or bool((ptr[1:] < ptr[:-1]).any()):
+    ptr, total = tokens.ptr.numpy(), len(tokens.id)  # numpy is quicker where arrays are short
+    length = np.diff(ptr)
+    ends = [int(ptr[0]), int(ptr[-1])] if len(ptr) else []
+    if ends != [0, total] or (length < 0).any():
         raise GraphRecError("Tokens", f"ptr ascending from 0 to {total}", ends)
-    if not total:
-        return
-    sequence = tokens.sequence_of()
-    room = ptr[sequence + 1] - ptr[sequence]
     for name, low, high, expected in (
         ("id", 0, None, "id >= 0"),
-        ("kind", 0, len(Kind), "kind of " + ", ".join(kind.name for kind in Kind)),
-        ("parent", -1, room, "parent inside its sequence"),
+        ("kind", 0, len(Kind), "kind of " + _KINDS),
+        ("parent", -1, length, "parent inside its sequence"),
     ):
-        values = getattr(tokens, name)
-        wrong = values < low if high is None else (values < low) | (values >= high)
-        if bool(wrong.any()):
-            at = int(wrong.nonzero()[0])
+        values = getattr(tokens, name).numpy()
+        wrong = values < low
+        if high is length:
+            wrong |= values >= np.repeat(length, length)
+        elif high is not None:
+            wrong |= values >= high
+        if wrong.any():
+            at = int(wrong.argmax())
             raise GraphRecError("Tokens", expected, f"{int(values[at])} at token {at}")
     if tokens.edges is not None and len(tokens.edges):
-        ends_of = tokens.edges[:, [0, 2]]
-        inside = bool(((ends_of >= 0) & (ends_of < total)).all())
-        if not inside or bool((sequence[ends_of[:, 0]] != sequence[ends_of[:, 1]]).any()):
+        sources, targets = tokens.edges[:, 0].numpy(), tokens.edges[:, 2].numpy()
+        inside = min(sources.min(), targets.min()) >= 0
+        inside &= max(sources.max(), targets.max()) < total
+        sequence = tokens.sequence_of().numpy()
+        if not inside or (sequence[sources] != sequence[targets]).any():
             raise GraphRecError("Tokens", "edges inside sequences", "an edge that leaves its own")
