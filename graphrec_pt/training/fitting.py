@@ -88,24 +88,23 @@ class Fitting:
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, Tensor] = {}
+        if not any(counts[label] and weight[label] for label in counts):
+            return Stepped({}, torch.zeros(()), *_read(batches))  # nothing to learn anywhere
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.network):
                 self._seed(epoch, batch.step, number * world + rank)
-                found = self.network(self._wanted(batch, weight))
+                found, total = self.network(self._wanted(batch, weight))
                 for label, loss in found.items():
-                    self._guard(label, loss, epoch, batch.step)
+                    self._guard(label, loss.plain, epoch, batch.step)
                     share = batch.corrupted[label].count / counts[label]
-                    losses[label] = losses.get(label, 0) + loss.detach().float() * share
-                total = self._total(found, batch, weight, counts) * world
-                if total.requires_grad:
-                    self.accelerator.backward(total)
+                    losses[label] = losses.get(label, 0) + loss.plain.detach().float() * share
+                    total = total + weight[label] * share * loss.balanced
+                if found or world > 1:  # ranks go backward together
+                    self.accelerator.backward(total * world)
         norm = self._clipped(epoch, batches[0].step)
         self.optimizer.step()
-        tokens = sum(batch.tokens for batch in batches)
-        room = sum(batch.tokens / (1 - batch.waste) for batch in batches)
-        waste = 1 - tokens / room if room else 0.0
-        return Stepped(self._gathered(losses), norm, tokens, waste)
+        return Stepped(self._gathered(losses), norm, *_read(batches))
 
     def _weight(self, label: str, done: int) -> float:
         term = self.learner.terms[label]
@@ -129,27 +128,8 @@ class Fitting:
             if weight[label] and corrupted.count
         }
 
-    def _total(
-        self,
-        found: Mapping[str, Tensor],
-        batch: Prepared,
-        weight: Mapping[str, float],
-        counts: Mapping[str, int],
-    ) -> Tensor:
-        total = torch.zeros((), device=self.accelerator.device)
-        if self.accelerator.num_processes > 1:
-            # Ranks wait for the gradient of every parameter, also where there is nothing to learn.
-            total = total + sum(p.flatten()[:0].sum() for p in self._trained())
-        for label, loss in found.items():
-            share = batch.corrupted[label].count / counts[label]
-            total = total + weight[label] * share * self.learner.balanced(label, loss)
-        return total
-
     def _clipped(self, epoch: int, step: int) -> Tensor:
-        parameters = self._trained()
-        for parameter in parameters:
-            if parameter.grad is None:  # as on several ranks: no term asked for it in this step
-                parameter.grad = torch.zeros_like(parameter)
+        parameters = [p for p in self.learner.parameters() if p.grad is not None]
         limit = self.stage.optimization.clip or float("inf")
         norm = self.accelerator.clip_grad_norm_(parameters, limit)
         assert isinstance(norm, Tensor)
@@ -163,9 +143,6 @@ class Fitting:
             got = f"{float(norm)} at epoch {epoch}, step {step}, first in {wrong}"
             raise GraphRecError("training", "a finite gradient", got, "a lower lr or clip: 1.0")
         return norm
-
-    def _trained(self) -> list[torch.nn.Parameter]:
-        return [parameter for parameter in self.learner.parameters() if parameter.requires_grad]
 
     def _guard(self, label: str, loss: Tensor, epoch: int, step: int) -> None:
         if not bool(torch.isfinite(loss.detach())):
@@ -184,3 +161,10 @@ class Fitting:
         mine = torch.stack([losses.get(label, zero) for label in self.learner.terms])
         summed = self.accelerator.reduce(mine, "sum")
         return dict(zip(self.learner.terms, summed.unbind(), strict=True))
+
+
+def _read(batches: Sequence[Prepared]) -> tuple[int, float]:
+    """Return the tokens of micro-batches, and their share of padding if they were padded."""
+    tokens = sum(batch.tokens for batch in batches)
+    room = sum(batch.tokens / (1 - batch.waste) for batch in batches)
+    return tokens, 1 - tokens / room if room else 0.0

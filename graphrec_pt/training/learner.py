@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,18 @@ from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.models.model import Model
 from graphrec_pt.objectives.objective import Corrupted
 from graphrec_pt.training.term import Term
+
+
+class Losses(NamedTuple):
+    """The mean loss of an objective in a batch.
+
+    Args:
+        plain: L, a scalar.
+        balanced: L, or ``e^{−s} L + s`` with the learned s of the objective.
+    """
+
+    plain: Tensor
+    balanced: Tensor
 
 
 class Learner(nn.Module):
@@ -40,24 +52,25 @@ class Learner(nn.Module):
         learned = balance == "uncertainty"
         self.log_variance = nn.Parameter(torch.zeros(len(terms))) if learned else None
 
-    def forward(self, batch: Mapping[str, Corrupted]) -> dict[str, Tensor]:
-        """Return the mean loss of every objective that has something to learn in the batch."""
+    def forward(self, batch: Mapping[str, Corrupted]) -> tuple[dict[str, Losses], Tensor]:
+        """Return the losses of every objective that has something to learn in the batch.
+
+        Returns:
+            By label; and a zero to go backward from, where there is nothing else.
+        """
         with self.model.held():
-            return {
-                label: self._loss(label, corrupted)
+            losses = {
+                label: self._losses(label, corrupted)
                 for label, corrupted in batch.items()
                 if corrupted.count
             }
+        return losses, self.model.embedding.special.weight[:0].sum()
 
-    def balanced(self, label: str, loss: Tensor) -> Tensor:
-        """Return ``e^{−s} L + s`` with the learned s of an objective, or the loss as it is."""
-        if self.log_variance is None:
-            return loss
-        s = self.log_variance[list(self.terms).index(label)]
-        return torch.exp(-s) * loss + s
-
-    def _loss(self, label: str, corrupted: Corrupted) -> Tensor:
+    def _losses(self, label: str, corrupted: Corrupted) -> Losses:
         encoded = [self.model.encode(view) for view in corrupted.views]
         head: Any = self.heads[f"of_{label}"]
-        found: Tensor = self.terms[label].objective.loss(encoded, corrupted, self.model, head)
-        return found
+        loss = self.terms[label].objective.loss(encoded, corrupted, self.model, head)
+        if self.log_variance is None:
+            return Losses(loss, loss)
+        s = self.log_variance[list(self.terms).index(label)]
+        return Losses(loss, torch.exp(-s) * loss + s)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
@@ -157,7 +158,11 @@ class Trainer:
 def _accelerator(options: Options) -> Accelerator:
     # The first accelerator of a process decides for all later ones, unless its state is dropped.
     AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=options.precision, cpu=options.cpu)
+    # Parameters that no term of a step asks for have no gradient on any rank, as in one process.
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
+    return Accelerator(
+        mixed_precision=options.precision, cpu=options.cpu, kwargs_handlers=[parallel]
+    )
 
 
 @contextmanager
