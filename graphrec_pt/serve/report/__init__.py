@@ -1,0 +1,1 @@
+"""What a finished run found, as one page that a person reads."""
