@@ -73,5 +73,7 @@ def check_degrees(who: str, csr: SegmentedCSR) -> None:
 
 def _together(item: Tensor, number: Tensor | int) -> tuple[Tensor, Tensor]:
     numbers = torch.as_tensor(number, device=item.device)
+    if numbers.shape == item.shape:
+        return item, numbers
     shape = np.broadcast_shapes(item.shape, numbers.shape)
     return item.expand(shape), numbers.expand(shape)

@@ -135,6 +135,7 @@ class _History(NamedTuple):
         number: int64 ``[T]``, number of that event in its sequence, from 0.
         events: int64 ``[B]``, how many there are.
         row: int64 ``[T]``.
+        words: int64 ``[B, 4]``, random bits that say where stretches lie.
         draws: Of the sequences.
     """
 
@@ -144,11 +145,12 @@ class _History(NamedTuple):
     number: Tensor
     events: Tensor
     row: Tensor
+    words: Tensor
     draws: Draws
 
     def stretch(self, share: float, which: int) -> Tensor:
         """Return a share of the events of each sequence that stand side by side: bool ``[T]``."""
-        words = self.draws.named("stretch").of_sequences()[:, 0, which]
+        words = self.words[:, which]
         length = (self.events * share).floor().long().clamp(min=1)
         start = one_of(words, (self.events - length + 1).clamp(min=1))
         after = (start + length)[self.row]
@@ -163,4 +165,5 @@ def _history(tokens: Tokens, draws: Draws) -> _History:
     anchor = torch.where(owned, latest, place)
     count = torch.bincount(row[event], minlength=len(tokens))
     number = event.long().cumsum(0) - 1 - (count.cumsum(0) - count)[row]
-    return _History(event, owned, anchor, number, count, row, draws)
+    words = draws.named("stretch").of_sequences()[:, 0]
+    return _History(event, owned, anchor, number, count, row, words, draws)

@@ -48,7 +48,7 @@ class Draws:
 
     def named(self, purpose: str) -> Self:
         """Return independent draws of the same sequences."""
-        return replace(self, key=self.key.named(purpose))
+        return type(self)(self.key.named(purpose), self.row, self.number)
 
     def select(self, rows: Tensor) -> Self:
         """Return the draws of some of the sequences: int64 ``[K]``."""

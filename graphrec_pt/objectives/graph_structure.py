@@ -11,10 +11,10 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.kernels.negative import negative
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
+from graphrec_pt.objectives.non_neighbors import non_neighbors
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.pointwise import bce
 from graphrec_pt.objectives.pooling import Pool, pooled
@@ -128,20 +128,5 @@ class GraphStructure:
         self, graph: Graph, roots: Tensor, position: Tensor, words: Tensor, key: Key
     ) -> Tensor:
         """Return K nodes for each root that could be the neighbour and are not: ``[R, K]``."""
-        others = torch.full((len(roots), self.negatives), -1, dtype=torch.int64)
         relation = relations_of(graph, position, roots)
-        for index in torch.unique(relation[relation >= 0]).tolist():
-            rows = (relation == index).nonzero().squeeze(1)
-            kind = graph.schema.relations[index]
-            among = graph.nodes(kind.target)
-            others[rows] = negative(
-                graph.csr,
-                roots[rows],
-                graph.schema.slot(kind.name),
-                self.negatives,
-                key.named("others"),
-                low=among.start,
-                high=among.stop,
-                item=words[rows],
-            )
-        return others
+        return non_neighbors(graph, roots, relation, self.negatives, key.named("others"), words)

@@ -11,7 +11,6 @@ from torch.nn.functional import cross_entropy
 
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.kernels.negative import negative
 from graphrec_pt.models.heads import RelationHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -25,6 +24,7 @@ from graphrec_pt.objectives.edge_masking import (
 )
 from graphrec_pt.objectives.event_masking import with_text
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
+from graphrec_pt.objectives.non_neighbors import non_neighbors
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.pairwise import bpr
 from graphrec_pt.objectives.pointwise import bce
@@ -104,7 +104,9 @@ class MaskedEdge:
         chosen[at] = ~same_nodes(first, chosen)[tokens.parents()[at]]
         words = draws.named("ends").of_tokens(tokens)
         token = chosen.nonzero().squeeze(1)
-        other = _no_neighbors(graph, tokens, token, words[token, 0], draws)
+        source, relation = tokens.id[tokens.parents()[token]], tokens.relation[token]
+        key = draws.key.named("no neighbors")
+        other = non_neighbors(graph, source, relation, 1, key, words[token, 0]).squeeze(1)
         row = tokens.sequence_of()
         here = ((row << 32) | tokens.id)[tokens.kind == Kind.NODE]
         kept = (other >= 0) & ~torch.isin((row[token] << 32) | other, here)
@@ -151,30 +153,6 @@ def _targets(tokens: Tokens, token: Tensor) -> dict[str, Tensor]:
         "parent": tokens.parents()[token],
         "relation": tokens.relation[token],
     }
-
-
-def _no_neighbors(
-    graph: Graph, tokens: Tokens, token: Tensor, words: Tensor, draws: Draws
-) -> Tensor:
-    """Return for links a node that could stand there and does not: int64 ``[n]``, −1 for none."""
-    source, relation = tokens.id[tokens.parents()[token]], tokens.relation[token]
-    other = torch.full_like(token, -1)
-    for index in torch.unique(relation).tolist():
-        rows = (relation == index).nonzero().squeeze(1)
-        kind = graph.schema.relations[index]
-        among = graph.nodes(kind.target)
-        slot = graph.schema.slot(kind.name)
-        other[rows] = negative(
-            graph.csr,
-            source[rows],
-            slot,
-            1,
-            draws.key.named("no neighbors"),
-            low=among.start,
-            high=among.stop,
-            item=words[rows],
-        ).squeeze(1)
-    return other
 
 
 def _without_text(tokens: Tokens, nodes: Tensor) -> Tokens:

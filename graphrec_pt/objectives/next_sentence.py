@@ -21,6 +21,8 @@ from graphrec_pt.tokens.join import concat, side_by_side
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
+_END = 3  # label of the specials at the end, after −1, 0, 1 and 2
+
 
 @objective("next_sentence")
 class NextSentence:
@@ -51,8 +53,8 @@ class NextSentence:
 
         Those that should get one of a root whose own sequence cannot be divided are left out.
         """
-        tokens = replace(examples.tokens, edges=None)
-        rows = divisible(tokens)  # [K]
+        tokens = _divided(examples.tokens)
+        rows = divisible(tokens, tokens.labels)  # [K]
         words = examples.draws.named("next_sentence").of_sequences()[rows, 0]  # [K, 4]
         random = unit(words[:, 0]) < self.random
         asked = random.nonzero().squeeze(1)
@@ -60,13 +62,12 @@ class NextSentence:
         mate = torch.where(random, -1, rows)  # whose second segment, of all sequences
         mate[asked[whose]] = len(tokens) + torch.arange(len(others))
         kept = (mate >= 0).nonzero().squeeze(1)
-        front, part = _divided(tokens.select(rows[kept]))
-        back, _ = _divided(concat([tokens, others]).select(mate[kept]))
+        front, back = tokens.select(rows[kept]), concat([tokens, others]).select(mate[kept])
         joined = side_by_side(
             [
-                front.take(((part < TAIL) & (front.labels < 2)).nonzero().squeeze(1)),
+                front.take((front.labels < 2).nonzero().squeeze(1)),
                 back.take((back.labels == 2).nonzero().squeeze(1)),
-                front.take((part == TAIL).nonzero().squeeze(1)),
+                front.take((front.labels == _END).nonzero().squeeze(1)),
             ]
         )
         targets = {
@@ -87,10 +88,11 @@ class NextSentence:
         return pair_loss(encoded, corrupted, head)
 
 
-def _divided(tokens: Tokens) -> tuple[Tokens, Tensor]:
-    """Return tokens with their segment as label, which stays with them, and their parts."""
+def _divided(tokens: Tokens) -> Tokens:
+    """Return tokens with their segment as label, which stays with them, or that they end it all."""
     parts = Parts.of(tokens)
-    return replace(tokens, labels=parts.halves(tokens)), parts.part
+    labels = torch.where(parts.part == TAIL, _END, parts.halves(tokens))
+    return replace(tokens, labels=labels, edges=None)
 
 
 def _others(examples: Examples, owner: Tensor, words: Tensor) -> tuple[Tokens, Tensor]:
@@ -113,8 +115,9 @@ def _others(examples: Examples, owner: Tensor, words: Tensor) -> tuple[Tokens, T
     step = 1 + one_of(words if roots.ndim == 2 else words[:, 0], (size - 1).clamp(min=1))
     exclude = None if examples.exclude is None else torch.full_like(owner, -1)
     tokens, whose = examples.again(low + (roots - low + step) % size, exclude)
-    usable = divisible(tokens)
+    tokens = _divided(tokens)
+    usable = divisible(tokens, tokens.labels)
     first = torch.ones_like(usable, dtype=torch.bool)
     first[1:] = whose[usable][1:] != whose[usable][:-1]
     usable = usable[first]
-    return replace(tokens.select(usable), edges=None), whose[usable]
+    return tokens.select(usable), whose[usable]

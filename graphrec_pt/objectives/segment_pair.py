@@ -9,13 +9,17 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from graphrec_pt.models.heads import PairHead
 from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.objective import Corrupted
-from graphrec_pt.objectives.rearranging import Parts
 from graphrec_pt.tokens.tokens import Tokens
 
 
-def divisible(tokens: Tokens) -> Tensor:
-    """Return the sequences that have two segments: int64 ``[K]``."""
-    half, row = Parts.of(tokens).halves(tokens), tokens.sequence_of()
+def divisible(tokens: Tokens, half: Tensor) -> Tensor:
+    """Return the sequences that have two segments: int64 ``[K]``.
+
+    Args:
+        tokens: B sequences.
+        half: int64 ``[T]`` of :meth:`~graphrec_pt.objectives.rearranging.Parts.halves`.
+    """
+    row = tokens.sequence_of()
     sizes = [torch.bincount(row[half == which], minlength=len(tokens)) for which in (0, 2)]
     return ((sizes[0] > 0) & (sizes[1] > 0)).nonzero().squeeze(1)
 

@@ -49,7 +49,7 @@ class SegmentPrediction:
         graph, draws = examples.graph, examples.draws.named("segment_prediction")
         words = draws.of_sequences()[:, 0]  # [B, 4]
         rows, other = of_others(examples, words[:, 0], "segment_prediction")
-        n, m = _count(examples.tokens)[rows], _count(other)
+        n, m = _count(examples.tokens, events(examples.tokens))[rows], _count(other, events(other))
         enough = (n >= 2) & (m >= 1)
         rows, n, m = rows[enough], n[enough], m[enough]
         tokens, other = examples.tokens.select(rows), other.select(enough.nonzero().squeeze(1))
@@ -97,15 +97,15 @@ class Bilinear(nn.Module):
         return scores
 
 
-def _count(tokens: Tokens) -> Tensor:
+def _count(tokens: Tokens, event: Tensor) -> Tensor:
     """Return the events of each sequence: int64 ``[B]``."""
-    return torch.bincount(tokens.sequence_of()[events(tokens)], minlength=len(tokens))
+    return torch.bincount(tokens.sequence_of()[event], minlength=len(tokens))
 
 
 def _segment(tokens: Tokens, start: Tensor, length: Tensor) -> Tensor:
     """Return the events number start, …, start + length − 1 of each sequence: bool ``[T]``."""
     event, row = events(tokens), tokens.sequence_of()
-    before = _count(tokens)
+    before = _count(tokens, event)
     number = event.long().cumsum(0) - 1 - (before.cumsum(0) - before)[row]
     return event & (number >= start[row]) & (number < (start + length)[row])
 

@@ -41,7 +41,8 @@ class SentenceOrder:
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the sequences of two segments, some of them swapped."""
-        rows = divisible(examples.tokens)
+        every = Parts.of(examples.tokens)
+        rows = divisible(examples.tokens, every.halves(examples.tokens))
         tokens = examples.tokens.select(rows)
         draws = examples.draws.named("sentence_order")
         swap = unit(draws.of_sequences()[rows, 0, 0]) < self.swapped  # [B]
