@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from graphrec_pt.sampling.sample import Paths, Subgraphs
     from graphrec_pt.sampling.sampler import sampler
     from graphrec_pt.serve.recommender import Recommender, from_pretrained
+    from graphrec_pt.serve.report.write import write_report
     from graphrec_pt.tokens.linearizer import linearizer
     from graphrec_pt.tokens.tokens import Tokens
     from graphrec_pt.training.schedule import schedule
@@ -88,6 +89,7 @@ _HOMES = {
     "schedule": "training.schedule",
     "split": "graph.split",
     "strategy": "training.strategy",
+    "write_report": "serve.report.write",
 }
 
 __all__ = [
@@ -132,6 +134,7 @@ __all__ = [
     "schedule",
     "split",
     "strategy",
+    "write_report",
 ]
 
 

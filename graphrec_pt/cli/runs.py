@@ -39,6 +39,7 @@ def run(
     from graphrec_pt.recipe.data import graph_of
     from graphrec_pt.recipe.files import load_recipe
     from graphrec_pt.recipe.run import run_recipe, will_train
+    from graphrec_pt.serve.report.write import write_report
 
     chosen = load_recipe(recipe, overrides or [])
     out, graph = out or Path("runs") / chosen.name, None
@@ -52,7 +53,8 @@ def run(
         console.print(table)
     for note in run_notes(done):
         console.print(note, soft_wrap=True, highlight=False)
-    console.print(f"saved in {out}", soft_wrap=True)
+    write_report(done)
+    console.print(f"saved in {out}, with a report.html to read", soft_wrap=True)
 
 
 def evaluate(folder: Folder, as_json: AsJson = False) -> None:

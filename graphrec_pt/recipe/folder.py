@@ -4,6 +4,7 @@
 
     recipe.yaml      the recipe with nothing left open
     metrics.json     what was measured, written last
+    report.html      the same as a page, by :func:`~graphrec_pt.serve.report.write.write_report`
     metrics.jsonl    a line for each step told
     ranks.parquet    the rank of every target of valid and test
     model/           the trained model

@@ -9,15 +9,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from graphrec_pt import GraphRecError, Key, open_run, run_recipe
+from graphrec_pt import GraphRecError, Key, open_run, run_recipe, write_report
+from graphrec_pt.cli import main
 from graphrec_pt.graph.synthetic import synthetic_tables
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run
+from graphrec_pt.serve.report import beside
 from graphrec_pt.serve.report.axes import Axis
-from graphrec_pt.serve.report.beside import gaps, parts, systems
+from graphrec_pt.serve.report.beside import FEWEST, gaps, parts, systems
 from graphrec_pt.serve.report.curves import MOST, stage_curves
 from graphrec_pt.serve.report.people import chosen_users, fitted, people
-from graphrec_pt.serve.report.write import write_report
 
 EVIL = "<script>alert('x')</script> & \"co\""
 CARD = """
@@ -226,6 +227,19 @@ def test_parts_are_metrics_of_their_targets(finished: Run) -> None:
         mean = sum(part.value * part.targets for part in pair) / 50
         assert mean == pytest.approx(finished.metrics["test"]["mrr"])
     assert all(part.low <= part.value <= part.high for part in found.values())
+    few = found["users with 1 to 4 events"]
+    assert few.users < FEWEST
+    assert few.bar is None
+
+
+def test_the_whole_as_a_part_has_the_interval_of_the_run(
+    finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks = finished.ranks["test"]
+    monkeypatch.setattr(beside, "slices", lambda *_: {"long_users": ranks})
+    whole = beside.parts(finished, "mrr")[0]
+    assert [whole.low, whole.high] == pytest.approx(finished.metrics["intervals"]["mrr"])
+    assert whole.value == finished.metrics["test"]["mrr"]
 
 
 def test_the_strongest_stand_first(finished: Run) -> None:
@@ -269,6 +283,7 @@ def test_a_part_that_cannot_be_made_says_why(copied: Path) -> None:
 
 
 def test_interrupted_runs_and_other_ranks_have_no_page(copied: Path) -> None:
+    (copied / "report.html").unlink(missing_ok=True)
     table = pl.read_parquet(copied / "ranks.parquet").with_columns(rank=pl.lit(1.0))
     policy = pl.read_parquet_metadata(copied / "ranks.parquet")
     table.write_parquet(
@@ -279,7 +294,14 @@ def test_interrupted_runs_and_other_ranks_have_no_page(copied: Path) -> None:
     (copied / "metrics.json").unlink()
     with pytest.raises(GraphRecError, match="a finished run, got one that was interrupted"):
         write_report(copied)
-    assert not (copied / "report.html").exists() or "Test" in (copied / "report.html").read_text()
+    assert not (copied / "report.html").exists()
+
+
+def test_the_command_line_leaves_a_page(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copied / "report.html").unlink(missing_ok=True)
+    assert main(["run", str(copied / "recipe.yaml"), "--out", str(copied), "--resume"]) == 0
+    assert "report.html" in capsys.readouterr().out
+    assert "Three users" in Page((copied / "report.html").read_text(encoding="utf-8")).words
 
 
 @pytest.mark.parametrize("ends", [(0.0, 0.0), (-3.0, 7.0), (0.12, 0.1201), (0.0, 12345.0)])

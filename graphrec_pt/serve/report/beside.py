@@ -12,6 +12,8 @@ from graphrec_pt.recipe.measure import intervals
 from graphrec_pt.serve.report.axes import Axis
 
 MARKS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+FEWEST = 20
+"""Users from which an interval is told."""
 MODEL, TWIN = "the model", "scratch twin"
 PARTS = {
     "cold_items": "items never met",
@@ -93,18 +95,19 @@ class Part:
         targets: How many.
         users: Of how many users.
         value: Mean over these users.
+        bar: The interval as a picture; None below :data:`FEWEST` users, where a bootstrap says
+            little.
         low: Lower end of the interval.
         high: Upper end.
-        bar: The interval as a picture.
     """
 
     name: str
     targets: int
     users: int
     value: float
+    bar: Bar | None
     low: float
     high: float
-    bar: Bar
 
 
 def watched_metric(run: Run) -> str:
@@ -166,11 +169,12 @@ def parts(run: Run, metric: str) -> list[Part]:
 def _part(name: str, ranks: Ranks, metric: str, ends: tuple[float, float], axis: Axis) -> Part:
     value = evaluate(ranks, [metric])[metric]
     bar = _bar(axis, ends[0], value, ends[1])
-    return Part(name, len(ranks), len(ranks.users), value, *ends, bar)
+    users = len(ranks.users)
+    return Part(name, len(ranks), users, value, bar if users >= FEWEST else None, *ends)
 
 
 def _interval(ranks: Ranks, metric: str) -> tuple[float, float]:
-    low, high = intervals(ranks, [metric], Key(0).named("report"))[metric]
+    low, high = intervals(ranks, [metric], Key(0).named("run"))[metric]  # as the run's own
     return low, high
 
 

@@ -18,8 +18,8 @@ from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import writing
 from graphrec_pt.recipe.files import recipe_text
 from graphrec_pt.recipe.folder import HISTORY, MODEL, RANKS, Run, measured_again, open_run
+from graphrec_pt.serve.report.beside import FEWEST, TWIN, Gap, gaps, parts, systems, watched_metric
 from graphrec_pt.serve.report.beside import MODEL as OURS
-from graphrec_pt.serve.report.beside import TWIN, Gap, gaps, parts, systems, watched_metric
 from graphrec_pt.serve.report.curves import stage_curves
 from graphrec_pt.serve.report.people import people
 
@@ -78,6 +78,8 @@ def render(run: Run, *, trust_code: bool = False) -> str:
         "run": run,
         "told": run.metrics,
         "watched": watched,
+        "metrics": list(dict.fromkeys([watched, *run.recipe.evaluate.metrics])),
+        "fewest": FEWEST,
         "systems": rows,
         "best": {name: max(row.values[name] for row in rows) for name in rows[0].values},
         "gaps": tested,
@@ -142,5 +144,7 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+        text = f"{hours} h {minutes:02d} min"
+    else:
+        text = f"{minutes} min {rest:02d} s" if minutes else f"{seconds:.1f} s"
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
