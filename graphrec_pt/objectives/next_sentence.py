@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.heads import PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -17,7 +18,7 @@ from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objecti
 from graphrec_pt.objectives.rearranging import TAIL, Parts, neutral
 from graphrec_pt.objectives.segment_pair import divisible, pair_loss
 from graphrec_pt.sampling.sampler import Sets
-from graphrec_pt.tokens.join import concat, side_by_side
+from graphrec_pt.tokens.join import concat
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -58,18 +59,11 @@ class NextSentence:
         words = examples.draws.named("next_sentence").of_sequences()[rows, 0]  # [K, 4]
         random = unit(words[:, 0]) < self.random
         asked = random.nonzero().squeeze(1)
-        others, whose = _others(examples, examples.owner[rows[asked]], words[asked, 1:3])
+        others, usable, whose = _others(examples, examples.owner[rows[asked]], words[asked, 1:3])
         mate = torch.where(random, -1, rows)  # whose second segment, of all sequences
-        mate[asked[whose]] = len(tokens) + torch.arange(len(others))
+        mate[asked[whose]] = len(tokens) + usable
         kept = (mate >= 0).nonzero().squeeze(1)
-        front, back = tokens.select(rows[kept]), concat([tokens, others]).select(mate[kept])
-        joined = side_by_side(
-            [
-                front.take((front.labels < 2).nonzero().squeeze(1)),
-                back.take((back.labels == 2).nonzero().squeeze(1)),
-                front.take((front.labels == _END).nonzero().squeeze(1)),
-            ]
-        )
+        joined = _joined(concat([tokens, others]), rows[kept], mate[kept])
         targets = {
             "first": (joined.labels == 0).nonzero().squeeze(1),
             "second": (joined.labels == 2).nonzero().squeeze(1),
@@ -95,7 +89,35 @@ def _divided(tokens: Tokens) -> Tokens:
     return replace(tokens, labels=labels, edges=None)
 
 
-def _others(examples: Examples, owner: Tensor, words: Tensor) -> tuple[Tokens, Tensor]:
+def _joined(tokens: Tokens, own: Tensor, mate: Tensor) -> Tokens:
+    """Return sequences with the second segments of others, their labels, and what stays of them.
+
+    Args:
+        tokens: Divided.
+        own: int64 ``[K]``, whose head, first segment and end.
+        mate: int64 ``[K]``, whose second segment.
+    """
+    asked = torch.cat([own, mate])
+    at, which = ranges(tokens.ptr[asked], tokens.lengths()[asked])
+    label, of_mate = tokens.labels[at], which >= len(own)
+    row = torch.where(of_mate, which - len(own), which)
+    stays = ((label == 2) == of_mate).nonzero().squeeze(1)
+    part = label.clamp(min=1)[stays]  # head and first segment stand in their order
+    at = at[stays][torch.argsort(row[stays] * 4 + part, stable=True)]
+    length = torch.bincount(row[stays], minlength=len(own))
+    return Tokens.of(
+        tokens.id[at],
+        tokens.kind[at],
+        torch.cat([length.new_zeros(1), length.cumsum(0)]),
+        type=tokens.type[at],
+        hop=tokens.hop[at],
+        relation=tokens.relation[at],
+        labels=tokens.labels[at],
+        word=None if tokens.word is None else tokens.word[at],
+    )
+
+
+def _others(examples: Examples, owner: Tensor, words: Tensor) -> tuple[Tokens, Tensor, Tensor]:
     """Sample another root for each of some roots.
 
     Args:
@@ -104,7 +126,8 @@ def _others(examples: Examples, owner: Tensor, words: Tensor) -> tuple[Tokens, T
         words: int64 ``[n, 2]``, random bits.
 
     Returns:
-        One sequence of two segments per root that was found one, and int64 ``[C]``, for which.
+        Sequences, int64 ``[C]``, one with two segments per root that was found one, and int64
+        ``[C]``, for which.
     """
     if isinstance(examples.roots, Sets):
         raise GraphRecError("next_sentence", "nodes or pairs as roots", "sets", "another sampler")
@@ -120,4 +143,4 @@ def _others(examples: Examples, owner: Tensor, words: Tensor) -> tuple[Tokens, T
     first = torch.ones_like(usable, dtype=torch.bool)
     first[1:] = whose[usable][1:] != whose[usable][:-1]
     usable = usable[first]
-    return tokens.select(usable), whose[usable]
+    return tokens, usable, whose[usable]
