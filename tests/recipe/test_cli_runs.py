@@ -1,13 +1,19 @@
 """The command line from a recipe to recommendations, as a user meets it."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from graphrec_pt.cli import main
+from graphrec_pt.training.tracking import read_metrics
 
 SMALL = [
     "model.backbone.width=16",
@@ -178,3 +184,35 @@ def test_bad_requests_to_a_run(
     assert "a finished run, got one that was interrupted; try graphrec run" in (
         capsys.readouterr().err
     )
+
+
+def test_a_run_that_is_interrupted_goes_on(raw: Path, tmp_path: Path) -> None:
+    """Ctrl-C in the middle: exit 130, one line, no metrics; then the same command goes on."""
+    out = tmp_path / "run"
+    command = ["run", "sasrec", *SMALL, "stages.0.batch=4", "stages.0.epochs=6"]
+    command += ["options.checkpoint_every=1", "--raw", str(raw), "--out", str(out)]
+    code = "import sys; from graphrec_pt.cli import main; sys.exit(main(sys.argv[1:]))"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *command], stderr=subprocess.PIPE, text=True
+    )
+    until = time.monotonic() + 120
+    while time.monotonic() < until and not list(out.glob("checkpoint/step-*")):
+        time.sleep(0.05)
+    errors = _interrupted(child)
+    assert child.returncode == 130
+    assert errors.strip().splitlines()[-1] == "interrupted; --resume goes on"
+    assert not (out / "metrics.json").exists()
+    assert main([*command, "--resume"]) == 0
+    told = [row for row in read_metrics(out) if "valid/ndcg@10" in row]
+    assert [row["epoch"] for row in told] == [1, 2, 3, 4, 5, 6]
+
+
+def _interrupted(child: "subprocess.Popen[str]") -> str:
+    """Press Ctrl-C, again after a while: Python drops one that falls into a destructor."""
+    for _ in range(10):
+        os.kill(child.pid, signal.SIGINT)
+        try:
+            return child.communicate(timeout=5)[1]
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("the run does not stop")
