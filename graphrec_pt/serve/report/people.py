@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isfinite
 from unicodedata import east_asian_width
 
 import polars as pl
@@ -138,7 +137,7 @@ def _person(run: Run, recommender: Recommender, given: Recommended, place: str) 
     graph, kind = recommender.history, recommender.item_type
     rows = run.ranks["test"].table.filter(pl.col("user") == given.user).sort("rank", "item")
     targets = tuple(
-        Target(item, _title(graph, kind, item), rank if isfinite(rank) else inf, candidates)
+        Target(item, _title(graph, kind, item), rank, candidates)
         for item, rank, candidates in rows.select("item", "rank", "candidates").iter_rows()
     )
     held = {target.id for target in targets}

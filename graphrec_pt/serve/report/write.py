@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -135,9 +136,13 @@ def _environment() -> Environment:
         "quoted": shlex.quote,
         "date": human_time,
         "duration": _duration,
-        "rank": "{:,g}".format,
+        "rank": _rank,
     }
     return made
+
+
+def _rank(rank: float) -> str:
+    return f"{rank:,.1f}".removesuffix(".0") if isfinite(rank) else "∞"
 
 
 def _duration(seconds: float) -> str:
