@@ -82,9 +82,14 @@ class Tokens:
         """
         if isinstance(kind, Kind):
             kind = torch.full_like(id, kind)
-        filled: dict[str, Any] = {n: torch.full_like(id, v) for n, v in _DEFAULTS.items()}
-        filled["position"] = ranges(torch.zeros_like(ptr[1:]), ptr.diff())[0]
-        return cls(**{**filled, **columns, "id": id, "kind": kind, "ptr": ptr})
+        filled: dict[str, Any] = {
+            name: torch.full_like(id, value)
+            for name, value in _DEFAULTS.items()
+            if name not in columns
+        }
+        if "position" not in columns:
+            filled["position"] = ranges(torch.zeros_like(ptr[1:]), ptr.diff())[0]
+        return cls(**(filled | columns), id=id, kind=kind, ptr=ptr)
 
     def __post_init__(self) -> None:
         own = torch.Size([self.id.numel()])
@@ -177,13 +182,13 @@ class Tokens:
             order: int64 ``[n]`` tokens counted through the batch, each at most once, those of one
                 sequence side by side and the sequences in their order.
         """
-        sequence = self.sequence_of()[order]
+        sequence = self.sequence_of().index_select(0, order)
         ptr = _starts(torch.bincount(sequence, minlength=len(self)))
         number = torch.full_like(self.id, -1)
-        number[order] = torch.arange(len(order), device=order.device)
-        before = self.parents()[order]
-        parent = torch.where(before < 0, -1, number[before.clamp(min=0)])
-        parent = torch.where(parent < 0, -1, parent - ptr[sequence])
+        number.index_copy_(0, order, torch.arange(len(order), device=order.device))
+        before = self.parents().index_select(0, order)
+        parent = torch.where(before < 0, -1, number.index_select(0, before.clamp(min=0)))
+        parent = torch.where(parent < 0, -1, parent - ptr.index_select(0, sequence))
         edges = self.edges
         if edges is not None:
             edges = torch.stack([number[edges[:, 0]], edges[:, 1], number[edges[:, 2]]], dim=1)
