@@ -83,6 +83,8 @@ def test_sequences_and_places() -> None:
         ({"parent": torch.tensor([-1, 0, 3, -1, 0])}, "parent inside its sequence, got 3 at"),
         ({"edges": torch.tensor([[0, 1, 4]])}, "edges inside sequences"),
         ({"edges": torch.tensor([[0, 1, 5]])}, "edges inside sequences"),
+        ({"edges": torch.tensor([[-1, 1, 0]])}, "edges inside sequences"),
+        ({"parent": torch.tensor([-1, 0, -2, -1, 0])}, "parent inside its sequence, got -2 at"),
         ({"edges": torch.tensor([[0, 1]])}, r"edges as int64 \[1, 3\]"),
     ],
 )
@@ -99,6 +101,12 @@ def test_select_by_hand() -> None:
     assert tokens.edges is not None
     assert tokens.edges.tolist() == [[0, 1, 1], [2, 2, 4], [3, 3, 4], [5, 1, 6]]
     assert len(example().select(1).id) == 0
+
+
+def test_select_of_all_is_the_same() -> None:
+    for tokens in (example(), replace(example(), edges=None)):
+        assert same(tokens.select(torch.arange(3)), tokens)
+        assert tokens.select(torch.tensor([0, 2, 1])).ptr.tolist() == [0, 3, 5, 5]
 
 
 def test_take_by_hand() -> None:
