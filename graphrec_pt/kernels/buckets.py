@@ -33,19 +33,20 @@ class Buckets:
 
     Args:
         each: The buckets, longest sequences first.
+        token: int64 ``[C]``, the tokens of the padded rows of all buckets as one list.
         place: int64 ``[T]``, row of each token when the padded rows of all buckets are one list.
         start: Place of each bucket's first row.
     """
 
     each: tuple[Bucket, ...]
+    token: Tensor
     place: Tensor
     start: tuple[int, ...]
 
     @property
     def padding(self) -> float:
         """Share of the dense cells that hold no token."""
-        cells = sum(bucket.token.numel() for bucket in self.each)
-        return 1 - len(self.place) / cells if cells else 0.0
+        return 1 - len(self.place) / len(self.token) if len(self.token) else 0.0
 
 
 def buckets(ptr: Tensor) -> Buckets:
@@ -77,7 +78,8 @@ def _built(ptr: Tensor) -> Buckets:
         start, low = start + token.numel(), high
         mask = None if bool(real.all()) else real.to(ptr.device)
         found.append(Bucket(sequence.to(ptr.device), token.to(ptr.device), mask))
-    return Buckets(tuple(found), place.to(ptr.device), tuple(starts))
+    cells = torch.cat([host[:0], *(bucket.token.flatten().cpu() for bucket in found)])
+    return Buckets(tuple(found), cells.to(ptr.device), place.to(ptr.device), tuple(starts))
 
 
 def _ends(length: Tensor) -> list[int]:

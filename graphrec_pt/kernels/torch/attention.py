@@ -1,6 +1,6 @@
 """Packed attention as dense calls, one per bucket of sequences of similar length."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,9 +25,10 @@ def attention(
 ) -> Tensor:
     """Attend inside each sequence; see :func:`graphrec_pt.kernels.attention.attention`."""
     layout = buckets(ptr)
+    spread = [_Spread.apply(x, layout.token, layout.place) for x in (q, k, v)]  # type: ignore[no-untyped-call]  # [C, H, d]
     outputs = []
     for number, bucket in enumerate(layout.each):
-        query, key, value = (_dense(x, bucket) for x in (q, k, v))  # [b, H, L, d]
+        query, key, value = (_dense(x, bucket, layout.start[number]) for x in spread)
         if prompt is not None:
             pick = slice(None) if len(prompt[0]) == 1 else bucket.sequence
             before = [p[pick].expand(len(query), -1, -1, -1) for p in prompt]
@@ -50,13 +51,49 @@ def attention(
         if blind is not None:
             out = out.masked_fill(blind[:, None, :, None], 0)
         outputs.append(out.transpose(1, 2).reshape(-1, *q.shape[1:]))  # [b·L, H, d]
-    return torch.cat(outputs).index_select(0, layout.place)
+    packed: Tensor = _Packed.apply(torch.cat(outputs), layout.place)  # type: ignore[no-untyped-call]
+    return packed
 
 
-def _dense(packed: Tensor, bucket: Bucket) -> Tensor:
+# Every token has one place among the cells, and no gradient comes from padding: nobody attends to
+# it, and what it attends to is dropped. So gradients are gathered like values; the general rule
+# for gathers would add up cells one by one.
+
+
+class _Spread(torch.autograd.Function):
+    """Packed tokens ``[T, …]`` to cells ``[C, …]``."""
+
+    @staticmethod
+    def forward(ctx: Any, packed: Tensor, token: Tensor, place: Tensor) -> Tensor:
+        ctx.save_for_backward(place)
+        return packed.index_select(0, token)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (place,) = ctx.saved_tensors
+        return grads[0].index_select(0, place), None, None
+
+
+class _Packed(torch.autograd.Function):
+    """Cells ``[C, …]`` to packed tokens ``[T, …]``."""
+
+    @staticmethod
+    def forward(ctx: Any, cells: Tensor, place: Tensor) -> Tensor:
+        ctx.save_for_backward(place)
+        ctx.cells = len(cells)
+        return cells.index_select(0, place)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (place,) = ctx.saved_tensors
+        empty = grads[0].new_zeros(ctx.cells, *grads[0].shape[1:])
+        return empty.index_copy(0, place, grads[0]), None
+
+
+def _dense(cells: Tensor, bucket: Bucket, start: int) -> Tensor:
     rows, length = bucket.token.shape
-    chosen = packed.index_select(0, bucket.token.flatten())  # [b·L, H, d]
-    return chosen.view(rows, length, *packed.shape[1:]).transpose(1, 2)
+    own = cells[start : start + rows * length]
+    return own.view(rows, length, *cells.shape[1:]).transpose(1, 2)  # [b, H, L, d]
 
 
 def _visible(bucket: Bucket, sight: "Sight", extra: int) -> Tensor | None:
