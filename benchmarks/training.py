@@ -4,17 +4,16 @@ Usage: python benchmarks/training.py [--graph DIR] [--quick] [--threads N] [--ro
                                      [--seconds 6] [--out FILE.json]
 
 DIR is a graph with histories, as ``graphrec data build amazon-beauty --raw … --out DIR`` makes it;
-without one, a generated shop of the same size takes its place. Everybody trains in turn in one
-process, some seconds each round; ratios are medians over rounds of two rates from the same round. A
-target is an item that is predicted: every place of a history for us, every prefix for RecBole's
-SASRec, every masked item for BERT4Rec.
+without one, a generated shop of the same size takes its place. Everybody trains in turn, each in a
+process of its own that sleeps till then, some seconds each round; ratios are medians over rounds of
+two rates from the same round. A target is an item that is predicted: every place of a history for
+us, every prefix for RecBole's SASRec, every masked item for BERT4Rec.
 """
 
 import argparse
 import json
 import os
 import platform
-import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -24,11 +23,10 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from sections.preparation_cost import STAGES, cost_of, shop, unmeasured
-from sections.steps import Done, Step, model_of, packed, padded, recbole, stage_of
+from sections.steps import model_of, packed, stage_of
+from sections.turns import Turn, ours, rate, theirs
 
-from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.split import split
-from graphrec_pt.graph.store import open_graph
+from graphrec_pt.graph.store import open_graph, save_graph
 from graphrec_pt.graph.synthetic import synthetic_graph
 
 OUT = Path(__file__).parent / "results" / "training.json"
@@ -38,38 +36,30 @@ NEXT = {"name": "next_item", "candidates": {"transform": False}}
 MASKED = {"name": "masked_item", "share": 0.2, "candidates": {"transform": False}}
 
 
-def rate(step: Step, seconds: float) -> tuple[float, float]:
-    """Return targets and tokens per second over some seconds of steps."""
-    begin, total = time.perf_counter(), Done(0, 0)
-    while (spent := time.perf_counter() - begin) < seconds:
-        done = step()
-        total = Done(total.targets + done.targets, total.tokens + done.tokens)
-    return total.targets / spent, total.tokens / spent
-
-
-def contest(whole: Graph, folder: Path, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Return a row for everybody who trains on the histories."""
-    train = split(whole).train
-    steps: dict[str, Step] = {
-        "ours next item": packed(train, stage_of(NEXT), model_of(train)),
-        "padded": padded(train, stage_of(NEXT), model_of(train), every_place=True),
-        "padded, scored at targets": padded(
-            train, stage_of(NEXT), model_of(train), every_place=False
-        ),
-        "recbole SASRec": recbole(whole, "SASRec", folder),
-        "ours masked item": packed(train, stage_of(MASKED), model_of(train)),
-        "recbole BERT4Rec": recbole(whole, "BERT4Rec", folder),
+def contest(
+    graph: Path, scratch: Path, rounds: int, seconds: float, threads: int
+) -> list[dict[str, Any]]:
+    """Return a row for everybody who trains on the histories of a stored graph."""
+    steps = {
+        "ours next item": Turn(ours, threads, graph, NEXT, "packed"),
+        "padded": Turn(ours, threads, graph, NEXT, "padded"),
+        "padded, scored at targets": Turn(ours, threads, graph, NEXT, "padded, scored at targets"),
+        "recbole SASRec": Turn(theirs, threads, graph, "SASRec", scratch),
+        "ours masked item": Turn(ours, threads, graph, MASKED, "packed"),
+        "recbole BERT4Rec": Turn(theirs, threads, graph, "BERT4Rec", scratch),
     }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in steps}
     for number in range(rounds + 1):
         for name, step in steps.items():
-            measured = rate(step, seconds if number else 1.0)
+            measured = step.rate(seconds if number else 1.0)
             if number:  # the first round warms up
                 found[name].append(measured)
+    for turn in steps.values():
+        turn.close()
     rows = []
     for name, rates in found.items():
-        ours = found["ours masked item" if "BERT4Rec" in name else "ours next item"]
-        pairs = list(zip(ours, rates, strict=True))
+        mine = found["ours masked item" if "BERT4Rec" in name else "ours next item"]
+        pairs = list(zip(mine, rates, strict=True))
         row: dict[str, Any] = {
             "contestant": name,
             "targets_per_second": median(targets for targets, _ in rates),
@@ -155,11 +145,11 @@ def main() -> None:
     sizes = (500, 300, 5_000) if quick else (22_363, 12_101, 198_502)
     whole = open_graph(arguments.graph) if arguments.graph else synthetic_graph(*sizes)
     name = arguments.graph.name if arguments.graph else "generated"
-    here = Path.cwd()
-    with TemporaryDirectory(prefix="graphrec-training-") as folder:
-        os.chdir(folder)  # RecBole writes where it runs
-        rows = contest(whole, Path(folder), arguments.rounds, arguments.seconds)
-        os.chdir(here)
+    with TemporaryDirectory(prefix="graphrec-training-") as scratch:
+        folder = arguments.graph or save_graph(whole, Path(scratch) / "graph").folder
+        assert folder is not None
+        given = folder.resolve(), Path(scratch), arguments.rounds, arguments.seconds
+        rows = contest(*given, arguments.threads)
     world = shop(quick)
     report = {
         "machine": {
