@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss
 
-from graphrec_pt.models.heads import FeatureHead, ItemHead, PairHead, RelationHead, TextHead
 from graphrec_pt.features.seeded import seeded
+from graphrec_pt.models.heads import FeatureHead, ItemHead, PairHead, RelationHead, TextHead
 
 OPTIONS = [
     {},

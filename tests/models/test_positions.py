@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from graphrec_pt.features.seeded import seeded
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.models.positions import StructuralEmbedding, places, rotary, rotated, time_gap
-from graphrec_pt.features.seeded import seeded
 
 
 def test_structure_adds_one_row_per_column():
