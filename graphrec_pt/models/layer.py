@@ -1,5 +1,6 @@
 """One transformer layer over packed sequences: attention and a feed-forward net, norm first."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,7 @@ class Layer(nn.Module):
         self.down = nn.Linear(inner, width)
         self.dropout = nn.Dropout(dropout)
         self.edge_bias = nn.Embedding(relations, heads) if relations else None
+        self.feed: Callable[[Tensor], Tensor] = self._feed
 
     def initialise(self, draw: torch.Generator) -> None:
         """Start without an edge bias."""
@@ -89,6 +91,14 @@ class Layer(nn.Module):
             content: ``[T, D]`` to attend to in place of `x`, for a query stream.
         """
         x = x + self.dropout(self._attend(x, frame, prompt, content))
+        out: Tensor = self.feed(x)
+        return out
+
+    def fuse(self) -> None:
+        """Compile what needs no sequences, for any number of tokens."""
+        self.feed = torch.compile(self._feed, dynamic=True)
+
+    def _feed(self, x: Tensor) -> Tensor:
         inner = self.dropout(self.activation(self.up(self.before_feed(x))))  # [T, inner]
         out: Tensor = x + self.dropout(self.down(inner))
         return out

@@ -1,7 +1,7 @@
 """The graph transformer: packed tokens with structural embeddings, any attention mode, prompts."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from pydantic import Field
@@ -107,6 +107,11 @@ class Transformer(nn.Module):
         for layer in self.layers:
             for name in ("out", "down"):
                 layer.get_parameter(f"{name}.weight").mul_((2 * len(self.layers)) ** -0.5)
+
+    def fuse(self) -> None:
+        """Compile the feed-forward nets; attention is a kernel already."""
+        for layer in self.layers:
+            cast(Layer, layer).fuse()
 
     def forward(
         self,

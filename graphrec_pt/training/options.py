@@ -14,7 +14,7 @@ class Options(Strict):
         seed: Of heads, batches, corruption and dropout.
         precision: Of the forward pass: ``"no"`` is float32.
         deterministic: Refuse operations whose result depends on chance or threads.
-        compile: Compile the backbone with ``torch.compile``.
+        compile: Compile with ``torch.compile`` what a backbone says can be.
         average: Decay of an exponential moving average of the parameters, which validation and
             the result use; 0 for none.
         workers: Processes that sample, see :class:`~graphrec_pt.sampling.loader.Loader`.

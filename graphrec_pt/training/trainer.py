@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
+from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
@@ -98,7 +99,7 @@ class Trainer:
             if tracking is not None:
                 opened.enter_context(tracking)
             if self.options.compile:
-                model.backbone.compile(dynamic=True)
+                _compile(model.backbone)
             for stage in stages[:first]:
                 make_ready(model, graph, stage, self.options.seed)
             for index in range(first, len(stages)):
@@ -163,6 +164,15 @@ def _accelerator(options: Options) -> Accelerator:
     return Accelerator(
         mixed_precision=options.precision, cpu=options.cpu, kwargs_handlers=[parallel]
     )
+
+
+def _compile(network: nn.Module) -> None:
+    """Compile the parts that a network says can be, else the whole of it."""
+    fuse = getattr(network, "fuse", None)
+    if callable(fuse):
+        fuse()
+    else:
+        network.compile(dynamic=True)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The trainer: losses fall, steps do not depend on how they are cut, mistakes are told."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,19 @@ def test_averaged_weights_end_a_stage(world: Graph, new_model: Any, new_stage: A
 def test_precision(world: Graph, new_model: Any, new_stage: Any, precision: str) -> None:
     rows = Trainer(precision=precision).fit(new_model(world), world, new_stage())
     assert rows[-1]["loss/masked_node"] < 6
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("c++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore")
+def test_compiled_parts_learn_the_same(world: Graph, new_model: Any, new_stage: Any) -> None:
+    found = []
+    for compiled in (False, True):
+        stage = new_stage(steps=4)
+        run = Trainer(log_every=1, compile=compiled)
+        rows = run.fit(new_model(world, dropout=0), world, stage)
+        found.append([row["loss/masked_node"] for row in rows])
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 def test_the_log_is_in_the_folder(
