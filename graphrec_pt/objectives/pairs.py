@@ -20,7 +20,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.event_masking import events, last_of, with_text
-from graphrec_pt.objectives.objective import Corrupted, Examples
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -72,6 +72,11 @@ class Pairs(Strict):
     popularity: float = Field(0.0, ge=0)
     cosine: bool = False
     temperature: float = Field(1.0, gt=0)
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their hop, which tells the roots, where sequences are read."""
+        return Needs(fields=frozenset({"type", "hop"} if self.user == "state" else ()))
 
     def check(self, outline: Outline) -> None:
         """Raise when the graph does not have the relation, or has none to choose."""

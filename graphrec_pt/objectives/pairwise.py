@@ -45,7 +45,7 @@ class Pairwise:
     @property
     def needs(self) -> Needs:
         """Nodes with their hop, which tells the roots, where sequences are read."""
-        return Needs(fields=frozenset({"type", "hop"} if self.pairs.user == "state" else ()))
+        return self.pairs.needs
 
     def check(self, outline: Outline) -> None:
         """Raise when the graph does not have the relation."""

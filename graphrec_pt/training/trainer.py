@@ -159,6 +159,8 @@ class Trainer:
 def _accelerator(options: Options) -> Accelerator:
     # The first accelerator of a process decides for all later ones, unless its state is dropped.
     AcceleratorState._reset_state()
+    if options.precision == "fp16" and (options.cpu or not torch.cuda.is_available()):
+        raise GraphRecError("trainer", "a GPU for fp16", "none", "precision='bf16'")
     # Parameters that no term of a step asks for have no gradient on any rank, as in one process.
     parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(

@@ -257,6 +257,21 @@ def test_stages_that_do_not_fit_are_told_all_at_once(
     ]
 
 
+def test_what_sampler_and_linearizer_cannot_give_is_told_before_a_folder_is_made(
+    world: Graph, new_model: Any, new_stage: Any, tmp_path: Path
+) -> None:
+    walk = {"name": "metapath", "relations": ["rates", "sold_by"]}
+    for stage, message in (
+        (new_stage(objectives=["path_autoregression"]), "tokens with RELATION.*'subgraph'"),
+        (new_stage(sampler=walk, linearizer="path"), "at hop 2 of the metapath, got 'sold_by'"),
+    ):
+        with pytest.raises(GraphRecError, match=message):
+            Trainer(tmp_path / "run").fit(new_model(world), world, stage)
+    with pytest.raises(GraphRecError, match="a GPU for fp16"):
+        Trainer(precision="fp16", cpu=True).fit(new_model(world), world, new_stage())
+    assert not (tmp_path / "run").exists()
+
+
 def _other_graph() -> Graph:
     from graphrec_pt.graph.synthetic import synthetic_graph
 
