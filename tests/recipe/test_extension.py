@@ -34,7 +34,7 @@ class Zigzag:
 @pytest.fixture
 def own_code(tmp_path: Path) -> Iterator[str]:
     """A module outside the package, on the path."""
-    (tmp_path / "own_samplers.py").write_text(ZIGZAG.format(name="there_and_back"))
+    (tmp_path / "own_samplers.py").write_text(ZIGZAG.format(name="own_zigzag"))
     sys.path.insert(0, str(tmp_path))
     yield "own_samplers"
     sys.path.remove(str(tmp_path))
@@ -45,7 +45,7 @@ def test_a_sampler_of_ones_own_in_a_recipe(
     own_code: str, raw: Path, tmp_path: Path, small: Any
 ) -> None:
     stage = (
-        "stages=[{name: walk, sampler: {name: there_and_back, forth: buys, back: bought_by},"
+        "stages=[{name: walk, sampler: {name: own_zigzag, forth: buys, back: bought_by},"
         " linearizer: path, objectives: [masked_node], steps: 3, batch: 16},"
         " {name: train, sampler: history, linearizer: history, objectives: [next_item],"
         " strategy: finetune_whole, steps: 3, batch: 16}]"
