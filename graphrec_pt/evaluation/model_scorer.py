@@ -9,7 +9,8 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.scorer import Factorised
+from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
+from graphrec_pt.evaluation.scorer import Factorised, Scorer
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.heads import ItemHead
@@ -83,7 +84,7 @@ def model_scorer(
     nodes: Tensor,
     *,
     sample: Sample | None = None,
-) -> Factorised:
+) -> Scorer:
     """Return the scores that a trained model gives the whole catalogue.
 
     A source is sampled and linearized as in training, from what `history` shows, and its vector is
@@ -112,12 +113,16 @@ def model_scorer(
     reading = READINGS[_name(term)](term.objective)
     head = reading.head or trained_head(model, term)
     device = next(model.parameters()).device
+
+    def tokens_of(asked: Tensor) -> Tokens:
+        return _tokens(stage, reading, history, relation, asked, sample)
+
     training = model.training
     model.eval()
     try:
         with torch.no_grad(), model.held():
             found = [
-                _vectors(model, stage, reading, history, relation, block.contiguous(), sample)
+                _vectors(model, reading, block.contiguous(), tokens_of, sample)
                 for block in torch.split(nodes, BLOCK)
             ]
             queries = torch.cat(found) if found else torch.empty(0, model.width, device=device)
@@ -125,16 +130,18 @@ def model_scorer(
     finally:
         model.train(training)
     bias = None if head.bias is None else head.bias.detach()
-    return Factorised(nodes, left / head.temperature, right, bias)
+    plain = Factorised(nodes, left / head.temperature, right, bias)
+    term_of = getattr(term.objective, "evidence", None)
+    if term_of is None:
+        return plain
+    return EvidenceScorer(plain, term_of, head.evidence, model.graph or history, tokens_of)
 
 
 def _vectors(
     model: Model,
-    stage: Stage,
     reading: Reading,
-    history: Graph,
-    relation: str,
     nodes: Tensor,
+    tokens_of: Callable[[Tensor], Tokens],
     sample: Sample | None,
 ) -> Tensor:
     """Return one vector per source: ``[B, D]``."""
@@ -143,26 +150,36 @@ def _vectors(
         if sample is not None:
             raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
         return model.nodes(nodes.to(device))
-    key = Key(0)
-    asks = reading.where == "end"
+    root = nodes if sample is None else torch.full_like(nodes, -1)
+    encoded = model.encode(View(tokens_of(nodes), reading.mode, root=root).to(device))
+    return encoded.pooled("last" if reading.where == "end" else reading.where)
+
+
+def _tokens(
+    stage: Stage,
+    reading: Reading,
+    history: Graph,
+    relation: str,
+    nodes: Tensor,
+    sample: Sample | None,
+) -> Tokens:
+    """Return the sequence of each source, with what asks for the next item."""
+    key, asks = Key(0), reading.where == "end"
     chosen, linearizer = (
         _with_room(part) if asks else part for part in (stage.sampler, stage.linearizer)
     )
-    root = nodes if sample is None else torch.full_like(nodes, -1)
     if sample is None:
         drawn = chosen.sample(history, nodes, key)
     else:
         _check_anonymous(stage)
         drawn = sample(nodes, getattr(chosen, "window", None))
-    tokens = linearizer.linearize(history, drawn, key)
+    tokens: Tokens = linearizer.linearize(history, drawn, key)
     if len(tokens) != len(nodes):
         got = f"{len(tokens)} of {len(nodes)}"
         raise GraphRecError("model_scorer", "one sequence for each source", got, "join: true")
     if asks:
-        target = history.schema.node_index(_candidates(history, relation))
-        tokens = with_mask(tokens, target)
-    encoded = model.encode(View(tokens, reading.mode, root=root).to(device))
-    return encoded.pooled("last" if asks else reading.where)
+        tokens = with_mask(tokens, history.schema.node_index(_candidates(history, relation)))
+    return tokens
 
 
 def with_mask(tokens: Tokens, node_type: int) -> Tokens:
