@@ -56,6 +56,10 @@ def _of_contrast(objective: Any) -> Reading:
     )
 
 
+def _of_fusion(objective: Any) -> Reading:
+    return Reading("vector", None, ItemHead(0, temperature=objective.temperature))
+
+
 READINGS: Mapping[str, Callable[[Any], Reading]] = {
     "next_item": lambda objective: Reading("last", "causal"),
     "masked_item": lambda objective: Reading("end"),
@@ -63,10 +67,13 @@ READINGS: Mapping[str, Callable[[Any], Reading]] = {
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,
     "sequence_item": _of_contrast,
+    "fusion": _of_fusion,
 }
 """Objectives whose models rank a catalogue, by name."""
 PAIRED = "link"
 """The one that ranks by subgraphs of pairs."""
+FUSED = "fusion"
+"""The one that ranks by two towers and a subgraph of the source."""
 
 
 def ranking_term(stage: Stage) -> Term | None:

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
 from graphrec_pt.evaluation.metric import measures
-from graphrec_pt.evaluation.pair_scorer import RERANK
+from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.evaluation.task import Policy, Task, task
 from graphrec_pt.features.node_features import Features
@@ -88,6 +88,9 @@ class Evaluation(Strict):
             than ``pretrain``.
         rerank: Items of each source that a model of subgraphs puts in order; see
             :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
+        scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
+            subgraph a source (``fusion``), or one for each item at the top (``rerank``); the way it
+            was taught by default.
     """
 
     task: Any = Field(RANKING, validate_default=True)
@@ -96,6 +99,7 @@ class Evaluation(Strict):
     baselines: tuple[Any, ...] | None = None
     scratch: bool = True
     rerank: int = Field(RERANK, ge=1)
+    scoring: Scoring | None = None
 
     @property
     def asked(self) -> Task:
@@ -105,7 +109,7 @@ class Evaluation(Strict):
     @property
     def policy(self) -> Policy:
         """How a catalogue is ranked."""
-        return Policy(self.seen, self.rerank)
+        return Policy(self.seen, self.rerank, self.scoring)
 
     @field_validator("task")
     @classmethod
@@ -206,7 +210,7 @@ class Recipe(Strict):
         for name in sorted({name for name in names if names.count(name) > 1}):
             found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
         try:
-            self.evaluate.asked.check(self.stages[-1])
+            self.evaluate.asked.check(self.stages[-1], self.evaluate.policy)
         except GraphRecError as error:
             who = f"stages.{len(names) - 1}"
             found.append(GraphRecError(who, error.expected, error.got, error.hint))
