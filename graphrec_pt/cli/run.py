@@ -86,6 +86,7 @@ def run(
 def _strategy(overrides: Sequence[str]) -> tuple[Any, list[str]]:
     """Return what ``strategy=`` says, None for nothing, and the other overrides."""
     from graphrec_pt.recipe.files import override_option
+    from graphrec_pt.training.strategy import strategy
 
     found: dict[str, Any] = {}
     others = []
@@ -94,7 +95,10 @@ def _strategy(overrides: Sequence[str]) -> tuple[Any, list[str]]:
             override_option(found, override)
         else:
             others.append(override)
-    return found.get(STRATEGY), others
+    if STRATEGY not in found:
+        return None, others
+    strategy.build(found[STRATEGY])  # a mistake is told before any data is read
+    return found[STRATEGY], others
 
 
 def _name(wanted: Any) -> str:

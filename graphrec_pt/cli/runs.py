@@ -1,16 +1,19 @@
-"""What is asked of a finished run: metrics, recommendations, comparisons, exports."""
+"""What is asked of a finished run: metrics, recommendations, comparisons."""
 
 from collections.abc import Callable
+from csv import reader
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from graphrec_pt.cli.export import export
 from graphrec_pt.cli.printing import print_json
 from graphrec_pt.cli.run import run
 from graphrec_pt.cli.trust import TrustCode, trusted
+from graphrec_pt.core.errors import GraphRecError
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -35,7 +38,16 @@ def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = Fa
 
 def recommend(
     folder: Folder,
-    user: Annotated[list[str], typer.Option(metavar="RAWID", help="A user; again for more.")],
+    user: Annotated[
+        list[str] | None, typer.Option(metavar="RAWID", help="A user; again for more.")
+    ] = None,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM,ITEM…",
+            help='What a new user has met, oldest first; "" for nothing; again for more.',
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="Items per user.")] = 10,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, with paths.")] = False,
     as_json: AsJson = False,
@@ -45,9 +57,13 @@ def recommend(
     from graphrec_pt.cli.tables import recommended_table
     from graphrec_pt.serve.recommender import from_pretrained
 
+    users = [*(user or ()), *(next(reader([each]), []) for each in history or ())]
+    if not users:
+        hint = "--user RAWID, or --history ITEM,ITEM for a new user"
+        raise GraphRecError("recommend", "somebody to recommend to", "nobody", hint)
     with trusted(trust_code):
         recommender = from_pretrained(folder)
-    found = recommender.recommend(user, k, explain=explain)
+    found = recommender.recommend(users, k, explain=explain)
     if as_json:
         print_json([_plain(given, recommender) for given in found])
         return
@@ -77,20 +93,6 @@ def compare(
     console.print(compared_table(rows, list(rows[0].values)))
     note = "* ** *** differs from the first: p < .05, .01, .001, paired bootstrap over users"
     console.print(note, soft_wrap=True, highlight=False)
-
-
-def export(
-    folder: Folder,
-    to: Annotated[Literal["embeddings"], typer.Option(help="What to write.")],
-    out: Annotated[Path | None, typer.Option(help="A new folder (default RUN/embeddings).")] = None,
-    trust_code: TrustCode = False,
-) -> None:
-    """Write what the model of a run knows to files for other programs."""
-    from graphrec_pt.recipe.folder import open_run
-    from graphrec_pt.serve.export import export_embeddings
-
-    files = export_embeddings(open_run(folder), out or folder / to, trust_code=trust_code)
-    Console().print(f"{len(files)} files in {files[0].parent}", soft_wrap=True)
 
 
 def add_to(app: typer.Typer) -> None:
