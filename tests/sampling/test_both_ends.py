@@ -37,9 +37,7 @@ def told(shop: Graph, sample: Subgraphs, row: int) -> list[tuple[str, int, int, 
     """Return (raw id, slot, hop, parent) of the nodes of a sequence."""
     one = sample.select(row)
     names = [shop.raw_id(n) for n in one.node.tolist()]
-    return list(
-        zip(names, one.slot.tolist(), one.hop.tolist(), one.parent.tolist(), strict=True)
-    )
+    return list(zip(names, one.slot.tolist(), one.hop.tolist(), one.parent.tolist(), strict=True))
 
 
 def test_what_is_around_both(shop: Graph) -> None:
@@ -66,9 +64,7 @@ def test_the_review_of_the_pair_is_gone_with_its_writer(shop: Graph) -> None:
 def test_pairs_of_events(shop: Graph) -> None:
     pairs = pairs_of_events(shop)
     own = shop.nodes("review")
-    found = {
-        shop.raw_id(review): tuple(map(shop.raw_id, pairs[review].tolist())) for review in own
-    }
+    found = {shop.raw_id(review): tuple(map(shop.raw_id, pairs[review].tolist())) for review in own}
     assert found == {
         "r1": ("ann", "kite"),
         "r2": ("bob", "drum"),
