@@ -1,5 +1,7 @@
 """Co-interaction and next-item transition."""
 
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -21,24 +23,29 @@ class CoInteraction:
     Args:
         relation_name: Name of the new relation.
         of: Interaction relation to count; the first one by default.
-        least: Least number of shared sources.
+        between: Link targets that share sources, or sources that share targets.
+        cosine: Divide by ``√(|N(i)| |N(j)|)``; counts prefer nodes that have many.
+        least: Least number of shared neighbours.
         top: Strongest neighbours kept per node; ties by lower id.
     """
 
     relation_name: str = "co_interacts"
     of: str | None = None
+    between: Literal["targets", "sources"] = "targets"
+    cosine: bool = False
     least: int = Field(2, ge=1)
     top: int = Field(50, ge=1)
 
     def relation(self, schema: Schema) -> Relation:
-        """Return a weighted relation between targets; it has no inverse, for `top` is one-sided."""
-        kind = schema.interaction(self.of).target
+        """Return a weighted relation of one type; it has no inverse, for `top` is one-sided."""
+        of = schema.interaction(self.of)
+        kind = of.target if self.between == "targets" else of.source
         return Relation(
             name=self.relation_name, source=kind, target=kind, weighted=True, derived=True
         )
 
     def edges(self, graph: Graph) -> EdgeList:
-        """Count shared sources in blocks of rows; memory is bounded by the block."""
+        """Count shared neighbours in blocks of rows; memory is bounded by the block."""
         of = graph.schema.interaction(self.of)
         edges = graph.edges(of.name)
         source = (edges.source - graph.nodes(of.source).start).numpy()
@@ -46,10 +53,11 @@ class CoInteraction:
         shape = graph.num_nodes(of.target), graph.num_nodes(of.source)
         seen = sp.csr_array((np.ones(len(source), np.float32), (target, source)), shape=shape)
         seen.data[:] = 1  # repeats of a pair count once
-        turned = seen.T.tocsr()
+        seen = seen if self.between == "targets" else seen.T.tocsr()
+        turned, degree = seen.T.tocsr(), np.diff(seen.indptr)
         parts = [
-            self._strongest(seen[low : low + BLOCK] @ turned, low)
-            for low in range(0, shape[0], BLOCK)
+            self._strongest(seen[low : low + BLOCK] @ turned, low, degree)
+            for low in range(0, seen.shape[0], BLOCK)
         ]
         if not parts:
             return EdgeList(source[:0], target[:0], None, np.empty(0, np.float32))
@@ -57,12 +65,14 @@ class CoInteraction:
         return EdgeList(left, right, None, weight.astype(np.float32))
 
     def _strongest(
-        self, shared: sp.csr_array, low: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        self, shared: sp.csr_array, low: int, degree: npt.NDArray[np.int32]
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         pairs = shared.tocoo()
         row, column = (c.astype(np.int64) for c in pairs.coords)
         good = (pairs.data >= self.least) & (row + low != column)
-        row, column, weight = row[good], column[good], pairs.data[good]
+        row, column, weight = row[good], column[good], pairs.data[good].astype(np.float64)
+        if self.cosine:
+            weight /= np.sqrt(degree[row + low].astype(np.float64) * degree[column])
         best = np.lexsort((column, -weight, row))
         row, column, weight = row[best], column[best], weight[best]
         kept = _rank_in_group(row) < self.top

@@ -27,18 +27,20 @@ class Candidates(Strict):
     ``−(β log σ(s_v) + Σ_k log σ(−s_k)) / (K + 1)`` with K negatives of the type for each target
     (SASRec, Kang & McAuley, ICDM 2018, has K = 1). ``β = 1 − t (1 − α)`` with ``α = K / (V − 1)``
     is the generalised form of gSASRec (Petrov & Macdonald, RecSys 2023): t = 1 undoes what
-    sampling does to the probabilities, they have K = 256 and t = .75.
+    sampling does to the probabilities, they have K = 256 and t = .75. ``choice``:
+    ``−log e^{s_v} / (e^{s_v} + Σ_k e^{s_k})`` among K negatives of the type for each target, the
+    multiple choice of PTUM (Wu et al., Findings of EMNLP 2020), which has K = 4.
 
     Args:
-        how: One of the four.
-        negatives: Of ``sampled``, 512 by default, and K of ``bce``, 1 by default.
+        how: One of the five.
+        negatives: Of ``sampled``, 512 by default; K of ``bce``, 1, and of ``choice``, 4.
         calibration: t of ``bce``.
         temperature: τ, divides all scores.
         cosine: Whether both sides are put on the unit sphere.
         transform: Whether the hidden state goes through dense, GELU and norm first.
     """
 
-    how: Literal["softmax", "sampled", "pairwise", "bce"] = "softmax"
+    how: Literal["softmax", "sampled", "pairwise", "bce", "choice"] = "softmax"
     negatives: int | None = Field(None, ge=1)
     calibration: float = Field(0.0, ge=0, le=1)
     temperature: float = Field(1.0, gt=0)
@@ -48,7 +50,7 @@ class Candidates(Strict):
     @property
     def _drawn(self) -> int:
         """How many negatives are drawn."""
-        return self.negatives or (1 if self.how == "bce" else 512)
+        return self.negatives or {"bce": 1, "choice": 4}.get(self.how, 512)
 
     def head(self, width: int) -> ItemHead:
         """Return the head, to be filled by ``seeded``."""
@@ -72,7 +74,7 @@ class Candidates(Strict):
             return {"step": 1 + one_of(words[:, 0], (size - 1).clamp(min=1))}
         if self.how == "softmax":
             return {}
-        if self.how == "bce":
+        if self.how in ("bce", "choice"):
             block = torch.arange(-(-self._drawn // 4))
             bits = philox(key.named("negatives"), words[:, :1].expand(-1, len(block)), block)
             size = (offset[types + 1] - offset[types] - 1).clamp(min=1).unsqueeze(1)
@@ -132,10 +134,13 @@ class Candidates(Strict):
             other = (target + drawn["step"][rows]) % len(table)
             margin = (left * (right[target] - right[other])).sum(1) / self.temperature
             return softplus(-margin).mean()
-        if self.how == "bce":
+        if self.how in ("bce", "choice"):
             other = (target.unsqueeze(1) + drawn["step"][rows]) % len(table)  # [n, K]
             true = (left * right[target]).sum(1) / self.temperature
             false = torch.einsum("nd,nkd->nk", left, right[other]) / self.temperature
+            if self.how == "choice":
+                scores = torch.cat([true.unsqueeze(1), false], dim=1)  # [n, 1 + K]
+                return (scores.logsumexp(1) - true).mean()
             share = self._drawn / max(len(table) - 1, 1)
             power = 1 - self.calibration * (1 - min(share, 1.0))
             each = power * softplus(-true) + softplus(false).sum(1)

@@ -10,6 +10,7 @@ from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.evaluation.task import Policy, Task, task
 from graphrec_pt.features.node_features import Features
+from graphrec_pt.graph.derive import derivation
 from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.backbone import backbone
@@ -26,14 +27,23 @@ class Data(Strict):
     Args:
         card: Name of a shipped card, or a card's YAML file.
         graph: Folder of a saved graph, in place of a card.
+        derive: Relations made of training edges; those that the card names by default.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
     """
 
     card: str | None = None
     graph: str | None = None
+    derive: tuple[Any, ...] | None = None
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
+
+    @field_validator("derive")
+    @classmethod
+    def _derivations(cls, configs: tuple[Any, ...] | None) -> Any:
+        if configs is None:
+            return None
+        return tuple(derivation.config(derivation.build(config)) for config in configs)
 
     @field_validator("split")
     @classmethod

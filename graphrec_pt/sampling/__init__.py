@@ -1,6 +1,7 @@
 """Floor 3: samplers, (graph, roots, key) to Paths or Subgraphs."""
 
 from graphrec_pt.sampling import (  # registers their members
+    both_ends,
     dialogue,
     ego,
     history,
@@ -18,6 +19,7 @@ from graphrec_pt.sampling import (  # registers their members
 )
 
 __all__ = [
+    "both_ends",
     "dialogue",
     "ego",
     "history",

@@ -83,6 +83,19 @@ def test_co_interaction_keeps_the_strongest() -> None:
     assert kept == {(0, 1): 2.0, (1, 0): 2.0, (2, 0): 1.0}
 
 
+def test_co_interaction_between_sources() -> None:
+    # User 0 has items 0 1 2 3, user 1 items 0 1 4, user 2 item 0: counts prefer users with many.
+    graph = world([0, 0, 0, 0, 1, 1, 1, 2], [0, 1, 2, 3, 0, 1, 4, 0])
+    config = {"name": "co_interaction", "between": "sources", "least": 1}
+    counted = derive(graph, [config])
+    assert counted.schema.relation("co_interacts").target == "user"
+    shared = {(0, 1): 2.0, (0, 2): 1.0, (1, 2): 1.0}
+    both = {pair: n for (a, b), n in shared.items() for pair in ((a, b), (b, a))}
+    assert weights(counted, "co_interacts") == both
+    cosines = weights(derive(graph, [{**config, "cosine": True, "top": 1}]), "co_interacts")
+    assert cosines == pytest.approx({(0, 1): 12**-0.5 * 2, (1, 2): 3**-0.5, (2, 1): 3**-0.5})
+
+
 def test_deriving_twice_replaces() -> None:
     graph = world([0, 0], [1, 2])
     once = derive(graph, ["transition"])

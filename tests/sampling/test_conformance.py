@@ -73,6 +73,15 @@ ROWS = [
         {"edges": False},
     ),
     Row(
+        {
+            "name": "both_ends",
+            "source": {"name": "history", "window": 4},
+            "target": {"name": "k_hop", "fanout": [3, 2]},
+        },
+        "pairs",
+        small={"target": {"name": "k_hop", "fanout": [2]}},
+    ),
+    Row(
         {"name": "user_item_paths", "paths": 6, "tries": 64}, "user", small={"paths": 2, "tries": 8}
     ),
     Row(
