@@ -1,4 +1,4 @@
-"""An invented shop as raw files in the layouts of two real data sets, so that recipes run on it."""
+"""An invented shop as raw files in the layouts of real data sets, so that recipes run on it."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ SMALL = (
 
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of Amazon Beauty and of MovieLens 100K, with invented content."""
+    """Files of the data sets that the recipes name, with invented content."""
     folder = tmp_path_factory.mktemp("raw")
     _, tables = synthetic_tables(60, 40, 700, clusters=4, key=Key(1))
     rows = tables["interactions"].select(
@@ -52,7 +52,16 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for item in range(1, 41):
             flags = "|".join("1" if genre == item % 19 else "0" for genre in range(19))
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
+    write_clicks(folder, rows)
     return folder
+
+
+def write_clicks(folder: Path, rows: pl.DataFrame) -> None:
+    """Write sessions in the layout of prepared subsets of YOOCHOOSE; each user is a session."""
+    names = {"SessionId": "user", "ItemId": "item", "Time": "time"}
+    clicks = rows.select(pl.col(name).alias(header) for header, name in names.items())
+    for part, some in (("train_full", clicks[:-1]), ("test", clicks[-1:])):
+        some.write_csv(folder / f"yoochoose-clicks-toy_{part}.txt", separator="\t")
 
 
 @pytest.fixture(scope="session")
