@@ -85,7 +85,7 @@ def ranking_term(stage: Stage) -> Term | None:
     """Return the first objective of a stage that teaches to rank a catalogue, if any."""
     kind = kind_of_roots(stage.sampler)
     if kind == "pairs":
-        return next((term for term in stage.objectives if _name(term) == PAIRED), None)
+        return next((term for term in stage.objectives if name_of(term) == PAIRED), None)
     return next((t for t in stage.objectives if kind == "nodes" and _reading(t)), None)
 
 
@@ -117,10 +117,10 @@ def model_scorer(
         GraphRecError: For a stage that teaches no ranking, and a model without its heads.
     """
     term = ranking_term(stage)
-    if term is not None and sample is not None and _name(term) == PAIRED:
+    if term is not None and sample is not None and name_of(term) == PAIRED:
         raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
-    if term is None or _name(term) == PAIRED:
-        got = ", ".join(_name(term) for term in stage.objectives)
+    if term is None or name_of(term) == PAIRED:
+        got = ", ".join(name_of(term) for term in stage.objectives)
         hint = "one of " + ", ".join(sorted(READINGS)) + " on roots of one node each"
         raise GraphRecError(f"stage {stage.name!r}", "an objective that ranks", got, hint)
     reading = _reading(term)
@@ -229,9 +229,10 @@ def _candidates(history: Graph, relation: str) -> str:
 
 
 def _reading(term: Term) -> Reading | None:
-    known = READINGS.get(_name(term))
+    known = READINGS.get(name_of(term))
     return None if known is None else known(term.objective)
 
 
-def _name(term: Term) -> str:
+def name_of(term: Term) -> str:
+    """Return what the objective of a term is registered as."""
     return str(getattr(type(term.objective), "registered_name", type(term.objective).__name__))

@@ -41,14 +41,13 @@ from graphrec_pt.recipe.measure import (
     spread,
 )
 from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.start import PRETRAIN, adapting, first_model
 from graphrec_pt.training.run_identity import check_same_run
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.strategy import strategy
 from graphrec_pt.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
-PRETRAIN = "pretrain"
-"""Strategy of the stages that a twin goes without."""
 WHEN: tuple[When, ...] = ("valid", "test")
 
 
@@ -161,12 +160,15 @@ def _run_seed(
 ) -> _Seed:
     """Train with one seed, rank its targets, and leave the folder of the seed."""
     last, seen, rerank = recipe.stages[-1], recipe.evaluate.seen, recipe.evaluate.rerank
-    model = _trained(recipe, made, recipe.stages, seed, folder, resume, progress)
+    stages = recipe.stages if recipe.start is None else adapting(recipe.stages)
+    model = _trained(recipe, made, stages, seed, folder, resume, progress)
     scratch = None
     alone = _without_pretraining(recipe.stages)
-    if len(alone) < len(recipe.stages) and recipe.evaluate.scratch:
+    pretrained = len(alone) < len(recipe.stages) or recipe.start is not None
+    if pretrained and recipe.evaluate.scratch:
         logger.info("seed %d: the same from scratch", seed)
-        twin = _trained(recipe, made, alone, seed, folder / SCRATCH, resume, progress)
+        new = recipe.model_copy(update={"start": None})
+        twin = _trained(new, made, alone, seed, folder / SCRATCH, resume, progress)
         scratch = rank_model(twin, last, made, "test", seen, rerank)
     logger.info("seed %d: ranking", seed)
     ranks = {when: rank_model(model, last, made, when, seen, rerank) for when in WHEN}
@@ -191,9 +193,9 @@ def _trained(
     resume: bool,
     progress: bool,
 ) -> Model:
-    """Return a new model, trained by some stages and chosen on validation."""
+    """Return the model that a recipe begins with, trained by stages and chosen on validation."""
     logger.info("seed %d: training %s", seed, ", ".join(stage.name for stage in stages))
-    model = Model.of(made.train, **dict(recipe.model), seed=seed)
+    model = first_model(recipe, made.train, seed)
     last, wanted = stages[-1], recipe.evaluate
 
     def validate(model: Model) -> dict[str, float]:
@@ -208,10 +210,8 @@ def _trained(
 
 def _without_pretraining(stages: Sequence[Stage]) -> list[Stage]:
     """Return the stages from the first that adapts a model, with all their weights training."""
-    adapts = (n for n, stage in enumerate(stages) if stage.strategy.name != PRETRAIN)
-    first = next(adapts, len(stages) - 1)
     whole = {"strategy": strategy.build(PRETRAIN)}
-    return [stage.model_copy(update=whole) for stage in stages[first:]]
+    return [stage.model_copy(update=whole) for stage in adapting(stages)]
 
 
 def _beside(recipe: Recipe, made: Split, first: _Seed) -> dict[str, Any]:
