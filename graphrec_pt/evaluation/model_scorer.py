@@ -72,6 +72,7 @@ READINGS: Mapping[str, Callable[[Any], Reading | None]] = {
     "masked_node": lambda objective: Reading("end"),
     "permuted": lambda objective: Reading("end", shown=asked_last),
     "replaced_token": _of_generator,
+    "target_item": lambda objective: Reading(objective.pool),
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,
     "sequence_item": _of_contrast,

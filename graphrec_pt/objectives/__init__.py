@@ -36,6 +36,7 @@ from graphrec_pt.objectives import (  # registers its members
     sequence_sequence,
     set_prediction,
     subgraph_contrast,
+    target_item,
 )
 
 __all__ = [
@@ -74,4 +75,5 @@ __all__ = [
     "sequence_sequence",
     "set_prediction",
     "subgraph_contrast",
+    "target_item",
 ]

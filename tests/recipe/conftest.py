@@ -56,6 +56,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_names(folder, items, names)
     write_clicks(folder, rows)
     write_lines(folder, rows, items)
+    write_events(folder, rows)
     return folder
 
 
@@ -103,3 +104,14 @@ def small() -> Any:
         return load_recipe(name, [*SMALL, *overrides])
 
     return make
+
+
+def write_events(folder: Path, rows: pl.DataFrame) -> None:
+    """Write events in the layout of Retailrocket: all is viewed, and what was liked then bought."""
+    columns = {"visitorid": pl.col("user"), "itemid": pl.col("item")}
+    views = rows.select(timestamp=pl.col("time") * 1000, event=pl.lit("view"), **columns)
+    liked = rows.filter(pl.col("rating") > 2)
+    after = pl.col("time") * 1000 + 500_000
+    buys = liked.select(timestamp=after, event=pl.lit("transaction"), **columns)
+    carts = liked.select(timestamp=after - 1000, event=pl.lit("addtocart"), **columns)
+    pl.concat([views, carts, buys]).write_csv(folder / "events.csv")
