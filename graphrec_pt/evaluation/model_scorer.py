@@ -15,6 +15,7 @@ from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
+from graphrec_pt.objectives.gap_filling import with_decoder
 from graphrec_pt.objectives.permuted import asked_last
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.join import side_by_side, specials
@@ -62,6 +63,10 @@ def _of_contrast(objective: Any) -> Reading:
     )
 
 
+def _without_gaps(tokens: Tokens) -> View:
+    return with_decoder(tokens, tokens)
+
+
 def _of_generator(objective: Any) -> Reading | None:
     return Reading("end", part="generator") if objective.source == "model" else None
 
@@ -72,6 +77,7 @@ READINGS: Mapping[str, Callable[[Any], Reading | None]] = {
     "masked_node": lambda objective: Reading("end"),
     "permuted": lambda objective: Reading("end", shown=asked_last),
     "replaced_token": _of_generator,
+    "gap_filling": lambda objective: Reading("end", shown=_without_gaps),
     "target_item": lambda objective: Reading(objective.pool),
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,

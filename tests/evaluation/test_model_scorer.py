@@ -46,7 +46,8 @@ def examples(graph: Graph, stage: Stage, nodes: Tensor) -> Examples:
 
 
 PERMUTED = {"name": "permuted", "masking": {"last": 1.0, "everywhere": False, "spare": 1}}
-ASKED = ["next_item", {"name": "masked_item", "last": 1.0}, PERMUTED]
+GAPS = {"name": "gap_filling", "masking": {"last": 1.0, "everywhere": False, "spare": 1}}
+ASKED = ["next_item", {"name": "masked_item", "last": 1.0}, PERMUTED, GAPS]
 
 
 @pytest.mark.parametrize("objective", ASKED)
