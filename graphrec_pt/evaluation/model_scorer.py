@@ -16,6 +16,8 @@ from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
+from graphrec_pt.objectives.gap_filling import with_decoder
+from graphrec_pt.objectives.permuted import asked_last
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
@@ -39,11 +41,16 @@ class Reading:
             token; off the ``"vector"`` of the source itself, without a sequence.
         mode: What a token sees; the backbone's own mode for None.
         head: The sides to be compared, for objectives that have no weights of their own.
+        part: Name of the head among several of the objective.
+        shown: What is encoded of the tokens, MASK included, where more than a mode tells it; read
+            off its last token, off the query stream where there are two.
     """
 
     where: Literal["end", "last", "first", "mean", "vector"]
     mode: Mode | None = None
     head: ItemHead | None = None
+    part: str | None = None
+    shown: Callable[[Tokens], View] | None = None
 
 
 def _of_pairs(objective: Any) -> Reading:
@@ -61,16 +68,28 @@ def _of_fusion(objective: Any) -> Reading:
     return Reading("vector", None, ItemHead(0, temperature=objective.temperature))
 
 
-READINGS: Mapping[str, Callable[[Any], Reading]] = {
+def _without_gaps(tokens: Tokens) -> View:
+    return with_decoder(tokens, tokens)
+
+
+def _of_generator(objective: Any) -> Reading | None:
+    return Reading("end", part="generator") if objective.source == "model" else None
+
+
+READINGS: Mapping[str, Callable[[Any], Reading | None]] = {
     "next_item": lambda objective: Reading("last", "causal"),
     "masked_item": lambda objective: Reading("end"),
     "masked_node": lambda objective: Reading("end"),
+    "permuted": lambda objective: Reading("end", shown=asked_last),
+    "replaced_token": _of_generator,
+    "gap_filling": lambda objective: Reading("end", shown=_without_gaps),
+    "target_item": lambda objective: Reading(objective.pool),
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,
     "sequence_item": _of_contrast,
     "fusion": _of_fusion,
 }
-"""Objectives whose models rank a catalogue, by name."""
+"""Objectives whose models rank a catalogue, by name; None for options that teach no ranking."""
 PAIRED = "link"
 """The one that ranks by subgraphs of pairs."""
 FUSED = "fusion"
@@ -79,8 +98,10 @@ FUSED = "fusion"
 
 def ranking_term(stage: Stage) -> Term | None:
     """Return the first objective of a stage that teaches to rank a catalogue, if any."""
-    ranking = {"nodes": READINGS.keys(), "pairs": {PAIRED}}.get(kind_of_roots(stage.sampler), ())
-    return next((term for term in stage.objectives if name_of(term) in ranking), None)
+    kind = kind_of_roots(stage.sampler)
+    if kind == "pairs":
+        return next((term for term in stage.objectives if name_of(term) == PAIRED), None)
+    return next((t for t in stage.objectives if kind == "nodes" and _reading(t)), None)
 
 
 def model_scorer(
@@ -117,8 +138,10 @@ def model_scorer(
         got = ", ".join(name_of(term) for term in stage.objectives)
         hint = "one of " + ", ".join(sorted(READINGS)) + " on roots of one node each"
         raise GraphRecError(f"stage {stage.name!r}", "an objective that ranks", got, hint)
-    reading = READINGS[name_of(term)](term.objective)
+    reading = _reading(term)
+    assert reading is not None  # the term ranks
     head = reading.head or trained_head(model, term)
+    head = head if reading.part is None else head[reading.part]
     device = next(model.parameters()).device
 
     def tokens_of(asked: Tensor) -> Tokens:
@@ -158,7 +181,11 @@ def _vectors(
             raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
         return model.nodes(nodes.to(device))
     root = nodes if sample is None else torch.full_like(nodes, -1)
-    encoded = model.encode(View(tokens_of(nodes), reading.mode, root=root).to(device))
+    tokens = tokens_of(nodes)
+    view = View(tokens, reading.mode) if reading.shown is None else reading.shown(tokens)
+    encoded = model.encode(replace(view, root=root).to(device))
+    if encoded.query is not None:
+        encoded = replace(encoded, hidden=encoded.query)
     return encoded.pooled("last" if reading.where == "end" else reading.where)
 
 
@@ -242,6 +269,11 @@ def trained_head(model: Model, term: Term) -> Any:
 
 def _candidates(history: Graph, relation: str) -> str:
     return history.schema.relation(relation).target
+
+
+def _reading(term: Term) -> Reading | None:
+    known = READINGS.get(name_of(term))
+    return None if known is None else known(term.objective)
 
 
 def name_of(term: Term) -> str:

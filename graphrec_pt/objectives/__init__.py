@@ -5,6 +5,7 @@ from graphrec_pt.objectives import (  # registers its members
     classify,
     distillation,
     fusion,
+    gap_filling,
     graph_structure,
     history_contrast,
     link,
@@ -37,6 +38,7 @@ from graphrec_pt.objectives import (  # registers its members
     sequence_sequence,
     set_prediction,
     subgraph_contrast,
+    target_item,
 )
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "classify",
     "distillation",
     "fusion",
+    "gap_filling",
     "graph_structure",
     "history_contrast",
     "link",
@@ -76,4 +79,5 @@ __all__ = [
     "sequence_sequence",
     "set_prediction",
     "subgraph_contrast",
+    "target_item",
 ]

@@ -16,6 +16,7 @@ from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.recipe.recipe import Data, Recipe
+from graphrec_pt.recipe.start import saved_model
 from graphrec_pt.training.check import check_stages
 
 Tell = Callable[[str, int, int], None]
@@ -67,6 +68,9 @@ def check_fits(recipe: Recipe, made: Split) -> None:
         architecture, outline = recipe.model, Outline.of(made.train)
         config = ModelConfig(outline=outline, **dict(architecture)).built()
         config.features.build(outline, config.backbone.width)
+    with _gathering(found):
+        if recipe.start is not None:
+            saved_model(recipe)
     for when, targets in (("validation", made.valid), ("test", made.test)):
         if not len(targets):
             hint = "another split"

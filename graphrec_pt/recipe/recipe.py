@@ -159,6 +159,8 @@ class Recipe(Strict):
         notes: What was re-derived, and what to know.
         data: What is learned from.
         model: Its shape.
+        start: Folder of a saved model, such as ``runs/NAME/model``, that the run begins with in
+            place of its stages of pre-training; it may come from another data set.
         stages: Of training, in order, with different names; the last one teaches what is asked.
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.
@@ -171,6 +173,7 @@ class Recipe(Strict):
     notes: tuple[str, ...] = ()
     data: Data
     model: Architecture = Architecture()
+    start: str | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     evaluate: Evaluation = Evaluation()
     seeds: tuple[int, ...] = Field((0,), min_length=1)
@@ -241,6 +244,7 @@ class Recipe(Strict):
         return {
             **{name: plain[name] for name in ("name", "title", "paper", "notes", "data")},
             "model": {"features": self.model.features.config(), **model},
+            "start": self.start,
             "stages": [stage.config() for stage in self.stages],
             **{name: plain[name] for name in ("evaluate", "seeds", "options")},
         }

@@ -164,7 +164,7 @@ def _run_seed(
     asked, policy = wanted.asked, wanted.policy
     training = Training(recipe, made, seed, _validation(recipe, made), resume, progress)
     model, scratch = training.model(folder), None
-    if pretraining(recipe.stages) and wanted.scratch:
+    if (pretraining(recipe.stages) or recipe.start) and wanted.scratch:
         logger.info("seed %d: the same from scratch", seed)
         twin = training.twin(folder / SCRATCH)
         alike = asked.trained(twin, last, made, "test", policy)

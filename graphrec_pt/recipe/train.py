@@ -16,6 +16,7 @@ from graphrec_pt.recipe.pretrained import (
     pretrained_of,
 )
 from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.start import first_model
 from graphrec_pt.recipe.swap import PRETRAIN, pretraining
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.run_identity import identity_of
@@ -50,6 +51,8 @@ class Training:
     def model(self, folder: Path) -> Model:
         """Return the model of all stages; those of a finished pre-training are not repeated.
 
+        Nor are they where the recipe starts from a saved model.
+
         Args:
             folder: Of the seed. With the pre-training of another run in it, the stages after that
                 are run; otherwise all are, and the pre-training is kept there.
@@ -59,6 +62,10 @@ class Training:
             logger.info("seed %d: pre-trained in %s", self.seed, kept.source)
             model = kept.model(self.made.train)
             self._train(model, stages[kept.stages :], folder)
+            return model
+        if self.recipe.start is not None:
+            model = first_model(self.recipe, self.made.train, self.seed)
+            self._train(model, stages[pretraining(stages) :], folder)
             return model
         model, count = new_model(self.recipe, self.made, self.seed), pretraining(stages)
         after: dict[str, Callable[[Model], None]] = {}
