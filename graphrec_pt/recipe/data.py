@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,9 @@ def graph_of(
 
 def split_of(data: Data, graph: Graph) -> Split:
     """Return the graph of a recipe, split as the recipe says."""
+    schema = graph.schema
+    recorded = {"derive": (*schema.derive, *data.derive)}  # done by the split, for every view
+    graph = replace(graph, schema=schema.model_copy(update=recorded)) if data.derive else graph
     return split(graph, data.split, seed=data.seed)
 
 

@@ -11,6 +11,7 @@ from graphrec_pt.evaluation.model_scorer import PAIRED, READINGS, ranking_term
 from graphrec_pt.evaluation.pair_scorer import RERANK
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.features.node_features import Features
+from graphrec_pt.graph.derive import derivation
 from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.backbone import backbone
@@ -29,17 +30,25 @@ class Data(Strict):
         graph: Folder of a saved graph, in place of a card.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
+        derive: Names or configs of relations to compute from the interactions, beside those of the
+            card; each view of the split has them of its own edges.
     """
 
     card: str | None = None
     graph: str | None = None
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
+    derive: tuple[Any, ...] = ()
 
     @field_validator("split")
     @classmethod
     def _known(cls, config: Any) -> Any:
         return protocol.config(protocol.build(config))
+
+    @field_validator("derive")
+    @classmethod
+    def _derivations(cls, configs: tuple[Any, ...]) -> Any:
+        return tuple(derivation.config(derivation.build(config)) for config in configs)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
