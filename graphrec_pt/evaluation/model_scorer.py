@@ -15,6 +15,8 @@ from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
+from graphrec_pt.objectives.answer import masks
+from graphrec_pt.objectives.event_masking import last_of
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
@@ -35,12 +37,13 @@ class Reading:
 
     Args:
         where: Off a MASK put at the ``"end"``; off the ``"last"``, ``"first"`` or the ``"mean"``
-            token; off the ``"vector"`` of the source itself, without a sequence.
+            token; off the last ``"mask"`` of the candidates' type, which the linearizer puts; off
+            the ``"vector"`` of the source itself, without a sequence.
         mode: What a token sees; the backbone's own mode for None.
         head: The sides to be compared, for objectives that have no weights of their own.
     """
 
-    where: Literal["end", "last", "first", "mean", "vector"]
+    where: Literal["end", "last", "first", "mean", "mask", "vector"]
     mode: Mode | None = None
     head: ItemHead | None = None
 
@@ -60,6 +63,7 @@ READINGS: Mapping[str, Callable[[Any], Reading]] = {
     "next_item": lambda objective: Reading("last", "causal"),
     "masked_item": lambda objective: Reading("end"),
     "masked_node": lambda objective: Reading("end"),
+    "answer": lambda objective: Reading("mask"),
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,
     "sequence_item": _of_contrast,
@@ -158,10 +162,12 @@ def _vectors(
     if len(tokens) != len(nodes):
         got = f"{len(tokens)} of {len(nodes)}"
         raise GraphRecError("model_scorer", "one sequence for each source", got, "join: true")
+    target = history.schema.node_index(_candidates(history, relation))
     if asks:
-        target = history.schema.node_index(_candidates(history, relation))
         tokens = with_mask(tokens, target)
     encoded = model.encode(View(tokens, reading.mode, root=root).to(device))
+    if reading.where == "mask":
+        return encoded.hidden.index_select(0, _last_masks(tokens, target).to(device))
     return encoded.pooled("last" if asks else reading.where)
 
 
@@ -171,6 +177,20 @@ def with_mask(tokens: Tokens, node_type: int) -> Tokens:
     types = torch.full_like(asked.id, node_type)
     ones = torch.ones_like(asked.id)
     return side_by_side([tokens, replace(asked, type=types, hop=ones, slot=ones)])
+
+
+def _last_masks(tokens: Tokens, node_type: int) -> Tensor:
+    """Return the last mask of a type in each sequence: int64 ``[B]`` tokens.
+
+    Raises:
+        GraphRecError: When a sequence asks for none.
+    """
+    at = last_of(tokens, masks(tokens) & (tokens.type == node_type))
+    if bool((at < 0).any()):
+        got = f"{int((at < 0).sum())} of {len(at)} without one"
+        hint = "a pattern that ends with a masked candidate"
+        raise GraphRecError("model_scorer", "a mask of the candidates' type", got, hint)
+    return at
 
 
 def _with_room(part: Any) -> Any:

@@ -1,6 +1,7 @@
 """Floor 7: objectives, corruption and loss, one file each."""
 
 from graphrec_pt.objectives import (  # registers its members
+    answer,
     associated_attribute,
     classify,
     distillation,
@@ -39,6 +40,7 @@ from graphrec_pt.objectives import (  # registers its members
 )
 
 __all__ = [
+    "answer",
     "associated_attribute",
     "classify",
     "distillation",
