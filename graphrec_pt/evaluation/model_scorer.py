@@ -66,6 +66,7 @@ READINGS: Mapping[str, Callable[[Any], Reading]] = {
     "answer": lambda objective: Reading("mask"),
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,
+    "root_set": lambda objective: Reading(objective.pool),
     "sequence_item": _of_contrast,
 }
 """Objectives whose models rank a catalogue, by name."""
