@@ -14,7 +14,6 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.tokens.history import History
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.tokens import Tokens
@@ -65,7 +64,8 @@ class Returns:
         """Return B sequences of twice their events and one more token."""
         sample = check_sample("returns", sample, Subgraphs)
         numbered = replace(sample, slot=torch.arange(len(sample.node)))
-        events = History(window=self.window).linearize(graph, numbered, key)
+        past = linearizer.build({"name": "history", "window": self.window})
+        events = past.linearize(graph, numbered, key)
         at, row = events.slot, events.sequence_of()
         reward = self._rewards(graph, sample.relation[at], sample.position[at])
         gained = self._bucket(returns_to_go(reward, row, self.discount))  # [T]
