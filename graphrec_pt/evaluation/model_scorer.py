@@ -59,6 +59,10 @@ def _of_contrast(objective: Any) -> Reading:
     )
 
 
+def _of_fusion(objective: Any) -> Reading:
+    return Reading("vector", None, ItemHead(0, temperature=objective.temperature))
+
+
 READINGS: Mapping[str, Callable[[Any], Reading]] = {
     "next_item": lambda objective: Reading("last", "causal"),
     "masked_item": lambda objective: Reading("end"),
@@ -68,16 +72,19 @@ READINGS: Mapping[str, Callable[[Any], Reading]] = {
     "pointwise": _of_pairs,
     "root_set": lambda objective: Reading(objective.pool),
     "sequence_item": _of_contrast,
+    "fusion": _of_fusion,
 }
 """Objectives whose models rank a catalogue, by name."""
 PAIRED = "link"
 """The one that ranks by subgraphs of pairs."""
+FUSED = "fusion"
+"""The one that ranks by two towers and a subgraph of the source."""
 
 
 def ranking_term(stage: Stage) -> Term | None:
     """Return the first objective of a stage that teaches to rank a catalogue, if any."""
     ranking = {"nodes": READINGS.keys(), "pairs": {PAIRED}}.get(kind_of_roots(stage.sampler), ())
-    return next((term for term in stage.objectives if _name(term) in ranking), None)
+    return next((term for term in stage.objectives if name_of(term) in ranking), None)
 
 
 def model_scorer(
@@ -108,13 +115,13 @@ def model_scorer(
         GraphRecError: For a stage that teaches no ranking, and a model without its heads.
     """
     term = ranking_term(stage)
-    if term is not None and sample is not None and _name(term) == PAIRED:
+    if term is not None and sample is not None and name_of(term) == PAIRED:
         raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
-    if term is None or _name(term) == PAIRED:
-        got = ", ".join(_name(term) for term in stage.objectives)
+    if term is None or name_of(term) == PAIRED:
+        got = ", ".join(name_of(term) for term in stage.objectives)
         hint = "one of " + ", ".join(sorted(READINGS)) + " on roots of one node each"
         raise GraphRecError(f"stage {stage.name!r}", "an objective that ranks", got, hint)
-    reading = READINGS[_name(term)](term.objective)
+    reading = READINGS[name_of(term)](term.objective)
     head = reading.head or trained_head(model, term)
     device = next(model.parameters()).device
     training = model.training
@@ -230,5 +237,6 @@ def _candidates(history: Graph, relation: str) -> str:
     return history.schema.relation(relation).target
 
 
-def _name(term: Term) -> str:
+def name_of(term: Term) -> str:
+    """Return what the objective of a term is registered as."""
     return str(getattr(type(term.objective), "registered_name", type(term.objective).__name__))

@@ -6,7 +6,8 @@
     metrics.json     what was measured, written last
     report.html      the same as a page, by :func:`~graphrec_pt.serve.report.write.write_report`
     metrics.jsonl    a line for each step told
-    ranks.parquet    the rank of every target of valid and test
+    ranks.parquet    the rank of every target of valid and test; for tasks that rank nothing
+                     predictions.parquet, with what was predicted for each
     model/           the trained model
     history/         the graph that recommendations are made from: training and validation edges
     checkpoint/      where a killed run goes on
@@ -25,6 +26,7 @@ from typing import Any
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.scratch import scratch_folder
@@ -56,6 +58,12 @@ class Run:
     def ranks(self) -> dict[str, Ranks]:
         """The ranks of ``valid`` and ``test``, of the first seed."""
         return read_ranks(self.folder / RANKS)
+
+    @cached_property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """What the task made of ``valid`` and ``test``, of the first seed: ranks or predictions."""
+        asked = self.recipe.evaluate.asked
+        return asked.read(self.folder / asked.file)
 
     @cached_property
     def history(self) -> Graph:
@@ -96,19 +104,20 @@ def open_run(folder: str | Path) -> Run:
 
 
 def measured_again(run: Run) -> Run:
-    """Return a run with the metrics of its ranks, computed anew.
+    """Return a run with the metrics of its ranks or predictions, computed anew.
 
     Raises:
         GraphRecError: When they are not those that the run told.
     """
     metrics = dict(run.metrics)
-    for when, ranks in run.ranks.items():
-        metrics[when] = evaluate(ranks, run.recipe.evaluate.metrics)
+    for when, outcome in run.outcomes.items():
+        metrics[when] = evaluate(outcome, run.recipe.evaluate.metrics)
         before = run.metrics[when]
         if not all(isclose(before.get(name, nan), now) for name, now in metrics[when].items()):
             hint = "running it again"
-            who = str(run.folder / RANKS)
-            raise GraphRecError(who, f"the ranks that {METRICS} tells of", "others", hint)
+            file = run.recipe.evaluate.asked.file
+            expected = f"the {file.removesuffix('.parquet')} that {METRICS} tells of"
+            raise GraphRecError(str(run.folder / file), expected, "others", hint)
     return replace(run, metrics=metrics)
 
 
