@@ -16,6 +16,8 @@ from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
+from graphrec_pt.objectives.answer import masks
+from graphrec_pt.objectives.event_masking import last_of
 from graphrec_pt.objectives.gap_filling import with_decoder
 from graphrec_pt.objectives.permuted import asked_last
 from graphrec_pt.sampling.sampler import kind_of_roots
@@ -38,7 +40,8 @@ class Reading:
 
     Args:
         where: Off a MASK put at the ``"end"``; off the ``"last"``, ``"first"`` or the ``"mean"``
-            token; off the ``"vector"`` of the source itself, without a sequence.
+            token; off the last ``"mask"`` of the candidates' type, which the linearizer puts; off
+            the ``"vector"`` of the source itself, without a sequence.
         mode: What a token sees; the backbone's own mode for None.
         head: The sides to be compared, for objectives that have no weights of their own.
         part: Name of the head among several of the objective.
@@ -46,7 +49,7 @@ class Reading:
             off its last token, off the query stream where there are two.
     """
 
-    where: Literal["end", "last", "first", "mean", "vector"]
+    where: Literal["end", "last", "first", "mean", "mask", "vector"]
     mode: Mode | None = None
     head: ItemHead | None = None
     part: str | None = None
@@ -84,8 +87,10 @@ READINGS: Mapping[str, Callable[[Any], Reading | None]] = {
     "replaced_token": _of_generator,
     "gap_filling": lambda objective: Reading("end", shown=_without_gaps),
     "target_item": lambda objective: Reading(objective.pool),
+    "answer": lambda objective: Reading("mask"),
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,
+    "root_set": lambda objective: Reading(objective.pool),
     "sequence_item": _of_contrast,
     "fusion": _of_fusion,
 }
@@ -144,6 +149,8 @@ def model_scorer(
     head = head if reading.part is None else head[reading.part]
     device = next(model.parameters()).device
 
+    target = history.schema.node_index(_candidates(history, relation))
+
     def tokens_of(asked: Tensor) -> Tokens:
         return _tokens(stage, reading, history, relation, asked, sample)
 
@@ -152,7 +159,7 @@ def model_scorer(
     try:
         with torch.no_grad(), model.held():
             found = [
-                _vectors(model, reading, block.contiguous(), tokens_of, sample)
+                _vectors(model, reading, block.contiguous(), tokens_of, sample, target)
                 for block in torch.split(nodes, BLOCK)
             ]
             queries = torch.cat(found) if found else torch.empty(0, model.width, device=device)
@@ -173,8 +180,9 @@ def _vectors(
     nodes: Tensor,
     tokens_of: Callable[[Tensor], Tokens],
     sample: Sample | None,
+    target: int,
 ) -> Tensor:
-    """Return one vector per source: ``[B, D]``."""
+    """Return one vector per source, with candidates of a node type: ``[B, D]``."""
     device = next(model.parameters()).device
     if reading.where == "vector":
         if sample is not None:
@@ -186,6 +194,8 @@ def _vectors(
     encoded = model.encode(replace(view, root=root).to(device))
     if encoded.query is not None:
         encoded = replace(encoded, hidden=encoded.query)
+    if reading.where == "mask":
+        return encoded.hidden.index_select(0, _last_masks(tokens, target).to(device))
     return encoded.pooled("last" if reading.where == "end" else reading.where)
 
 
@@ -222,6 +232,20 @@ def with_mask(tokens: Tokens, node_type: int) -> Tokens:
     types = torch.full_like(asked.id, node_type)
     ones = torch.ones_like(asked.id)
     return side_by_side([tokens, replace(asked, type=types, hop=ones, slot=ones)])
+
+
+def _last_masks(tokens: Tokens, node_type: int) -> Tensor:
+    """Return the last mask of a type in each sequence: int64 ``[B]`` tokens.
+
+    Raises:
+        GraphRecError: When a sequence asks for none.
+    """
+    at = last_of(tokens, masks(tokens) & (tokens.type == node_type))
+    if bool((at < 0).any()):
+        got = f"{int((at < 0).sum())} of {len(at)} without one"
+        hint = "a pattern that ends with a masked candidate"
+        raise GraphRecError("model_scorer", "a mask of the candidates' type", got, hint)
+    return at
 
 
 def _with_room(part: Any) -> Any:

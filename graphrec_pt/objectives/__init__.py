@@ -1,6 +1,7 @@
 """Floor 7: objectives, corruption and loss, one file each."""
 
 from graphrec_pt.objectives import (  # registers its members
+    answer,
     associated_attribute,
     classify,
     distillation,
@@ -32,6 +33,7 @@ from graphrec_pt.objectives import (  # registers its members
     rearranged,
     regress,
     replaced_token,
+    root_set,
     segment_prediction,
     sentence_order,
     sequence_item,
@@ -42,6 +44,7 @@ from graphrec_pt.objectives import (  # registers its members
 )
 
 __all__ = [
+    "answer",
     "associated_attribute",
     "classify",
     "distillation",
@@ -73,6 +76,7 @@ __all__ = [
     "rearranged",
     "regress",
     "replaced_token",
+    "root_set",
     "segment_prediction",
     "sentence_order",
     "sequence_item",

@@ -27,28 +27,27 @@ class Data(Strict):
     Args:
         card: Name of a shipped card, or a card's YAML file.
         graph: Folder of a saved graph, in place of a card.
-        derive: Relations made of training edges; those that the card names by default.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
+        derive: Names or configs of relations to compute from the interactions, beside those of the
+            card; each view of the split has them of its own edges.
     """
 
     card: str | None = None
     graph: str | None = None
-    derive: tuple[Any, ...] | None = None
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
-
-    @field_validator("derive")
-    @classmethod
-    def _derivations(cls, configs: tuple[Any, ...] | None) -> Any:
-        if configs is None:
-            return None
-        return tuple(derivation.config(derivation.build(config)) for config in configs)
+    derive: tuple[Any, ...] = ()
 
     @field_validator("split")
     @classmethod
     def _known(cls, config: Any) -> Any:
         return protocol.config(protocol.build(config))
+
+    @field_validator("derive")
+    @classmethod
+    def _derivations(cls, configs: tuple[Any, ...]) -> Any:
+        return tuple(derivation.config(derivation.build(config)) for config in configs)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
