@@ -95,6 +95,7 @@ class Evaluation(Strict):
         baselines: Names or configs; every one that fits the data by default.
         scratch: Also train a twin that skips the stages before the first with another strategy
             than ``pretrain``.
+        equal_budget: Let the twin take the optimiser steps of the skipped stages in its last one.
         rerank: Items of each source that a model of subgraphs puts in order; see
             :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
         scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
@@ -107,6 +108,7 @@ class Evaluation(Strict):
     seen: SeenPolicy = "mask"
     baselines: tuple[Any, ...] | None = None
     scratch: bool = True
+    equal_budget: bool = False
     rerank: int = Field(RERANK, ge=1)
     scoring: Scoring | None = None
 
