@@ -3,8 +3,14 @@
 from functools import partial
 from math import ceil
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.key import Key, draw32
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.loader import Loader
+from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.batches import bucketed
 from graphrec_pt.training.lengths import lengths_of
 from graphrec_pt.training.options import Options
@@ -25,7 +31,7 @@ def loader_of(
         rank: Which of the processes asks.
         world: How many processes share a step.
     """
-    roots, exclude = roots_of(graph, stage.sampler, stage.roots)
+    roots, exclude = _shared(stage, *roots_of(graph, stage.sampler, stage.roots))
     objectives = {term.label: term.objective for term in stage.objectives}
     plan = None
     if stage.tokens is not None:
@@ -56,3 +62,15 @@ def steps_of(stage: Stage, loader: Loader) -> int:
     whole = sum(loader.steps(epoch) for epoch in range(int(stage.epochs)))
     part = stage.epochs - int(stage.epochs)
     return whole + (ceil(part * loader.steps(int(stage.epochs))) if part else 0)
+
+
+def _shared(
+    stage: Stage, roots: Tensor | Sets, exclude: Tensor | None
+) -> tuple[Tensor | Sets, Tensor | None]:
+    """Return the roots that a stage uses, at least one."""
+    if stage.share == 1:
+        return roots, exclude
+    drawn = draw32(Key(0).named("share"), np.arange(len(roots))).astype(np.int64)
+    order = torch.from_numpy(np.argsort(drawn, kind="stable"))
+    kept = order[: max(round(stage.share * len(roots)), 1)].sort().values
+    return roots[kept], None if exclude is None else exclude[kept]

@@ -82,7 +82,7 @@ class StageRun:
         """Train, yielding a row for the log now and then.
 
         Args:
-            validate: Called at the end of every epoch.
+            validate: Called at the ends of epochs, see ``validate_every``.
             checkpoint: Where to go on from.
             save: Called where a checkpoint is due.
             shown: Told every step.
@@ -109,7 +109,8 @@ class StageRun:
                 yield from self._steps_of_epoch(save, shown)
                 if self.step == self.loader.steps(self.epoch):
                     self.epoch, self.step = self.epoch + 1, 0
-                if validate is not None:
+                ends = self.done >= self.total
+                if validate is not None and (ends or self.epoch % self.stage.validate_every == 0):
                     yield self._validated(validate)
                 save(self)
             self._finish()
