@@ -14,6 +14,7 @@ from graphrec_pt.graph.card import load_card
 from graphrec_pt.graph.fetch import fetch
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model_config import ModelConfig
@@ -68,13 +69,15 @@ def check_fits(recipe: Recipe, made: Split) -> None:
         config.features.build(outline, config.backbone.width)
     for when, targets in (("validation", made.valid), ("test", made.test)):
         if not len(targets):
-            hint = "another split"
+            hint = "one of " + ", ".join(protocol.names())
             found.append(GraphRecError("data.split", f"targets at {when}", "none", hint))
     catalogue = made.graph.num_nodes(made.graph.schema.relation(made.relation).target)
     for name in recipe.evaluate.metrics:
         k = getattr(parse_metric(name), "k", None)
         if k is not None and k > catalogue:
-            found.append(GraphRecError(name, f"k <= {catalogue}, the catalogue", k))
+            found.append(
+                GraphRecError(name, f"k <= {catalogue}, the catalogue", k, "evaluate.metrics=[…]")
+            )
     raise_all(found)
 
 

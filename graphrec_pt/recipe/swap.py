@@ -30,6 +30,21 @@ def pretraining(stages: Sequence[Stage]) -> int:
     return next(adapts, len(stages) - 1)
 
 
+def adapting(recipe: Recipe) -> int:
+    """Return the number of the first stage that adapts what those before it pre-trained.
+
+    Raises:
+        GraphRecError: For a recipe without a pre-training.
+    """
+    first = pretraining(recipe.stages)
+    if not first:
+        names = ", ".join(stage.name for stage in recipe.stages)
+        hint = "stages.0.strategy=…, which needs no pre-training"
+        expected = "a recipe whose first stages pre-train"
+        raise GraphRecError(f"strategy of {recipe.name!r}", expected, f"stages {names}", hint)
+    return first
+
+
 def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     """Return a recipe whose pre-training is adapted by another strategy.
 
@@ -51,12 +66,7 @@ def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     Raises:
         GraphRecError: For a recipe without a pre-training, and an unknown strategy.
     """
-    first = pretraining(recipe.stages)
-    if not first:
-        names = ", ".join(stage.name for stage in recipe.stages)
-        hint = "stages.0.strategy=…, which needs no pre-training"
-        expected = "a recipe whose first stages pre-train"
-        raise GraphRecError(f"strategy of {recipe.name!r}", expected, f"stages {names}", hint)
+    first = adapting(recipe)
     chosen = strategy.build(wanted)
     said = set(wanted) if isinstance(wanted, Mapping) else set()
     width = backbone.build(recipe.model.backbone).width
