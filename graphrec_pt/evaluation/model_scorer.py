@@ -260,8 +260,8 @@ def _with_room(part: Any) -> Any:
 def _check_anonymous(stage: Stage) -> None:
     """Raise when sequences begin with their source, which nobody knows."""
     if _names_source(stage.linearizer):
-        got = "new ones, whom its sequences begin with"
-        raise GraphRecError("model", "sources that it knows", got, "linearizer: {root: false}")
+        got, hint = "new ones, whom its sequences name", "a linearizer such as {root: false}"
+        raise GraphRecError("model", "sources that it knows", got, hint)
 
 
 def _names_source(chosen: Any) -> bool:

@@ -286,7 +286,7 @@ def _check_recipe(recipe: Recipe, out: Path) -> None:
     path = out / RECIPE
     saved = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
-    check_same_run(str(path), saved, wanted)
+    check_same_run(str(path), saved, wanted, of="run")
 
 
 def _peak_memory() -> float | None:
