@@ -44,6 +44,6 @@ def rank(
 ) -> tuple[Tensor, Tensor]:
     """Return ranks and candidates; see :func:`graphrec_pt.kernels.torch.rank.rank`."""
     found, candidates = np.empty(len(row)), np.empty(len(row), np.int64)
-    given = (array(part) for part in (scores, row, column, ptr, seen))
-    _rank(*given, found, candidates)
+    what = array(scores), array(row), array(column), array(ptr), array(seen)
+    _rank(*what, found, candidates)
     return torch.from_numpy(found), torch.from_numpy(candidates)

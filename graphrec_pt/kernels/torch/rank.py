@@ -28,7 +28,7 @@ def rank(
     at, device = row.to(scores.device), scores.device
     mine = scores[at, column.to(device)]
     balance = torch.empty(len(row), dtype=torch.int64)
-    for part in torch.arange(len(row)).split(max(len(scores), 1)):
+    for part in torch.split(torch.arange(len(row)), max(len(scores), 1)):
         among, own = scores[at[part]], mine[part].unsqueeze(1)  # [b, V]
         balance[part] = ((among > own).sum(1) - (among < own).sum(1)).cpu()
     count = ptr.diff()[row]
