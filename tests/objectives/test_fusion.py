@@ -9,6 +9,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.objective import objective
 
 HOPS = {"name": "k_hop", "fanout": [9]}
@@ -30,12 +31,12 @@ def test_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     assert set(inside) <= set(items)
     towers = [2.0, 1.0, 0.0]
     model = hand.model(
-        toy, {"user": [[1.0, 0]] * toy.num_nodes("user"), "item": [[t / 2, 9.0] for t in towers]}
+        toy, {"user": [[1.0, 0]] * 2, "item": [[score / 2, 9.0] for score in towers]}
     )
-    head = seeded(lambda: chosen.head(None, 2), 0)
-    hidden = torch.randn(len(seen), 2, generator=torch.Generator().manual_seed(0))
+    head = seeded(lambda: chosen.head(None, 2), 0).double()
+    hidden = torch.randn(len(seen), 2, generator=torch.Generator().manual_seed(0)).double()
     with torch.no_grad():
-        loss = chosen.loss([hand.encoded(hidden.tolist(), corrupted)], corrupted, model, head)
+        loss = chosen.loss([Encoded(corrupted.views[0], hidden)], corrupted, model, head)
         scores = towers.copy()
         for token in at["token"].tolist():
             said = head(hidden[:1], hidden[token : token + 1])
