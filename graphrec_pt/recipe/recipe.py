@@ -57,6 +57,16 @@ class Data(Strict):
         return self
 
 
+class OtherData(Data):
+    """Data that a trained model is tried on.
+
+    Args:
+        raw: Folder of raw files; without it they are downloaded.
+    """
+
+    raw: str | None = None
+
+
 class Architecture(Strict):
     """Shape of the model; see :class:`~graphrec_pt.models.model_config.ModelConfig`.
 
@@ -101,6 +111,8 @@ class Evaluation(Strict):
         scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
             subgraph a source (``fusion``), or one for each item at the top (``rerank``); the way it
             was taught by default.
+        transfer: Other data that the trained model is also tried on, without a step of training
+            there (zero-shot).
     """
 
     task: Any = Field(RANKING, validate_default=True)
@@ -111,6 +123,7 @@ class Evaluation(Strict):
     equal_budget: bool = False
     rerank: int = Field(RERANK, ge=1)
     scoring: Scoring | None = None
+    transfer: OtherData | None = None
 
     @property
     def asked(self) -> Task:

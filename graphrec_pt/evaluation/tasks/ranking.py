@@ -80,8 +80,9 @@ class Ranking:
     ) -> Scorer:
         """Return a trained model as a scorer of the catalogue."""
         nodes, shown = torch.unique(targets_of(split, when).source), split.history(when)
-        how = {"rerank": policy.rerank, "scoring": policy.scoring}
-        return scorer_of(model, stage, shown, split.relation, nodes, **how)
+        rerank, scoring = policy.rerank, policy.scoring
+        relation = split.relation
+        return scorer_of(model, stage, shown, relation, nodes, rerank=rerank, scoring=scoring)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Scorer:
         """Return a baseline as a scorer of the catalogue."""
