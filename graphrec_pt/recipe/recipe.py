@@ -98,7 +98,8 @@ class Evaluation(Strict):
 
     Args:
         task: Name or config of what is asked of held-out targets: their place among the whole
-            catalogue (``ranking``), their ``rating``, or whether they are a ``click``.
+            catalogue (``ranking``), their ``rating``, whether they are a ``click``, or the
+            whole set of a source (``sets``).
         metrics: Names such as ``ndcg@10``; those of the task by default.
         seen: Whether what a source has met before is left out or kept; where the data has repeats
             the other policy is reported beside it.
