@@ -2,6 +2,7 @@
 
 from graphrec_pt.features import (  # register their members
     categorical,
+    codes,
     gnn,
     identity,
     image,
@@ -14,6 +15,7 @@ from graphrec_pt.features import (  # register their members
 
 __all__ = [
     "categorical",
+    "codes",
     "gnn",
     "identity",
     "image",
