@@ -158,22 +158,20 @@ class CodesFeature(Feature):
         return self.of_codes(torch.where(anew, drawn, self.codes[nodes]))
 
 
-def made_up_nodes(features: NodeFeatures, nodes: Tensor, bits: Tensor, share: float) -> Tensor:
-    """Return :meth:`CodesFeature.made_up` of nodes of one type, by global id: ``[n, D]``.
+def made_up_nodes(
+    features: NodeFeatures, node_type: str, nodes: Tensor, bits: Tensor, share: float
+) -> Tensor:
+    """Return :meth:`CodesFeature.made_up` of nodes of a type, by global id: ``[n, D]``.
 
     Raises:
         GraphRecError: When the nodes have other features than codes.
     """
-    low = 0
-    for name, count in zip(features.names, features.counts, strict=True):
-        parts = list(features.get_submodule(f"of_type.of_{name}.parts").children())
-        if len(nodes) and low <= int(nodes[0]) < low + count:
-            if len(parts) != 1 or not isinstance(parts[0], CodesFeature):
-                got = ", ".join(type(part).__name__ for part in parts)
-                raise GraphRecError("made up nodes", f"codes as the only feature of {name}", got)
-            return parts[0].made_up(nodes - low, bits, share)
-        low += count
-    return torch.zeros(0, features.width, device=nodes.device)
+    parts = list(features.get_submodule(f"of_type.of_{node_type}.parts").children())
+    if len(parts) != 1 or not isinstance(parts[0], CodesFeature):
+        got = ", ".join(type(part).__name__ for part in parts)
+        raise GraphRecError("made-up nodes", f"codes as the only feature of {node_type}", got)
+    first = sum(features.counts[: features.names.index(node_type)])
+    return parts[0].made_up(nodes - first, bits, share)
 
 
 def _nobody(nodes: Tensor) -> Tensor:

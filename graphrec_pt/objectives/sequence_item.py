@@ -67,7 +67,9 @@ class SequenceItem:
         node = corrupted.targets["node"]
         state, items, names = encoded[0].pooled(self.pool), model.nodes(node), node  # [n, D]
         if self.made_up:
-            other = made_up_nodes(model.features, node, corrupted.targets["bits"], self.made_up)
+            number = model.outline.relation_index(checked_relation(model.outline, self.relation))
+            kind, bits = model.outline.relations[number].target, corrupted.targets["bits"]
+            other = made_up_nodes(model.features, kind, node, bits, self.made_up)
             items = torch.cat([items, other])  # [2n, D]
             names = torch.cat([node, -1 - torch.arange(len(node), device=node.device)])
         return info_nce(state, items, self.temperature, names)

@@ -92,16 +92,15 @@ def test_made_up_nodes(graph):
     features.bind(graph)
     items = torch.tensor(list(graph.nodes("item"))).repeat(500)
     bits = torch.arange(len(items)) * 7919
-    part = features.of_type.of_item.parts[0]
     plain = features(items)
-    assert torch.equal(made_up_nodes(features, items, bits, 0.0), plain)
-    found = made_up_nodes(features, items, bits, 0.5)
+    assert torch.equal(made_up_nodes(features, "item", items, bits, 0.0), plain)
+    found = made_up_nodes(features, "item", items, bits, 0.5)
     # A digit stays with .5, or is drawn as it was with .5 / 4: both of two in .625 ** 2.
     same = (found == plain).all(1).double().mean().item()
     assert same == pytest.approx(0.625**2, abs=0.05)
-    alone = made_up_nodes(features, items[5:6], bits[5:6], 0.5)
+    alone = made_up_nodes(features, "item", items[5:6], bits[5:6], 0.5)
     torch.testing.assert_close(alone, found[5:6])
-    assert part.made_up(items[:0], bits[:0], 0.5).shape == (0, 64)
+    assert made_up_nodes(features, "item", items[:0], bits[:0], 0.5).shape == (0, 64)
 
 
 @pytest.mark.parametrize(
@@ -122,4 +121,4 @@ def test_only_codes_can_be_made_up(graph):
     features = seeded(lambda: Features(by_type={"item": ["id"]}).build(outline, 4), 0)
     items = torch.tensor(list(graph.nodes("item")))
     with pytest.raises(GraphRecError, match="codes as the only feature of item"):
-        made_up_nodes(features, items, items, 0.5)
+        made_up_nodes(features, "item", items, items, 0.5)

@@ -61,7 +61,7 @@ def test_made_up_items_are_negatives_of_the_whole_batch(
         encoded = model.encode(corrupted.views[0])
         state = normalize(encoded.pooled("last"), dim=1)
         true = normalize(model.nodes(node), dim=1)
-        false = normalize(made_up_nodes(model.features, node, bits, 0.75), dim=1)
+        false = normalize(made_up_nodes(model.features, "item", node, bits, 0.75), dim=1)
         total = 0.0
         for row in range(len(node)):
             scores = [float(state[row] @ true[row])]
