@@ -3,9 +3,11 @@
 from graphrec_pt.features import (  # register their members
     categorical,
     codes,
+    content,
     gnn,
     identity,
     image,
+    linked,
     number,
     sequence,
     static_text,
@@ -16,9 +18,11 @@ from graphrec_pt.features import (  # register their members
 __all__ = [
     "categorical",
     "codes",
+    "content",
     "gnn",
     "identity",
     "image",
+    "linked",
     "number",
     "sequence",
     "static_text",

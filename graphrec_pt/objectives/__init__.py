@@ -1,9 +1,11 @@
 """Floor 7: objectives, corruption and loss, one file each."""
 
 from graphrec_pt.objectives import (  # registers its members
+    answer,
     associated_attribute,
     classify,
     distillation,
+    fusion,
     gap_filling,
     graph_structure,
     history_contrast,
@@ -31,6 +33,7 @@ from graphrec_pt.objectives import (  # registers its members
     rearranged,
     regress,
     replaced_token,
+    root_set,
     segment_prediction,
     sentence_order,
     sequence_item,
@@ -41,9 +44,11 @@ from graphrec_pt.objectives import (  # registers its members
 )
 
 __all__ = [
+    "answer",
     "associated_attribute",
     "classify",
     "distillation",
+    "fusion",
     "gap_filling",
     "graph_structure",
     "history_contrast",
@@ -71,6 +76,7 @@ __all__ = [
     "rearranged",
     "regress",
     "replaced_token",
+    "root_set",
     "segment_prediction",
     "sentence_order",
     "sequence_item",

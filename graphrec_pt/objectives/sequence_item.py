@@ -54,7 +54,7 @@ class SequenceItem:
         if self.made_up:
             draws = examples.draws.named("made up").select(found.row)
             targets["bits"] = draws.of_sequences()[:, 0, 0]
-        return Corrupted((View(found.tokens),), targets, len(found.row))
+        return Corrupted((View(found.tokens, root=found.source),), targets, len(found.row))
 
     def head(self, outline: Outline, width: int) -> nn.Module:
         """Return nothing: items are compared as they go in."""

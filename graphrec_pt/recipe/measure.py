@@ -1,21 +1,18 @@
-"""What a run measures: rankings of its model and of the baselines, how sure they are."""
+"""What a run measures: its model and the baselines at a task, how sure that is, and of whom."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import torch
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.baseline import baseline
-from graphrec_pt.evaluation.intervals import bootstrap, compare
-from graphrec_pt.evaluation.metric import per_user
-from graphrec_pt.evaluation.pair_scorer import RERANK, scorer_of
-from graphrec_pt.evaluation.ranking import HISTORY, rank_targets
-from graphrec_pt.evaluation.ranks import Ranks
-from graphrec_pt.evaluation.seen import SeenPolicy, targets_of
-from graphrec_pt.graph.split import Split, When
+from graphrec_pt.evaluation.intervals import compare, resampled
+from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.evaluation.outcome import Outcome
+from graphrec_pt.evaluation.slices import slices
+from graphrec_pt.graph.split import Split
 from graphrec_pt.models.model import Model
 from graphrec_pt.training.stage import Stage
 
@@ -23,51 +20,55 @@ LEVEL = 0.95
 """Of all intervals."""
 
 
-def rank_model(
-    model: Model,
-    stage: Stage,
-    made: Split,
-    when: When,
-    seen: SeenPolicy = "mask",
-    rerank: int = RERANK,
-) -> Ranks:
-    """Return where a trained model puts the targets of validation or test.
-
-    Args:
-        model: Trained.
-        stage: The last one it was trained by.
-        made: Split data.
-        when: Which targets.
-        seen: What is done about what a source has met before.
-        rerank: Items of each source that are put in order by their subgraphs, where there are any.
-    """
-    nodes = torch.unique(targets_of(made, when).source)
-    shown = made.history(when)
-    scorer = scorer_of(model, stage, shown, made.relation, nodes, rerank=rerank)
-    return rank_targets(scorer, made, when, seen=seen)
-
-
-def rank_baseline(
-    config: Mapping[str, Any], made: Split, seen: SeenPolicy = "mask", when: When = "test"
-) -> Ranks:
-    """Return where a baseline puts the targets; it learns from training edges alone."""
-    fitted = baseline.build(config).fit(made.train, made.relation)
-    return rank_targets(fitted.on(made.history(when)), made, when, seen=seen)
-
-
-def intervals(ranks: Ranks, metrics: Sequence[str], key: Key) -> dict[str, list[float]]:
+def intervals(outcome: Outcome, metrics: Sequence[str], key: Key) -> dict[str, list[float]]:
     """Return the bootstrap interval of every metric over users, as (low, high)."""
-    values = np.stack([per_user(ranks, name) for name in metrics], axis=1)  # [U, M]
     tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-    low, high = np.quantile(bootstrap(values, key), tails, axis=0)
+    low, high = np.quantile(resampled(outcome, metrics, key), tails, axis=0)
     return {name: [float(low[n]), float(high[n])] for n, name in enumerate(metrics)}
 
 
 def differences(
-    ours: Ranks, others: Mapping[str, Ranks], metric: str, key: Key
+    ours: Outcome, others: Mapping[str, Outcome], metric: str, key: Key
 ) -> dict[str, dict[str, Any]]:
     """Return how a model differs from others, tested user by user."""
     return {name: asdict(compare(ours, theirs, metric, key)) for name, theirs in others.items()}
+
+
+def by_slice(
+    ours: Outcome, others: Mapping[str, Outcome], metric: str, made: Split
+) -> dict[str, dict[str, Any]]:
+    """Return a metric of a model and of others on the parts of the test targets.
+
+    Args:
+        ours: Of the model.
+        others: Of baselines and the twin, by name.
+        metric: Name such as ``"ndcg@10"``.
+        made: Whose training edges say what is cold, rare or in the tail.
+
+    Returns:
+        Slice → ``targets``, ``users``, and the metric of every system by name, the model's as
+        ``model``; None where it cannot be told, such as an AUC of one kind of label.
+    """
+    cut = {
+        name: slices(each, made.train, made.relation)
+        for name, each in {"model": ours, **others}.items()
+    }
+    return {
+        part: {
+            "targets": len(outcome),
+            "users": len(outcome.users),
+            "metric": metric,
+            **{name: _told(parts[part], metric) for name, parts in cut.items()},
+        }
+        for part, outcome in cut["model"].items()
+    }
+
+
+def _told(outcome: Outcome, metric: str) -> float | None:
+    try:
+        return evaluate(outcome, [metric])[metric]
+    except GraphRecError:
+        return None
 
 
 def spread(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
@@ -80,7 +81,7 @@ def spread(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def of_one_file(ranks: Mapping[When, Ranks]) -> list[Ranks]:
-    """Return ranks of several splits under one policy, which says what each split's history is."""
-    history = "; ".join(f"{when}: {HISTORY[when]}" for when in ranks)
-    return [replace(each, policy={**each.policy, "history": history}) for each in ranks.values()]
+def reads_graph(model: Model, last: Stage) -> bool:
+    """Say whether a model's scores depend on edges that the graph shows, not on weights alone."""
+    links = any(getattr(term.objective, "evidence", None) for term in last.objectives)
+    return links or model.features.propagate is not None

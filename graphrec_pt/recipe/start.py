@@ -1,7 +1,6 @@
 """Where a run starts from: a model that was trained before, on this or on another graph."""
 
 import logging
-from collections.abc import Sequence
 from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
@@ -10,33 +9,22 @@ from graphrec_pt.models.backbone import backbone
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transfer import transfer
 from graphrec_pt.recipe.recipe import Recipe
-from graphrec_pt.training.stage import Stage
 
 logger = logging.getLogger(__name__)
-PRETRAIN = "pretrain"
-"""Strategy of the stages that a model which was trained before goes without."""
 _BY_GRAPH = ("structure", "relations")
 
 
-def adapting(stages: Sequence[Stage]) -> tuple[Stage, ...]:
-    """Return the stages from the first that adapts a model; the last one where none does."""
-    adapts = (n for n, stage in enumerate(stages) if stage.strategy.name != PRETRAIN)
-    return tuple(stages[next(adapts, len(stages) - 1) :])
-
-
 def first_model(recipe: Recipe, graph: Graph, seed: int) -> Model:
-    """Return the model that a run begins with: a new one, or what it takes from its ``start``.
+    """Return the model that a run takes from its ``start``.
 
     From another graph everything goes over that does not belong to its nodes, see
     :func:`~graphrec_pt.models.transfer.transfer`; features are those of the recipe.
 
     Args:
-        recipe: Says what.
+        recipe: With a ``start``.
         graph: What training may see.
         seed: Of new weights.
     """
-    if recipe.start is None:
-        return Model.of(graph, **dict(recipe.model), seed=seed)
     structure = getattr(backbone.build(recipe.model.backbone), "structure", {})
     sizes = {name: size for name, size in structure.items() if size is not None}
     features = recipe.model.features

@@ -10,8 +10,10 @@ from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer,
 from graphrec_pt.evaluation.model_scorer import model_scorer, ranking_term
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
+from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.training.term import terms_of
 
 WINDOW = 8
@@ -132,3 +134,30 @@ def test_what_cannot_rank_says_so(shop: Split) -> None:
     model.heads = {}
     with pytest.raises(GraphRecError, match="the trained head of 'next_item'"):
         model_scorer(model, stage, shop.train, "rates", users)
+
+
+def test_a_prompt_is_read_at_its_mask(shop: Split) -> None:
+    """A template asks for itself: no further mask is put, and the state of its own is compared."""
+    pattern = "(user)-[rates]->(MASK:item)"
+    prompt = {"name": "template", "pattern": pattern, "context": {"name": "history"}}
+    stage = Stage(
+        sampler={"name": "history", "window": WINDOW, "before": "exclude"},
+        linearizer=prompt,
+        roots="rates",
+        objectives=[{"name": "answer", "candidates": {"transform": False}}],
+        batch=20,
+        steps=2,
+    )
+    sizes = {"width": 16, "layers": 1, "structure": {"position": 16, "kind": None}}
+    model = Model.of(shop.train, backbone={"name": "graph_transformer", **sizes})
+    Trainer(cpu=True).fit(model, shop.train, stage)
+    shown, users = shop.history("test"), torch.tensor([0, 3, 7])
+    found = model_scorer(model, stage, shown, "rates", users).scores(users)
+    tokens = stage.linearizer.linearize(shown, stage.sampler.sample(shown, users, Key(0)), Key(0))
+    with torch.no_grad():
+        states = model.encode(View(tokens)).hidden[tokens.ptr[1:] - 1]  # the mask stands last
+        expected = states @ model.table("item").T
+    assert torch.allclose(found, expected, atol=1e-5)
+    other = stage.model_copy(update={"linearizer": linearizer.build("history")})
+    with pytest.raises(GraphRecError, match="a mask of the candidates' type, got 3 of 3"):
+        model_scorer(model, other, shown, "rates", users)

@@ -57,6 +57,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_clicks(folder, rows)
     write_lines(folder, rows, items)
     write_events(folder, rows)
+    write_hospital(folder)
     return folder
 
 
@@ -94,6 +95,45 @@ def write_clicks(folder: Path, rows: pl.DataFrame) -> None:
     clicks = rows.select(pl.col(name).alias(header) for header, name in names.items())
     for part, some in (("train_full", clicks[:-1]), ("test", clicks[-1:])):
         some.write_csv(folder / f"yoochoose-clicks-toy_{part}.txt", separator="\t")
+
+
+def write_hospital(folder: Path) -> None:
+    """Write visits of MIMIC-III: patients of three illnesses, every third of them comes twice."""
+    visits = [(patient, patient) for patient in range(1, 37)]
+    visits += [(patient, 36 + patient // 3) for patient in range(3, 37, 3)]
+    tables: dict[str, list[dict[str, Any]]] = {
+        "PATIENTS": [{"subject_id": n, "gender": "MF"[n % 2]} for n in range(1, 37)],
+        "ADMISSIONS": [
+            {
+                "subject_id": patient,
+                "hadm_id": visit,
+                "admittime": f"2100-{1 + (visit > 36)}-02 03:00:00",
+                "admission_type": ("URGENT", "ELECTIVE")[visit % 2],
+                "diagnosis": "PAIN",
+            }
+            for patient, visit in visits
+        ],
+        "DIAGNOSES_ICD": [
+            {
+                "hadm_id": visit,
+                "seq_num": n + 1,
+                "icd9_code": f"{401 + patient % 3}{(visit + n) % 5}",
+            }
+            for patient, visit in visits
+            for n in range(3)
+        ],
+        "PROCEDURES_ICD": [
+            {"hadm_id": visit, "seq_num": 1, "icd9_code": f"{3600 + patient % 3}"}
+            for patient, visit in visits
+        ],
+        "PRESCRIPTIONS": [
+            {"hadm_id": visit, "drug": f"Drug {8 * (patient % 3) + (visit + n) % 8}", "ndc": "0"}
+            for patient, visit in visits
+            for n in range(4)
+        ],
+    }
+    for name, rows in tables.items():
+        pl.DataFrame(rows).write_csv(folder / f"{name}.csv")
 
 
 @pytest.fixture(scope="session")
