@@ -69,8 +69,8 @@ def product_quantizer(
         )
         if turn < rotations:
             found = Quantizer(rotation, centroids)
-            rotation = orthogonal_procrustes(vectors, decoded(codes_of(vectors, found), found))[0]
-            rotation = rotation.astype(np.float32)
+            nearest = decoded(codes_of(vectors, found), found)
+            rotation = np.asarray(orthogonal_procrustes(vectors, nearest)[0], np.float32)
     return Quantizer(rotation, centroids)
 
 
