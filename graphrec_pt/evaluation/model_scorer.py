@@ -145,7 +145,7 @@ def model_scorer(
         raise GraphRecError(f"stage {stage.name!r}", "an objective that ranks", got, hint)
     reading = _reading(term)
     assert reading is not None  # the term ranks
-    head = reading.head or trained_head(model, term)
+    head: Any = reading.head or trained_head(model, term)
     head = head if reading.part is None else head[reading.part]
     device = next(model.parameters()).device
 
