@@ -59,6 +59,7 @@ CONTRACTS = [
     Contract("resetbert4rec", "finetune", (), ITEMS, mode="causal"),
     Contract("ptum", "finetune", (), ITEMS, mode="causal"),
     Contract("uprec", "finetune", (), ITEMS, mode="causal"),
+    Contract("u_bert", "finetune", (), ENDS),
     Contract("chest", "advanced", (), ENDS),
     Contract("chest", "pairs", ("features.*",), ("backbone.*",)),
 ]
