@@ -21,8 +21,8 @@ class TellingWords(Strict):
     """Text tokens whose nodes have another mean than the rest, in place of a list of opinions.
 
     ``z_w = (mean_w − mean) √n_w / sd`` over the nodes that have a text and a number, n_w of which
-    hold the token w; those with ``|z_w| ≥ least`` tell, unless they are too rare. Held-out nodes of a train graph have no
-    text, so nothing is learned from them.
+    hold the token w; those with ``|z_w| ≥ least`` tell, unless they are too rare. Held-out nodes
+    of a train graph have no text, so nothing is learned from them.
 
     Args:
         node_type: Whose text and number.

@@ -159,7 +159,9 @@ def test_products_of_vectors_as_chances(world: Graph, tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit(world: Graph) -> None:
-    with pytest.raises(GraphRecError, match=r"stages\.0: expected an objective that tells a"):
+    with pytest.raises(
+        GraphRecError, match=r"stages\.0: expected an objective that tells a"
+    ):
         recipe("link", "{task: rating}")
     with pytest.raises(GraphRecError, match="tells a chance, got link; try link of form bce"):
         recipe("link", "{task: click}")
