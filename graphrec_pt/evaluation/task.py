@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Protocol
 
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.outcome import Outcome
-from graphrec_pt.evaluation.pair_scorer import RERANK
+from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
@@ -21,10 +21,12 @@ class Policy:
     Args:
         seen: What is done about what a source has met before.
         rerank: Items of each source that are put in order by their subgraphs, where there are any.
+        scoring: How a model of subgraphs scores the catalogue; the way it was taught by default.
     """
 
     seen: SeenPolicy = "mask"
     rerank: int = RERANK
+    scoring: Scoring | None = None
 
 
 class Task(Protocol):
@@ -45,8 +47,8 @@ class Task(Protocol):
     family: ClassVar[Registry[Any]]
     """Of the baselines."""
 
-    def check(self, stage: Stage) -> None:
-        """Raise unless a last stage teaches what the task asks."""
+    def check(self, stage: Stage, policy: Policy) -> None:
+        """Raise unless a last stage teaches what the task asks, in the way that a policy says."""
         ...
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
@@ -38,6 +39,9 @@ class Candidates(Strict):
         temperature: τ, divides all scores.
         cosine: Whether both sides are put on the unit sphere.
         transform: Whether the hidden state goes through dense, GELU and norm first.
+        known: A relation: of the nodes that it can lead to, those that it leads to in the graph
+            are the whole type for ``softmax``. A node that nobody has met yet is then no negative
+            of those that are, and its features are not taught that it is never the answer.
     """
 
     how: Literal["softmax", "sampled", "pairwise", "bce", "choice"] = "softmax"
@@ -46,6 +50,12 @@ class Candidates(Strict):
     temperature: float = Field(1.0, gt=0)
     cosine: bool = False
     transform: bool = True
+    known: str | None = None
+
+    def model_post_init(self, context: object) -> None:
+        """Check the options together."""
+        if self.known is not None and self.how != "softmax":
+            raise GraphRecError("candidates", "how: softmax with known", self.how)
 
     @property
     def _drawn(self) -> int:
@@ -73,7 +83,7 @@ class Candidates(Strict):
             size = offset[types + 1] - offset[types]
             return {"step": 1 + one_of(words[:, 0], (size - 1).clamp(min=1))}
         if self.how == "softmax":
-            return {}
+            return {} if self.known is None else _unknown(graph, self.known)
         if self.how in ("bce", "choice"):
             block = torch.arange(-(-self._drawn // 4))
             bits = philox(key.named("negatives"), words[:, :1].expand(-1, len(block)), block)
@@ -128,7 +138,10 @@ class Candidates(Strict):
         head: ItemHead,
     ) -> Tensor:
         if self.how == "softmax":
-            return head.loss(hidden, table, target)
+            unknown = drawn.get(f"unknown.{index}")
+            if unknown is not None:  # but the target itself, wherever it was found
+                unknown = unknown.index_fill(0, target, False)
+            return head.loss(hidden, table, target, masked=unknown)
         left, right = head.sides(hidden, table)
         if self.how == "pairwise":
             other = (target + drawn["step"][rows]) % len(table)
@@ -150,3 +163,14 @@ class Candidates(Strict):
         return sampled_softmax_loss(
             left, right, target, negatives, None, log_q, temperature=self.temperature
         )
+
+
+def _unknown(graph: Graph, name: str) -> dict[str, Tensor]:
+    """Return which nodes of the type that a relation enters it does not lead to: bool ``[V]``."""
+    relation = graph.schema.relation(name)
+    among = graph.nodes(relation.target)
+    if relation.inverse is not None:
+        met = graph.degree(relation.inverse)
+    else:
+        met = torch.bincount(graph.edges(name).target - among.start, minlength=len(among))
+    return {f"unknown.{graph.schema.node_index(relation.target)}": met == 0}

@@ -34,8 +34,8 @@ class Regress:
     column, the weight of the edge that is excluded for the roots: the rating of a (user, item)
     pair. Roots without a number are left out.
 
-    With ``read: roots`` f sees the two roots of a pair, their product and the mean, as ``link`` does:
-    what a rating depends on is how they match.
+    With ``read: roots`` f sees the two roots of a pair, their product and the mean, as ``link``
+    does: what a rating depends on is how they match.
 
     With `above` y is 1 where the number is at least that and 0 elsewhere, and L the binary
     cross-entropy of ``σ(f(mean h))``: the chance of a click, or of a good rating.

@@ -6,7 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
 from graphrec_pt.evaluation.metric import measures
-from graphrec_pt.evaluation.pair_scorer import RERANK
+from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.evaluation.task import Policy, Task, task
 from graphrec_pt.features.node_features import Features
@@ -27,28 +27,27 @@ class Data(Strict):
     Args:
         card: Name of a shipped card, or a card's YAML file.
         graph: Folder of a saved graph, in place of a card.
-        derive: Relations made of training edges; those that the card names by default.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
+        derive: Names or configs of relations to compute from the interactions, beside those of the
+            card; each view of the split has them of its own edges.
     """
 
     card: str | None = None
     graph: str | None = None
-    derive: tuple[Any, ...] | None = None
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
-
-    @field_validator("derive")
-    @classmethod
-    def _derivations(cls, configs: tuple[Any, ...] | None) -> Any:
-        if configs is None:
-            return None
-        return tuple(derivation.config(derivation.build(config)) for config in configs)
+    derive: tuple[Any, ...] = ()
 
     @field_validator("split")
     @classmethod
     def _known(cls, config: Any) -> Any:
         return protocol.config(protocol.build(config))
+
+    @field_validator("derive")
+    @classmethod
+    def _derivations(cls, configs: tuple[Any, ...]) -> Any:
+        return tuple(derivation.config(derivation.build(config)) for config in configs)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -98,6 +97,9 @@ class Evaluation(Strict):
             than ``pretrain``.
         rerank: Items of each source that a model of subgraphs puts in order; see
             :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
+        scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
+            subgraph a source (``fusion``), or one for each item at the top (``rerank``); the way it
+            was taught by default.
     """
 
     task: Any = Field(RANKING, validate_default=True)
@@ -106,6 +108,7 @@ class Evaluation(Strict):
     baselines: tuple[Any, ...] | None = None
     scratch: bool = True
     rerank: int = Field(RERANK, ge=1)
+    scoring: Scoring | None = None
 
     @property
     def asked(self) -> Task:
@@ -115,7 +118,7 @@ class Evaluation(Strict):
     @property
     def policy(self) -> Policy:
         """How a catalogue is ranked."""
-        return Policy(self.seen, self.rerank)
+        return Policy(self.seen, self.rerank, self.scoring)
 
     @field_validator("task")
     @classmethod
@@ -155,6 +158,8 @@ class Recipe(Strict):
         notes: What was re-derived, and what to know.
         data: What is learned from.
         model: Its shape.
+        start: Folder of a saved model, such as ``runs/NAME/model``, that the run begins with in
+            place of its stages of pre-training; it may come from another data set.
         stages: Of training, in order, with different names; the last one teaches what is asked.
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.
@@ -167,6 +172,7 @@ class Recipe(Strict):
     notes: tuple[str, ...] = ()
     data: Data
     model: Architecture = Architecture()
+    start: str | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     evaluate: Evaluation = Evaluation()
     seeds: tuple[int, ...] = Field((0,), min_length=1)
@@ -216,7 +222,7 @@ class Recipe(Strict):
         for name in sorted({name for name in names if names.count(name) > 1}):
             found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
         try:
-            self.evaluate.asked.check(self.stages[-1])
+            self.evaluate.asked.check(self.stages[-1], self.evaluate.policy)
         except GraphRecError as error:
             who = f"stages.{len(names) - 1}"
             found.append(GraphRecError(who, error.expected, error.got, error.hint))
@@ -237,6 +243,7 @@ class Recipe(Strict):
         return {
             **{name: plain[name] for name in ("name", "title", "paper", "notes", "data")},
             "model": {"features": self.model.features.config(), **model},
+            "start": self.start,
             "stages": [stage.config() for stage in self.stages],
             **{name: plain[name] for name in ("evaluate", "seeds", "options")},
         }

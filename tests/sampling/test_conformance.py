@@ -63,6 +63,17 @@ ROWS = [
     Row({"name": "session", "gap": 6, "sessions": 2}, "user", drawn=False, removable=True),
     Row({"name": "set_of", "relations": ["holds"]}, "basket", drawn=False, removable=True),
     Row({"name": "set_of", "relations": ["holds"], "most": 2}, "basket"),
+    Row(
+        {"name": "past_sets", "owner": "rates", "own": ["made_by"], "past": ["tagged"]},
+        "item",
+        drawn=False,
+        removable=True,
+    ),
+    Row(
+        {"name": "past_sets", "owner": "rates", "past": ["made_by", "tagged"], "window": 1},
+        "item",
+        False,
+    ),
     Row({"name": "tree", "relations": ["tagged", "is_a"]}, "item", drawn=False, removable=True),
     Row({"name": "dialogue", "own": True}, "turn", drawn=False, removable=True),
     Row(

@@ -52,7 +52,7 @@ class Click:
     negatives: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)
 
-    def check(self, stage: Stage) -> None:
+    def check(self, stage: Stage, policy: Policy) -> None:
         """Raise unless a stage teaches the chance of pairs."""
         if value_term(stage, "chance") is None:
             raise no_values(stage, "chance")

@@ -13,7 +13,7 @@ from graphrec_pt.evaluation.ease import LARGEST
 from graphrec_pt.evaluation.lists import beyond_accuracy, top_lists
 from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
 from graphrec_pt.evaluation.model_scorer import PAIRED, READINGS, ranking_term
-from graphrec_pt.evaluation.pair_scorer import scorer_of
+from graphrec_pt.evaluation.pair_scorer import check_scoring, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.evaluation.scorer import Scorer
@@ -41,12 +41,13 @@ class Ranking:
     outcome: ClassVar[str] = "Ranks"
     family: ClassVar[Registry[Any]] = baseline
 
-    def check(self, stage: Stage) -> None:
+    def check(self, stage: Stage, policy: Policy) -> None:
         """Raise unless a stage teaches to rank."""
         if ranking_term(stage) is None:
             got = ", ".join(term.label for term in stage.objectives)
             hint = ", ".join(sorted(READINGS)) + f" on roots of one node, or {PAIRED} on pairs"
             raise GraphRecError("stage", "a last stage that teaches to rank", got, hint)
+        check_scoring(stage, policy.scoring)
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Raise for cut-offs beyond the catalogue."""
@@ -79,7 +80,8 @@ class Ranking:
     ) -> Scorer:
         """Return a trained model as a scorer of the catalogue."""
         nodes, shown = torch.unique(targets_of(split, when).source), split.history(when)
-        return scorer_of(model, stage, shown, split.relation, nodes, rerank=policy.rerank)
+        how = {"rerank": policy.rerank, "scoring": policy.scoring}
+        return scorer_of(model, stage, shown, split.relation, nodes, **how)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Scorer:
         """Return a baseline as a scorer of the catalogue."""

@@ -37,7 +37,7 @@ class Rating:
 
     clip: bool = True
 
-    def check(self, stage: Stage) -> None:
+    def check(self, stage: Stage, policy: Policy) -> None:
         """Raise unless a stage teaches numbers of pairs."""
         if value_term(stage, "number") is None:
             raise no_values(stage, "number")
