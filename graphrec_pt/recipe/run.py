@@ -172,11 +172,6 @@ class _Seed:
     parameters: int
 
 
-def _folder(out: Path, number: int, seed: int) -> Path:
-    """Return where a seed leaves its own: the first one in the folder of the run itself."""
-    return out / f"seed-{seed}" if number else out
-
-
 def _run_seed(
     recipe: Recipe,
     made: Split,

@@ -16,10 +16,11 @@ from graphrec_pt.recipe.recipe import Recipe
 SMALL = (
     "model.backbone.width=16",
     "model.backbone.layers=1",
-    "evaluate.baselines=[popularity, markov]",
     "options.cpu=true",
 )
 """Overrides that make a recipe small enough for a test."""
+FEW = "evaluate.baselines=[popularity, markov]"
+"""And one that rankings have."""
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +47,13 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows.with_columns(pl.col("rating").cast(pl.Int64)).write_csv(
         folder / "u.data", separator="\t", include_header=False
     )
+    words = ["awful", "poor", "plain", "nice", "great"]  # as many stars
+    with (folder / "reviews_Shop_5.json").open("w") as file:
+        for user, item, rating, time in rows.iter_rows():
+            text = f"a {words[int(rating) - 1]} thing of kind {item % 4}"
+            told = {"reviewerID": f"u{user}", "asin": f"i{item}", "overall": rating}
+            told |= {"unixReviewTime": time, "reviewText": text, "summary": text[:8]}
+            file.write(json.dumps(told) + "\n")
     with (folder / "u.user").open("w") as file:
         for user in range(1, 61):
             file.write(f"{user}|{20 + user % 40}|{'MF'[user % 2]}|work{user % 5}|{10000 + user}\n")
@@ -142,8 +150,7 @@ def small() -> Any:
 
     def make(name: str, *overrides: str) -> Recipe:
         ranks = load_recipe(name).evaluate.asked.outcome == "Ranks"
-        fits = [each for each in SMALL if ranks or "baselines" not in each]
-        return load_recipe(name, [*fits, *overrides])
+        return load_recipe(name, [*SMALL, *([FEW] if ranks else []), *overrides])
 
     return make
 
