@@ -67,12 +67,16 @@ READINGS: Mapping[str, Callable[[Any], Reading]] = {
 """Objectives whose models rank a catalogue, by name."""
 PAIRED = "link"
 """The one that ranks by subgraphs of pairs."""
+DECODED = "path_autoregression"
+"""The one that ranks by the paths that a model says."""
 
 
 def ranking_term(stage: Stage) -> Term | None:
     """Return the first objective of a stage that teaches to rank a catalogue, if any."""
-    ranking = {"nodes": READINGS.keys(), "pairs": {PAIRED}}.get(kind_of_roots(stage.sampler), ())
-    return next((term for term in stage.objectives if _name(term) in ranking), None)
+    ranking = {"nodes": {*READINGS, DECODED}, "pairs": {PAIRED}}.get(
+        kind_of_roots(stage.sampler), ()
+    )
+    return next((term for term in stage.objectives if name_of(term) in ranking), None)
 
 
 def model_scorer(
@@ -103,13 +107,14 @@ def model_scorer(
         GraphRecError: For a stage that teaches no ranking, and a model without its heads.
     """
     term = ranking_term(stage)
-    if term is not None and sample is not None and _name(term) == PAIRED:
+    told_otherwise = term is not None and name_of(term) in (PAIRED, DECODED)
+    if told_otherwise and sample is not None:
         raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
-    if term is None or _name(term) == PAIRED:
-        got = ", ".join(_name(term) for term in stage.objectives)
+    if term is None or told_otherwise:
+        got = ", ".join(name_of(term) for term in stage.objectives)
         hint = "one of " + ", ".join(sorted(READINGS)) + " on roots of one node each"
         raise GraphRecError(f"stage {stage.name!r}", "an objective that ranks", got, hint)
-    reading = READINGS[_name(term)](term.objective)
+    reading = READINGS[name_of(term)](term.objective)
     head = reading.head or trained_head(model, term)
     device = next(model.parameters()).device
     training = model.training
@@ -209,5 +214,6 @@ def _candidates(history: Graph, relation: str) -> str:
     return history.schema.relation(relation).target
 
 
-def _name(term: Term) -> str:
+def name_of(term: Term) -> str:
+    """Return the registered name of the objective of a term."""
     return str(getattr(type(term.objective), "registered_name", type(term.objective).__name__))

@@ -7,7 +7,15 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.model_scorer import Sample, model_scorer, ranking_term, trained_head
+from graphrec_pt.evaluation.model_scorer import (
+    DECODED,
+    Sample,
+    model_scorer,
+    name_of,
+    ranking_term,
+    trained_head,
+)
+from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import seen_pairs
 from graphrec_pt.graph.graph import Graph
@@ -112,6 +120,10 @@ def scorer_of(
     Raises:
         GraphRecError: As for :func:`~graphrec_pt.evaluation.model_scorer.model_scorer`.
     """
-    if sample is None and kind_of_roots(stage.sampler) == "pairs" and ranking_term(stage):
-        return PairScorer(model, stage, history, relation, rerank)
+    term = ranking_term(stage)
+    if sample is None and term is not None:
+        if kind_of_roots(stage.sampler) == "pairs":
+            return PairScorer(model, stage, history, relation, rerank)
+        if name_of(term) == DECODED:
+            return PathScorer(model, stage, term, history, relation)
     return model_scorer(model, stage, history, relation, nodes, sample=sample)

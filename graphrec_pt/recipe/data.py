@@ -11,6 +11,7 @@ from graphrec_pt.evaluation.ease import LARGEST
 from graphrec_pt.evaluation.metric import parse_metric
 from graphrec_pt.graph.build import build_card
 from graphrec_pt.graph.card import load_card
+from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.fetch import fetch
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
@@ -48,8 +49,12 @@ def graph_of(
 
 
 def split_of(data: Data, graph: Graph) -> Split:
-    """Return the graph of a recipe, split as the recipe says."""
-    return split(graph, data.split, seed=data.seed)
+    """Return the graph of a recipe, split as the recipe says.
+
+    Relations that the recipe derives are made anew for every view, from what that may show.
+    """
+    whole = graph if data.derive is None else derive(graph, data.derive)
+    return split(whole, data.split, seed=data.seed)
 
 
 def check_fits(recipe: Recipe, made: Split) -> None:

@@ -7,10 +7,11 @@ from pydantic import Field, field_validator, model_validator
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
 from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
-from graphrec_pt.evaluation.model_scorer import PAIRED, READINGS, ranking_term
+from graphrec_pt.evaluation.model_scorer import DECODED, PAIRED, READINGS, ranking_term
 from graphrec_pt.evaluation.pair_scorer import RERANK
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.features.node_features import Features
+from graphrec_pt.graph.derive import derivation
 from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.backbone import backbone
@@ -27,14 +28,23 @@ class Data(Strict):
     Args:
         card: Name of a shipped card, or a card's YAML file.
         graph: Folder of a saved graph, in place of a card.
+        derive: Relations made of training edges; those that the card names by default.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
     """
 
     card: str | None = None
     graph: str | None = None
+    derive: tuple[Any, ...] | None = None
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
+
+    @field_validator("derive")
+    @classmethod
+    def _derivations(cls, configs: tuple[Any, ...] | None) -> Any:
+        if configs is None:
+            return None
+        return tuple(derivation.config(derivation.build(config)) for config in configs)
 
     @field_validator("split")
     @classmethod
@@ -172,7 +182,8 @@ class Recipe(Strict):
             found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
         if ranking_term(self.stages[-1]) is None:
             got = ", ".join(term.label for term in self.stages[-1].objectives)
-            hint = ", ".join(sorted(READINGS)) + f" on roots of one node, or {PAIRED} on pairs"
+            hint = ", ".join(sorted({*READINGS, DECODED}))
+            hint += f" on roots of one node, or {PAIRED} on pairs"
             who = f"stages.{len(names) - 1}"
             found.append(GraphRecError(who, "a last stage that teaches to rank", got, hint))
         if self.options.seed:
