@@ -15,6 +15,7 @@ from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
+from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
@@ -35,12 +36,13 @@ class Reading:
 
     Args:
         where: Off a MASK put at the ``"end"``; off the ``"last"``, ``"first"`` or the ``"mean"``
-            token; off the ``"vector"`` of the source itself, without a sequence.
+            token, or the ``"roots"``; off the ``"vector"`` of the source itself, without a
+            sequence.
         mode: What a token sees; the backbone's own mode for None.
         head: The sides to be compared, for objectives that have no weights of their own.
     """
 
-    where: Literal["end", "last", "first", "mean", "vector"]
+    where: Literal["end", "last", "first", "mean", "roots", "vector"]
     mode: Mode | None = None
     head: ItemHead | None = None
 
@@ -63,6 +65,7 @@ READINGS: Mapping[str, Callable[[Any], Reading]] = {
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,
     "sequence_item": _of_contrast,
+    "neighbor_coding": lambda objective: Reading("roots"),
 }
 """Objectives whose models rank a catalogue, by name."""
 PAIRED = "link"
@@ -167,7 +170,7 @@ def _vectors(
         target = history.schema.node_index(_candidates(history, relation))
         tokens = with_mask(tokens, target)
     encoded = model.encode(View(tokens, reading.mode, root=root).to(device))
-    return encoded.pooled("last" if asks else reading.where)
+    return pooled(encoded, "last" if reading.where == "end" else reading.where)
 
 
 def with_mask(tokens: Tokens, node_type: int) -> Tokens:

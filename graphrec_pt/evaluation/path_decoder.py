@@ -58,13 +58,12 @@ class Ends:
 
     Args:
         beams: Without the last node.
-        score: ``[n, V]``, log-probability of the whole path; −∞ for items that it cannot end in.
-        mean: ``[n, V]``, mean probability of the tokens that were said; −∞ in the same places.
+        score: ``[n, V]``, log-probability of the whole path, or the mean probability of the tokens
+            that were said where items are ranked by that; −∞ for items that it cannot end in.
     """
 
     beams: Beams
     score: Tensor
-    mean: Tensor
 
 
 class PathDecoder:
@@ -190,9 +189,11 @@ class PathDecoder:
         for chosen, logits, allowed, _ in self._nodes(ending):
             allowed = (allowed & unseen[chosen.row]).to(logits.device)
             step = _normalised(logits, allowed)
-            score, chance = (each.to(step).unsqueeze(1) for each in (chosen.score, chosen.chance))
-            mean = ((chance + step.exp()) / said_tokens).masked_fill(~allowed, -torch.inf)
-            yield Ends(chosen, score + step, mean)
+            if self.wanted.score == "mean":
+                chance = chosen.chance.to(step).unsqueeze(1) + step.exp()
+                yield Ends(chosen, (chance / said_tokens).masked_fill(~allowed, -torch.inf))
+            else:
+                yield Ends(chosen, step.add_(chosen.score.to(step).unsqueeze(1)))
 
     def _nodes(self, beams: Beams) -> Iterator[tuple[Beams, Tensor, Tensor, int]]:
         """Yield beams of one relation, logits and permission of its targets, and the first id."""
@@ -296,8 +297,9 @@ class PathDecoder:
 
 def _normalised(logits: Tensor, allowed: Tensor) -> Tensor:
     """Return log-probabilities among what is allowed; −∞ elsewhere, and where nothing is."""
-    masked = logits.masked_fill(~allowed, -torch.inf)
-    return log_softmax(masked, dim=1).masked_fill(~allowed, -torch.inf)
+    refused = ~allowed
+    said = log_softmax(logits.masked_fill(refused, -torch.inf), dim=1)
+    return said.masked_fill_(refused, -torch.inf)  # NaN in rows where nothing is allowed
 
 
 def _columns(beams: Beams) -> tuple[Tensor, ...]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.model_scorer import trained_head
-from graphrec_pt.evaluation.path_decoder import Ends, PathDecoder
+from graphrec_pt.evaluation.path_decoder import PathDecoder
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.sampling.sample import Paths
@@ -89,15 +89,12 @@ class PathScorer:
                 reached.index_add_(0, row, end.score.exp())
             else:
                 place = row.unsqueeze(1).expand_as(end.score)
-                reached.scatter_reduce_(0, place, self._value(end), "amax")
+                reached.scatter_reduce_(0, place, end.score, "amax")
         if self.decoder.wanted.score == "sum":
             reached = reached.log()  # −∞ for items that no path ends in
         lowest = reached.masked_fill(reached == -torch.inf, torch.inf).amin(1, keepdim=True)
         below = torch.where(lowest < torch.inf, lowest, 0) - 1 - others.amax(1, keepdim=True)
         return torch.where(reached > -torch.inf, reached, others + below)
-
-    def _value(self, end: Ends) -> Tensor:
-        return end.mean if self.decoder.wanted.score == "mean" else end.score
 
     def _best_paths(self, nodes: Tensor, items: Tensor) -> Paths:
         if items.shape[:1] != nodes.shape or items.ndim != 2:
@@ -112,7 +109,7 @@ class PathScorer:
             for end in self.decoder.ends(nodes[start : start + BLOCK]):
                 row = end.beams.row + start  # [n]
                 asked = column[row]  # [n, K]
-                found = self._value(end).gather(1, asked.to(end.score.device)).cpu()
+                found = end.score.gather(1, asked.to(end.score.device)).cpu()
                 length = end.beams.relations.shape[1]
                 best = value.scatter_reduce(0, row.unsqueeze(1).expand_as(found), found, "amax")
                 which, place = ((found == best[row]) & (found > value[row])).nonzero(as_tuple=True)

@@ -9,18 +9,23 @@ import torch
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.baseline import baseline
+from graphrec_pt.evaluation.explanations import diversity, linking_diversity, valid_paths
 from graphrec_pt.evaluation.intervals import bootstrap, compare
 from graphrec_pt.evaluation.metric import per_user
 from graphrec_pt.evaluation.pair_scorer import RERANK, scorer_of
+from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.ranking import HISTORY, rank_targets
 from graphrec_pt.evaluation.ranks import Ranks
-from graphrec_pt.evaluation.seen import SeenPolicy, targets_of
+from graphrec_pt.evaluation.seen import SeenPolicy, seen_pairs, targets_of
 from graphrec_pt.graph.split import Split, When
+from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.model import Model
 from graphrec_pt.training.stage import Stage
 
 LEVEL = 0.95
 """Of all intervals."""
+ASKED, TOP = 1000, 10
+"""Users whose explanations are measured at most, and items of each."""
 
 
 def rank_model(
@@ -45,6 +50,41 @@ def rank_model(
     shown = made.history(when)
     scorer = scorer_of(model, stage, shown, made.relation, nodes, rerank=rerank)
     return rank_targets(scorer, made, when, seen=seen)
+
+
+def explanations(model: Model, stage: Stage, made: Split) -> dict[str, float] | None:
+    """Return what the paths are worth by which a model recommends; None without such paths.
+
+    Of the best :data:`TOP` unseen items of at most :data:`ASKED` test users, evenly taken:
+    ``reached``, the share that a path leads to; ``valid``, the share of these paths of which every
+    edge is in the history graph; ``diversity`` and ``linking_diversity``, see
+    :mod:`graphrec_pt.evaluation.explanations`.
+
+    Args:
+        model: Trained.
+        stage: The last one it was trained by.
+        made: Split data.
+    """
+    nodes, shown = torch.unique(made.test.source), made.history("test")
+    nodes = nodes[:: -(-len(nodes) // ASKED)].contiguous()
+    scorer = scorer_of(model, stage, shown, made.relation, nodes)
+    if not isinstance(scorer, PathScorer):
+        return None
+    scores = scorer.scores(nodes).cpu()
+    ptr, met = seen_pairs(shown, made.relation, nodes)
+    scores[ranges(ptr[:-1], ptr.diff())[1], met] = -torch.inf
+    first = shown.nodes(shown.schema.relation(made.relation).target).start
+    items = scores.topk(min(TOP, scores.shape[1]), dim=1).indices + first  # [B, K]
+    told = scorer.paths(nodes, items)
+    of_user = replace(told, root=told.root // items.shape[1], size=len(nodes))
+    valid = valid_paths(shown, told).double()
+    means = {"valid": valid, "diversity": diversity(of_user)}
+    means["linking_diversity"] = linking_diversity(of_user)
+    return {
+        "users": len(nodes),
+        "reached": len(told) / items.numel(),
+        **{name: float(values.nanmean()) if len(told) else 0.0 for name, values in means.items()},
+    }
 
 
 def rank_baseline(

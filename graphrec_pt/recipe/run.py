@@ -34,6 +34,7 @@ from graphrec_pt.recipe.folder import (
 )
 from graphrec_pt.recipe.measure import (
     differences,
+    explanations,
     intervals,
     of_one_file,
     rank_baseline,
@@ -141,7 +142,8 @@ class _Seed:
 
     Args:
         seed: Of weights, batches and dropout.
-        told: Metrics of ``valid``, ``test`` and ``scratch``, which is None where there is no twin.
+        told: Metrics of ``valid``, ``test`` and ``scratch``, which is None where there is no twin,
+            and of ``explanations``, None for a model that does not recommend by paths.
         ranks: Of the trained model, by split.
         other: Ranks of test targets under the other policy, where the data has repeats.
         scratch: Test ranks of the twin without pre-training, if there is one.
@@ -178,6 +180,7 @@ def _run_seed(
     metrics = recipe.evaluate.metrics
     told: dict[str, Any] = {when: evaluate(each, metrics) for when, each in ranks.items()}
     told["scratch"] = None if scratch is None else evaluate(scratch, metrics)
+    told["explanations"] = explanations(model, last, made)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     return _Seed(seed, told, ranks, other, scratch, parameters)
 
