@@ -10,6 +10,7 @@ from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer,
 from graphrec_pt.evaluation.model_scorer import model_scorer, ranking_term
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
 
@@ -110,3 +111,30 @@ def test_what_cannot_rank_says_so(shop: Split) -> None:
     model.heads = {}
     with pytest.raises(GraphRecError, match="the trained head of 'next_item'"):
         model_scorer(model, stage, shop.train, "rates", users)
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+def test_codes_are_compared_with_vectors_as_in_training(shop: Split, cosine: bool) -> None:
+    """A user's code of the whole neighbourhood against an item, over the temperature."""
+    chosen = {"name": "neighbor_coding", "negatives": 8, "temperature": 0.5, "cosine": cosine}
+    stage = Stage(
+        sampler={"name": "k_hop", "fanout": [4, 2]},
+        linearizer="subgraph",
+        objectives=[chosen],
+        batch=20,
+        steps=3,
+        optimization={"lr": 1e-2},
+    )
+    backbone = {"name": "graph_transformer", "width": 16, "layers": 1, "structure": {"hop": 4}}
+    model = Model.of(shop.train, backbone=backbone)
+    Trainer(cpu=True).fit(model, shop.train, stage)
+    history, users = shop.history("test"), shop.test.source[:5].unique()
+    given = model_scorer(model, stage, history, "rates", users).scores(users)
+    tokens = examples(history, stage, users).tokens
+    weight, bias = (model.heads[f"of_neighbor_coding.mean.{name}"] for name in ("weight", "bias"))
+    with torch.no_grad():
+        states = model.encode(View(tokens)).hidden[tokens.ptr[:-1]]  # the root comes first
+        code, table = states @ weight.T + bias, model.table("item")
+        if cosine:
+            code, table = (side / side.norm(dim=1, keepdim=True) for side in (code, table))
+    assert torch.allclose(given, code @ table.T / 0.5, atol=1e-5)
