@@ -1,5 +1,6 @@
 """Runs of path language models: what they recommend by, and whether it is true."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def test_transitions_are_those_of_what_a_view_may_show(raw: Path, small: Any) ->
         pairs = set()
         for user in view.nodes("user"):
             met = view.neighbors(user, "watches").tolist()
-            pairs |= set(zip(met, met[1:], strict=False))
+            pairs |= set(pairwise(met))
         edges = view.edges("followed_by")
         found = set(zip(edges.source.tolist(), edges.target.tolist(), strict=True))
         assert found == pairs
