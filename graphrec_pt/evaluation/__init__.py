@@ -1,12 +1,29 @@
-"""Floor 9: rankings, metrics, intervals, baselines, explanation quality."""
+"""Floor 9: rankings, predicted values, metrics, intervals, baselines, explanation quality."""
 
 from graphrec_pt.evaluation import (  # registers their members
     accuracy,
+    biases,
     ease,
+    global_mean,
     item_knn,
     markov,
     popularity,
+    popularity_rate,
+    tasks,
     transition_knn,
+    value_metrics,
 )
 
-__all__ = ["accuracy", "ease", "item_knn", "markov", "popularity", "transition_knn"]
+__all__ = [
+    "accuracy",
+    "biases",
+    "ease",
+    "global_mean",
+    "item_knn",
+    "markov",
+    "popularity",
+    "popularity_rate",
+    "tasks",
+    "transition_knn",
+    "value_metrics",
+]

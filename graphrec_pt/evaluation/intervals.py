@@ -1,6 +1,7 @@
 """How sure a mean over users is: bootstrap intervals and paired tests."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,8 +9,9 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.metric import per_user
-from graphrec_pt.evaluation.ranks import COMPAT, Floats, Ranks
+from graphrec_pt.evaluation.metric import per_user, statistic
+from graphrec_pt.evaluation.outcome import Outcome
+from graphrec_pt.evaluation.ranks import COMPAT, Floats
 from graphrec_pt.kernels.philox import below, philox
 
 RESAMPLES = 1000
@@ -56,17 +58,40 @@ def interval(
     return float(low), float(high)
 
 
+def resampled(
+    outcome: Outcome, metrics: Sequence[str], key: Key, resamples: int = RESAMPLES
+) -> Floats:
+    """Return metrics of resamples with replacement over users, drawn as in :func:`bootstrap`.
+
+    Args:
+        outcome: Of one split.
+        metrics: Names such as ``"ndcg@10"`` or ``"rmse"``.
+        key: Names the draws.
+        resamples: How many.
+
+    Returns:
+        ``[resamples, M]``.
+    """
+    asked = [statistic(outcome, name) for name in metrics]
+    parts = [
+        np.stack([each(counts.numpy()) for each in asked], axis=1)
+        for counts in _counts(len(outcome.users), key, resamples)
+    ]
+    found: Floats = np.concatenate(parts)  # [resamples, M]
+    return found
+
+
 @dataclass(frozen=True)
 class Comparison:
     """One system minus another over the same users.
 
     Args:
         metric: What was compared.
-        difference: Mean over users.
+        difference: Of the metric over all users.
         low: Lower end of its 95 % bootstrap interval.
         high: Upper end.
         p_bootstrap: Two-sided: twice the share of resampled differences on the other side of 0.
-        p_t: Two-sided paired t-test.
+        p_t: Two-sided paired t-test of the users' own values.
         users: How many.
     """
 
@@ -80,13 +105,13 @@ class Comparison:
 
 
 def compare(
-    ours: Ranks, theirs: Ranks, metric: str, key: Key, resamples: int = RESAMPLES
+    ours: Outcome, theirs: Outcome, metric: str, key: Key, resamples: int = RESAMPLES
 ) -> Comparison:
     """Test whether two systems differ, user by user.
 
     Args:
-        ours: Ranks of one system.
-        theirs: Ranks of another for the same targets, made by the same policy.
+        ours: Outcome of one system.
+        theirs: Outcome of another for the same targets, made by the same policy.
         metric: Name such as ``"ndcg@10"``.
         key: Names the draws.
         resamples: How many resamples.
@@ -94,26 +119,29 @@ def compare(
     Raises:
         GraphRecError: When targets or policies differ.
     """
-    targets = [set(ranks.table.select("user", "item").iter_rows()) for ranks in (ours, theirs)]
-    if targets[0] != targets[1]:
-        got = f"{len(targets[0] ^ targets[1])} that only one has"
+    if not ours.targets.equals(theirs.targets):
+        rows = [Counter(each.targets.iter_rows()) for each in (ours, theirs)]
+        apart = (rows[0] - rows[1]) + (rows[1] - rows[0])
+        got = f"{apart.total()} that only one has"
         raise GraphRecError("compare", "the same targets", got)
-    for name in ("seen", "history", COMPAT):
-        made = [ranks.policy.get(name) for ranks in (ours, theirs)]
+    for name in ("seen", "history", "labels", COMPAT):
+        made = [outcome.policy.get(name) for outcome in (ours, theirs)]
         if made[0] != made[1]:
-            raise GraphRecError("compare", f"ranks with one policy for {name!r}", made)
-    difference = per_user(ours, metric) - per_user(theirs, metric)
-    means = bootstrap(difference, key, resamples)
+            raise GraphRecError("compare", f"outcomes with one policy for {name!r}", made)
+    once = np.ones((1, len(ours.users)))
+    pair = [float(statistic(each, metric)(once)[0]) for each in (ours, theirs)]
+    means = resampled(ours, [metric], key, resamples) - resampled(theirs, [metric], key, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    each = per_user(ours, metric) - per_user(theirs, metric)
     return Comparison(
         metric,
-        float(difference.mean()),
+        pair[0] - pair[1],
         float(low),
         float(high),
         min(2 * (tail + 1) / (resamples + 1), 1.0),
-        paired_t(difference),
-        len(difference),
+        paired_t(each[~np.isnan(each)]),
+        len(ours.users),
     )
 
 

@@ -122,6 +122,28 @@ def mean_popularity(lists: Lists, degree: Tensor) -> float:
     return float(_of_each(lists, degree).mean())
 
 
+def beyond_accuracy(lists: Lists, train: Graph, relation: str) -> dict[str, float]:
+    """Return what lists say beyond accuracy: ``coverage@k``, ``gini@k``, ``novelty@k`` and more.
+
+    ``popularity@k`` is the mean training interactions of what is recommended.
+
+    Args:
+        lists: The k best of some sources.
+        train: The graph that was learnt from.
+        relation: The relation that is predicted.
+    """
+    found = train.schema.relation(relation)
+    bought = train.edges(relation).target - lists.start
+    degree = torch.bincount(bought, minlength=lists.catalogue)
+    k = lists.items.shape[1]
+    return {
+        f"coverage@{k}": coverage(lists),
+        f"gini@{k}": gini(lists),
+        f"novelty@{k}": novelty(lists, degree, train.num_nodes(found.source)),
+        f"popularity@{k}": mean_popularity(lists, degree),
+    }
+
+
 def _of_each(lists: Lists, degree: Tensor) -> Tensor:
     if degree.shape != (lists.catalogue,):
         raise GraphRecError("lists", f"degree [{lists.catalogue}]", list(degree.shape))

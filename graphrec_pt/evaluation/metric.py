@@ -1,11 +1,14 @@
-"""The metric family: names like ``ndcg@10``, values per user, computed from ranks alone."""
+"""The metric family: names like ``ndcg@10``, values per user, computed from outcomes alone."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
-from graphrec_pt.evaluation.ranks import COMPAT, Floats, Ranks
+from graphrec_pt.evaluation.outcome import Outcome
+from graphrec_pt.evaluation.ranks import COMPAT, Floats
 
 DEFAULT = (
     "hr@10",
@@ -21,12 +24,17 @@ DEFAULT = (
 
 
 class Metric(Protocol):
-    """Measures the ranks of each user's targets; a frozen config."""
+    """Measures the targets of each user; a frozen config.
 
-    def values(self, ranks: Ranks) -> Floats:
-        """Return one value per user, in the order of ``ranks.users``: ``[U]``.
+    One that is no mean over users also has ``over(outcome, counts) -> [R]``: its values when each
+    user counts as often as ``counts [R, U]`` says. One that does not measure
+    :class:`~graphrec_pt.evaluation.ranks.Ranks` says so: ``of: ClassVar[str] = "Predicted"``.
+    """
 
-        Their mean is the metric.
+    def values(self, outcome: Any) -> Floats:
+        """Return one value per user, in the order of ``outcome.users``: ``[U]``.
+
+        Their mean is the metric, unless it has ``over``; NaN for users who tell nothing alone.
         """
         ...
 
@@ -50,35 +58,60 @@ def parse_metric(name: str) -> Metric:
     return metric.build({"name": kind, "k": int(cutoff)})
 
 
-def per_user(ranks: Ranks, name: str) -> Floats:
-    """Return a metric's value for each user, in the order of ``ranks.users``: ``[U]``.
+def measures(name: str) -> str:
+    """Return the class of outcomes that a metric measures: ``"Ranks"`` or ``"Predicted"``."""
+    return str(getattr(parse_metric(name), "of", "Ranks"))
+
+
+def per_user(outcome: Outcome, name: str) -> Floats:
+    """Return a metric's value for each user alone, in the order of ``outcome.users``: ``[U]``.
 
     Raises:
-        GraphRecError: For names that :func:`parse_metric` refuses, no targets at all, and a
-            cut-off larger than the catalogue.
+        GraphRecError: For names that :func:`parse_metric` refuses, no targets at all, metrics of
+            other outcomes, and a cut-off larger than the catalogue.
     """
-    chosen = parse_metric(name)
-    if not len(ranks):
-        raise GraphRecError(name, "at least one target", "none")
-    k, most = getattr(chosen, "k", None), int(ranks.candidates.max())
-    if k is not None and k > most:
-        raise GraphRecError(name, f"k <= {most}, the candidates that were ranked", k)
-    return chosen.values(ranks)
+    return _fitting(outcome, name).values(outcome)
 
 
-def evaluate(ranks: Ranks, metrics: Sequence[str] = DEFAULT) -> dict[str, float]:
-    """Return the mean over users of each metric.
+def statistic(outcome: Outcome, name: str) -> Callable[[Floats], Floats]:
+    """Return a metric as a function of how often each user counts: ``[R, U]`` to ``[R]``.
+
+    Raises:
+        GraphRecError: As :func:`per_user`.
+    """
+    chosen: Any = _fitting(outcome, name)
+    if hasattr(chosen, "over"):
+        return lambda counts: chosen.over(outcome, counts)
+    values = chosen.values(outcome)
+    return lambda counts: counts @ values / counts.sum(axis=1)
+
+
+def evaluate(outcome: Outcome, metrics: Sequence[str] = DEFAULT) -> dict[str, float]:
+    """Return each metric over all users, who count once each.
 
     Names of metrics over sampled negatives carry how they were sampled, e.g.
     ``"compat:sampled99_uniform_seed0:ndcg@10"``, so that nobody takes them for the real ones.
 
     Args:
-        ranks: Of one split.
+        outcome: Of one split.
         metrics: Names such as ``"ndcg@10"``.
 
     Raises:
         GraphRecError: As :func:`per_user`.
     """
-    how = ranks.policy.get(COMPAT)
+    how = outcome.policy.get(COMPAT)
     prefix = f"{COMPAT}:{how}:" if how else ""
-    return {prefix + name: float(per_user(ranks, name).mean()) for name in metrics}
+    once = np.ones((1, len(outcome.users)))
+    return {prefix + name: float(statistic(outcome, name)(once)[0]) for name in metrics}
+
+
+def _fitting(outcome: Outcome, name: str) -> Metric:
+    chosen = parse_metric(name)
+    if not len(outcome):
+        raise GraphRecError(name, "at least one target", "none")
+    if measures(name) != type(outcome).__name__:
+        raise GraphRecError(name, f"the class {measures(name)}", type(outcome).__name__)
+    k = getattr(chosen, "k", None)
+    if k is not None and k > (most := int(outcome.table["candidates"].max())):  # type: ignore[arg-type]
+        raise GraphRecError(name, f"k <= {most}, the candidates that were ranked", k)
+    return chosen

@@ -1,14 +1,18 @@
 """Subgraphs between user and item as a scorer: towers for the catalogue, subgraphs for its best."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.fusion_scorer import FusionScorer
 from graphrec_pt.evaluation.model_scorer import (
     DECODED,
+    FUSED,
+    PAIRED,
     Sample,
     model_scorer,
     name_of,
@@ -95,6 +99,26 @@ class PairScorer:
         return torch.cat(parts) if parts else torch.empty(0, device=device)
 
 
+Scoring = Literal["towers", "fusion", "rerank"]
+"""Vectors of the nodes alone; with one subgraph a source; with a subgraph for each item on top."""
+
+
+def scorings(stage: Stage) -> tuple[Scoring, ...]:
+    """Return how a stage's model can score a catalogue, the default first; none: in one way."""
+    term = ranking_term(stage)
+    if term is not None and name_of(term) == PAIRED:
+        return ("rerank", "towers")
+    return ("fusion", "towers") if term is not None and name_of(term) == FUSED else ()
+
+
+def check_scoring(stage: Stage, scoring: Scoring | None) -> None:
+    """Raise for a scoring that a stage does not teach."""
+    if scoring is not None and scoring not in scorings(stage):
+        known = ", ".join(scorings(stage)) or "no scoring: its model scores in one way"
+        hint = "the objective fusion on nodes, or link on pairs"
+        raise GraphRecError("scoring", known, scoring, hint)
+
+
 def scorer_of(
     model: Model,
     stage: Stage,
@@ -104,6 +128,7 @@ def scorer_of(
     *,
     sample: Sample | None = None,
     rerank: int = RERANK,
+    scoring: Scoring | None = None,
 ) -> Scorer:
     """Return the scorer of a trained model, whatever its last stage reads.
 
@@ -116,14 +141,19 @@ def scorer_of(
         sample: As for :func:`~graphrec_pt.evaluation.model_scorer.model_scorer`; no subgraph joins
             a source that the graph does not know to an item.
         rerank: As for :class:`PairScorer`.
+        scoring: One of :func:`scorings`; the first by default.
 
     Raises:
-        GraphRecError: As for :func:`~graphrec_pt.evaluation.model_scorer.model_scorer`.
+        GraphRecError: As for :func:`~graphrec_pt.evaluation.model_scorer.model_scorer`, and for
+            a scoring that the stage does not teach.
     """
+    check_scoring(stage, scoring)
+    chosen = scoring or next(iter(scorings(stage)), None)
+    if sample is None and kind_of_roots(stage.sampler) == "pairs" and chosen is not None:
+        return PairScorer(model, stage, history, relation, rerank if chosen == "rerank" else 0)
+    if sample is None and chosen == "fusion":
+        return FusionScorer(model, stage, history, relation)
     term = ranking_term(stage)
-    if sample is None and term is not None:
-        if kind_of_roots(stage.sampler) == "pairs":
-            return PairScorer(model, stage, history, relation, rerank)
-        if name_of(term) == DECODED:
-            return PathScorer(model, stage, term, history, relation)
+    if sample is None and term is not None and name_of(term) == DECODED:
+        return PathScorer(model, stage, term, history, relation)
     return model_scorer(model, stage, history, relation, nodes, sample=sample)

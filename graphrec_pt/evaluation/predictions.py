@@ -21,9 +21,14 @@ def mae(truth: npt.ArrayLike, predicted: npt.ArrayLike) -> float:
 
 def log_loss(label: npt.ArrayLike, probability: npt.ArrayLike) -> float:
     """Return the mean negative log-likelihood of labels 0 or 1, probabilities kept off 0 and 1."""
+    return float(log_losses(label, probability).mean())
+
+
+def log_losses(label: npt.ArrayLike, probability: npt.ArrayLike) -> Floats:
+    """Return the negative log-likelihood of each label: ``[n]``."""
     true, guess = _labelled("log_loss", label, probability)
     guess = np.clip(guess, 1e-15, 1 - 1e-15)
-    return float(-np.mean(np.where(true > 0, np.log(guess), np.log1p(-guess))))
+    return -np.where(true > 0, np.log(guess), np.log1p(-guess))
 
 
 def label_auc(label: npt.ArrayLike, score: npt.ArrayLike) -> float:
@@ -34,7 +39,7 @@ def label_auc(label: npt.ArrayLike, score: npt.ArrayLike) -> float:
         score: ``[n]``.
     """
     true, guess = _labelled("label_auc", label, score)
-    found = _auc(true, guess)
+    found = auc_of(true, guess)
     if np.isnan(found):
         raise GraphRecError("label_auc", "positives and negatives", "one kind")
     return found
@@ -54,7 +59,7 @@ def label_gauc(group: npt.ArrayLike, label: npt.ArrayLike, score: npt.ArrayLike)
         raise GraphRecError("label_gauc", f"{len(true)} groups", len(code))
     order = np.argsort(code, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
-    found = np.array([_auc(true[part], guess[part]) for part in parts])
+    found = np.array([auc_of(true[part], guess[part]) for part in parts])
     size = np.array([len(part) for part in parts])
     told = ~np.isnan(found)
     if not told.any():
@@ -62,7 +67,8 @@ def label_gauc(group: npt.ArrayLike, label: npt.ArrayLike, score: npt.ArrayLike)
     return float(np.average(found[told], weights=size[told]))
 
 
-def _auc(label: Floats, score: Floats) -> float:
+def auc_of(label: Floats, score: Floats) -> float:
+    """Return the AUC of labels 0 and 1, NaN for one kind alone."""
     from scipy.stats import rankdata
 
     positives = int(label.sum())

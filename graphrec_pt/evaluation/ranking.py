@@ -11,15 +11,13 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.negatives import Sampled
 from graphrec_pt.evaluation.ranks import COMPAT, Ranks
 from graphrec_pt.evaluation.scorer import Scorer
-from graphrec_pt.evaluation.seen import SeenPolicy, seen_pairs, targets_of
+from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, seen_pairs, targets_of
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.kernels.torch.segments import ranges
 
 CELLS = 1 << 22
 """Scores that exist at once: 16 MB in float32."""
-HISTORY: dict[When, str] = {"valid": "train", "test": "train + valid"}
-"""What ``split.history(when)`` shows, as recorded with every rank."""
 _EXACT = 1 << 24  # integers that float32 adds up exactly
 
 

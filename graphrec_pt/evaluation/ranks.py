@@ -1,15 +1,17 @@
 """Where the targets stand: all that accuracy metrics need, in raw ids and on disk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.evaluation.outcome import read_tables
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -103,37 +105,21 @@ class Ranks:
         np.add.at(total, self.user, values)
         return total
 
-    def where(self, kept: pl.Expr | pl.Series) -> "Ranks":
+    @cached_property
+    def targets(self) -> pl.DataFrame:
+        """User and item of each target, in order."""
+        return self.table.select("user", "item").sort("user", "item")
+
+    def where(self, kept: pl.Expr | pl.Series) -> Self:
         """Return the ranks of some targets alone."""
         return replace(self, table=self.table.filter(kept))
 
 
-def write_ranks(path: str | Path, ranks: Sequence[Ranks]) -> None:
-    """Write the ranks of one or more splits to a Parquet file, their policy into its metadata.
-
-    Raises:
-        GraphRecError: For no ranks, and splits ranked by different policies.
-    """
-    if not ranks or any(dict(each.policy) != dict(ranks[0].policy) for each in ranks):
-        policies = [dict(each.policy) for each in ranks]
-        raise GraphRecError("write_ranks", "ranks made by one policy", policies)
-    table = pl.concat([each.table for each in ranks])
-    table.write_parquet(path, metadata=dict(ranks[0].policy))
-
-
 def read_ranks(path: str | Path) -> dict[str, Ranks]:
-    """Return the ranks of each split of a file that :func:`write_ranks` wrote.
+    """Return the ranks of each split of a file.
 
     Raises:
         GraphRecError: When the file is missing or is no table of ranks.
     """
-    try:
-        table = pl.read_parquet(path)
-        policy = pl.read_parquet_metadata(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise GraphRecError(str(path), "a Parquet file of ranks", error) from error
-    if "split" not in table.columns:
-        raise GraphRecError(str(path), f"the columns {', '.join(COLUMNS)}", table.columns)
-    kept = {name: value for name, value in policy.items() if not name.startswith("ARROW")}
-    parts = table.partition_by("split", maintain_order=True)
-    return {str(part["split"][0]): Ranks(part, kept) for part in parts}
+    tables, policy = read_tables(path, list(COLUMNS))
+    return {when: Ranks(table, policy) for when, table in tables.items()}

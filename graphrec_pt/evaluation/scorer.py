@@ -64,10 +64,19 @@ class Factorised:
 
     def scores(self, nodes: Tensor) -> Tensor:
         """Return the inner products of some sources with the catalogue: ``[B, V]``."""
-        row = torch.searchsorted(self.nodes, nodes).clamp(max=max(len(self.nodes) - 1, 0))
-        if len(nodes) and (not len(self.nodes) or bool((self.nodes[row] != nodes).any())):
-            raise GraphRecError("Factorised", "sources that have a query vector", "others")
-        queries = self.queries[row.to(self.queries.device)]  # [B, D]
+        queries = self._queries(nodes)  # [B, D]
         if self.bias is None:
             return queries @ self.table.T  # [B, V]
         return torch.addmm(self.bias, queries, self.table.T)
+
+    def pairs(self, nodes: Tensor, column: Tensor) -> Tensor:
+        """Return the inner products of sources with one candidate each: ``[B]``."""
+        at = column.to(self.table.device)
+        found = (self._queries(nodes) * self.table[at]).sum(1)
+        return found if self.bias is None else found + self.bias[at]
+
+    def _queries(self, nodes: Tensor) -> Tensor:
+        row = torch.searchsorted(self.nodes, nodes).clamp(max=max(len(self.nodes) - 1, 0))
+        if len(nodes) and (not len(self.nodes) or bool((self.nodes[row] != nodes).any())):
+            raise GraphRecError("Factorised", "sources that have a query vector", "others")
+        return self.queries[row.to(self.queries.device)]

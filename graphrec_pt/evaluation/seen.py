@@ -11,6 +11,8 @@ from graphrec_pt.kernels.torch.segments import ranges
 
 SeenPolicy = Literal["mask", "keep"]
 """Whether what a source has met is left out of its ranking or stays a candidate."""
+HISTORY: dict[When, str] = {"valid": "train", "test": "train + valid"}
+"""What ``split.history(when)`` shows, as recorded with every outcome."""
 
 
 def seen_pairs(history: Graph, relation: str, nodes: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,19 +1,22 @@
 """Parts of the targets that deserve a row of their own: cold and rare nodes, head and tail."""
 
+from typing import TypeVar
+
 import polars as pl
 import torch
 from torch import Tensor
 
-from graphrec_pt.evaluation.ranks import Ranks
+from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.graph.graph import RAW_ID, Graph
 
 FEW = 5
 """Training interactions below which a node is rare or a history short."""
 TAIL = 0.2
 """Share of the training interactions that the long tail of the catalogue holds."""
+Part = TypeVar("Part", bound=Outcome)
 
 
-def slices(ranks: Ranks, train: Graph, relation: str) -> dict[str, Ranks]:
+def slices(outcome: Part, train: Graph, relation: str) -> dict[str, Part]:
     """Return the targets by how often training saw their item and their user.
 
     ``cold_items`` were never seen, ``rare_items`` one to four times, ``tail_items`` are the least
@@ -22,7 +25,7 @@ def slices(ranks: Ranks, train: Graph, relation: str) -> dict[str, Ranks]:
     ``long_users`` part the users. Slices without targets are left out.
 
     Args:
-        ranks: Of one split.
+        outcome: Of one split.
         train: The graph that was learnt from.
         relation: The relation that is predicted.
     """
@@ -32,7 +35,7 @@ def slices(ranks: Ranks, train: Graph, relation: str) -> dict[str, Ranks]:
     items = _degrees(train, found.target, degree, "item", "seen")
     items = items.with_columns(pl.Series("tail", tail(degree).numpy()))
     users = _degrees(train, found.source, train.degree(relation), "user", "length")
-    table = ranks.table.join(items, on="item", how="left", maintain_order="left")
+    table = outcome.table.join(items, on="item", how="left", maintain_order="left")
     table = table.join(users, on="user", how="left", maintain_order="left")
     seen, length = pl.col("seen"), pl.col("length")
     parts = {
@@ -45,7 +48,7 @@ def slices(ranks: Ranks, train: Graph, relation: str) -> dict[str, Ranks]:
         "long_users": length >= FEW,
     }
     kept = table.select(**parts)
-    return {name: ranks.where(kept[name]) for name in parts if kept[name].any()}
+    return {name: outcome.where(kept[name]) for name in parts if kept[name].any()}
 
 
 def tail(degree: Tensor, share: float = TAIL) -> Tensor:

@@ -2,9 +2,11 @@
 
 from graphrec_pt.features import (  # register their members
     categorical,
+    content,
     gnn,
     identity,
     image,
+    linked,
     number,
     sequence,
     static_text,
@@ -14,9 +16,11 @@ from graphrec_pt.features import (  # register their members
 
 __all__ = [
     "categorical",
+    "content",
     "gnn",
     "identity",
     "image",
+    "linked",
     "number",
     "sequence",
     "static_text",

@@ -21,6 +21,7 @@ from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objecti
 from graphrec_pt.objectives.pairs import checked_relation, relation_of
 from graphrec_pt.objectives.pairwise import bpr
 from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.objectives.valued import Told
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -112,6 +113,20 @@ class Link:
             first = torch.zeros_like(scores[:, 0], dtype=torch.int64)
             return cross_entropy(scores, first, reduction="sum") / max(len(true), 1)
         return bpr(true, false) if self.form == "bpr" else bce(true, false)
+
+    @property
+    def tells(self) -> Told | None:
+        """The chance of a link, which the form ``bce`` alone makes of a score."""
+        return "chance" if self.form == "bce" else None
+
+    def shown(self, tokens: Tokens) -> Tokens:
+        """Return subgraphs without what tells of edges between the roots."""
+        return unlinked(tokens)
+
+    def values(self, encoded: Encoded, model: Model, head: "LinkHead") -> Tensor:
+        """Return ``σ(s(u, i))``: ``[B]``."""
+        scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
+        return scores.sigmoid()
 
 
 _SIDES = ("positive", "negative")

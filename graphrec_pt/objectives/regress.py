@@ -1,10 +1,11 @@
-"""Regression on roots: a number of a root, or the weight of its hidden edge."""
+"""Regression on roots: a number of a root, the weight of its hidden edge, or whether it is high."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
-from torch.nn.functional import mse_loss
+from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.columns import columns_of
@@ -12,6 +13,7 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.link import LinkHead, pair_roots
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.root_values import (
     column_of,
@@ -19,7 +21,9 @@ from graphrec_pt.objectives.root_values import (
     root_of_type,
     weight_of_excluded,
 )
+from graphrec_pt.objectives.valued import Told
 from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("regress")
@@ -30,12 +34,20 @@ class Regress:
     column, the weight of the edge that is excluded for the roots: the rating of a (user, item)
     pair. Roots without a number are left out.
 
+    With ``read: roots`` f sees the two roots of a pair, their product and the mean, as ``link``
+    does: what a rating depends on is how they match.
+
+    With `above` y is 1 where the number is at least that and 0 elsewhere, and L the binary
+    cross-entropy of ``σ(f(mean h))``: the chance of a click, or of a good rating.
+
     Args:
         node_type: Of the root.
         column: Its number column; None, for both, for the weight of the excluded edge.
         mean: Subtracted from y.
         scale: Divides it.
         hide: Put MASK in place of the root, whose own features would tell; for columns only.
+        above: From where on a number counts as 1.
+        read: What the number is read off: the mean of the tokens, or the roots of a pair.
     """
 
     node_type: str | None = None
@@ -43,6 +55,8 @@ class Regress:
     mean: float = 0.0
     scale: float = Field(1.0, gt=0)
     hide: bool = True
+    above: float | None = None
+    read: Literal["mean", "roots"] = "mean"
 
     def __post_init__(self) -> None:
         if (self.node_type is None) != (self.column is None):
@@ -51,8 +65,8 @@ class Regress:
 
     @property
     def needs(self) -> Needs:
-        """Nodes."""
-        return Needs(frozenset({Kind.NODE}))
+        """Nodes, with their hop where roots are read."""
+        return Needs(frozenset({Kind.NODE}), frozenset({"hop"} if self.read == "roots" else ()))
 
     def check(self, outline: Outline) -> None:
         """Raise unless there is such a number."""
@@ -73,16 +87,49 @@ class Regress:
         tokens = tokens.select(rows)
         if self.hide and root is not None:
             tokens = hidden_roots(tokens, root[rows])
-        target = ((value[rows] - self.mean) / self.scale).float()
-        return Corrupted((View(tokens),), {"number": target}, len(rows))
+        scaled = (value[rows] - self.mean) / self.scale
+        target = scaled if self.above is None else value[rows] >= self.above
+        return Corrupted((View(tokens),), {"number": target.float()}, len(rows))
 
-    def head(self, outline: Outline, width: int) -> FeatureHead:
+    def head(self, outline: Outline, width: int) -> FeatureHead | LinkHead:
         """Return one number."""
-        return FeatureHead(width, 1)
+        return FeatureHead(width, 1) if self.read == "mean" else LinkHead(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: FeatureHead
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: Corrupted,
+        model: Model,
+        head: FeatureHead | LinkHead,
     ) -> Tensor:
         """Return the mean over sequences."""
-        found = head(encoded[0].pooled()).squeeze(1)  # [B]
-        return mse_loss(found, corrupted.targets["number"].to(found.dtype))
+        found = _outputs(encoded[0], head)
+        number = corrupted.targets["number"].to(found.dtype)
+        if self.above is None:
+            return mse_loss(found, number)
+        return binary_cross_entropy_with_logits(found, number)
+
+    @property
+    def tells(self) -> Told | None:
+        """The weight of the edge between two roots, or the chance that it is high."""
+        if self.column is not None:
+            return None
+        return "number" if self.above is None else "chance"
+
+    def shown(self, tokens: Tokens) -> Tokens:
+        """Return the sequences as they are."""
+        return tokens
+
+    def values(self, encoded: Encoded, model: Model, head: FeatureHead | LinkHead) -> Tensor:
+        """Return ``mean + scale f``, or the chance ``σ(f)``: ``[B]``."""
+        found = _outputs(encoded, head)
+        return found * self.scale + self.mean if self.above is None else found.sigmoid()
+
+
+def _outputs(encoded: Encoded, head: FeatureHead | LinkHead) -> Tensor:
+    """Return what a head makes of each sequence: ``[B]``."""
+    if isinstance(head, LinkHead):
+        found: Tensor = head(encoded, pair_roots(encoded.view.tokens))
+        return found
+    flat: Tensor = head(encoded.pooled()).squeeze(1)
+    return flat

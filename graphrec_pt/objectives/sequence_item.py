@@ -44,7 +44,9 @@ class SequenceItem:
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return histories, and what comes next."""
         found = positives(examples, relation_of(examples.graph, self.relation))
-        return Corrupted((View(found.tokens),), {"node": found.target}, len(found.row))
+        return Corrupted(
+            (View(found.tokens, root=found.source),), {"node": found.target}, len(found.row)
+        )
 
     def head(self, outline: Outline, width: int) -> nn.Module:
         """Return nothing: items are compared as they go in."""

@@ -2,16 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
-from graphrec_pt.evaluation.baseline import baseline
-from graphrec_pt.evaluation.ease import LARGEST
-from graphrec_pt.evaluation.metric import parse_metric
 from graphrec_pt.graph.build import build_card
 from graphrec_pt.graph.card import load_card
-from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.fetch import fetch
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
@@ -19,13 +16,13 @@ from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.recipe.recipe import Data, Recipe
+from graphrec_pt.recipe.start import saved_model
 from graphrec_pt.training.check import check_stages
 
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how many steps are done, and how many there are."""
 CACHE = Path("~/.cache/graphrec_pt")
 """Where downloaded raw files are kept."""
-TIMED, OTHERS = ("markov", "transition_knn"), ("popularity", "item_knn")
 
 
 def graph_of(
@@ -49,12 +46,11 @@ def graph_of(
 
 
 def split_of(data: Data, graph: Graph) -> Split:
-    """Return the graph of a recipe, split as the recipe says.
-
-    Relations that the recipe derives are made anew for every view, from what that may show.
-    """
-    whole = graph if data.derive is None else derive(graph, data.derive)
-    return split(whole, data.split, seed=data.seed)
+    """Return the graph of a recipe, split as the recipe says."""
+    schema = graph.schema
+    recorded = {"derive": (*schema.derive, *data.derive)}  # done by the split, for every view
+    graph = replace(graph, schema=schema.model_copy(update=recorded)) if data.derive else graph
+    return split(graph, data.split, seed=data.seed)
 
 
 def check_fits(recipe: Recipe, made: Split) -> None:
@@ -71,27 +67,24 @@ def check_fits(recipe: Recipe, made: Split) -> None:
         architecture, outline = recipe.model, Outline.of(made.train)
         config = ModelConfig(outline=outline, **dict(architecture)).built()
         config.features.build(outline, config.backbone.width)
+    with _gathering(found):
+        if recipe.start is not None:
+            saved_model(recipe)
     for when, targets in (("validation", made.valid), ("test", made.test)):
         if not len(targets):
             hint = "another split"
             found.append(GraphRecError("data.split", f"targets at {when}", "none", hint))
-    catalogue = made.graph.num_nodes(made.graph.schema.relation(made.relation).target)
-    for name in recipe.evaluate.metrics:
-        k = getattr(parse_metric(name), "k", None)
-        if k is not None and k > catalogue:
-            found.append(GraphRecError(name, f"k <= {catalogue}, the catalogue", k))
+    with _gathering(found):
+        recipe.evaluate.asked.check_split(made, recipe.evaluate.metrics)
     raise_all(found)
 
 
 def baselines_of(recipe: Recipe, made: Split) -> dict[str, dict[str, Any]]:
     """Return the baselines by name, those that fit the data where the recipe names none."""
-    configs = recipe.evaluate.baselines
+    asked, configs = recipe.evaluate.asked, recipe.evaluate.baselines
     if configs is None:
-        relation = made.graph.schema.relation(made.relation)
-        names = [*OTHERS, *(TIMED if relation.timed else ())]
-        if made.graph.num_nodes(relation.target) <= LARGEST:
-            names.append("ease")
-        configs = tuple(baseline.config(baseline.build(name)) for name in names)
+        family = asked.family
+        configs = tuple(family.config(family.build(name)) for name in asked.baselines(made))
     found: dict[str, dict[str, Any]] = {}
     for config in configs:
         again = sum(other["name"] == config["name"] for other in found.values())

@@ -6,9 +6,11 @@
     metrics.json     what was measured, written last
     report.html      the same as a page, by :func:`~graphrec_pt.serve.report.write.write_report`
     metrics.jsonl    a line for each step told
-    ranks.parquet    the rank of every target of valid and test
+    ranks.parquet    the rank of every target of valid and test; for tasks that rank nothing
+                     predictions.parquet, with what was predicted for each
     model/           the trained model
     history/         the graph that recommendations are made from: training and validation edges
+    pretrained/      the model before its adaptation, where stages pre-train, to be adapted again
     checkpoint/      where a killed run goes on
     scratch/         the same for the twin without pre-training
     seed-N/          the same for every further seed
@@ -24,17 +26,19 @@ from typing import Any
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import open_graph, writing
 from graphrec_pt.models.model import Model
-from graphrec_pt.recipe.files import parse_yaml
+from graphrec_pt.recipe.files import OF_RUN, parse_yaml
 from graphrec_pt.recipe.recipe import Recipe
 
 FORMAT = 1
-RECIPE, METRICS, RANKS = "recipe.yaml", "metrics.json", "ranks.parquet"
+RECIPE, METRICS, RANKS = OF_RUN, "metrics.json", "ranks.parquet"
 MODEL, HISTORY, SCRATCH = "model", "history", "scratch"
 
 
@@ -58,6 +62,12 @@ class Run:
         return read_ranks(self.folder / RANKS)
 
     @cached_property
+    def outcomes(self) -> Mapping[str, Outcome]:
+        """What the task made of ``valid`` and ``test``, of the first seed: ranks or predictions."""
+        asked = self.recipe.evaluate.asked
+        return asked.read(self.folder / asked.file)
+
+    @cached_property
     def history(self) -> Graph:
         """What recommendations are made from."""
         return open_graph(self.folder / HISTORY)
@@ -77,8 +87,12 @@ class Run:
         return model if model.features.bound else model.bind(self.history)
 
 
-def open_run(folder: str | Path) -> Run:
+def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
     """Open the folder of a finished run.
+
+    Args:
+        folder: Of the run.
+        trust_code: Let its recipe name code by dotted path or plug-in, which is then run.
 
     Raises:
         GraphRecError: When it is none, when the run was interrupted, and for a folder that another
@@ -92,23 +106,25 @@ def open_run(folder: str | Path) -> Run:
         hint = "`graphrec run RECIPE`, which makes one"
         raise GraphRecError(str(folder), "the folder of a run (recipe.yaml)", got, hint) from error
     metrics = _read_metrics(folder)
-    return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
+    with trusting(trust_code):
+        return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
 
 
 def measured_again(run: Run) -> Run:
-    """Return a run with the metrics of its ranks, computed anew.
+    """Return a run with the metrics of its ranks or predictions, computed anew.
 
     Raises:
         GraphRecError: When they are not those that the run told.
     """
     metrics = dict(run.metrics)
-    for when, ranks in run.ranks.items():
-        metrics[when] = evaluate(ranks, run.recipe.evaluate.metrics)
+    for when, outcome in run.outcomes.items():
+        metrics[when] = evaluate(outcome, run.recipe.evaluate.metrics)
         before = run.metrics[when]
         if not all(isclose(before.get(name, nan), now) for name, now in metrics[when].items()):
             hint = "running it again"
-            who = str(run.folder / RANKS)
-            raise GraphRecError(who, f"the ranks that {METRICS} tells of", "others", hint)
+            file = run.recipe.evaluate.asked.file
+            expected = f"the {file.removesuffix('.parquet')} that {METRICS} tells of"
+            raise GraphRecError(str(run.folder / file), expected, "others", hint)
     return replace(run, metrics=metrics)
 
 

@@ -2,14 +2,13 @@
 
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
-from graphrec_pt.evaluation.baseline import baseline
-from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
-from graphrec_pt.evaluation.model_scorer import DECODED, PAIRED, READINGS, ranking_term
-from graphrec_pt.evaluation.pair_scorer import RERANK
+from graphrec_pt.evaluation.metric import measures
+from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
 from graphrec_pt.evaluation.seen import SeenPolicy
+from graphrec_pt.evaluation.task import Policy, Task, task
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.graph.derive import derivation
 from graphrec_pt.graph.protocol import protocol
@@ -18,8 +17,8 @@ from graphrec_pt.models.backbone import backbone
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 
-WATCHED = "ndcg@10"
-"""What the best model is chosen by, unless a recipe says otherwise."""
+RANKING = "ranking"
+"""What is asked of held-out targets, unless a recipe says otherwise."""
 
 
 class Data(Strict):
@@ -28,28 +27,27 @@ class Data(Strict):
     Args:
         card: Name of a shipped card, or a card's YAML file.
         graph: Folder of a saved graph, in place of a card.
-        derive: Relations made of training edges; those that the card names by default.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
+        derive: Names or configs of relations to compute from the interactions, beside those of the
+            card; each view of the split has them of its own edges.
     """
 
     card: str | None = None
     graph: str | None = None
-    derive: tuple[Any, ...] | None = None
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
-
-    @field_validator("derive")
-    @classmethod
-    def _derivations(cls, configs: tuple[Any, ...] | None) -> Any:
-        if configs is None:
-            return None
-        return tuple(derivation.config(derivation.build(config)) for config in configs)
+    derive: tuple[Any, ...] = ()
 
     @field_validator("split")
     @classmethod
     def _known(cls, config: Any) -> Any:
         return protocol.config(protocol.build(config))
+
+    @field_validator("derive")
+    @classmethod
+    def _derivations(cls, configs: tuple[Any, ...]) -> Any:
+        return tuple(derivation.config(derivation.build(config)) for config in configs)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -89,7 +87,9 @@ class Evaluation(Strict):
     """What is measured, at validation and at test.
 
     Args:
-        metrics: Names such as ``ndcg@10``.
+        task: Name or config of what is asked of held-out targets: their place among the whole
+            catalogue (``ranking``), their ``rating``, or whether they are a ``click``.
+        metrics: Names such as ``ndcg@10``; those of the task by default.
         seen: Whether what a source has met before is left out or kept; where the data has repeats
             the other policy is reported beside it.
         baselines: Names or configs; every one that fits the data by default.
@@ -97,25 +97,55 @@ class Evaluation(Strict):
             than ``pretrain``.
         rerank: Items of each source that a model of subgraphs puts in order; see
             :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
+        scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
+            subgraph a source (``fusion``), or one for each item at the top (``rerank``); the way it
+            was taught by default.
     """
 
-    metrics: tuple[str, ...] = Field(DEFAULT, min_length=1)
+    task: Any = Field(RANKING, validate_default=True)
+    metrics: tuple[str, ...] = Field((), validate_default=True)
     seen: SeenPolicy = "mask"
     baselines: tuple[Any, ...] | None = None
     scratch: bool = True
     rerank: int = Field(RERANK, ge=1)
+    scoring: Scoring | None = None
+
+    @property
+    def asked(self) -> Task:
+        """The task."""
+        return task.build(self.task)
+
+    @property
+    def policy(self) -> Policy:
+        """How a catalogue is ranked."""
+        return Policy(self.seen, self.rerank, self.scoring)
+
+    @field_validator("task")
+    @classmethod
+    def _task(cls, config: Any) -> Any:
+        return task.config(task.build(config))
 
     @field_validator("metrics")
     @classmethod
-    def _metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _metrics(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        if "task" not in info.data:  # told already
+            return names
+        chosen = task.build(info.data["task"])
         for name in names:
-            parse_metric(name)
-        return names
+            if measures(name) != chosen.outcome:
+                hint = ", ".join(chosen.metrics)
+                raise GraphRecError(
+                    "metrics", f"metrics of {info.data['task']['name']}", name, hint
+                )
+        return names or chosen.metrics
 
     @field_validator("baselines")
     @classmethod
-    def _baselines(cls, configs: tuple[Any, ...] | None) -> Any:
-        return configs and tuple(baseline.config(baseline.build(config)) for config in configs)
+    def _baselines(cls, configs: tuple[Any, ...] | None, info: ValidationInfo) -> Any:
+        if configs is None or "task" not in info.data:
+            return configs
+        family = task.build(info.data["task"]).family
+        return tuple(family.config(family.build(config)) for config in configs)
 
 
 class Recipe(Strict):
@@ -128,7 +158,9 @@ class Recipe(Strict):
         notes: What was re-derived, and what to know.
         data: What is learned from.
         model: Its shape.
-        stages: Of training, in order, with different names; the last one teaches to rank.
+        start: Folder of a saved model, such as ``runs/NAME/model``, that the run begins with in
+            place of its stages of pre-training; it may come from another data set.
+        stages: Of training, in order, with different names; the last one teaches what is asked.
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.
         options: Of every run.
@@ -140,10 +172,24 @@ class Recipe(Strict):
     notes: tuple[str, ...] = ()
     data: Data
     model: Architecture = Architecture()
+    start: str | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     evaluate: Evaluation = Evaluation()
     seeds: tuple[int, ...] = Field((0,), min_length=1)
-    options: Options = Options(watch=WATCHED)
+    options: Options = Options()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _watched(cls, content: Any) -> Any:
+        """Let a task say what the best model is chosen by, where the recipe does not."""
+        if not isinstance(content, dict):
+            return content
+        options, evaluate = content.get("options", {}), content.get("evaluate", {})
+        asked = evaluate.get("task", RANKING) if isinstance(evaluate, dict) else evaluate.task
+        name = asked.get("name") if isinstance(asked, dict) else asked
+        if not isinstance(options, dict) or name not in task.names():
+            return content  # told elsewhere
+        return {**content, "options": {"watch": task.get(name).watch, **options}}
 
     @field_validator("stages", mode="before")
     @classmethod
@@ -162,11 +208,6 @@ class Recipe(Strict):
         raise_all(found)
         return stages
 
-    @field_validator("options", mode="before")
-    @classmethod
-    def _watched(cls, options: Any) -> Any:
-        return {"watch": WATCHED, **options} if isinstance(options, dict) else options
-
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -180,12 +221,11 @@ class Recipe(Strict):
         names = [stage.name for stage in self.stages]
         for name in sorted({name for name in names if names.count(name) > 1}):
             found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
-        if ranking_term(self.stages[-1]) is None:
-            got = ", ".join(term.label for term in self.stages[-1].objectives)
-            hint = ", ".join(sorted({*READINGS, DECODED}))
-            hint += f" on roots of one node, or {PAIRED} on pairs"
+        try:
+            self.evaluate.asked.check(self.stages[-1], self.evaluate.policy)
+        except GraphRecError as error:
             who = f"stages.{len(names) - 1}"
-            found.append(GraphRecError(who, "a last stage that teaches to rank", got, hint))
+            found.append(GraphRecError(who, error.expected, error.got, error.hint))
         if self.options.seed:
             got = f"options.seed: {self.options.seed}"
             found.append(GraphRecError("recipe", "seeds in a list of their own", got, "seeds: [0]"))
@@ -203,6 +243,7 @@ class Recipe(Strict):
         return {
             **{name: plain[name] for name in ("name", "title", "paper", "notes", "data")},
             "model": {"features": self.model.features.config(), **model},
+            "start": self.start,
             "stages": [stage.config() for stage in self.stages],
             **{name: plain[name] for name in ("evaluate", "seeds", "options")},
         }

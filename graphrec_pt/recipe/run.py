@@ -4,17 +4,19 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.explained import explained
 from graphrec_pt.evaluation.metric import evaluate
-from graphrec_pt.evaluation.ranking import HISTORY as SHOWN
-from graphrec_pt.evaluation.ranks import Ranks, write_ranks
-from graphrec_pt.evaluation.seen import SeenPolicy, seen_policies
+from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
+from graphrec_pt.evaluation.path_scorer import PathScorer
+from graphrec_pt.evaluation.seen import HISTORY as SHOWN
+from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.graph.store import save_graph, writing
@@ -25,31 +27,20 @@ from graphrec_pt.recipe.folder import (
     HISTORY,
     METRICS,
     MODEL,
-    RANKS,
     RECIPE,
     SCRATCH,
     Run,
     open_run,
     write_metrics,
 )
-from graphrec_pt.recipe.measure import (
-    differences,
-    explanations,
-    intervals,
-    of_one_file,
-    rank_baseline,
-    rank_model,
-    spread,
-)
+from graphrec_pt.recipe.measure import by_slice, differences, intervals, spread
+from graphrec_pt.recipe.pretrained import copy_pretrained, find_pretrained, folder_of, source_of
 from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.swap import pretraining
+from graphrec_pt.recipe.train import Training, pretrainings
 from graphrec_pt.training.run_identity import check_same_run
-from graphrec_pt.training.stage import Stage
-from graphrec_pt.training.strategy import strategy
-from graphrec_pt.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
-PRETRAIN = "pretrain"
-"""Strategy of the stages that a twin goes without."""
 WHEN: tuple[When, ...] = ("valid", "test")
 
 
@@ -60,11 +51,12 @@ def run_recipe(
     raw: str | Path | None = None,
     graph: Graph | None = None,
     resume: bool = False,
+    pretrained: str | Path | None = None,
     progress: bool = False,
 ) -> Run:
     """Train what a recipe says, measure it, and keep all in a folder.
 
-    Models are chosen on validation alone; test targets are ranked once for each trained model and
+    Models are chosen on validation alone; test targets are judged once for each trained model and
     baseline, at the end. Baselines learn from training edges. The folder names everything that a
     number depends on: a run with its ``recipe.yaml`` gives the same numbers again.
 
@@ -74,28 +66,35 @@ def run_recipe(
         raw: Folder of raw files; without it they are downloaded.
         graph: The whole graph that the recipe names, where it is at hand already.
         resume: Go on where a run in that folder was interrupted.
+        pretrained: Folder of a run whose pre-training, the same as the recipe's, is not repeated.
         progress: Show bars of the training.
 
     Raises:
         GraphRecError: For a recipe that does not fit its data, every mistake at once; for a folder
-            that holds a run unless `resume`, and for one that holds another run.
+            that holds a run unless `resume`, and for one that holds another run; for another
+            pre-training than that of the recipe.
     """
     out, begun = Path(out), time.monotonic()
     if not will_train(recipe, out, resume=resume):
         return open_run(out)
     made = split_of(recipe.data, graph_of(recipe.data, raw) if graph is None else graph)
     check_fits(recipe, made)
+    kept = {} if pretrained is None else pretrainings(recipe, made, pretrained)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, out / RECIPE)
-    seeds = [
-        _run_seed(recipe, made, seed, out if not number else out / f"seed-{seed}", resume, progress)
-        for number, seed in enumerate(recipe.seeds)
-    ]
+    seeds = []
+    for seed in recipe.seeds:
+        folder = folder_of(out, seed, recipe.seeds)
+        if seed in kept and find_pretrained(folder) is None:
+            copy_pretrained(kept[seed], folder)
+        seeds.append(_run_seed(recipe, made, seed, folder, resume, progress))
     logger.info("baselines and tests")
     first = seeds[0]
     metrics = {
         "recipe": recipe.name,
+        "task": recipe.evaluate.task,
+        "pretrained": source_of(out),
         "data": _data(recipe, made),
         "history": dict(SHOWN),
         "seen": recipe.evaluate.seen,
@@ -144,108 +143,110 @@ class _Seed:
         seed: Of weights, batches and dropout.
         told: Metrics of ``valid``, ``test`` and ``scratch``, which is None where there is no twin,
             and of ``explanations``, None for a model that does not recommend by paths.
-        ranks: Of the trained model, by split.
-        other: Ranks of test targets under the other policy, where the data has repeats.
-        scratch: Test ranks of the twin without pre-training, if there is one.
+        outcomes: Of the trained model, by split.
+        other: Of test targets under the other policy, where the data has repeats.
+        scratch: Of test targets by the twin without pre-training, if there is one.
+        beyond: What test targets do not tell of the model's lists.
         parameters: Size of the model.
     """
 
     seed: int
     told: Mapping[str, Any]
-    ranks: Mapping[When, Ranks]
-    other: Mapping[SeenPolicy, Ranks]
-    scratch: Ranks | None
+    outcomes: Mapping[When, Outcome]
+    other: Mapping[SeenPolicy, Outcome]
+    scratch: Outcome | None
+    beyond: Mapping[str, float]
     parameters: int
 
 
 def _run_seed(
     recipe: Recipe, made: Split, seed: int, folder: Path, resume: bool, progress: bool
 ) -> _Seed:
-    """Train with one seed, rank its targets, and leave the folder of the seed."""
-    last, seen, rerank = recipe.stages[-1], recipe.evaluate.seen, recipe.evaluate.rerank
-    model = _trained(recipe, made, recipe.stages, seed, folder, resume, progress)
-    scratch = None
-    alone = _without_pretraining(recipe.stages)
-    if len(alone) < len(recipe.stages) and recipe.evaluate.scratch:
+    """Train with one seed, judge its targets, and leave the folder of the seed."""
+    last, wanted = recipe.stages[-1], recipe.evaluate
+    asked, policy = wanted.asked, wanted.policy
+    training = Training(recipe, made, seed, _validation(recipe, made), resume, progress)
+    model, scratch = training.model(folder), None
+    if (pretraining(recipe.stages) or recipe.start) and wanted.scratch:
         logger.info("seed %d: the same from scratch", seed)
-        twin = _trained(recipe, made, alone, seed, folder / SCRATCH, resume, progress)
-        scratch = rank_model(twin, last, made, "test", seen, rerank)
-    logger.info("seed %d: ranking", seed)
-    ranks = {when: rank_model(model, last, made, when, seen, rerank) for when in WHEN}
-    others = [policy for policy in seen_policies(made) if policy != seen]
-    other = {policy: rank_model(model, last, made, "test", policy, rerank) for policy in others}
+        twin = training.twin(folder / SCRATCH)
+        alike = asked.trained(twin, last, made, "test", policy)
+        scratch = asked.judge(alike, made, "test", policy)
+    logger.info("seed %d: judging", seed)
+    systems = {when: asked.trained(model, last, made, when, policy) for when in WHEN}
+    outcomes = {when: asked.judge(each, made, when, policy) for when, each in systems.items()}
+    other = {
+        seen: asked.judge(systems["test"], made, "test", replace(policy, seen=seen))
+        for seen in asked.policies(made)
+        if seen != policy.seen
+    }
     model.save_pretrained(folder / MODEL)
     with writing(folder):
-        write_ranks(folder / RANKS, of_one_file(ranks))
-    metrics = recipe.evaluate.metrics
-    told: dict[str, Any] = {when: evaluate(each, metrics) for when, each in ranks.items()}
-    told["scratch"] = None if scratch is None else evaluate(scratch, metrics)
-    told["explanations"] = explanations(model, last, made)
+        write_outcomes(folder / asked.file, list(outcomes.values()))
+    told: dict[str, Any] = {n: evaluate(each, wanted.metrics) for n, each in outcomes.items()}
+    told["scratch"] = None if scratch is None else evaluate(scratch, wanted.metrics)
+    ours = systems["test"]
+    told["explanations"] = explained(ours, made) if isinstance(ours, PathScorer) else None
+    beyond = asked.beyond(ours, made, policy)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return _Seed(seed, told, ranks, other, scratch, parameters)
+    return _Seed(seed, told, outcomes, other, scratch, beyond, parameters)
 
 
-def _trained(
-    recipe: Recipe,
-    made: Split,
-    stages: Sequence[Stage],
-    seed: int,
-    folder: Path,
-    resume: bool,
-    progress: bool,
-) -> Model:
-    """Return a new model, trained by some stages and chosen on validation."""
-    logger.info("seed %d: training %s", seed, ", ".join(stage.name for stage in stages))
-    model = Model.of(made.train, **dict(recipe.model), seed=seed)
-    last, wanted = stages[-1], recipe.evaluate
+def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
+    """Return what measures a model while it is trained."""
+    last, wanted = recipe.stages[-1], recipe.evaluate
+    asked, policy = wanted.asked, wanted.policy
 
     def validate(model: Model) -> dict[str, float]:
-        ranks = rank_model(model, last, made, "valid", wanted.seen, wanted.rerank)
-        return evaluate(ranks, wanted.metrics)
+        system = asked.trained(model, last, made, "valid", policy)
+        return evaluate(asked.judge(system, made, "valid", policy), wanted.metrics)
 
-    options = {**recipe.options.model_dump(), "seed": seed}
-    trainer = Trainer(folder, progress=progress, **options)
-    trainer.fit(model, made.train, stages, validate={last.name: validate}, resume=resume)
-    return model
-
-
-def _without_pretraining(stages: Sequence[Stage]) -> list[Stage]:
-    """Return the stages from the first that adapts a model, with all their weights training."""
-    adapts = (n for n, stage in enumerate(stages) if stage.strategy.name != PRETRAIN)
-    first = next(adapts, len(stages) - 1)
-    whole = {"strategy": strategy.build(PRETRAIN)}
-    return [stage.model_copy(update=whole) for stage in stages[first:]]
+    return validate
 
 
 def _beside(recipe: Recipe, made: Split, first: _Seed) -> dict[str, Any]:
     """Return what stands beside the numbers of a model: how sure they are, and baselines."""
     wanted, key = recipe.evaluate, Key(0).named("run")
+    asked, policy = wanted.asked, wanted.policy
     compared = recipe.options.watch or wanted.metrics[0]
-    configs = baselines_of(recipe, made)
-    policies: list[SeenPolicy] = [wanted.seen, *first.other]
-    ranked = {
-        policy: {name: rank_baseline(config, made, policy) for name, config in configs.items()}
-        for policy in policies
+    systems = {
+        name: asked.fitted(config, made, "test")
+        for name, config in baselines_of(recipe, made).items()
     }
-    test, others = first.ranks["test"], dict(ranked[wanted.seen])
+    policies: list[SeenPolicy] = [wanted.seen, *first.other]
+    judged = {
+        seen: {
+            name: asked.judge(system, made, "test", replace(policy, seen=seen))
+            for name, system in systems.items()
+        }
+        for seen in policies
+    }
+    test, others = first.outcomes["test"], dict(judged[wanted.seen])
     if first.scratch is not None:
         others["scratch"] = first.scratch
     return {
         "intervals": intervals(test, wanted.metrics, key),
-        "baselines": _metrics(ranked[wanted.seen], wanted.metrics),
+        "baselines": _metrics(judged[wanted.seen], wanted.metrics),
         "compared": differences(test, others, compared, key),
+        "slices": by_slice(test, others, compared, made),
+        "beyond_accuracy": {
+            "model": dict(first.beyond),
+            **{name: asked.beyond(system, made, policy) for name, system in systems.items()},
+        },
         "other_policy": {
-            policy: {
-                "test": evaluate(ranks, wanted.metrics),
-                "baselines": _metrics(ranked[policy], wanted.metrics),
+            seen: {
+                "test": evaluate(outcome, wanted.metrics),
+                "baselines": _metrics(judged[seen], wanted.metrics),
             }
-            for policy, ranks in first.other.items()
+            for seen, outcome in first.other.items()
         },
     }
 
 
-def _metrics(ranks: Mapping[str, Ranks], metrics: Sequence[str]) -> dict[str, dict[str, float]]:
-    return {name: evaluate(each, metrics) for name, each in ranks.items()}
+def _metrics(
+    outcomes: Mapping[str, Outcome], metrics: Sequence[str]
+) -> dict[str, dict[str, float]]:
+    return {name: evaluate(each, metrics) for name, each in outcomes.items()}
 
 
 def _data(recipe: Recipe, made: Split) -> dict[str, Any]:

@@ -35,6 +35,8 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
                 term.objective.check(outline)
         with _gathering(found):
             stage.strategy.check(stage.linearizer)
+            if stage.strategy.encoded is not None:
+                outline.node_index(stage.strategy.encoded.node_type)
         with _gathering(found):
             roots, _ = roots_of(graph, stage.sampler, stage.roots)
             stage.sampler.sample(graph, roots[torch.zeros(1, dtype=torch.int64)], Key(0))

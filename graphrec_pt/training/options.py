@@ -23,8 +23,8 @@ class Options(Strict):
         checkpoint_every: Steps between checkpoints; 0 for the ends of epochs alone.
         keep: Checkpoints kept.
         trackers: Any of tensorboard, wandb, mlflow.
-        watch: The metric that early stopping and the best model go by; a loss is better when
-            lower, everything else when higher.
+        watch: The metric that early stopping and the best model go by; a loss or error is
+            better when lower, everything else when higher.
         cpu: Stay on the CPU.
     """
 

@@ -58,7 +58,8 @@ class StageRun:
         options: Options,
         accelerator: Accelerator,
     ) -> None:
-        self.stage, self.options, self.accelerator = stage, options, accelerator
+        self.graph, self.stage = graph, stage
+        self.options, self.accelerator = options, accelerator
         make_ready(model, graph, stage, options.seed)
         self.learner = Learner(model, stage.objectives, stage.balance, options.seed)
         wanted = stage.optimization
@@ -95,7 +96,7 @@ class StageRun:
         told = self.stage.name, self.stage.strategy.name, self.trained
         logger.info("stage %s, strategy %s:\n%s", *told)
         if checkpoint is None:
-            start_anew(self.learner, self.stage.strategy, options.seed)
+            start_anew(self.learner, self.graph, self.stage.strategy, options.seed)
             take_heads(self.learner, self.stage.strategy)
         if not self.groups.trained:
             yield from self._only_looked_at(validate)

@@ -1,6 +1,6 @@
 """The trainer: runs stages one after another, keeps checkpoints, resumes to the bit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,7 @@ class Trainer:
         stages: Stage | Sequence[Stage],
         *,
         validate: Validate | Mapping[str, Validate] | None = None,
+        after: Mapping[str, Callable[[Model], None]] | None = None,
         resume: bool = False,
     ) -> list[Row]:
         """Run the stages; the model is trained in place and left in evaluation mode.
@@ -73,6 +74,7 @@ class Trainer:
             validate: Called with the model after every epoch; returns metrics by name. A stage
                 ends with the best weights by the first of them, or by ``watch``. By name of the
                 stage where stages differ: one that is not named ends with its last weights.
+            after: Called with the model at the end of stages, by their names.
             resume: Go on from the last checkpoint of the folder, if there is one.
 
         Returns:
@@ -115,6 +117,8 @@ class Trainer:
                         if tracking is not None:
                             tracking.log(step, row)
                 before, checkpoint = before + run.done, None
+                if after is not None and run.stage.name in after and accelerator.is_main_process:
+                    after[run.stage.name](model)
         return rows
 
     def _checkpoint(self, resume: bool, identity: dict[str, Any]) -> Checkpoint | None:

@@ -7,13 +7,15 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 
+LOWER = ("loss", "rmse", "mae")
+"""Words in the names of metrics that are better when lower."""
+
 
 class Watch:
     """Keeps the weights of the best validation.
 
     Args:
-        metric: What is watched; by default the first one that a validation returns. Names with
-            ``loss`` are better when lower.
+        metric: What is watched; by default the first one that a validation returns.
         patience: Validations without a better one after which to stop; 0 for never.
     """
 
@@ -63,4 +65,9 @@ class Watch:
 
     @property
     def _lower(self) -> bool:
-        return "loss" in str(self.metric)
+        return lower_is_better(str(self.metric))
+
+
+def lower_is_better(metric: str) -> bool:
+    """Say whether a metric is better when lower: losses and errors are."""
+    return any(word in metric for word in LOWER)

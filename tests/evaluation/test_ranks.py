@@ -8,8 +8,9 @@ import pytest
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.evaluation.outcome import write_outcomes
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.evaluation.ranks import COLUMNS, Ranks, read_ranks, write_ranks
+from graphrec_pt.evaluation.ranks import COLUMNS, Ranks, read_ranks
 from graphrec_pt.graph.split import Split
 
 
@@ -17,7 +18,7 @@ def test_ranks_come_back_from_disk(tmp_path: Path, shop: Split, random_scores: A
     table = random_scores(shop, levels=3)
     made = [rank_targets(table, shop, when) for when in ("valid", "test")]
     made = [Ranks(each.table, {"seen": "mask"}) for each in made]
-    write_ranks(tmp_path / "ranks.parquet", made)
+    write_outcomes(tmp_path / "ranks.parquet", made)
     assert pl.read_parquet(tmp_path / "ranks.parquet").columns == list(COLUMNS)
     back = read_ranks(tmp_path / "ranks.parquet")
     assert list(back) == ["valid", "test"]
@@ -55,10 +56,10 @@ def test_wrong_tables(table: pl.DataFrame, message: str) -> None:
 
 
 def test_wrong_files(tmp_path: Path) -> None:
-    with pytest.raises(GraphRecError, match="a Parquet file of ranks"):
+    with pytest.raises(GraphRecError, match="a Parquet file with the columns"):
         read_ranks(tmp_path / "none.parquet")
     (tmp_path / "text.parquet").write_text("rank")
-    with pytest.raises(GraphRecError, match="a Parquet file of ranks"):
+    with pytest.raises(GraphRecError, match="a Parquet file with the columns"):
         read_ranks(tmp_path / "text.parquet")
     pl.DataFrame({"rank": [1.0]}).write_parquet(tmp_path / "other.parquet")
     with pytest.raises(GraphRecError, match="the columns split"):
@@ -68,8 +69,8 @@ def test_wrong_files(tmp_path: Path) -> None:
 def test_one_file_has_one_policy(tmp_path: Path) -> None:
     table = rows(("test", "a", "x", 1.0, 3))
     with pytest.raises(GraphRecError, match="one policy"):
-        write_ranks(
+        write_outcomes(
             tmp_path / "r", [Ranks(table, {"seen": "mask"}), Ranks(table, {"seen": "keep"})]
         )
     with pytest.raises(GraphRecError, match="one policy"):
-        write_ranks(tmp_path / "r", [])
+        write_outcomes(tmp_path / "r", [])

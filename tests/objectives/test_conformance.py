@@ -85,7 +85,7 @@ def written_rows() -> list[Row]:
         for family in ("sampler", "linearizer"):
             chosen = entry[family]
             entry[family] = file[f"{family}s"][chosen] if isinstance(chosen, str) else chosen
-        if "tokenizer" in entry["linearizer"]:
+        if entry["linearizer"].get("tokenizer") == "letters":
             entry["linearizer"] = {**entry["linearizer"], "tokenizer": Letters()}
         sets = ("tokens", "sequences", "terms", "batch", "idle")
         return Row(**entry | {name: set(entry[name]) for name in sets if name in entry})

@@ -15,7 +15,6 @@ from graphrec_pt.graph.card import load_card
 from graphrec_pt.recipe.data import check_fits, graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run, open_run
-from graphrec_pt.recipe.measure import rank_model
 from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.training.tracking import read_metrics
 
@@ -73,7 +72,9 @@ def test_seeds_are_averaged(two_seeds: Run) -> None:
 
 def test_the_saved_model_gives_the_saved_ranks(two_seeds: Run, raw: Path) -> None:
     made = split_of(two_seeds.recipe.data, graph_of(two_seeds.recipe.data, raw))
-    ranks = rank_model(two_seeds.model(), two_seeds.recipe.stages[-1], made, "test")
+    wanted, last = two_seeds.recipe.evaluate, two_seeds.recipe.stages[-1]
+    system = wanted.asked.trained(two_seeds.model(), last, made, "test", wanted.policy)
+    ranks = wanted.asked.judge(system, made, "test", wanted.policy)
     assert ranks.table.equals(two_seeds.ranks["test"].table)
 
 

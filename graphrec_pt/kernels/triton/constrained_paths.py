@@ -1,7 +1,5 @@
 """Constrained paths: a block of paths per program, each walking until one walk is accepted."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -17,25 +15,25 @@ BLOCK = 64
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sample(
-    words: Any,
-    first: Any,
-    last: Any,
-    kind: Any,
-    indices: Any,
-    targets: Any,
-    edge: Any,
-    roots: Any,
-    starts: Any,
-    ends: Any,
-    excludes: Any,
-    barred: Any,
-    through: Any,
-    nodes: Any,
-    position: Any,
-    total: Any,
-    many: Any,
-    tries: Any,
-    steps: Any,
+    words: tl.tensor,
+    first: tl.tensor,
+    last: tl.tensor,
+    kind: tl.tensor,
+    indices: tl.tensor,
+    targets: tl.tensor,
+    edge: tl.tensor,
+    roots: tl.tensor,
+    starts: tl.tensor,
+    ends: tl.tensor,
+    excludes: tl.tensor,
+    barred: tl.tensor,
+    through: tl.tensor,
+    nodes: tl.tensor,
+    position: tl.tensor,
+    total: tl.tensor,
+    many: tl.tensor,
+    tries: tl.tensor,
+    steps: tl.tensor,
     hops: tl.constexpr,
     numbered: tl.constexpr,
     path_shift: tl.constexpr,

@@ -1,7 +1,5 @@
 """Induced edges: one program per token, its sequence in blocks; count, then fill."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -15,17 +13,17 @@ BLOCK = 64
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _induce(
-    segment: Any,
-    targets: Any,
-    low: Any,
-    slots: Any,
-    begin: Any,
-    finish: Any,
-    ordered: Any,
-    start: Any,
-    out: Any,
-    edges: Any,
-    steps: Any,
+    segment: tl.tensor,
+    targets: tl.tensor,
+    low: tl.tensor,
+    slots: tl.tensor,
+    begin: tl.tensor,
+    finish: tl.tensor,
+    ordered: tl.tensor,
+    start: tl.tensor,
+    out: tl.tensor,
+    edges: tl.tensor,
+    steps: tl.tensor,
     fill: tl.constexpr,
     size: tl.constexpr,
 ) -> None:

@@ -1,7 +1,5 @@
 """Membership: a block of questions per program, each a binary search."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -15,15 +13,15 @@ BLOCK = 256
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _member(
-    segment: Any,
-    targets: Any,
-    low: Any,
-    high: Any,
-    target: Any,
-    out: Any,
-    n: Any,
-    most: Any,
-    steps: Any,
+    segment: tl.tensor,
+    targets: tl.tensor,
+    low: tl.tensor,
+    high: tl.tensor,
+    target: tl.tensor,
+    out: tl.tensor,
+    n: tl.tensor,
+    most: tl.tensor,
+    steps: tl.tensor,
     size: tl.constexpr,
 ) -> None:
     i = tl.program_id(0) * size + tl.arange(0, size)

@@ -1,7 +1,5 @@
 """Best k by k rounds of maximum and removal: one program per query, its scores in registers."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -10,7 +8,13 @@ from torch import Tensor
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _select(
-    scores: Any, items: Any, score: Any, best: Any, width: Any, k: Any, size: tl.constexpr
+    scores: tl.tensor,
+    items: tl.tensor,
+    score: tl.tensor,
+    best: tl.tensor,
+    width: tl.tensor,
+    k: tl.tensor,
+    size: tl.constexpr,
 ) -> None:
     b = tl.program_id(0).to(tl.int64)
     place = tl.arange(0, size)

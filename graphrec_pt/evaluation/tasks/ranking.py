@@ -1,0 +1,105 @@
+"""Ranking: where the targets stand among the whole catalogue."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+
+from graphrec_pt.core.errors import GraphRecError, raise_all
+from graphrec_pt.core.registry import Registry
+from graphrec_pt.evaluation.baseline import baseline
+from graphrec_pt.evaluation.ease import LARGEST
+from graphrec_pt.evaluation.lists import beyond_accuracy, top_lists
+from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
+from graphrec_pt.evaluation.model_scorer import DECODED, PAIRED, READINGS, ranking_term
+from graphrec_pt.evaluation.pair_scorer import check_scoring, scorer_of
+from graphrec_pt.evaluation.ranking import rank_targets
+from graphrec_pt.evaluation.ranks import Ranks, read_ranks
+from graphrec_pt.evaluation.scorer import Scorer
+from graphrec_pt.evaluation.seen import SeenPolicy, seen_policies, targets_of
+from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.graph.split import Split, When
+from graphrec_pt.models.model import Model
+from graphrec_pt.training.stage import Stage
+
+LISTED = 10
+"""Length of the lists that coverage and novelty are measured on."""
+TIMED, OTHERS = ("markov", "transition_knn"), ("popularity", "item_knn")
+
+
+@task("ranking")
+class Ranking:
+    """Next item, next in a session, top-N, items that are new: the split says which.
+
+    Every target is ranked among the whole catalogue of its node type.
+    """
+
+    file: ClassVar[str] = "ranks.parquet"
+    metrics: ClassVar[tuple[str, ...]] = DEFAULT
+    watch: ClassVar[str] = "ndcg@10"
+    outcome: ClassVar[str] = "Ranks"
+    family: ClassVar[Registry[Any]] = baseline
+
+    def check(self, stage: Stage, policy: Policy) -> None:
+        """Raise unless a stage teaches to rank."""
+        if ranking_term(stage) is None:
+            got = ", ".join(term.label for term in stage.objectives)
+            names = ", ".join(sorted({*READINGS, DECODED}))
+            hint = f"{names} on roots of one node, or {PAIRED} on pairs"
+            raise GraphRecError("stage", "a last stage that teaches to rank", got, hint)
+        check_scoring(stage, policy.scoring)
+
+    def check_split(self, split: Split, metrics: Sequence[str]) -> None:
+        """Raise for cut-offs beyond the catalogue."""
+        graph = split.graph
+        catalogue = graph.num_nodes(graph.schema.relation(split.relation).target)
+        cuts = {name: getattr(parse_metric(name), "k", None) for name in metrics}
+        raise_all(
+            [
+                GraphRecError(name, f"k <= {catalogue}, the catalogue", k)
+                for name, k in cuts.items()
+                if k is not None and k > catalogue
+            ]
+        )
+
+    def baselines(self, split: Split) -> tuple[str, ...]:
+        """Return those that the relation has times for and the catalogue is small enough for."""
+        graph = split.graph
+        relation = graph.schema.relation(split.relation)
+        names = [*OTHERS, *(TIMED if relation.timed else ())]
+        if graph.num_nodes(relation.target) <= LARGEST:
+            names.append("ease")
+        return tuple(names)
+
+    def policies(self, split: Split) -> tuple[SeenPolicy, ...]:
+        """Return masking alone, or both where the data has repeats."""
+        return seen_policies(split)
+
+    def trained(
+        self, model: Model, stage: Stage, split: Split, when: When, policy: Policy
+    ) -> Scorer:
+        """Return a trained model as a scorer of the catalogue."""
+        nodes, shown = torch.unique(targets_of(split, when).source), split.history(when)
+        how = {"rerank": policy.rerank, "scoring": policy.scoring}
+        return scorer_of(model, stage, shown, split.relation, nodes, **how)
+
+    def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Scorer:
+        """Return a baseline as a scorer of the catalogue."""
+        fitted = baseline.build(config).fit(split.train, split.relation)
+        return fitted.on(split.history(when))
+
+    def judge(self, system: Scorer, split: Split, when: When, policy: Policy) -> Ranks:
+        """Return the rank of every target."""
+        return rank_targets(system, split, when, seen=policy.seen)
+
+    def beyond(self, system: Scorer, split: Split, policy: Policy) -> dict[str, float]:
+        """Return coverage, Gini index, novelty and popularity of the lists of test users."""
+        nodes, history = torch.unique(split.test.source), split.history("test")
+        k = min(LISTED, history.num_nodes(history.schema.relation(split.relation).target))
+        lists = top_lists(system, history, split.relation, nodes, k, seen=policy.seen)
+        return beyond_accuracy(lists, split.train, split.relation)
+
+    def read(self, path: Path) -> dict[str, Ranks]:
+        """Return the ranks of each split that a run kept."""
+        return read_ranks(path)

@@ -1,0 +1,87 @@
+"""Rating: how much a user likes an item, as a number."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import Registry
+from graphrec_pt.evaluation.known_values import known_ratings, weights_of
+from graphrec_pt.evaluation.pair_values import no_values, value_term, values_of
+from graphrec_pt.evaluation.predicted import Predicted, read_predicted
+from graphrec_pt.evaluation.predicted_table import predicted_table
+from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, targets_of
+from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.values import Values, value_baseline
+from graphrec_pt.graph.split import Split, When
+from graphrec_pt.models.model import Model
+from graphrec_pt.training.stage import Stage
+
+
+@task("rating")
+class Rating:
+    """The weight of each held-out edge, predicted from what the history shows.
+
+    The last stage has an objective that predicts a number of pairs, such as ``regress``.
+
+    Args:
+        clip: Keep predictions, of models and baselines alike, inside the range of the training
+            ratings.
+    """
+
+    file: ClassVar[str] = "predictions.parquet"
+    metrics: ClassVar[tuple[str, ...]] = ("rmse", "mae")
+    watch: ClassVar[str] = "rmse"
+    outcome: ClassVar[str] = "Predicted"
+    family: ClassVar[Registry[Any]] = value_baseline
+
+    clip: bool = True
+
+    def check(self, stage: Stage, policy: Policy) -> None:
+        """Raise unless a stage teaches numbers of pairs."""
+        if value_term(stage, "number") is None:
+            raise no_values(stage, "number")
+
+    def check_split(self, split: Split, metrics: Sequence[str]) -> None:
+        """Raise unless the predicted relation has weights."""
+        if not split.graph.schema.relation(split.relation).weighted:
+            got = f"{split.relation!r} without weights"
+            raise GraphRecError("rating", "a weighted relation", got, "weight: in the card")
+
+    def baselines(self, split: Split) -> tuple[str, ...]:
+        """Return the global mean and the biases of users and items."""
+        return ("global_mean", "biases")
+
+    def policies(self, split: Split) -> tuple[SeenPolicy, ...]:
+        """Return the one there is."""
+        return ("mask",)
+
+    def trained(
+        self, model: Model, stage: Stage, split: Split, when: When, policy: Policy
+    ) -> Values:
+        """Return a trained model as a predictor of ratings."""
+        source = targets_of(split, when).source
+        return values_of(model, stage, split.history(when), split.relation, source, "number")
+
+    def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Values:
+        """Return a baseline as a predictor of ratings."""
+        return value_baseline.build(config).fit(known_ratings(split))
+
+    def judge(self, system: Values, split: Split, when: When, policy: Policy) -> Predicted:
+        """Return what was predicted for every target."""
+        targets = targets_of(split, when)
+        found = system.values(targets.source, targets.target)
+        if self.clip:
+            known = known_ratings(split).value
+            found = found.clamp(float(known.min()), float(known.max()))
+        value = weights_of(split, targets.edge)
+        table = predicted_table(split, when, targets.source, targets.target, value, found)
+        return Predicted(table, {"history": HISTORY[when]})
+
+    def beyond(self, system: Values, split: Split, policy: Policy) -> dict[str, float]:
+        """Return nothing: there are no lists."""
+        return {}
+
+    def read(self, path: Path) -> dict[str, Predicted]:
+        """Return what a run kept of each split."""
+        return read_predicted(path)

@@ -1,0 +1,128 @@
+"""Local and global: which item of the catalogue, with a say for what the user's subgraph holds."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.schema import Relation
+from graphrec_pt.models.heads import PairHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.pairs import checked_relation, positives, relation_of
+from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
+
+
+@objective("fusion")
+class Fusion:
+    """The item that a user takes, from two towers and one subgraph around the user.
+
+    ``L = −1/n Σ_u log softmax_i(s(u, ·))[i_u]`` over the whole catalogue, with
+    ``s(u, i) = e_u · e_i / τ + Σ_{t in G_u, t is i} f(h_u, h_t)``: the vectors of the nodes score
+    everything, and what the subgraph makes of an item is added where the item stands in it. Both
+    learn in one softmax, so local scores are on the scale of the global ones, and a whole catalogue
+    is ranked with one subgraph a user, none for each candidate.
+
+    The item is where the edge leads that is hidden from the subgraph; without one it is the last
+    event, which is then taken out.
+
+    Args:
+        relation: Leads from users to items; by default the first interaction relation.
+        temperature: τ.
+    """
+
+    relation: str | None = None
+    temperature: float = Field(1.0, gt=0)
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their type, and their hop, which tells the root."""
+        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
+
+    def check(self, outline: Outline) -> None:
+        """Raise when the graph does not have the relation, or has none to choose."""
+        checked_relation(outline, self.relation)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return the subgraphs, the users and the items that they take."""
+        relation = relation_of(examples.graph, self.relation)
+        found = positives(examples, relation)
+        inside = items_inside(examples.graph, found.tokens, relation)
+        targets = {"source": found.source, "target": found.target, **inside._asdict()}
+        return Corrupted((View(found.tokens),), targets, len(found.row))
+
+    def head(self, outline: Outline, width: int) -> PairHead:
+        """Return what the subgraph adds to the score of an item."""
+        return PairHead(width)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: PairHead
+    ) -> Tensor:
+        """Return the mean over users."""
+        at, name = corrupted.targets, checked_relation(model.outline, self.relation)
+        kind = model.outline.relations[model.outline.relation_index(name)].target
+        scores = self.scores(encoded[0], at["source"], at["root"], at["token"], kind, model, head)
+        target = at["target"] - model.outline.ids(kind).start
+        return cross_entropy(scores, target, reduction="sum") / max(len(target), 1)
+
+    def scores(
+        self,
+        encoded: Encoded,
+        source: Tensor,
+        root: Tensor,
+        token: Tensor,
+        kind: str,
+        model: Model,
+        head: PairHead,
+    ) -> Tensor:
+        """Return the scores of the whole catalogue: ``[n, V]``.
+
+        Args:
+            encoded: Hidden states of n subgraphs.
+            source: int64 ``[n]`` global ids of the users.
+            root: int64 ``[n]``, tokens of the users.
+            token: int64 ``[m]``, tokens of items.
+            kind: Node type of the items.
+            model: Has the vectors of the nodes.
+            head: What :meth:`head` returned.
+        """
+        scores = model.nodes(source) @ model.table(kind).T / self.temperature  # [n, V]
+        row = encoded.view.tokens.sequence_of()[token]
+        user = encoded.hidden.index_select(0, root[row])
+        local = head(user, encoded.hidden.index_select(0, token))  # [m]
+        item = encoded.view.tokens.id[token] - model.outline.ids(kind).start
+        return scores.index_put((row, item), local.to(scores.dtype), accumulate=True)
+
+
+class Inside(NamedTuple):
+    """What of sequences is root, and what is an item.
+
+    Args:
+        root: int64 ``[B]`` tokens.
+        token: int64 ``[m]`` tokens, ascending.
+    """
+
+    root: Tensor
+    token: Tensor
+
+
+def items_inside(graph: Graph, tokens: Tokens, relation: Relation) -> Inside:
+    """Return the root of each sequence and the tokens of items.
+
+    Raises:
+        GraphRecError: For sequences that do not begin with their root.
+    """
+    root = tokens.ptr[:-1].clone()
+    if len(tokens) and bool((tokens.hop[root] != 0).any()):
+        hint = "linearizer: subgraph, or history with root: true"
+        raise GraphRecError("fusion", "sequences that begin with their root", "others", hint)
+    index = graph.schema.node_index(relation.target)
+    item = (tokens.kind == Kind.NODE) & (tokens.type == index) & (tokens.hop > 0)
+    return Inside(root, item.nonzero().squeeze(1))
