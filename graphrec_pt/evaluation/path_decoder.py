@@ -1,7 +1,7 @@
 """Beam search over paths: what a path language model says next, among what is allowed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from math import log
 from typing import Any
@@ -12,8 +12,10 @@ from torch.nn.functional import log_softmax
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.beams import Beams, Ends, joined
 from graphrec_pt.evaluation.seen import seen_pairs
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
@@ -21,49 +23,8 @@ from graphrec_pt.objectives.path_autoregression import PathAutoregression
 from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.tokens.path import Path
 
-CELLS = 1 << 24
-"""Logits held at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class Beams:
-    """Paths that are gone on with; there may be one relation more than there are hops.
-
-    Args:
-        nodes: int64 ``[n, h+1]``.
-        relations: int64 ``[n, h]`` or ``[n, h+1]``.
-        row: int64 ``[n]``, whose they are.
-        score: float32 ``[n]``, log-probability.
-        chance: float32 ``[n]``, sum of the probabilities of the tokens.
-    """
-
-    nodes: Tensor
-    relations: Tensor
-    row: Tensor
-    score: Tensor
-    chance: Tensor
-
-    def __len__(self) -> int:
-        """Return n."""
-        return len(self.row)
-
-    def select(self, rows: Tensor) -> "Beams":
-        """Return some of them."""
-        return Beams(**{name: value[rows] for name, value in vars(self).items()})
-
-
-@dataclass(frozen=True, eq=False)
-class Ends:
-    """Paths of one length to every item.
-
-    Args:
-        beams: Without the last node.
-        score: ``[n, V]``, log-probability of the whole path, or the mean probability of the tokens
-            that were said where items are ranked by that; −∞ for items that it cannot end in.
-    """
-
-    beams: Beams
-    score: Tensor
+CELLS, KEPT = 1 << 24, 1 << 26
+"""Logits held at once; pairs of nodes up to which the edges of a relation are kept as a table."""
 
 
 class PathDecoder:
@@ -94,12 +55,14 @@ class PathDecoder:
             got = type(linearizer).__name__
             raise GraphRecError("decode", "sentences of nodes and relations", got, "path")
         self.model, self.objective, self.head = model, objective, head
-        self.linearizer = replace(linearizer, eos=False, join=False)
+        given: Any = linearizer
+        self.linearizer: Path = replace(given, eos=False, join=False)
         self.history, self.wanted = history, objective.decode
         schema = history.schema
         self.first = schema.relation_index(relation)
         self.relation = schema.relation(relation)
         self.items = history.nodes(self.relation.target)
+        self._small: dict[str, Tensor] = {}
 
     def ends(self, users: Tensor) -> Iterator[Ends]:
         """Yield what the paths of some users end in, shorter paths first.
@@ -142,7 +105,7 @@ class PathDecoder:
         total = torch.zeros(len(users)).index_add(0, row, weight.exp())
         score = weight - total[row].log()
         node = self.history.csr.indices[position].long()
-        return self._longer(given.select(row), node, score)
+        return given.select(row).to(node, score)
 
     def _say_relation(self, beams: Beams, hop: int) -> Beams:
         """Return beams with one relation more, of those that can still lead to an item."""
@@ -156,30 +119,21 @@ class PathDecoder:
         said = _normalised(logits, allowed)
         which, relation = allowed.nonzero(as_tuple=True)
         step = said[which, relation]
-        longer = beams.select(which)
-        longer = Beams(
-            longer.nodes,
-            torch.cat([longer.relations, relation.unsqueeze(1)], dim=1),
-            longer.row,
-            longer.score + step,
-            longer.chance + step.exp(),
-        )
-        return self._best(longer)
+        return beams.select(which).by(relation, step).best(self.wanted.beams)
 
     def _say_node(self, beams: Beams) -> Beams:
         """Return beams with one node more."""
         parts = []
         for chosen, logits, allowed, start in self._nodes(beams):
-            said = _normalised(logits, allowed.to(logits.device))
+            said = _normalised(logits, allowed)
             best = said.topk(min(self.wanted.beams, said.shape[1]), dim=1)
             which, place = (best.values > -torch.inf).cpu().nonzero(as_tuple=True)
             node = best.indices.cpu()[which, place] + start
             step = best.values.cpu()[which, place]
-            parts.append(self._longer(chosen.select(which), node, step))
+            parts.append(chosen.select(which).to(node, step))
         if not parts:
-            return self._longer(beams, beams.nodes[:, 0], beams.score)
-        joined = Beams(*(torch.cat(each) for each in zip(*map(_columns, parts), strict=True)))
-        return self._best(joined)
+            return beams.to(beams.nodes[:, 0], beams.score)
+        return joined(parts).best(self.wanted.beams)
 
     def _say_item(self, beams: Beams, unseen: Tensor) -> Iterator[Ends]:
         """Yield the ends of beams whose relation leads to items."""
@@ -187,7 +141,7 @@ class PathDecoder:
         ending = beams.select((table == self._item_type).nonzero().squeeze(1))
         said_tokens = 2 * ending.relations.shape[1] - 1
         for chosen, logits, allowed, _ in self._nodes(ending):
-            allowed = (allowed & unseen[chosen.row]).to(logits.device)
+            allowed &= unseen[chosen.row.to(unseen.device)]
             step = _normalised(logits, allowed)
             if self.wanted.score == "mean":
                 chance = chosen.chance.to(step).unsqueeze(1) + step.exp()
@@ -206,30 +160,12 @@ class PathDecoder:
                 logits = self.objective.node_scores(
                     self._read(chosen), self.model, self.head, found.target
                 ).float()  # [n, V]
-                allowed = torch.full(logits.shape, not self.wanted.constrained)
-                if self.wanted.constrained:
-                    low, high = self.history.segments(found.name)
-                    at = chosen.nodes[:, -1] - self.history.nodes(found.source).start
-                    position, row = ranges(low[at], (high - low)[at])
-                    allowed[row, self.history.csr.indices[position].long() - targets.start] = True
+                allowed = self._edges(found, chosen.nodes[:, -1], logits)
                 before = chosen.nodes - targets.start
-                row, column = ((before >= 0) & (before < len(targets))).nonzero(as_tuple=True)
-                allowed[row, before[row, column]] = False
+                visited = ((before >= 0) & (before < len(targets))).nonzero(as_tuple=True)
+                place = visited[0].to(logits.device), before[visited].to(logits.device)
+                allowed[place] = False
                 yield chosen, logits, allowed, targets.start
-
-    def _longer(self, beams: Beams, node: Tensor, step: Tensor) -> Beams:
-        nodes = torch.cat([beams.nodes, node.unsqueeze(1)], dim=1)
-        score, chance = beams.score + step, beams.chance + step.exp()
-        return Beams(nodes, beams.relations, beams.row, score, chance)
-
-    def _best(self, beams: Beams) -> Beams:
-        """Return the best beams of each row; equal ones in the order they stand in."""
-        order = torch.argsort(beams.score, descending=True, stable=True)
-        order = order[torch.argsort(beams.row[order], stable=True)]
-        row = beams.row[order]
-        count = torch.bincount(row)
-        rank = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
-        return beams.select(order[rank < self.wanted.beams])
 
     def _read(self, beams: Beams) -> Tensor:
         """Return the state after the last token of each beam: ``[n, D]``."""
@@ -251,6 +187,29 @@ class PathDecoder:
         view = View(tokens, "causal", root=nodes[:, 0].contiguous())
         return self.model.encode(view.to(next(self.model.parameters()).device)).pooled("last")
 
+    def _edges(self, relation: Relation, source: Tensor, logits: Tensor) -> Tensor:
+        """Return which nodes a relation leads to, all of them for free paths: bool ``[n, V]``."""
+        if not self.wanted.constrained:
+            return torch.ones_like(logits, dtype=torch.bool)
+        at = source - self.history.nodes(relation.source).start
+        known = self._small.get(relation.name)
+        if known is None:
+            size = self.history.num_nodes(relation.source), logits.shape[1]
+            if size[0] * size[1] > KEPT:
+                return self._table(relation, at, logits.shape[1]).to(logits.device)
+            known = self._table(relation, torch.arange(size[0]), size[1]).to(logits.device)
+            self._small[relation.name] = known
+        return known[at.to(known.device)]
+
+    def _table(self, relation: Relation, at: Tensor, size: int) -> Tensor:
+        """Return the edges of some sources, counted from the first, as rows: bool ``[n, V]``."""
+        low, high = self.history.segments(relation.name)
+        position, row = ranges(low[at], (high - low)[at])
+        column = self.history.csr.indices[position].long()
+        edges = torch.zeros(len(at), size, dtype=torch.bool)
+        edges[row, column - self.history.nodes(relation.target).start] = True
+        return edges
+
     def _degrees(self, nodes: Tensor, kind: Tensor) -> Tensor:
         """Return how many edges of each relation leave each node: int64 ``[n, R]``."""
         schema, csr = self.history.schema, self.history.csr
@@ -267,7 +226,7 @@ class PathDecoder:
         ptr, met = seen_pairs(self.history, self.relation.name, users)
         unseen = torch.ones(len(users), len(self.items), dtype=torch.bool)
         unseen[ranges(ptr[:-1], ptr.diff())[1], met] = False
-        return unseen
+        return unseen.to(next(self.model.parameters()).device)
 
     @property
     def _item_type(self) -> int:
@@ -300,7 +259,3 @@ def _normalised(logits: Tensor, allowed: Tensor) -> Tensor:
     refused = ~allowed
     said = log_softmax(logits.masked_fill(refused, -torch.inf), dim=1)
     return said.masked_fill_(refused, -torch.inf)  # NaN in rows where nothing is allowed
-
-
-def _columns(beams: Beams) -> tuple[Tensor, ...]:
-    return beams.nodes, beams.relations, beams.row, beams.score, beams.chance
