@@ -33,7 +33,13 @@ from graphrec_pt.recipe.folder import (
     open_run,
     write_metrics,
 )
-from graphrec_pt.recipe.measure import by_slice, differences, intervals, spread
+from graphrec_pt.recipe.measure import (
+    by_slice,
+    differences,
+    intervals,
+    reads_graph,
+    spread,
+)
 from graphrec_pt.recipe.pretrained import copy_pretrained, find_pretrained, folder_of, source_of
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.swap import pretraining
@@ -41,6 +47,8 @@ from graphrec_pt.recipe.train import Training, pretrainings
 from graphrec_pt.training.run_identity import check_same_run
 
 logger = logging.getLogger(__name__)
+HISTORY_GRAPH = "history-graph"
+"""Before the name of a file of outcomes: the model read a graph with validation edges."""
 WHEN: tuple[When, ...] = ("valid", "test")
 
 
@@ -104,7 +112,7 @@ def run_recipe(
         "by_seed": [{"seed": seed.seed, **seed.told} for seed in seeds],
         "over_seeds": {
             name: spread([seed.told[name] for seed in seeds])
-            for name in ("valid", "test", "scratch")
+            for name in ("valid", "test", "scratch", "history_graph")
             if first.told[name] is not None
         },
         "parameters": first.parameters,
@@ -141,8 +149,10 @@ class _Seed:
 
     Args:
         seed: Of weights, batches and dropout.
-        told: Metrics of ``valid``, ``test`` and ``scratch``, which is None where there is no twin,
-            and of ``explanations``, None for a model that does not recommend by paths.
+        told: Metrics of ``valid`` and ``test``; of ``scratch``, None where there is no twin; of
+            ``explanations``, None for a model that does not recommend by paths; and of
+            ``history_graph``: of test targets when what the model reads off the graph (links,
+            propagation) shows validation edges too, None where it reads nothing of the kind.
         outcomes: Of the trained model, by split.
         other: Of test targets under the other policy, where the data has repeats.
         scratch: Of test targets by the twin without pre-training, if there is one.
@@ -185,6 +195,15 @@ def _run_seed(
         write_outcomes(folder / asked.file, list(outcomes.values()))
     told: dict[str, Any] = {n: evaluate(each, wanted.metrics) for n, each in outcomes.items()}
     told["scratch"] = None if scratch is None else evaluate(scratch, wanted.metrics)
+    told["history_graph"] = None
+    if reads_graph(model, last):
+        model.bind(made.history("test"))
+        system = asked.trained(model, last, made, "test", policy)
+        knowing = asked.judge(system, made, "test", policy)
+        model.bind(made.train)
+        told["history_graph"] = evaluate(knowing, wanted.metrics)
+        with writing(folder):
+            write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
     ours = systems["test"]
     told["explanations"] = explained(ours, made) if isinstance(ours, PathScorer) else None
     beyond = asked.beyond(ours, made, policy)
