@@ -98,11 +98,8 @@ def _graph_cases(csr: SegmentedCSR) -> Iterator[tuple[str, Case]]:
         )
         options = {"replace": replace, "weighted": weighted, "exclude": bar}
         yield name, partial(neighbors, csr, ROOTS, 1, KEY, **options)
-    yield (
-        "neighbors before",
-        partial(
-            neighbors, csr, ROOTS, 1, KEY, before=torch.full((3,), 90), slots=torch.tensor([0])
-        ),
+    yield "neighbors before", partial(
+        neighbors, csr, ROOTS, 1, KEY, before=torch.full((3,), 90), slots=torch.tensor([0])
     )
     yield "ppr", partial(ppr, csr, ROOTS, 3, exclude=bans)
     score, items = edge_score(csr), ROOTS + 3
