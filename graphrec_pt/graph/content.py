@@ -11,7 +11,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from graphrec_pt.graph.graph import RAW_ID, Graph
 
 Ints = npt.NDArray[np.int64]
-BUCKETS = 2**16
+BUCKETS = 2**14
 """Features are numbered by hashing (Weinberger et al., ICML 2009): equal names, equal numbers."""
 COMMON = 2
 """Nodes that must share a feature for it to tell anything."""

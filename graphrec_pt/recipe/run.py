@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.explained import explained
@@ -119,6 +121,7 @@ def run_recipe(
             if first.told[name] is not None
         },
         "parameters": first.parameters,
+        "device": _device(recipe),
         "seconds": round(time.monotonic() - begun, 3),
         "peak_memory_mb": _peak_memory(),
     }
@@ -306,6 +309,13 @@ def _check_recipe(recipe: Recipe, out: Path) -> None:
     saved = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
     check_same_run(str(path), saved, wanted, of="run")
+
+
+def _device(recipe: Recipe) -> str:
+    """Return what the models were trained on."""
+    if recipe.options.cpu or not torch.cuda.is_available():
+        return "cpu"
+    return torch.cuda.get_device_name()
 
 
 def _peak_memory() -> float | None:

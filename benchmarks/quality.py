@@ -1,0 +1,177 @@
+"""Ranking quality of the flagship, of its twin from scratch, and of what it is made of.
+
+Usage: python benchmarks/quality.py [ROW …] --raw DIR [--seeds 0 1 2] [--runs DIR] [--set KEY=VALUE]
+       python benchmarks/quality.py --collect [--runs DIR] [--out FILE.json]
+
+DIR holds the raw files of each data set in a folder of its own (``beauty``, ``yelp``, ``ml1m``).
+Every row and seed is a run of its own in ``RUNS/ROW/SEED``; one that is there already is not
+repeated, so rows can be spread over machines. ``--collect`` puts what is there into one table.
+Without a ROW all are run. Full ranking, seen items left out; `test` reads links of training edges
+alone, `history_graph` those of training and validation edges; models are chosen on validation.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.intervals import compare
+from graphrec_pt.recipe.files import load_recipe
+from graphrec_pt.recipe.folder import METRICS, Run, open_run
+from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.run import run_recipe
+from graphrec_pt.serve.report.write import write_report
+from graphrec_pt.training.strategy import strategy
+
+OUT = Path(__file__).parent / "results" / "quality.json"
+METRIC = "ndcg@10"
+DATA: dict[str, tuple[str, ...]] = {
+    "beauty": (),
+    "yelp": ("data.card=yelp-sequences",),
+    "ml1m": ("data.card=movielens-1m-kg", "data.split={name: fixed}"),
+}
+FEW = ("stages.1.share=0.1", "stages.1.steps=200")
+PARTS: dict[str, tuple[str, ...]] = {
+    "no evidence": ("stages.1.objectives.0.evidence=null",),
+    "no content": ("model.features.by_type={item: [id]}",),
+    "evidence of what came after alone": (
+        "stages.1.objectives.0.evidence.channels=[{links: after}, {links: after, decay: 0.3}]",
+    ),
+    "evidence without content": (
+        "stages.1.objectives.0.evidence.channels=[{links: after}, {links: after, decay: 0.3},"
+        " {links: before}, {links: together}, {links: together, decay: 0.97}]",
+    ),
+    "propagation": ("model.features.propagation={name: transition, hops: 1}",),
+    "width 64": ("model.backbone.width=64",),
+    "one negative": (
+        "stages.1.objectives.0.evidence=null",
+        "stages.1.objectives.0.candidates.how=bce",
+    ),
+    "no walks": ("stages.0.steps=1",),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Args:
+        data: Key of DATA.
+        options: Changes to the recipe.
+        scratch: Without pre-training, with its steps in the last stage.
+    """
+
+    data: str
+    options: tuple[str, ...] = ()
+    scratch: bool = False
+
+    def recipe(self, seed: int, changes: list[str]) -> Recipe:
+        """Return what is run."""
+        fixed = ("evaluate.scratch=false", f"seeds=[{seed}]")
+        options = [*DATA[self.data], *self.options, *fixed, *changes]
+        recipe = load_recipe("flagship", options)
+        if not self.scratch:
+            return recipe
+        last, steps = recipe.stages[-1], sum(stage.steps or 0 for stage in recipe.stages)
+        alone = last.model_copy(update={"steps": steps, "strategy": strategy.build("pretrain")})
+        return recipe.model_copy(update={"stages": (alone,)})
+
+
+ROWS: dict[str, Row] = {
+    **{f"flagship {data}": Row(data) for data in DATA},
+    **{f"scratch {data}": Row(data, scratch=True) for data in DATA},
+    "flagship beauty, a tenth of the users": Row("beauty", FEW),
+    "scratch beauty, a tenth of the users": Row("beauty", FEW, scratch=True),
+    **{f"part: {name}": Row("beauty", options) for name, options in PARTS.items()},
+}
+
+
+def collected(runs: Path) -> list[dict[str, Any]]:
+    """Return a line for every row that has runs, by the order of ROWS."""
+    lines = []
+    for name in ROWS:
+        done = _runs_of(runs, name)
+        if not done:
+            continue
+        told = [run.metrics for run in done.values()]
+        line: dict[str, Any] = {"row": name, "seeds": sorted(done)}
+        for column in ("test", "history_graph"):
+            for metric in (METRIC, "hr@10"):
+                values = [each[column][metric] for each in told if each.get(column)]
+                line[f"{column} {metric}"] = mean(values) if values else None
+                line[f"{column} {metric} sd"] = stdev(values) if len(values) > 1 else None
+        line["baselines"] = {n: each[METRIC] for n, each in told[0]["baselines"].items()}
+        line["device"] = ", ".join(sorted({str(each.get("device")) for each in told}))
+        line["seconds"] = mean(each["seconds"] for each in told)
+        twin = _runs_of(runs, name.replace("flagship", "scratch"))
+        shared = sorted(done.keys() & twin.keys()) if name.startswith("flagship") else []
+        line["beside the twin"] = [_tested(done[seed], twin[seed], seed) for seed in shared]
+        lines.append(line)
+    return lines
+
+
+def _runs_of(runs: Path, name: str) -> dict[int, Run]:
+    folders = (runs / name).glob("*") if (runs / name).is_dir() else ()
+    return {int(f.name): open_run(f) for f in folders if (f / METRICS).exists()}
+
+
+def _tested(ours: Run, theirs: Run, seed: int) -> dict[str, Any]:
+    """Return how two runs differ, user by user."""
+    found = compare(ours.outcomes["test"], theirs.outcomes["test"], METRIC, Key(0).named("quality"))
+    return {"seed": seed, "difference": found.difference, "p": found.p_t}
+
+
+def show(lines: list[dict[str, Any]]) -> None:
+    """Print the table."""
+    table = Table(title=f"{METRIC}, full ranking", title_justify="left")
+    for column in ("row", "seeds", "train graph", "history graph", "twin", "p", "seconds"):
+        table.add_column(column, justify="left" if column == "row" else "right")
+    for line in lines:
+        cells = []
+        for column in ("test", "history_graph"):
+            value, sd = line[f"{column} {METRIC}"], line[f"{column} {METRIC} sd"]
+            cells.append("" if value is None else f"{value:.4f}" + (f" ± {sd:.4f}" if sd else ""))
+        beside = line["beside the twin"]
+        gain = f"{mean(each['difference'] for each in beside):+.4f}" if beside else ""
+        p = f"{max(each['p'] for each in beside):.3g}" if beside else ""
+        seeds = str(len(line["seeds"]))
+        table.add_row(line["row"], seeds, *cells, gain, p, f"{line['seconds']:.0f}")
+    Console(width=140).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
+    parser.add_argument("--raw", type=Path, help="folders of raw files, by name of the data set")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--runs", type=Path, default=Path("runs/quality"))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--collect", action="store_true", help="make the table of what is there")
+    parser.add_argument("--out", type=Path, default=OUT, help="JSON file of the table")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.rows) - ROWS.keys():
+        parser.error(f"no rows {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    if not arguments.collect:
+        if arguments.raw is None:
+            parser.error("--raw DIR, the folders of raw files")
+        for name in arguments.rows or ROWS:
+            for seed in arguments.seeds:
+                row, out = ROWS[name], arguments.runs / name / str(seed)
+                recipe = row.recipe(seed, arguments.set)
+                raw = arguments.raw / row.data
+                write_report(run_recipe(recipe, out, raw=raw, resume=True, progress=True))
+        return
+    lines = collected(arguments.runs)
+    show(lines)
+    report = {"metric": METRIC, "rows": lines}
+    arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
