@@ -18,13 +18,12 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.objectives.objective import Examples
 from graphrec_pt.recipe.data import CACHE, Tell, graph_of, split_of
 from graphrec_pt.recipe.folder import Run
-from graphrec_pt.sampling.loader import Loader
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.vocabulary import Vocabulary
-from graphrec_pt.training.preparation import Preparation
-from graphrec_pt.training.roots import roots_of
+from graphrec_pt.training.loading import loader_of
+from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 
 SHARD = 100_000
@@ -120,14 +119,12 @@ def _stage(run: Run, name: str | None) -> Stage:
 
 def _tables(graph: Graph, stage: Stage, seed: int, epochs: int, tell: Tell | None) -> Iterator[Any]:
     """Yield the sequences of each batch as an Arrow table."""
-    roots, exclude = roots_of(graph, stage.sampler, stage.roots)
-    prepared = Preparation(graph, stage.sampler, stage.linearizer, {}, roots, exclude)
-    loader = Loader(
-        graph, stage.sampler, roots, stage.batch, seed, exclude=exclude, transform=prepared.examples
-    )
+    loader = loader_of(stage, graph, Options(seed=seed))
+    prepared: Any = loader.batches.transform
+    loader.batches.transform = prepared.examples  # before objectives change anything
     written = _Written(graph, stage)
     for epoch in range(epochs):
-        steps = loader.steps(epoch)
+        steps = loader.steps(epoch) * stage.accumulate
         for step, examples in enumerate(loader.epoch(epoch)):
             if tell is not None:
                 tell("writing the corpus", epoch * steps + step, epochs * steps)

@@ -12,6 +12,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.model_scorer import model_scorer
+from graphrec_pt.evaluation.scorer import Factorised
 from graphrec_pt.graph.store import finished_folder
 from graphrec_pt.recipe.folder import Run
 
@@ -48,6 +49,9 @@ def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list
     owned, stage = history.nodes(relation.source), run.recipe.stages[-1]
     nodes, model = torch.arange(owned.start, owned.stop), run.model(trust_code=trust_code)
     scorer = model_scorer(model, stage, history, relation.name, nodes)
+    if not isinstance(scorer, Factorised):
+        expected, got = "a model whose scores are inner products", type(scorer).__name__
+        raise GraphRecError("export ann", expected, got, "--to embeddings")
     queries, items = scorer.queries.float(), scorer.table.float()
     if scorer.bias is not None:  # one more number, which every query has as 1
         items = torch.cat([items, scorer.bias.float().unsqueeze(1)], dim=1)

@@ -78,6 +78,15 @@ def test_a_corpus_of_walks_names_every_token(run: Run, raw: Path, tmp_path: Path
     assert sampler.sample(train, pl.Series(nodes[:4]).to_torch(), Key(3)).nodes.shape[0] == 4
 
 
+def test_a_corpus_has_the_roots_that_the_stage_has(
+    run: Run, raw: Path, small: Any, tmp_path: Path
+) -> None:
+    recipe = small("sasrec", "stages.0.share=0.5", "stages.0.tokens=30", "stages.0.accumulate=2")
+    half = Run(tmp_path, recipe, run.metrics)
+    corpus = pl.read_parquet(export_corpus(half, tmp_path / "out", raw=raw, epochs=2))
+    assert corpus.group_by("epoch").agg(pl.col("root").n_unique())["root"].to_list() == [30, 30]
+
+
 def test_a_corpus_of_pairs(run: Run, raw: Path, small: Any, tmp_path: Path) -> None:
     """The roots of a pair are a list, and its tokens lead from one to the other."""
     recipe = small("chest")
