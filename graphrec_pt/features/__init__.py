@@ -2,6 +2,7 @@
 
 from graphrec_pt.features import (  # register their members
     categorical,
+    codes,
     content,
     gnn,
     identity,
@@ -16,6 +17,7 @@ from graphrec_pt.features import (  # register their members
 
 __all__ = [
     "categorical",
+    "codes",
     "content",
     "gnn",
     "identity",

@@ -50,7 +50,7 @@ class TargetItem:
         words = draws.select(found.row).of_sequences()[:, 0]  # [n, 4]
         drawn = self.candidates.draw(graph, types, words, draws.key)
         targets = {"node": found.target, "type": types}
-        return Corrupted((View(found.tokens),), targets | drawn, len(found.row))
+        return Corrupted((View(found.tokens, root=found.source),), targets | drawn, len(found.row))
 
     def head(self, outline: Outline, width: int) -> ItemHead:
         """Return the head of the candidates."""

@@ -11,7 +11,8 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.featurizer import featurizer
 from graphrec_pt.graph.outline import Outline
 
-COLUMNS = ["categorical", "number", {"name": "number", "bins": 3}, "vector", "static_text"]
+CODES = {"name": "codes", "of": "vector", "digits": 2, "values": 3, "rotations": 1}
+COLUMNS = ["categorical", "number", {"name": "number", "bins": 3}, "vector", "static_text", CODES]
 
 
 @pytest.mark.parametrize("config", COLUMNS, ids=str)

@@ -10,7 +10,12 @@ from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.serve.recommender import from_pretrained
 
 NAMES = [file.name.removesuffix(".yaml") for file in recipe_files()]
-INSTEAD = {"unisrec": ["model.features.by_type.item=[{name: static_text, columns: [keywords]}]"]}
+WORDS = "{name: static_text, columns: [keywords]}"
+CODES = f"[{{name: codes, digits: 8, values: 8, of: {WORDS}}}]"
+INSTEAD = {
+    "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
+    "vq_rec": [f"model.features.by_type.item={CODES}"],
+}
 """What stands for pre-trained encoders, by recipe."""
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run
@@ -45,6 +46,27 @@ def test_a_model_goes_to_another_shop(source: Run, raw: Path, tmp_path: Path, sm
     assert done.metrics["scratch"] is not None
     again = load_recipe(done.folder / "recipe.yaml")
     assert again.start == str(source.folder / "model")
+
+
+def test_codes_mean_the_same_in_another_shop(raw: Path, tmp_path: Path, small: Any) -> None:
+    def coded(column: str) -> str:
+        of = f"of: {{name: static_text, columns: [{column}]}}"
+        return f"model.features.by_type.item=[{{name: codes, digits: 4, values: 8, {of}}}]"
+
+    source = run_recipe(small("vq_rec", coded("keywords"), *STEPS), tmp_path / "source", raw=raw)
+    start = f"start={source.folder / 'model'}"
+    recipe = small("vq_rec", coded("title"), *STEPS, start, "data.card=online-retail")
+    done = run_recipe(recipe, tmp_path / "run", raw=raw)
+    before, after = (Model.from_pretrained(run.folder / "model") for run in (source, done))
+    both = {}
+    for model, words in ((before, "keywords"), (after, "title")):
+        codes = model.features.get_submodule("of_type.of_item.parts.0").get_buffer("codes")
+        graph = open_graph((source if model is before else done).folder / "history")
+        told = graph.tables["item"][words]
+        both[words] = dict(zip(told, codes.tolist(), strict=True))
+    common = both["keywords"].keys() & both["title"].keys()
+    assert len(common) > 3
+    assert all(both["keywords"][told] == both["title"][told] for told in common)
 
 
 def test_what_does_not_fit_is_told(source: Run, raw: Path, tmp_path: Path, small: Any) -> None:

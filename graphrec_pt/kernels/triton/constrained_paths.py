@@ -10,7 +10,7 @@ from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.triton.philox import below, draw, on_device
 from graphrec_pt.kernels.triton.segments import lower_bound
 
-BLOCK = 64
+BLOCK = 128  # a thread for each path, which reads what it wrote
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -54,6 +54,7 @@ def _sample(
         alive = wanted
         v = root
         tl.store(nodes + i * (hops + 1), root, mask=wanted)
+        tl.debug_barrier()
         for hop in tl.static_range(hops):
             low, high = start, end
             if hop > 0:
@@ -71,6 +72,7 @@ def _sample(
                 alive = alive & (allowed != 0)
             tl.store(nodes + i * (hops + 1) + hop + 1, v, mask=alive)
             tl.store(position + i * hops + hop, place, mask=alive)
+            tl.debug_barrier()  # the next hop reads what this one wrote
         own = lower_bound(targets, start, end, v, steps)
         after = lower_bound(targets, own, end, v + 1, steps)
         accepted = alive & (after - own > tl.where(v == bar, 1, 0))
@@ -116,5 +118,6 @@ def constrained_paths(csr: SegmentedCSR, question: Constrained) -> tuple[Tensor,
             PATH_SHIFT,
             TRY_SHIFT,
             BLOCK,
+            enable_fp_fusion=False,
         )
     return nodes, position

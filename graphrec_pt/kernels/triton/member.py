@@ -24,7 +24,7 @@ def _member(
     steps: tl.tensor,
     size: tl.constexpr,
 ) -> None:
-    i = tl.program_id(0) * size + tl.arange(0, size)
+    i = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     inside = i < n
     first = tl.load(low + i, mask=inside, other=0)
     last = tl.load(high + i, mask=inside, other=0)
@@ -61,5 +61,6 @@ def member(
             int((high - low).max()),
             csr.num_edges.bit_length(),
             BLOCK,
+            enable_fp_fusion=False,
         )
     return out.bool()

@@ -83,6 +83,7 @@ def negative(csr: SegmentedCSR, wanted: Wanted) -> Tensor:
             TRY_BITS,
             32 - UNIT_BITS,
             BLOCK,
+            enable_fp_fusion=False,
         )
         refused = (out == -2).nonzero().squeeze(1)
         if len(refused):

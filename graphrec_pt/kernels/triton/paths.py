@@ -75,6 +75,7 @@ def _join(
             csr.num_edges.bit_length(),
             len(question.edge) > 0,
             BLOCK,
+            enable_fp_fusion=False,
         )
     return out
 

@@ -55,7 +55,7 @@ def _fill(
     n: tl.tensor,
     size: tl.constexpr,
 ) -> None:
-    i = tl.program_id(0) * size + tl.arange(0, size)
+    i = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     inside = i < n
     items = tl.load(item + i, mask=inside, other=0)
     blocks = tl.load(block + i, mask=inside, other=0)
@@ -73,5 +73,7 @@ def philox(words: Words, item: Tensor, block: Tensor) -> Tensor:
     if n:
         key = on_device(words, item.device)
         grid = (triton.cdiv(n, BLOCK),)
-        _fill[grid](key, item.contiguous(), block.contiguous(), out, n, BLOCK)
+        _fill[grid](
+            key, item.contiguous(), block.contiguous(), out, n, BLOCK, enable_fp_fusion=False
+        )
     return out

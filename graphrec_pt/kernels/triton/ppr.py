@@ -39,7 +39,15 @@ def _give_edges(
 def _give(csr: SegmentedCSR, residual: Tensor, row: Tensor, node: Tensor, share: Tensor) -> None:
     start, end = csr.bounds(node)
     _give_edges[(len(node),)](
-        start, end, csr.indices.contiguous(), row, share, residual, residual.shape[1], BLOCK
+        start,
+        end,
+        csr.indices.contiguous(),
+        row,
+        share,
+        residual,
+        residual.shape[1],
+        BLOCK,
+        enable_fp_fusion=False,
     )
 
 

@@ -42,5 +42,6 @@ def sddmm(ptr: Tensor, indices: Tensor, left: Tensor, right: Tensor) -> Tensor:
             out,
             left.shape[1],
             BLOCK,
+            enable_fp_fusion=False,
         )
     return out

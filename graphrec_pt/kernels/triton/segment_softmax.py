@@ -39,6 +39,6 @@ def segment_softmax(ptr: Tensor, scores: Tensor) -> Tensor:
     out = torch.empty_like(entries)
     if out.numel():
         _softmax[(len(ptr) - 1, scores.shape[1])](
-            ptr.contiguous(), entries, out, scores.shape[1], BLOCK
+            ptr.contiguous(), entries, out, scores.shape[1], BLOCK, enable_fp_fusion=False
         )
     return out

@@ -42,5 +42,7 @@ def softmax_loss(logits: Tensor, target: Tensor, gradient: bool) -> Tensor:
     loss = logits.new_empty(len(logits))
     if len(logits):
         size = min(BLOCK, triton.next_power_of_2(logits.shape[1]))
-        _softmax_loss[(len(logits),)](logits, target, loss, logits.shape[1], gradient, size)
+        _softmax_loss[(len(logits),)](
+            logits, target, loss, logits.shape[1], gradient, size, enable_fp_fusion=False
+        )
     return loss

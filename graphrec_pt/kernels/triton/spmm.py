@@ -44,5 +44,6 @@ def spmm(ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor) -> 
             width,
             values is not None,
             BLOCK,
+            enable_fp_fusion=False,
         )
     return out

@@ -5,6 +5,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+LANES, MOST_WARPS = 512, 16  # scores that a warp keeps in registers
+
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _select(
@@ -39,5 +41,8 @@ def topk(part: Tensor, low: int, score: Tensor, best: Tensor) -> tuple[Tensor, T
     if rows:
         width = scores.shape[1]
         size = triton.next_power_of_2(width)
-        _select[(rows,)](scores, items, score, best, width, k, size)
+        warps = min(max(size // LANES, 1), MOST_WARPS)
+        _select[(rows,)](
+            scores, items, score, best, width, k, size, num_warps=warps, enable_fp_fusion=False
+        )
     return score, best
