@@ -8,7 +8,7 @@ The last node of each type is isolated.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -38,7 +38,7 @@ from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.training.preparation import Preparation
-from tests.objectives.worlds import shop_graph, small_graph
+from tests.objectives.worlds import Letters, colors_graph, shop_graph, small_graph
 
 
 @pytest.fixture(scope="session")
@@ -51,6 +51,12 @@ def shop() -> Graph:
 def board() -> Graph:
     """Sixteen users and items of two colours; see :func:`checkerboard`."""
     return checkerboard(16)
+
+
+@pytest.fixture(scope="session")
+def colors() -> Graph:
+    """Two colours of users and items; see :func:`colors_graph`."""
+    return colors_graph()
 
 
 @pytest.fixture(scope="session")
@@ -82,18 +88,6 @@ def twins() -> Graph:
     nodes = {"user": NodePlan(table="people", id="id", columns=columns), "item": NodePlan()}
     plan = Plan(nodes=nodes, edges={"buys": buys}, time_unit="ordinal")
     return build(plan, {"bought": pl.DataFrame(bought), "people": pl.DataFrame(people)})
-
-
-class Letters:
-    """A tokenizer that needs nothing: one id per letter, below 128."""
-
-    def encode(self, text: str) -> list[int]:
-        return [ord(letter) for letter in text]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Letters)
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @pytest.fixture(scope="session")
@@ -340,3 +334,24 @@ def written_examples(graph: Graph, tokens: Tokens, seed: int = 5) -> Examples:
 def written() -> Callable[..., Examples]:
     """Give :func:`written_examples`."""
     return written_examples
+
+
+@pytest.fixture(scope="session")
+def retold() -> Callable[[Examples, Tokens], Examples]:
+    """Give a function that returns examples with other tokens."""
+    return lambda examples, tokens: replace(examples, tokens=tokens)
+
+
+@pytest.fixture(scope="session")
+def whole(making: Any, shop: Graph) -> Callable[..., Examples]:
+    """Give a function from a sampler and a linearizer to examples of the shop's users or pairs."""
+
+    def made(sampler: Any, linearizer: Any = "subgraph", *, pairs: bool = False) -> Examples:
+        roots = torch.arange(16)
+        if pairs:
+            roots = torch.cartesian_prod(roots, 16 + torch.tensor([0, 3, 7, 11]))
+        preparation = making.prepared(shop, sampler, linearizer, roots)
+        found: Examples = making.examples(preparation, torch.arange(len(roots)))
+        return found
+
+    return made

@@ -28,21 +28,10 @@ from graphrec_pt.tokens.join import concat
 from graphrec_pt.tokens.linearizer import linearizer, require
 from graphrec_pt.tokens.tokens import Tokens, same
 from graphrec_pt.training.preparation import Preparation
+from tests.objectives.worlds import Letters
 
 WIDTH = 8
 TEXT = 128
-
-
-class Letters:
-    """A tokenizer that needs nothing: one id per letter."""
-
-    def encode(self, text: str) -> list[int]:
-        return [ord(letter) for letter in text]
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Letters)
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 
 from graphrec_pt.graph.assemble import EdgeList, assemble
+from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
 
 COUNTS = {"user": 16, "item": 20, "brand": 5, "code": 9, "basket": 8}
@@ -141,3 +143,47 @@ def small_graph(
     return Graph(
         SMALL, made.csr, tables, made.edge_tables, made.edge_offset, edge_ids=made.edge_ids
     )
+
+
+def colors_graph() -> Graph:
+    """Sixteen users rate the eight of sixteen items that are of their colour and view the others.
+
+    A colour is even or odd, that of a raw id. Columns of items tell it: `genre` even or odd, `year`
+    1990 or 2010, `look` (1, 2) or (−1, 2).
+    """
+    user, item = (side.ravel() for side in np.indices((16, 16)))
+    own = (user - item) % 2 == 0
+    odd = np.arange(16) % 2
+    tables = {
+        "rated": pl.DataFrame({"user": user[own], "item": item[own]}),
+        "viewed": pl.DataFrame({"user": user[~own], "item": item[~own]}),
+        "items": pl.DataFrame(
+            {
+                "id": np.arange(16),
+                "genre": np.array(["even", "odd"])[odd],
+                "year": 1990 + 20 * odd,
+                "look": pl.Series([[1.0 - 2 * o, 2.0] for o in odd], dtype=pl.Array(pl.Float32, 2)),
+            }
+        ),
+    }
+
+    def edge(table: str, inverse: str) -> EdgePlan:
+        ends = {"source": "user.user", "target": "item.item"}
+        return EdgePlan(table=table, inverse=inverse, interaction=table == "rated", **ends)
+
+    columns: dict[str, Any] = {"genre": "category", "year": "number", "look": "vector"}
+    nodes = {"user": NodePlan(), "item": NodePlan(table="items", id="id", columns=columns)}
+    edges = {"rates": edge("rated", "rated_by"), "views": edge("viewed", "viewed_by")}
+    return build(Plan(nodes=nodes, edges=edges), tables)
+
+
+class Letters:
+    """A tokenizer that needs nothing: one id per letter, below 128."""
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(letter) for letter in text]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Letters)
+
+    __hash__ = None  # type: ignore[assignment]

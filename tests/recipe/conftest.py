@@ -22,6 +22,13 @@ SMALL = (
 """Overrides that make a recipe small enough for a test."""
 FEW = "evaluate.baselines=[popularity, markov]"
 """And one that rankings have."""
+WORDS = "{name: static_text, columns: [keywords]}"
+CODES = f"{{name: codes, digits: 8, values: 8, of: {WORDS}}}"
+INSTEAD = {
+    "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
+    "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
+}
+"""What stands for pre-trained encoders, by recipe."""
 
 
 @pytest.fixture(scope="session")
@@ -181,7 +188,8 @@ def small() -> Any:
 
     def make(name: str, *overrides: str) -> Recipe:
         ranks = load_recipe(name).evaluate.asked.outcome == "Ranks"
-        return load_recipe(name, [*SMALL, *([FEW] if ranks else []), *overrides])
+        fitting = [*INSTEAD.get(name, ()), *([FEW] if ranks else [])]
+        return load_recipe(name, [*SMALL, *fitting, *overrides])
 
     return make
 

@@ -10,13 +10,6 @@ from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.serve.recommender import from_pretrained
 
 NAMES = [file.name.removesuffix(".yaml") for file in recipe_files()]
-WORDS = "{name: static_text, columns: [keywords]}"
-CODES = f"[{{name: codes, digits: 8, values: 8, of: {WORDS}}}]"
-INSTEAD = {
-    "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
-    "vq_rec": [f"model.features.by_type.item={CODES}"],
-}
-"""What stands for pre-trained encoders, by recipe."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -24,7 +17,7 @@ def test_twenty_steps(name: str, raw: Path, tmp_path: Path, small: Any) -> None:
     stages = small(name).stages
     steps = [f"stages.{number}.steps=20" for number in range(len(stages))]
     batches = [f"stages.{number}.batch=16" for number in range(len(stages))]
-    cheap = small(name, *steps, *batches, *INSTEAD.get(name, ()), "evaluate.rerank=4")
+    cheap = small(name, *steps, *batches, "evaluate.rerank=4")
     done = run_recipe(cheap, tmp_path / "run", raw=raw)
     watched = cheap.options.watch
     assert 0 < done.metrics["test"][watched] < (4 if watched == "rmse" else 1)
