@@ -1,68 +1,31 @@
-"""``graphrec run`` and what is asked of a run: metrics, recommendations, comparisons, exports."""
+"""What is asked of a finished run: metrics, recommendations, comparisons."""
 
 from collections.abc import Callable
+from csv import reader
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from graphrec_pt.cli.printing import print_json, progress, told
+from graphrec_pt.cli.export import export
+from graphrec_pt.cli.printing import print_json
+from graphrec_pt.cli.run import run
+from graphrec_pt.cli.trust import TrustCode, trusted
+from graphrec_pt.core.errors import GraphRecError
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-TrustCode = Annotated[
-    bool, typer.Option("--trust-code", help="Let the model name code outside the library.")
-]
 
 
-def run(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe, or its YAML file.")],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]…", help="Options to change: stages.0.epochs=3."),
-    ] = None,
-    raw: Annotated[
-        Path | None, typer.Option(help="Folder of raw files; without it they are downloaded.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run (default runs/NAME).")] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a run was interrupted.")
-    ] = False,
-    cache: Annotated[Path, typer.Option(help="Where downloaded raw files are kept.")] = Path(
-        "~/.cache/graphrec_pt"
-    ),
-) -> None:
-    """Train what a recipe says, measure it, and keep all in a folder."""
-    from graphrec_pt.cli.tables import run_notes, run_tables
-    from graphrec_pt.recipe.data import graph_of
-    from graphrec_pt.recipe.files import load_recipe
-    from graphrec_pt.recipe.run import run_recipe, will_train
-    from graphrec_pt.serve.report.write import write_report
-
-    chosen = load_recipe(recipe, overrides or [])
-    out, graph = out or Path("runs") / chosen.name, None
-    if will_train(chosen, out, resume=resume):
-        with progress() as tell:
-            graph = graph_of(chosen.data, raw, cache=cache, tell=tell)
-    with told():
-        done = run_recipe(chosen, out, graph=graph, resume=resume, progress=True)
-    console = Console()
-    for table in run_tables(done):
-        console.print(table)
-    for note in run_notes(done):
-        console.print(note, soft_wrap=True, highlight=False)
-    write_report(done)
-    console.print(f"saved in {out}, with a report.html to read", soft_wrap=True)
-
-
-def evaluate(folder: Folder, as_json: AsJson = False) -> None:
+def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = False) -> None:
     """Say what a run measured, computed anew from its ranks."""
     from graphrec_pt.cli.tables import run_notes, run_tables
     from graphrec_pt.recipe.folder import measured_again, open_run
 
-    done = measured_again(open_run(folder))
+    with trusted(trust_code):
+        done = measured_again(open_run(folder))
     if as_json:
         print_json(done.metrics)
         return
@@ -75,7 +38,16 @@ def evaluate(folder: Folder, as_json: AsJson = False) -> None:
 
 def recommend(
     folder: Folder,
-    user: Annotated[list[str], typer.Option(metavar="RAWID", help="A user; again for more.")],
+    user: Annotated[
+        list[str] | None, typer.Option(metavar="RAWID", help="A user; again for more.")
+    ] = None,
+    history: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ITEM,ITEM…",
+            help='What a new user has met, oldest first; "" for nothing; again for more.',
+        ),
+    ] = None,
     k: Annotated[int, typer.Option("-k", help="Items per user.")] = 10,
     explain: Annotated[bool, typer.Option("--explain", help="Say why, with paths.")] = False,
     as_json: AsJson = False,
@@ -85,8 +57,16 @@ def recommend(
     from graphrec_pt.cli.tables import recommended_table
     from graphrec_pt.serve.recommender import from_pretrained
 
-    recommender = from_pretrained(folder, trust_code=trust_code)
-    found = recommender.recommend(user, k, explain=explain)
+    users = [
+        *(user or ()),
+        *(next(reader([each], skipinitialspace=True), []) for each in history or ()),
+    ]
+    if not users:
+        hint = "--user RAWID, or --history ITEM,ITEM for a new user"
+        raise GraphRecError("recommend", "somebody to recommend to", "nobody", hint)
+    with trusted(trust_code):
+        recommender = from_pretrained(folder)
+    found = recommender.recommend(users, k, explain=explain)
     if as_json:
         print_json([_plain(given, recommender) for given in found])
         return
@@ -100,13 +80,15 @@ def compare(
         list[str] | None, typer.Option(help="A metric; again for more. By default the recipes'.")
     ] = None,
     as_json: AsJson = False,
+    trust_code: TrustCode = False,
 ) -> None:
     """Put runs beside each other; marks say what differs from the first one."""
     from graphrec_pt.cli.tables import compared_table
     from graphrec_pt.recipe.compare import compare_runs
     from graphrec_pt.recipe.folder import open_run
 
-    rows = compare_runs([open_run(folder) for folder in folders], metric)
+    with trusted(trust_code):
+        rows = compare_runs([open_run(folder) for folder in folders], metric)
     if as_json:
         print_json([asdict(row) for row in rows])
         return
@@ -114,20 +96,6 @@ def compare(
     console.print(compared_table(rows, list(rows[0].values)))
     note = "* ** *** differs from the first: p < .05, .01, .001, paired bootstrap over users"
     console.print(note, soft_wrap=True, highlight=False)
-
-
-def export(
-    folder: Folder,
-    to: Annotated[Literal["embeddings"], typer.Option(help="What to write.")],
-    out: Annotated[Path | None, typer.Option(help="A new folder (default RUN/embeddings).")] = None,
-    trust_code: TrustCode = False,
-) -> None:
-    """Write what the model of a run knows to files for other programs."""
-    from graphrec_pt.recipe.folder import open_run
-    from graphrec_pt.serve.export import export_embeddings
-
-    files = export_embeddings(open_run(folder), out or folder / to, trust_code=trust_code)
-    Console().print(f"{len(files)} files in {files[0].parent}", soft_wrap=True)
 
 
 def add_to(app: typer.Typer) -> None:

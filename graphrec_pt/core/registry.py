@@ -4,7 +4,9 @@
 constructor is the schema, the repr, the command-line help and the saved JSON.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -21,6 +23,21 @@ C = TypeVar("C", bound=type[Any])
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 PLUGINS = "graphrec_pt.plugins"
+_TRUSTED: ContextVar[bool] = ContextVar("trust_code", default=False)
+
+
+@contextmanager
+def trusting(code: bool = True) -> Iterator[None]:
+    """Let whatever is built inside the block name code outside the library, which is then run.
+
+    The same as ``trust_code=True`` in every :meth:`Registry.build` of the block, those inside
+    configs of configs too.
+    """
+    before = _TRUSTED.set(code or _TRUSTED.get())
+    try:
+        yield
+    finally:
+        _TRUSTED.reset(before)
 
 
 @dataclass_transform(frozen_default=True)
@@ -34,6 +51,7 @@ class Registry(Generic[T]):
     def __init__(self, family: str) -> None:
         self.family = family
         self._members: dict[str, type[T]] = {}
+        self._paths: dict[type[T], str] = {}
         self._plugins_read = False
 
     def __call__(self, name: str) -> Callable[[C], C]:
@@ -64,6 +82,7 @@ class Registry(Generic[T]):
         """
         if name in self._members:
             return self._members[name]
+        trust_code = trust_code or _TRUSTED.get()
         if trust_code:
             self._read_plugins()
             if name in self._members:
@@ -77,9 +96,10 @@ class Registry(Generic[T]):
                     "trust_code=True (--trust-code) if you know who wrote it",
                 )
             return self._import(name)
-        raise GraphRecError(
-            self.family, "a known name", repr(name), did_you_mean(name, self._members)
-        )
+        hint = did_you_mean(name, self._members)
+        if not trust_code and entry_points(group=PLUGINS):
+            hint += ", or trust_code=True (--trust-code) if a plug-in has it"
+        raise GraphRecError(self.family, "a known name", repr(name), hint)
 
     def build(self, config: str | Mapping[str, Any] | T, *, trust_code: bool = False) -> T:
         """Return the member that a config describes.
@@ -116,7 +136,8 @@ class Registry(Generic[T]):
     def config(self, member: T) -> dict[str, Any]:
         """Return the JSON-ready config that :meth:`build` turns back into `member`."""
         dumped = TypeAdapter(type(member)).dump_python(member, mode="json")
-        return {"name": getattr(type(member), "registered_name", type(member).__name__), **dumped}
+        name = getattr(type(member), "registered_name", type(member).__name__)
+        return {"name": self._paths.get(type(member), name), **dumped}
 
     def _import(self, path: str) -> type[T]:
         module, _, attribute = path.replace(":", ".").rpartition(".")
@@ -127,7 +148,10 @@ class Registry(Generic[T]):
                 self.family, "an importable dotted path", repr(path), f"checking it ({error})"
             ) from error
         if not is_dataclass(found):
-            self(path)(found)
+            found = self(path)(found)
+        # Known by its path from now on: what is saved must be found by another process too.
+        self._paths[found] = path
+        self._members[path] = found
         return found
 
     def _read_plugins(self) -> None:

@@ -5,9 +5,9 @@ from functools import partial
 import numpy as np
 
 from graphrec_pt.evaluation.baseline import Linear, baseline, predicted_relation
-from graphrec_pt.evaluation.sequences import sequences
 from graphrec_pt.evaluation.transition_knn import recent, transition_matrix
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.sequences import sequences
 
 
 @baseline("markov")

@@ -9,12 +9,17 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.scorer import Factorised
+from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
+from graphrec_pt.evaluation.scorer import Factorised, Scorer
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
+from graphrec_pt.objectives.answer import masks
+from graphrec_pt.objectives.event_masking import last_of
+from graphrec_pt.objectives.gap_filling import with_decoder
+from graphrec_pt.objectives.permuted import asked_last
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
@@ -35,14 +40,20 @@ class Reading:
 
     Args:
         where: Off a MASK put at the ``"end"``; off the ``"last"``, ``"first"`` or the ``"mean"``
-            token; off the ``"vector"`` of the source itself, without a sequence.
+            token; off the last ``"mask"`` of the candidates' type, which the linearizer puts; off
+            the ``"vector"`` of the source itself, without a sequence.
         mode: What a token sees; the backbone's own mode for None.
         head: The sides to be compared, for objectives that have no weights of their own.
+        part: Name of the head among several of the objective.
+        shown: What is encoded of the tokens, MASK included, where more than a mode tells it; read
+            off its last token, off the query stream where there are two.
     """
 
-    where: Literal["end", "last", "first", "mean", "vector"]
+    where: Literal["end", "last", "first", "mean", "mask", "vector"]
     mode: Mode | None = None
     head: ItemHead | None = None
+    part: str | None = None
+    shown: Callable[[Tokens], View] | None = None
 
 
 def _of_pairs(objective: Any) -> Reading:
@@ -60,16 +71,30 @@ def _of_fusion(objective: Any) -> Reading:
     return Reading("vector", None, ItemHead(0, temperature=objective.temperature))
 
 
-READINGS: Mapping[str, Callable[[Any], Reading]] = {
+def _without_gaps(tokens: Tokens) -> View:
+    return with_decoder(tokens, tokens)
+
+
+def _of_generator(objective: Any) -> Reading | None:
+    return Reading("end", part="generator") if objective.source == "model" else None
+
+
+READINGS: Mapping[str, Callable[[Any], Reading | None]] = {
     "next_item": lambda objective: Reading("last", "causal"),
     "masked_item": lambda objective: Reading("end"),
     "masked_node": lambda objective: Reading("end"),
+    "permuted": lambda objective: Reading("end", shown=asked_last),
+    "replaced_token": _of_generator,
+    "gap_filling": lambda objective: Reading("end", shown=_without_gaps),
+    "target_item": lambda objective: Reading(objective.pool),
+    "answer": lambda objective: Reading("mask"),
     "pairwise": _of_pairs,
     "pointwise": _of_pairs,
+    "root_set": lambda objective: Reading(objective.pool),
     "sequence_item": _of_contrast,
     "fusion": _of_fusion,
 }
-"""Objectives whose models rank a catalogue, by name."""
+"""Objectives whose models rank a catalogue, by name; None for options that teach no ranking."""
 PAIRED = "link"
 """The one that ranks by subgraphs of pairs."""
 FUSED = "fusion"
@@ -78,8 +103,10 @@ FUSED = "fusion"
 
 def ranking_term(stage: Stage) -> Term | None:
     """Return the first objective of a stage that teaches to rank a catalogue, if any."""
-    ranking = {"nodes": READINGS.keys(), "pairs": {PAIRED}}.get(kind_of_roots(stage.sampler), ())
-    return next((term for term in stage.objectives if name_of(term) in ranking), None)
+    kind = kind_of_roots(stage.sampler)
+    if kind == "pairs":
+        return next((term for term in stage.objectives if name_of(term) == PAIRED), None)
+    return next((t for t in stage.objectives if kind == "nodes" and _reading(t)), None)
 
 
 def model_scorer(
@@ -90,7 +117,7 @@ def model_scorer(
     nodes: Tensor,
     *,
     sample: Sample | None = None,
-) -> Factorised:
+) -> Scorer:
     """Return the scores that a trained model gives the whole catalogue.
 
     A source is sampled and linearized as in training, from what `history` shows, and its vector is
@@ -116,15 +143,23 @@ def model_scorer(
         got = ", ".join(name_of(term) for term in stage.objectives)
         hint = "one of " + ", ".join(sorted(READINGS)) + " on roots of one node each"
         raise GraphRecError(f"stage {stage.name!r}", "an objective that ranks", got, hint)
-    reading = READINGS[name_of(term)](term.objective)
-    head = reading.head or trained_head(model, term)
+    reading = _reading(term)
+    assert reading is not None  # the term ranks
+    head: Any = reading.head or trained_head(model, term)
+    head = head if reading.part is None else head[reading.part]
     device = next(model.parameters()).device
+
+    target = history.schema.node_index(_candidates(history, relation))
+
+    def tokens_of(asked: Tensor) -> Tokens:
+        return _tokens(stage, reading, history, relation, asked, sample)
+
     training = model.training
     model.eval()
     try:
         with torch.no_grad(), model.held():
             found = [
-                _vectors(model, stage, reading, history, relation, block.contiguous(), sample)
+                _vectors(model, reading, block.contiguous(), tokens_of, sample, target)
                 for block in torch.split(nodes, BLOCK)
             ]
             queries = torch.cat(found) if found else torch.empty(0, model.width, device=device)
@@ -132,44 +167,63 @@ def model_scorer(
     finally:
         model.train(training)
     bias = None if head.bias is None else head.bias.detach()
-    return Factorised(nodes, left / head.temperature, right, bias)
+    plain = Factorised(nodes, left / head.temperature, right, bias)
+    term_of = getattr(term.objective, "evidence", None)
+    if term_of is None:
+        return plain
+    return EvidenceScorer(plain, term_of, head.evidence, model.graph or history, tokens_of)
 
 
 def _vectors(
     model: Model,
+    reading: Reading,
+    nodes: Tensor,
+    tokens_of: Callable[[Tensor], Tokens],
+    sample: Sample | None,
+    target: int,
+) -> Tensor:
+    """Return one vector per source, with candidates of a node type: ``[B, D]``."""
+    device = next(model.parameters()).device
+    if reading.where == "vector":
+        if sample is not None:
+            raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
+        return model.nodes(nodes.to(device))
+    root = nodes if sample is None else torch.full_like(nodes, -1)
+    tokens = tokens_of(nodes)
+    view = View(tokens, reading.mode) if reading.shown is None else reading.shown(tokens)
+    encoded = model.encode(replace(view, root=root).to(device))
+    if encoded.query is not None:
+        encoded = replace(encoded, hidden=encoded.query)
+    if reading.where == "mask":
+        return encoded.hidden.index_select(0, _last_masks(tokens, target).to(device))
+    return encoded.pooled("last" if reading.where == "end" else reading.where)
+
+
+def _tokens(
     stage: Stage,
     reading: Reading,
     history: Graph,
     relation: str,
     nodes: Tensor,
     sample: Sample | None,
-) -> Tensor:
-    """Return one vector per source: ``[B, D]``."""
-    device = next(model.parameters()).device
-    if reading.where == "vector":
-        if sample is not None:
-            raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
-        return model.nodes(nodes.to(device))
-    key = Key(0)
-    asks = reading.where == "end"
+) -> Tokens:
+    """Return the sequence of each source, with what asks for the next item."""
+    key, asks = Key(0), reading.where == "end"
     chosen, linearizer = (
         _with_room(part) if asks else part for part in (stage.sampler, stage.linearizer)
     )
-    root = nodes if sample is None else torch.full_like(nodes, -1)
     if sample is None:
         drawn = chosen.sample(history, nodes, key)
     else:
         _check_anonymous(stage)
         drawn = sample(nodes, getattr(chosen, "window", None))
-    tokens = linearizer.linearize(history, drawn, key)
+    tokens: Tokens = linearizer.linearize(history, drawn, key)
     if len(tokens) != len(nodes):
         got = f"{len(tokens)} of {len(nodes)}"
         raise GraphRecError("model_scorer", "one sequence for each source", got, "join: true")
     if asks:
-        target = history.schema.node_index(_candidates(history, relation))
-        tokens = with_mask(tokens, target)
-    encoded = model.encode(View(tokens, reading.mode, root=root).to(device))
-    return encoded.pooled("last" if asks else reading.where)
+        tokens = with_mask(tokens, history.schema.node_index(_candidates(history, relation)))
+    return tokens
 
 
 def with_mask(tokens: Tokens, node_type: int) -> Tokens:
@@ -178,6 +232,20 @@ def with_mask(tokens: Tokens, node_type: int) -> Tokens:
     types = torch.full_like(asked.id, node_type)
     ones = torch.ones_like(asked.id)
     return side_by_side([tokens, replace(asked, type=types, hop=ones, slot=ones)])
+
+
+def _last_masks(tokens: Tokens, node_type: int) -> Tensor:
+    """Return the last mask of a type in each sequence: int64 ``[B]`` tokens.
+
+    Raises:
+        GraphRecError: When a sequence asks for none.
+    """
+    at = last_of(tokens, masks(tokens) & (tokens.type == node_type))
+    if bool((at < 0).any()):
+        got = f"{int((at < 0).sum())} of {len(at)} without one"
+        hint = "a pattern that ends with a masked candidate"
+        raise GraphRecError("model_scorer", "a mask of the candidates' type", got, hint)
+    return at
 
 
 def _with_room(part: Any) -> Any:
@@ -191,9 +259,20 @@ def _with_room(part: Any) -> Any:
 
 def _check_anonymous(stage: Stage) -> None:
     """Raise when sequences begin with their source, which nobody knows."""
-    if getattr(stage.linearizer, "root", False):
-        got = "new ones, whom its sequences begin with"
-        raise GraphRecError("model", "sources that it knows", got, "linearizer: {root: false}")
+    if _names_source(stage.linearizer):
+        got, hint = "new ones, whom its sequences name", "a linearizer such as {root: false}"
+        raise GraphRecError("model", "sources that it knows", got, hint)
+
+
+def _names_source(chosen: Any) -> bool:
+    """Say whether sequences hold their source: as a root, or in a template."""
+    pattern = getattr(chosen, "parsed", None)
+    inner = (getattr(chosen, "inner", None), getattr(chosen, "before", None))
+    return (
+        bool(getattr(chosen, "root", False))
+        or (pattern is not None and not all(pattern.masked))
+        or any(_names_source(each) for each in inner if each is not None)
+    )
 
 
 def trained_head(model: Model, term: Term) -> Any:
@@ -214,6 +293,11 @@ def trained_head(model: Model, term: Term) -> Any:
 
 def _candidates(history: Graph, relation: str) -> str:
     return history.schema.relation(relation).target
+
+
+def _reading(term: Term) -> Reading | None:
+    known = READINGS.get(name_of(term))
+    return None if known is None else known(term.objective)
 
 
 def name_of(term: Term) -> str:

@@ -8,8 +8,8 @@ from pydantic import Field
 from scipy.sparse import coo_array, csr_array, diags_array
 
 from graphrec_pt.evaluation.baseline import Linear, Sparse, baseline, predicted_relation
-from graphrec_pt.evaluation.sequences import sequences
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.sequences import sequences
 
 Window = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]

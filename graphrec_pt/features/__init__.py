@@ -2,9 +2,12 @@
 
 from graphrec_pt.features import (  # register their members
     categorical,
+    codes,
+    content,
     gnn,
     identity,
     image,
+    linked,
     number,
     sequence,
     static_text,
@@ -14,9 +17,12 @@ from graphrec_pt.features import (  # register their members
 
 __all__ = [
     "categorical",
+    "codes",
+    "content",
     "gnn",
     "identity",
     "image",
+    "linked",
     "number",
     "sequence",
     "static_text",

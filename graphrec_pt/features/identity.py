@@ -1,7 +1,7 @@
 """One learned vector per node."""
 
 import polars as pl
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.graph.outline import Outline
@@ -9,11 +9,18 @@ from graphrec_pt.graph.outline import Outline
 
 @featurizer("id")
 class Identity:
-    """An embedding table; what it learns belongs to the nodes of one graph."""
+    """An embedding table; what it learns belongs to the nodes of one graph.
+
+    Args:
+        zero: Begin with zeros, which say nothing until training or a strategy's `encoded` fills
+            them; small random vectors otherwise.
+    """
+
+    zero: bool = False
 
     def build(self, outline: Outline, node_type: str, width: int) -> "IdentityFeature":
         """Return the table."""
-        return IdentityFeature(outline.counts[outline.node_index(node_type)], width)
+        return IdentityFeature(outline.counts[outline.node_index(node_type)], width, self.zero)
 
 
 class IdentityFeature(Feature):
@@ -22,11 +29,18 @@ class IdentityFeature(Feature):
     Args:
         count: V.
         width: D.
+        zero: Whether it begins with zeros.
     """
 
-    def __init__(self, count: int, width: int) -> None:
+    def __init__(self, count: int, width: int, zero: bool = False) -> None:
         super().__init__()
+        self.zero = zero
         self.table = nn.Embedding(count, width)
+
+    def initialise(self, draw: Generator) -> None:
+        """Begin with zeros if asked to."""
+        if self.zero:
+            self.table.weight.zero_()
 
     def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
         """Return that a row belongs to a node."""

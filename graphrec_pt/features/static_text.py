@@ -1,9 +1,5 @@
 """Text as a bag of learned word or subword vectors; needs no download."""
 
-import re
-from dataclasses import dataclass
-from functools import cache
-from hashlib import blake2b
 from typing import Annotated, Any
 
 import torch
@@ -18,39 +14,8 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import ColumnKind
 from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.tokens.hashed_words import hashed_words
 from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of, tokenizer_named
-
-
-@dataclass(frozen=True)
-class HashedWords:
-    """A tokenizer without a vocabulary: each lower-cased word to one of B buckets, for ever.
-
-    The hashing trick (Weinberger et al., "Feature hashing for large scale multitask learning",
-    ICML 2009); words are runs of letters, digits and underscores of any script.
-
-    Args:
-        buckets: B.
-    """
-
-    buckets: int
-
-    def encode(self, text: str) -> list[int]:
-        """Return the bucket of every word."""
-        return [self._bucket(word) for word in re.findall(r"\w+", text.lower())]
-
-    def __len__(self) -> int:
-        """B."""
-        return self.buckets
-
-    def _bucket(self, word: str) -> int:
-        digest = blake2b(word.encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "little") % self.buckets
-
-
-@cache
-def hashed_words(buckets: int) -> HashedWords:
-    """Return one tokenizer for all who ask for as many buckets: they share what it has read."""
-    return HashedWords(buckets)
 
 
 @featurizer("static_text")

@@ -1,5 +1,10 @@
 """Floor 2: schema, graph, build, split, store and the bridges to other libraries."""
 
-from graphrec_pt.graph import derivations, protocols, readers  # registers their members
+from graphrec_pt.graph import (  # registers their members
+    derivations,
+    latest_sets,
+    protocols,
+    readers,
+)
 
-__all__ = ["derivations", "protocols", "readers"]
+__all__ = ["derivations", "latest_sets", "protocols", "readers"]

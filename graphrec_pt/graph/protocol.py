@@ -55,7 +55,10 @@ class Events:
 
 
 class SplitProtocol(Interface):
-    """Assigns a stage to every interaction."""
+    """Assigns a stage to every interaction.
+
+    One that must know more than events has ``on(graph)``, which returns what assigns.
+    """
 
     relation: str | None
     """The interaction relation to predict; the first one by default."""

@@ -153,9 +153,10 @@ def split(
     Raises:
         GraphRecError: When the protocol does not fit the graph.
     """
-    chosen = protocol.build(how)
+    named = protocol.build(how)
+    chosen = named.on(graph) if hasattr(named, "on") else named
     key = Key(seed).named("split")
-    relation = graph.schema.interaction(chosen.relation)
+    relation = graph.schema.interaction(named.relation)
     events = _events(graph, relation.name)
     assigned = chosen.assign(events, key)
     stage = np.full(graph.num_edge_ids, Stage.TRAIN, np.int8)
@@ -166,7 +167,7 @@ def split(
             also = _events(graph, other.name)
             stages: Stages = follow(events, assigned, also, key)
             stage[also.edge] = stages
-    return Split(graph, relation.name, torch.from_numpy(stage), protocol.config(chosen), seed)
+    return Split(graph, relation.name, torch.from_numpy(stage), protocol.config(named), seed)
 
 
 def _events(graph: Graph, relation: str) -> Events:

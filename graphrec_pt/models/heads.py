@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from graphrec_pt.kernels.softmax_loss import Reduction, softmax_loss
+from graphrec_pt.models.evidence_head import EvidenceHead
 
 
 class ItemHead(nn.Module):
@@ -19,6 +20,9 @@ class ItemHead(nn.Module):
         transform: Whether f is learned.
         cosine: Whether both sides are put on the unit sphere.
         temperature: τ.
+
+    Attributes:
+        evidence: A learned term of the score from what the graph says, if any.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class ItemHead(nn.Module):
         self.cosine, self.temperature = cosine, temperature
         self.transform = _transform(width, width) if transform else None
         self.bias = nn.Parameter(torch.zeros(items)) if items else None
+        self.evidence: EvidenceHead | None = None
 
     def loss(
         self,

@@ -38,6 +38,7 @@ class Model(nn.Module):
 
     Attributes:
         vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
+        graph: What it was last bound to: what it may know of the world; None before.
         prompt: What makes the prompt of a batch; None for none.
         heads: Weights of the heads that the model was last trained with, by
             ``of_{label}.{weight}``; saved with it.
@@ -56,6 +57,7 @@ class Model(nn.Module):
         )
         self.backbone = chosen.build(apart(seed, "backbone"))
         self.vocabulary: Vocabulary | None = None
+        self.graph: Graph | None = None
         self.prompt: PromptNetwork | None = None
         self.heads: dict[str, Tensor] = {}
         self._columns = tuple(getattr(chosen, "structure", {}))
@@ -115,7 +117,7 @@ class Model(nn.Module):
         self.features.bind(graph)
         if self.prompt is not None:
             self.prompt.bind(graph)
-        self.vocabulary = vocabulary
+        self.vocabulary, self.graph = vocabulary, graph
         return self
 
     def save_pretrained(self, folder: str | Path, *, inputs: bool = True) -> Path:

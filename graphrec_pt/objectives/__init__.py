@@ -1,10 +1,12 @@
 """Floor 7: objectives, corruption and loss, one file each."""
 
 from graphrec_pt.objectives import (  # registers its members
+    answer,
     associated_attribute,
     classify,
     distillation,
     fusion,
+    gap_filling,
     graph_structure,
     history_contrast,
     link,
@@ -31,19 +33,23 @@ from graphrec_pt.objectives import (  # registers its members
     rearranged,
     regress,
     replaced_token,
+    root_set,
     segment_prediction,
     sentence_order,
     sequence_item,
     sequence_sequence,
     set_prediction,
     subgraph_contrast,
+    target_item,
 )
 
 __all__ = [
+    "answer",
     "associated_attribute",
     "classify",
     "distillation",
     "fusion",
+    "gap_filling",
     "graph_structure",
     "history_contrast",
     "link",
@@ -70,10 +76,12 @@ __all__ = [
     "rearranged",
     "regress",
     "replaced_token",
+    "root_set",
     "segment_prediction",
     "sentence_order",
     "sequence_item",
     "sequence_sequence",
     "set_prediction",
     "subgraph_contrast",
+    "target_item",
 ]

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
@@ -27,28 +28,39 @@ class Candidates(Strict):
     ``−(β log σ(s_v) + Σ_k log σ(−s_k)) / (K + 1)`` with K negatives of the type for each target
     (SASRec, Kang & McAuley, ICDM 2018, has K = 1). ``β = 1 − t (1 − α)`` with ``α = K / (V − 1)``
     is the generalised form of gSASRec (Petrov & Macdonald, RecSys 2023): t = 1 undoes what
-    sampling does to the probabilities, they have K = 256 and t = .75.
+    sampling does to the probabilities, they have K = 256 and t = .75. ``choice``:
+    ``−log e^{s_v} / (e^{s_v} + Σ_k e^{s_k})`` among K negatives of the type for each target, the
+    multiple choice of PTUM (Wu et al., Findings of EMNLP 2020), which has K = 4.
 
     Args:
-        how: One of the four.
-        negatives: Of ``sampled``, 512 by default, and K of ``bce``, 1 by default.
+        how: One of the five.
+        negatives: Of ``sampled``, 512 by default; K of ``bce``, 1, and of ``choice``, 4.
         calibration: t of ``bce``.
         temperature: τ, divides all scores.
         cosine: Whether both sides are put on the unit sphere.
         transform: Whether the hidden state goes through dense, GELU and norm first.
+        known: A relation: of the nodes that it can lead to, those that it leads to in the graph
+            are the whole type for ``softmax``. A node that nobody has met yet is then no negative
+            of those that are, and its features are not taught that it is never the answer.
     """
 
-    how: Literal["softmax", "sampled", "pairwise", "bce"] = "softmax"
+    how: Literal["softmax", "sampled", "pairwise", "bce", "choice"] = "softmax"
     negatives: int | None = Field(None, ge=1)
     calibration: float = Field(0.0, ge=0, le=1)
     temperature: float = Field(1.0, gt=0)
     cosine: bool = False
     transform: bool = True
+    known: str | None = None
+
+    def model_post_init(self, context: object) -> None:
+        """Check the options together."""
+        if self.known is not None and self.how != "softmax":
+            raise GraphRecError("candidates", "how: softmax with known", self.how)
 
     @property
     def _drawn(self) -> int:
         """How many negatives are drawn."""
-        return self.negatives or (1 if self.how == "bce" else 512)
+        return self.negatives or {"bce": 1, "choice": 4}.get(self.how, 512)
 
     def head(self, width: int) -> ItemHead:
         """Return the head, to be filled by ``seeded``."""
@@ -71,8 +83,8 @@ class Candidates(Strict):
             size = offset[types + 1] - offset[types]
             return {"step": 1 + one_of(words[:, 0], (size - 1).clamp(min=1))}
         if self.how == "softmax":
-            return {}
-        if self.how == "bce":
+            return {} if self.known is None else _unknown(graph, self.known)
+        if self.how in ("bce", "choice"):
             block = torch.arange(-(-self._drawn // 4))
             bits = philox(key.named("negatives"), words[:, :1].expand(-1, len(block)), block)
             size = (offset[types + 1] - offset[types] - 1).clamp(min=1).unsqueeze(1)
@@ -126,16 +138,22 @@ class Candidates(Strict):
         head: ItemHead,
     ) -> Tensor:
         if self.how == "softmax":
-            return head.loss(hidden, table, target)
+            unknown = drawn.get(f"unknown.{index}")
+            if unknown is not None:  # but the target itself, wherever it was found
+                unknown = unknown.index_fill(0, target, False)
+            return head.loss(hidden, table, target, masked=unknown)
         left, right = head.sides(hidden, table)
         if self.how == "pairwise":
             other = (target + drawn["step"][rows]) % len(table)
             margin = (left * (right[target] - right[other])).sum(1) / self.temperature
             return softplus(-margin).mean()
-        if self.how == "bce":
+        if self.how in ("bce", "choice"):
             other = (target.unsqueeze(1) + drawn["step"][rows]) % len(table)  # [n, K]
             true = (left * right[target]).sum(1) / self.temperature
             false = torch.einsum("nd,nkd->nk", left, right[other]) / self.temperature
+            if self.how == "choice":
+                scores = torch.cat([true.unsqueeze(1), false], dim=1)  # [n, 1 + K]
+                return (scores.logsumexp(1) - true).mean()
             share = self._drawn / max(len(table) - 1, 1)
             power = 1 - self.calibration * (1 - min(share, 1.0))
             each = power * softplus(-true) + softplus(false).sum(1)
@@ -145,3 +163,14 @@ class Candidates(Strict):
         return sampled_softmax_loss(
             left, right, target, negatives, None, log_q, temperature=self.temperature
         )
+
+
+def _unknown(graph: Graph, name: str) -> dict[str, Tensor]:
+    """Return which nodes of the type that a relation enters it does not lead to: bool ``[V]``."""
+    relation = graph.schema.relation(name)
+    among = graph.nodes(relation.target)
+    if relation.inverse is not None:
+        met = graph.degree(relation.inverse)
+    else:
+        met = torch.bincount(graph.edges(name).target - among.start, minlength=len(among))
+    return {f"unknown.{graph.schema.node_index(relation.target)}": met == 0}

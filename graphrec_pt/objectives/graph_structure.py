@@ -11,6 +11,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
@@ -36,8 +37,9 @@ class GraphStructure:
         negatives: K.
         temperature: τ.
         pool: Where the vector of a sequence is read off.
-        hide: Whether the sequences of t and n are sampled without the edge between them; with it,
-            each stands in the other's context, and that is all there is to learn.
+        hide: Whether the sequences of t and n are sampled without the edge between them, also where
+            a relation from a type to itself stores it once for each direction; with it, each
+            stands in the other's context, and that is all there is to learn.
     """
 
     relation: str | None = None
@@ -76,11 +78,12 @@ class GraphStructure:
         kept = ((position >= 0) & (others >= 0).all(1)).nonzero().squeeze(1)
         roots, position, others = roots[kept], position[kept], others[kept]
         neighbor = graph.csr.indices[position].long()
-        hidden = torch.full_like(roots, -1)
+        hidden = back = torch.full_like(roots, -1)
         if self.hide and graph.csr.edge is not None:
             hidden = graph.csr.edge[position].long()
+            back = _edge_back(graph, position, roots, neighbor)
         parts = torch.cat([roots, neighbor, others.flatten()])
-        exclude = torch.cat([hidden, hidden, torch.full_like(others.flatten(), -1)])
+        exclude = torch.cat([hidden, back, torch.full_like(others.flatten(), -1)])
         tokens, _ = examples.again(parts, exclude)
         own = torch.arange(len(parts))
         n = len(kept)
@@ -130,3 +133,26 @@ class GraphStructure:
         """Return K nodes for each root that could be the neighbour and are not: ``[R, K]``."""
         relation = relations_of(graph, position, roots)
         return non_neighbors(graph, roots, relation, self.negatives, key.named("others"), words)
+
+
+def _edge_back(graph: Graph, position: Tensor, roots: Tensor, neighbor: Tensor) -> Tensor:
+    """Return the edge from a neighbour to its root: int64 ``[n]``.
+
+    That of the inverse, which is the same edge; else the one of the same relation the other way
+    round; else, where there is neither, the edge from the root.
+    """
+    csr, relations = graph.csr, graph.schema.relations
+    assert csr.edge is not None
+    found = csr.edge[position].long()
+    kind = relations_of(graph, position, roots)
+    for index in torch.unique(kind).tolist():
+        relation = relations[index]
+        if relation.inverse is not None or relation.source != relation.target:
+            continue
+        rows = (kind == index).nonzero().squeeze(1)
+        segment = csr.first_segment(neighbor[rows]) + graph.schema.slot(relation.name)
+        low, high = csr.segment[segment].long(), csr.segment[segment + 1].long()
+        place, owner = ranges(low, high - low)
+        at = (csr.indices[place] == roots[rows][owner]).nonzero().squeeze(1)
+        found[rows[owner[at]]] = csr.edge[place[at]].long()
+    return found

@@ -52,9 +52,12 @@ class HistoryContrast:
         """Return two versions of every history that has an event."""
         graph, draws = examples.graph, examples.draws.named("history_contrast")
         rows = torch.unique(examples.tokens.sequence_of()[events(examples.tokens)])
-        tokens, draws = examples.tokens.select(rows), draws.select(rows)
+        tokens, draws, root = examples.tokens.select(rows), draws.select(rows), examples.root()
         views = (
-            View(self.augment.apply(graph, tokens, draws.named(which)))
+            View(
+                self.augment.apply(graph, tokens, draws.named(which)),
+                root=None if root is None else root[rows],
+            )
             for which in ("first", "second")
         )
         return Corrupted(tuple(views), {}, len(rows))

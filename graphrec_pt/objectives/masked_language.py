@@ -15,6 +15,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.telling_words import TellingWords
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -31,11 +32,18 @@ class MaskedLanguage:
         masking: How many text tokens, and what is put in their place.
         whole: Choose nodes instead of tokens and hide their whole text, by the whole-word index
             `word` of P5 (Geng et al., RecSys 2022).
+        among: Choose only among words that tell of a number: the masked opinion tokens of U-BERT
+            (Qiu et al., AAAI 2021), re-derived. Not with `whole`.
     """
 
     vocabulary: int = Field(ge=2)
     masking: Masking = Masking(mask=0.8, random=0.1, everywhere=False)
     whole: bool = False
+    among: TellingWords | None = None
+
+    def __post_init__(self) -> None:
+        if self.whole and self.among is not None:
+            raise GraphRecError("masked_language", "whole or among", "both")
 
     @property
     def needs(self) -> Needs:
@@ -43,12 +51,16 @@ class MaskedLanguage:
         return Needs(frozenset({Kind.TEXT}), frozenset({"word"} if self.whole else ()))
 
     def check(self, outline: Outline) -> None:
-        """Need nothing of a graph."""
+        """Raise unless there is what words could tell of."""
+        if self.among is not None:
+            self.among.check(outline, "masked_language")
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return one view, and the hidden text tokens."""
         tokens, draws = examples.tokens, examples.draws.named("masked_language")
         text = tokens.kind == Kind.TEXT
+        if self.among is not None:
+            text &= torch.isin(tokens.id, self.among.ids(examples.graph))
         if self.whole:
             chosen = text & _of_chosen_words(tokens, text, draws, self.masking)
         else:

@@ -22,7 +22,7 @@ class NextBehaviors:
 
     ``L = −1/n Σ_b Σ_{k ≤ K} log p(v_{N+k} | mean of h_1 … h_N)`` where only the first N events of
     a sequence are shown, N drawn anew in every epoch such that K events follow where possible.
-    ``candidates: {how: sampled, negatives: 4}`` has few negatives as the paper does. A learned
+    ``candidates: {how: choice}`` tells each from 4 others, as the paper does. A learned
     vector added to the state says which of the K is asked for.
 
     Args:
@@ -66,7 +66,7 @@ class NextBehaviors:
         types = tokens.type[token]
         targets = {
             "sequence": place[row[token]],
-            "step": met[token] - shown[row[token]] - 1,
+            "ahead": met[token] - shown[row[token]] - 1,
             "node": tokens.id[token],
             "type": types,
         } | self.candidates.draw(graph, types, words, draws.key)
@@ -83,5 +83,5 @@ class NextBehaviors:
         """Return the mean over the events to come."""
         at = corrupted.targets
         state = encoded[0].pooled().index_select(0, at["sequence"])  # [n, D]
-        hidden = state + head["step"](at["step"])
+        hidden = state + head["step"](at["ahead"])
         return self.candidates.loss(hidden, at["node"], at["type"], at, model, head["item"])  # type: ignore[arg-type]

@@ -6,12 +6,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.draws import one_of
+from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.masking import of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.tokens.kind import Kind
@@ -34,6 +36,9 @@ class NextItem:
         window: With w > 1 a place predicts one of the next w nodes, drawn anew in every epoch (the
             dense all-action loss of PinnerFormer, Pancha et al., KDD 2022, re-derived).
         repeats: Whether nodes that stand earlier in their sequence are predicted too.
+        evidence: A learned term of the score from what the graph says; needs ``softmax``.
+        hide_met: With `evidence`, whether nodes that stand earlier in the sequence are no
+            candidates, as in a ranking that leaves out what was met.
     """
 
     candidates: Candidates = Candidates()
@@ -41,6 +46,13 @@ class NextItem:
     only_last: bool = False
     window: int = Field(1, ge=1)
     repeats: bool = True
+    evidence: EvidenceTerm | None = None
+    hide_met: bool = True
+
+    def __post_init__(self) -> None:
+        if self.evidence is not None and self.candidates.how != "softmax":
+            got = f"candidates: {{how: {self.candidates.how}}}"
+            raise GraphRecError("next_item", "softmax beside evidence", got)
 
     @property
     def needs(self) -> Needs:
@@ -51,6 +63,8 @@ class NextItem:
         """Raise for node types that the graph does not have."""
         for name in self.types or ():
             outline.node_index(name)
+        if self.evidence is not None:
+            self.evidence.check(outline)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the sequences as they are, and the next nodes."""
@@ -69,11 +83,16 @@ class NextItem:
         types = tokens.type[target]
         drawn = self.candidates.draw(graph, types, words, draws.key)
         targets = {"token": token, "node": tokens.id[target], "type": types}
+        if self.evidence is not None:
+            drawn = self.evidence.pairs(graph, tokens, token, targets["node"], hide=self.hide_met)
         return Corrupted((View(tokens, "causal"),), targets | drawn, len(token))
 
     def head(self, outline: Outline, width: int) -> ItemHead:
-        """Return the head of the candidates."""
-        return self.candidates.head(width)
+        """Return the head of the candidates, with that of the evidence."""
+        head = self.candidates.head(width)
+        if self.evidence is not None:
+            head.evidence = self.evidence.head()
+        return head
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
@@ -81,6 +100,13 @@ class NextItem:
         """Return the mean over the predicted nodes."""
         at = corrupted.targets
         hidden = encoded[0].hidden.index_select(0, at["token"])  # [n, D]
+        if self.evidence is not None:
+            assert head.evidence is not None
+            name = model.outline.node_names[int(at["type"][0])]
+            left, right = head.sides(hidden, model.table(name))
+            target = at["node"] - model.outline.ids(name).start
+            pairs = [at[f"evidence.{part}"] for part in ("ptr", "item", "value", "hidden")]
+            return head.evidence.loss(left, right, target, head.temperature, *pairs)
         return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
 
     def _drawn_from_window(self, tokens: Tokens, node: Tensor, words: Tensor) -> Tensor:

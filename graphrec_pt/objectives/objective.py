@@ -43,6 +43,16 @@ class Examples:
     again: Callable[[Tensor | Sets, Tensor | None], tuple[Tokens, Tensor]]
     exclude: Tensor | None = None
 
+    def root(self) -> Tensor | None:
+        """Return the (first) root of each sequence, None for sets: int64 ``[B]`` global ids.
+
+        Views of some sequences alone are given those of their own, for prompts that ask.
+        """
+        if isinstance(self.roots, Sets):
+            return None
+        first = self.roots if self.roots.ndim == 1 else self.roots[:, 0]
+        return first[self.owner]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Corrupted:

@@ -103,7 +103,9 @@ class Pairs(Strict):
             "positive": found.target[kept],
             "negative": negatives[kept],
         }
-        views = (View(found.tokens.select(kept)),) if self.user == "state" else ()
+        views: tuple[View, ...] = ()
+        if self.user == "state":
+            views = (View(found.tokens.select(kept), root=found.source[kept]),)
         return Corrupted(views, targets, len(kept))
 
     def head(self, width: int) -> ItemHead:

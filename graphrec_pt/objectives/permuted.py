@@ -102,3 +102,14 @@ def order_of(tokens: Tokens, chosen: Tensor, bits: Tensor) -> Tensor:
     at = torch.searchsorted(named, name).clamp(max=len(named) - 1)
     told = (tokens.kind == Kind.TEXT) & (tokens.word >= 0) & (named[at] == name)
     return torch.where(told, order[chosen][place[at]], order)
+
+
+def asked_last(tokens: Tokens) -> View:
+    """Return the view in which the last token of every sequence comes last in the order.
+
+    What a model of permuted language is asked when it recommends: the query stream of that token
+    sees all before it, and nothing sees its content.
+    """
+    end = tokens.ptr[1:] - 1
+    last = torch.zeros_like(tokens.id).index_fill(0, end[tokens.lengths() > 0], 1)
+    return View(tokens, order=last, two_stream=True)

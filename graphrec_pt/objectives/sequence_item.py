@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from graphrec_pt.features.codes import made_up_nodes
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -20,17 +22,21 @@ class SequenceItem:
     ``−log e^{cos(s, v⁺)/τ} / Σ_{j ∈ batch} e^{cos(s, v_j)/τ}``: s is read off the history, v⁺ is
     the vector of the item that comes next (the target of the hidden edge, else the last event,
     which is taken out), v_j are those of the batch. Rows with the same next item are no negatives
-    of one another; in the released code they count as scores of 0.
+    of one another; in the released code they count as scores of 0. With `made_up` a negative is
+    made of every v⁺ besides, as in VQ-Rec (Hou et al., WWW 2023), for all of the batch.
 
     Args:
         relation: Leads from roots to items; by default the first interaction relation.
         temperature: τ.
         pool: Where s is read off.
+        made_up: Share of the digits of a next item that are drawn anew for a negative that does
+            not exist, .75 in VQ-Rec; needs items with the feature ``codes`` alone. 0 for none.
     """
 
     relation: str | None = None
     temperature: float = Field(0.07, gt=0)
     pool: Pool = "last"
+    made_up: float = Field(0.0, ge=0, lt=1)
 
     @property
     def needs(self) -> Needs:
@@ -44,7 +50,11 @@ class SequenceItem:
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return histories, and what comes next."""
         found = positives(examples, relation_of(examples.graph, self.relation))
-        return Corrupted((View(found.tokens),), {"node": found.target}, len(found.row))
+        targets = {"node": found.target}
+        if self.made_up:
+            draws = examples.draws.named("made up").select(found.row)
+            targets["bits"] = draws.of_sequences()[:, 0, 0]
+        return Corrupted((View(found.tokens, root=found.source),), targets, len(found.row))
 
     def head(self, outline: Outline, width: int) -> nn.Module:
         """Return nothing: items are compared as they go in."""
@@ -55,5 +65,11 @@ class SequenceItem:
     ) -> Tensor:
         """Return the mean over histories."""
         node = corrupted.targets["node"]
-        state = encoded[0].pooled(self.pool)  # [n, D]
-        return info_nce(state, model.nodes(node), self.temperature, node)
+        state, items, names = encoded[0].pooled(self.pool), model.nodes(node), node  # [n, D]
+        if self.made_up:
+            number = model.outline.relation_index(checked_relation(model.outline, self.relation))
+            kind, bits = model.outline.relations[number].target, corrupted.targets["bits"]
+            other = made_up_nodes(model.features, kind, node, bits, self.made_up)
+            items = torch.cat([items, other])  # [2n, D]
+            names = torch.cat([node, -1 - torch.arange(len(node), device=node.device)])
+        return info_nce(state, items, self.temperature, names)

@@ -50,7 +50,7 @@ class SequenceSequence:
         graph, draws = examples.graph, examples.draws.named("sequence_sequence")
         found = positives(examples, relation_of(graph, self.relation))
         version = self.augment.apply(graph, found.tokens, draws.select(found.row))
-        views = View(found.tokens), View(version)
+        views = tuple(View(each, root=found.source) for each in (found.tokens, version))
         return Corrupted(views, {"node": found.target}, len(found.row))
 
     def head(self, outline: Outline, width: int) -> nn.Module:

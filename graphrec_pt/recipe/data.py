@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from graphrec_pt.graph.card import load_card
 from graphrec_pt.graph.fetch import fetch
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.recipe.recipe import Data, Recipe
+from graphrec_pt.recipe.start import saved_model
 from graphrec_pt.training.check import check_stages
 
 Tell = Callable[[str, int, int], None]
@@ -45,6 +48,9 @@ def graph_of(
 
 def split_of(data: Data, graph: Graph) -> Split:
     """Return the graph of a recipe, split as the recipe says."""
+    schema = graph.schema
+    recorded = {"derive": (*schema.derive, *data.derive)}  # done by the split, for every view
+    graph = replace(graph, schema=schema.model_copy(update=recorded)) if data.derive else graph
     return split(graph, data.split, seed=data.seed)
 
 
@@ -62,9 +68,12 @@ def check_fits(recipe: Recipe, made: Split) -> None:
         architecture, outline = recipe.model, Outline.of(made.train)
         config = ModelConfig(outline=outline, **dict(architecture)).built()
         config.features.build(outline, config.backbone.width)
+    with _gathering(found):
+        if recipe.start is not None:
+            saved_model(recipe)
     for when, targets in (("validation", made.valid), ("test", made.test)):
         if not len(targets):
-            hint = "another split"
+            hint = "one of " + ", ".join(protocol.names())
             found.append(GraphRecError("data.split", f"targets at {when}", "none", hint))
     with _gathering(found):
         recipe.evaluate.asked.check_split(made, recipe.evaluate.metrics)

@@ -8,11 +8,15 @@ from typing import Any
 import yaml
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.graph.card import load_card, shipped
 from graphrec_pt.recipe.recipe import Recipe
 
 NAMED = ("sampler", "linearizer", "backbone", "strategy", "split", "schedule")
 """Options that may be a bare name, which is the mapping ``{name: …}``."""
+
+OF_RUN = "recipe.yaml"
+"""The recipe in the folder of a run."""
 
 
 def recipe_files() -> Iterator[Traversable]:
@@ -22,10 +26,10 @@ def recipe_files() -> Iterator[Traversable]:
 
 
 def recipe_file(name: str | Path) -> Traversable:
-    """Return the file of the shipped recipe called `name`, or the YAML file at a path.
+    """Return the file of the shipped recipe called `name`, the YAML file at a path, or a run's.
 
     Raises:
-        GraphRecError: When there is neither.
+        GraphRecError: When there is none.
     """
     path = Path(name)
     if path.suffix in (".yaml", ".yml"):
@@ -34,18 +38,26 @@ def recipe_file(name: str | Path) -> Traversable:
         return path
     known = {f.name.removesuffix(".yaml"): f for f in recipe_files()}
     found = known.get(str(name)) or known.get(str(name).replace("-", "_").lower())
-    if found is None:
-        hint = did_you_mean(str(name), known)
-        raise GraphRecError("recipe", "a known recipe or a YAML file", repr(str(name)), hint)
-    return found
+    if found is not None:
+        return found
+    if (path / OF_RUN).is_file():
+        return path / OF_RUN
+    expected, got = "a known recipe, a YAML file or the folder of a run", repr(str(name))
+    hint = did_you_mean(str(name), known)
+    if path.is_dir():
+        got, hint = f"a folder without {OF_RUN}", ""
+    raise GraphRecError("recipe", expected, got, hint)
 
 
-def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Return a recipe, by the name of a shipped one or from a YAML file.
+def load_recipe(
+    name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = False
+) -> Recipe:
+    """Return a recipe, by the name of a shipped one, from a YAML file or the folder of a run.
 
     Args:
         name: Of the recipe.
         overrides: Options to change, such as ``stages.0.epochs=3``; values are YAML.
+        trust_code: Let it name code by dotted path or plug-in, which is then run.
 
     Raises:
         GraphRecError: When there is no such recipe; for all its mistakes at once.
@@ -54,7 +66,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     content = parse_yaml(file.read_text(encoding="utf-8"), file.name)
     for override in overrides:
         override_option(content, override)
-    return Recipe.checked(content, file.name)
+    with trusting(trust_code):
+        return Recipe.checked(content, file.name)
 
 
 def parse_yaml(text: str, who: str) -> dict[str, Any]:
@@ -117,13 +130,17 @@ def _number(place: Sequence[Any], part: str, path: str) -> int:
     return int(part)
 
 
-def check_recipe(name: str | Path) -> Recipe:
+def check_recipe(name: str | Path, *, trust_code: bool = False) -> Recipe:
     """Return a recipe, and make sure of its card too: all that can be said without its data.
+
+    Args:
+        name: Of the recipe.
+        trust_code: As for :func:`load_recipe`.
 
     Raises:
         GraphRecError: For all its mistakes at once.
     """
-    recipe = load_recipe(name)
+    recipe = load_recipe(name, trust_code=trust_code)
     if recipe.data.card is not None:
         load_card(recipe.data.card)
     return recipe

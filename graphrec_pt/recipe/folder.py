@@ -10,6 +10,7 @@
                      predictions.parquet, with what was predicted for each
     model/           the trained model
     history/         the graph that recommendations are made from: training and validation edges
+    pretrained/      the model before its adaptation, where stages pre-train, to be adapted again
     checkpoint/      where a killed run goes on
     scratch/         the same for the twin without pre-training
     seed-N/          the same for every further seed
@@ -25,6 +26,7 @@ from typing import Any
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
@@ -32,11 +34,11 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import open_graph, writing
 from graphrec_pt.models.model import Model
-from graphrec_pt.recipe.files import parse_yaml
+from graphrec_pt.recipe.files import OF_RUN, parse_yaml
 from graphrec_pt.recipe.recipe import Recipe
 
 FORMAT = 1
-RECIPE, METRICS, RANKS = "recipe.yaml", "metrics.json", "ranks.parquet"
+RECIPE, METRICS, RANKS = OF_RUN, "metrics.json", "ranks.parquet"
 MODEL, HISTORY, SCRATCH = "model", "history", "scratch"
 
 
@@ -85,8 +87,12 @@ class Run:
         return model if model.features.bound else model.bind(self.history)
 
 
-def open_run(folder: str | Path) -> Run:
+def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
     """Open the folder of a finished run.
+
+    Args:
+        folder: Of the run.
+        trust_code: Let its recipe name code by dotted path or plug-in, which is then run.
 
     Raises:
         GraphRecError: When it is none, when the run was interrupted, and for a folder that another
@@ -100,7 +106,8 @@ def open_run(folder: str | Path) -> Run:
         hint = "`graphrec run RECIPE`, which makes one"
         raise GraphRecError(str(folder), "the folder of a run (recipe.yaml)", got, hint) from error
     metrics = _read_metrics(folder)
-    return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
+    with trusting(trust_code):
+        return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
 
 
 def measured_again(run: Run) -> Run:

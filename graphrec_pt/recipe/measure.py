@@ -13,6 +13,8 @@ from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.slices import slices
 from graphrec_pt.graph.split import Split
+from graphrec_pt.models.model import Model
+from graphrec_pt.training.stage import Stage
 
 LEVEL = 0.95
 """Of all intervals."""
@@ -77,3 +79,9 @@ def spread(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
         sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
         found[name] = {"mean": float(values.mean()), "sd": sd}
     return found
+
+
+def reads_graph(model: Model, last: Stage) -> bool:
+    """Say whether a model's scores depend on edges that the graph shows, not on weights alone."""
+    links = any(getattr(term.objective, "evidence", None) for term in last.objectives)
+    return links or model.features.propagate is not None

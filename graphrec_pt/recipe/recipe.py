@@ -10,6 +10,7 @@ from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.evaluation.task import Policy, Task, task
 from graphrec_pt.features.node_features import Features
+from graphrec_pt.graph.derive import derivation
 from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.backbone import backbone
@@ -28,17 +29,25 @@ class Data(Strict):
         graph: Folder of a saved graph, in place of a card.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
+        derive: Names or configs of relations to compute from the interactions, beside those of the
+            card; each view of the split has them of its own edges.
     """
 
     card: str | None = None
     graph: str | None = None
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
+    derive: tuple[Any, ...] = ()
 
     @field_validator("split")
     @classmethod
     def _known(cls, config: Any) -> Any:
         return protocol.config(protocol.build(config))
+
+    @field_validator("derive")
+    @classmethod
+    def _derivations(cls, configs: tuple[Any, ...]) -> Any:
+        return tuple(derivation.config(derivation.build(config)) for config in configs)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -89,13 +98,15 @@ class Evaluation(Strict):
 
     Args:
         task: Name or config of what is asked of held-out targets: their place among the whole
-            catalogue (``ranking``), their ``rating``, or whether they are a ``click``.
+            catalogue (``ranking``), their ``rating``, whether they are a ``click``, or the
+            whole set of a source (``sets``).
         metrics: Names such as ``ndcg@10``; those of the task by default.
         seen: Whether what a source has met before is left out or kept; where the data has repeats
             the other policy is reported beside it.
         baselines: Names or configs; every one that fits the data by default.
         scratch: Also train a twin that skips the stages before the first with another strategy
             than ``pretrain``.
+        equal_budget: Let the twin take the optimiser steps of the skipped stages in its last one.
         rerank: Items of each source that a model of subgraphs puts in order; see
             :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
         scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
@@ -110,6 +121,7 @@ class Evaluation(Strict):
     seen: SeenPolicy = "mask"
     baselines: tuple[Any, ...] | None = None
     scratch: bool = True
+    equal_budget: bool = False
     rerank: int = Field(RERANK, ge=1)
     scoring: Scoring | None = None
     transfer: OtherData | None = None
@@ -162,6 +174,8 @@ class Recipe(Strict):
         notes: What was re-derived, and what to know.
         data: What is learned from.
         model: Its shape.
+        start: Folder of a saved model, such as ``runs/NAME/model``, that the run begins with in
+            place of its stages of pre-training; it may come from another data set.
         stages: Of training, in order, with different names; the last one teaches what is asked.
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.
@@ -174,6 +188,7 @@ class Recipe(Strict):
     notes: tuple[str, ...] = ()
     data: Data
     model: Architecture = Architecture()
+    start: str | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     evaluate: Evaluation = Evaluation()
     seeds: tuple[int, ...] = Field((0,), min_length=1)
@@ -244,6 +259,7 @@ class Recipe(Strict):
         return {
             **{name: plain[name] for name in ("name", "title", "paper", "notes", "data")},
             "model": {"features": self.model.features.config(), **model},
+            "start": self.start,
             "stages": [stage.config() for stage in self.stages],
             **{name: plain[name] for name in ("evaluate", "seeds", "options")},
         }

@@ -4,7 +4,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,16 +32,22 @@ from graphrec_pt.recipe.folder import (
     open_run,
     write_metrics,
 )
-from graphrec_pt.recipe.measure import by_slice, differences, intervals, spread
+from graphrec_pt.recipe.measure import (
+    by_slice,
+    differences,
+    intervals,
+    reads_graph,
+    spread,
+)
+from graphrec_pt.recipe.pretrained import copy_pretrained, find_pretrained, folder_of, source_of
 from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.swap import pretraining
+from graphrec_pt.recipe.train import Training, pretrainings
 from graphrec_pt.training.run_identity import check_same_run
-from graphrec_pt.training.stage import Stage
-from graphrec_pt.training.strategy import strategy
-from graphrec_pt.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
-PRETRAIN = "pretrain"
-"""Strategy of the stages that a twin goes without."""
+HISTORY_GRAPH = "history-graph"
+"""Before the name of a file of outcomes: the model read a graph with validation edges."""
 WHEN: tuple[When, ...] = ("valid", "test")
 
 
@@ -52,6 +58,7 @@ def run_recipe(
     raw: str | Path | None = None,
     graph: Graph | None = None,
     resume: bool = False,
+    pretrained: str | Path | None = None,
     progress: bool = False,
 ) -> Run:
     """Train what a recipe says, measure it, and keep all in a folder.
@@ -66,30 +73,36 @@ def run_recipe(
         raw: Folder of raw files; without it they are downloaded.
         graph: The whole graph that the recipe names, where it is at hand already.
         resume: Go on where a run in that folder was interrupted.
+        pretrained: Folder of a run whose pre-training, the same as the recipe's, is not repeated.
         progress: Show bars of the training.
 
     Raises:
         GraphRecError: For a recipe that does not fit its data, every mistake at once; for a folder
-            that holds a run unless `resume`, and for one that holds another run.
+            that holds a run unless `resume`, and for one that holds another run; for another
+            pre-training than that of the recipe.
     """
     out, begun = Path(out), time.monotonic()
     if not will_train(recipe, out, resume=resume):
         return open_run(out)
     made = split_of(recipe.data, graph_of(recipe.data, raw) if graph is None else graph)
     check_fits(recipe, made)
+    kept = {} if pretrained is None else pretrainings(recipe, made, pretrained)
     elsewhere = other_data(recipe)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, out / RECIPE)
-    seeds = [
-        _run_seed(recipe, made, elsewhere, seed, _folder(out, number, seed), resume, progress)
-        for number, seed in enumerate(recipe.seeds)
-    ]
+    seeds = []
+    for seed in recipe.seeds:
+        folder = folder_of(out, seed, recipe.seeds)
+        if seed in kept and find_pretrained(folder) is None:
+            copy_pretrained(kept[seed], folder)
+        seeds.append(_run_seed(recipe, made, elsewhere, seed, folder, resume, progress))
     logger.info("baselines and tests")
     first = seeds[0]
     metrics = {
         "recipe": recipe.name,
         "task": recipe.evaluate.task,
+        "pretrained": source_of(out),
         "data": _data(recipe, made),
         "history": dict(SHOWN),
         "seen": recipe.evaluate.seen,
@@ -100,7 +113,7 @@ def run_recipe(
         "by_seed": [{"seed": seed.seed, **seed.told} for seed in seeds],
         "over_seeds": {
             name: spread([seed.told[name] for seed in seeds])
-            for name in ("valid", "test", "scratch", "transfer")
+            for name in ("valid", "test", "scratch", "history_graph", "transfer")
             if first.told[name] is not None
         },
         "parameters": first.parameters,
@@ -137,8 +150,10 @@ class _Seed:
 
     Args:
         seed: Of weights, batches and dropout.
-        told: Metrics of ``valid`` and ``test``, of ``scratch``, which is None where there is no
-            twin, and of ``transfer``, None where there is no other data.
+        told: Metrics of ``valid`` and ``test``; of ``scratch``, None where there is no twin; of
+            ``history_graph``: of test targets when what the model reads off the graph (links,
+            propagation) shows validation edges too, None where it reads nothing of the kind; and
+            of ``transfer``, None where there is no other data.
         outcomes: Of the trained model, by split.
         other: Of test targets under the other policy, where the data has repeats.
         scratch: Of test targets by the twin without pre-training, if there is one.
@@ -174,12 +189,11 @@ def _run_seed(
     """Train with one seed, judge its targets, and leave the folder of the seed."""
     last, wanted = recipe.stages[-1], recipe.evaluate
     asked, policy = wanted.asked, wanted.policy
-    model = _trained(recipe, made, recipe.stages, seed, folder, resume, progress)
-    scratch = None
-    alone = _without_pretraining(recipe.stages)
-    if len(alone) < len(recipe.stages) and wanted.scratch:
+    training = Training(recipe, made, seed, _validation(recipe, made), resume, progress)
+    model, scratch = training.model(folder), None
+    if (pretraining(recipe.stages) or recipe.start) and wanted.scratch:
         logger.info("seed %d: the same from scratch", seed)
-        twin = _trained(recipe, made, alone, seed, folder / SCRATCH, resume, progress)
+        twin = training.twin(folder / SCRATCH)
         alike = asked.trained(twin, last, made, "test", policy)
         scratch = asked.judge(alike, made, "test", policy)
     logger.info("seed %d: judging", seed)
@@ -195,6 +209,15 @@ def _run_seed(
         write_outcomes(folder / asked.file, list(outcomes.values()))
     told: dict[str, Any] = {n: evaluate(each, wanted.metrics) for n, each in outcomes.items()}
     told["scratch"] = None if scratch is None else evaluate(scratch, wanted.metrics)
+    told["history_graph"] = None
+    if reads_graph(model, last):
+        model.bind(made.history("test"))
+        system = asked.trained(model, last, made, "test", policy)
+        knowing = asked.judge(system, made, "test", policy)
+        model.bind(made.train)
+        told["history_graph"] = evaluate(knowing, wanted.metrics)
+        with writing(folder):
+            write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
     beyond = asked.beyond(systems["test"], made, policy)
     there = None if elsewhere is None else moved(recipe, model, elsewhere, seed)
     told["transfer"] = None if there is None else evaluate(there.outcome, wanted.metrics)
@@ -202,37 +225,16 @@ def _run_seed(
     return _Seed(seed, told, outcomes, other, scratch, beyond, there, parameters)
 
 
-def _trained(
-    recipe: Recipe,
-    made: Split,
-    stages: Sequence[Stage],
-    seed: int,
-    folder: Path,
-    resume: bool,
-    progress: bool,
-) -> Model:
-    """Return a new model, trained by some stages and chosen on validation."""
-    logger.info("seed %d: training %s", seed, ", ".join(stage.name for stage in stages))
-    model = Model.of(made.train, **dict(recipe.model), seed=seed)
-    last, wanted = stages[-1], recipe.evaluate
+def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
+    """Return what measures a model while it is trained."""
+    last, wanted = recipe.stages[-1], recipe.evaluate
     asked, policy = wanted.asked, wanted.policy
 
     def validate(model: Model) -> dict[str, float]:
         system = asked.trained(model, last, made, "valid", policy)
         return evaluate(asked.judge(system, made, "valid", policy), wanted.metrics)
 
-    options = {**recipe.options.model_dump(), "seed": seed}
-    trainer = Trainer(folder, progress=progress, **options)
-    trainer.fit(model, made.train, stages, validate={last.name: validate}, resume=resume)
-    return model
-
-
-def _without_pretraining(stages: Sequence[Stage]) -> list[Stage]:
-    """Return the stages from the first that adapts a model, with all their weights training."""
-    adapts = (n for n, stage in enumerate(stages) if stage.strategy.name != PRETRAIN)
-    first = next(adapts, len(stages) - 1)
-    whole = {"strategy": strategy.build(PRETRAIN)}
-    return [stage.model_copy(update=whole) for stage in stages[first:]]
+    return validate
 
 
 def _beside(recipe: Recipe, made: Split, first: _Seed) -> dict[str, Any]:
@@ -303,7 +305,7 @@ def _check_recipe(recipe: Recipe, out: Path) -> None:
     path = out / RECIPE
     saved = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
-    check_same_run(str(path), saved, wanted)
+    check_same_run(str(path), saved, wanted, of="run")
 
 
 def _peak_memory() -> float | None:

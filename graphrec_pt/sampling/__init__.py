@@ -1,6 +1,7 @@
 """Floor 3: samplers, (graph, roots, key) to Paths or Subgraphs."""
 
 from graphrec_pt.sampling import (  # registers their members
+    both_ends,
     dialogue,
     ego,
     history,
@@ -8,6 +9,7 @@ from graphrec_pt.sampling import (  # registers their members
     mcn,
     metapath,
     node2vec,
+    past_sets,
     path_subgraph,
     ppr,
     random_walk,
@@ -18,6 +20,7 @@ from graphrec_pt.sampling import (  # registers their members
 )
 
 __all__ = [
+    "both_ends",
     "dialogue",
     "ego",
     "history",
@@ -25,6 +28,7 @@ __all__ = [
     "mcn",
     "metapath",
     "node2vec",
+    "past_sets",
     "path_subgraph",
     "ppr",
     "random_walk",

@@ -223,12 +223,12 @@ def from_pretrained(run: str | FilePath | Run, *, trust_code: bool = False) -> R
 
     Args:
         run: The run, or its folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
+        trust_code: Let recipe and model name code outside the library, which is then run.
 
     Raises:
         GraphRecError: When there is no finished run.
     """
-    opened = run if isinstance(run, Run) else open_run(run)
+    opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
     return Recommender(
         opened.model(trust_code=trust_code),
         opened.recipe.stages[-1],

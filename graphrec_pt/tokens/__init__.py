@@ -5,10 +5,21 @@ from graphrec_pt.tokens import (  # registers their members
     neighbor_set,
     node_set,
     path,
+    returns,
     subgraph,
     template,
     text,
     tree,
 )
 
-__all__ = ["history", "neighbor_set", "node_set", "path", "subgraph", "template", "text", "tree"]
+__all__ = [
+    "history",
+    "neighbor_set",
+    "node_set",
+    "path",
+    "returns",
+    "subgraph",
+    "template",
+    "text",
+    "tree",
+]

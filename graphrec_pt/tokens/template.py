@@ -1,5 +1,6 @@
 """Typed prompts: a pattern of nodes and relations around what is to be predicted."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -34,11 +35,13 @@ class Template:
         relations: Whether relations are tokens of their own.
         context: Config of a linearizer whose tokens of the same sample come before the prompt;
             tokens of a node that the prompt asks for are taken out of it.
+        lead: Put the prompt before the context instead; the context keeps its positions.
     """
 
     pattern: str
     relations: bool = True
     context: str | dict[str, Any] | None = None
+    lead: bool = False
 
     def __post_init__(self) -> None:
         if None in self.parsed.relations and not self.relations:
@@ -85,7 +88,13 @@ class Template:
         for column in torch.tensor(self.parsed.masked).nonzero().squeeze(1).tolist():
             told |= context.id == nodes[context.sequence_of(), column]
         kept = ~(told & (context.kind == Kind.NODE))
-        return side_by_side([context.take(kept.nonzero().squeeze(1)), prompt])
+        context = context.take(kept.nonzero().squeeze(1))
+        if not self.lead:
+            return side_by_side([context, prompt])
+        joined = side_by_side([prompt, context])
+        moved = prompt.lengths()[joined.sequence_of()]
+        unmoved = torch.where(joined.places() < moved, joined.position, joined.position - moved)
+        return replace(joined, position=unmoved)
 
     def _prompt(
         self, nodes: Tensor, taken: Tensor, kinds: list[int], relations: list[int]

@@ -29,7 +29,8 @@ class Text:
 
     Args:
         tokenizer: An object with ``encode(text)`` that returns ids (Hugging Face tokenizers of
-            both libraries do), or the folder or name of a Hugging Face tokenizer.
+            both libraries do), the folder or name of a Hugging Face tokenizer, or ``hashed:8192``:
+            words in as many buckets, which need no file.
         base: Config of the linearizer that makes the sequence of nodes.
         columns: Node type → column to read; by default the title of the types that have one.
         nodes: Keep the tokens of nodes that have text; a node without text always keeps its.

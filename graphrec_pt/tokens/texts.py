@@ -12,6 +12,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.tokens.hashed_words import PREFIX, hashed_words
 
 Packed = tuple[Tensor, Tensor]
 """Where the text of each node starts, int64 ``[n+1]``, and ids, int32 ``[M]``."""
@@ -39,7 +40,7 @@ def texts_of(graph: Graph, node_type: str, column: str, tokenizer: Any) -> Packe
 
 
 def tokenizer_named(tokenizer: Any) -> Any:
-    """Return a tokenizer object, read from its folder or name where only that is given."""
+    """Return a tokenizer object, made or read where only its name or folder is given."""
     return _read(tokenizer) if isinstance(tokenizer, str) else tokenizer
 
 
@@ -59,6 +60,11 @@ def name_of(tokenizer: Any) -> str:
 
 @cache
 def _read(name: str) -> Any:
+    buckets = name.removeprefix(PREFIX)
+    if buckets != name:
+        if not buckets.isdecimal() or not int(buckets):
+            raise GraphRecError("text", f"{PREFIX} and a number of buckets", repr(name))
+        return hashed_words(int(buckets))
     from transformers import AutoTokenizer
 
     try:

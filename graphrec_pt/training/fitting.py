@@ -61,6 +61,8 @@ class Fitting:
     ) -> None:
         self.learner, self.stage, self.total, self.seed = learner, stage, total, seed
         self.accelerator = accelerator
+        for parameter in learner.parameters():
+            parameter.grad = None  # one left by an earlier stage would count in the norm
         made = AdamW(groups.groups, betas=stage.optimization.betas, fused=True)
         self.network, self.optimizer = accelerator.prepare(learner, made)
 

@@ -102,12 +102,11 @@ class Preparation:
 
 def _rooted(corrupted: Corrupted, examples: Examples) -> Corrupted:
     """Return the same with the roots of the sequences in the views, for prompts that ask."""
-    if isinstance(examples.roots, Sets):
+    root = examples.root()
+    if root is None:
         return corrupted
-    root = examples.roots if examples.roots.ndim == 1 else examples.roots[:, 0]
-    root = root[examples.owner]
     views = tuple(
-        replace(view, root=root) if len(view.tokens) == len(root) else view
+        replace(view, root=root) if view.root is None and len(view.tokens) == len(root) else view
         for view in corrupted.views
     )
     return replace(corrupted, views=views)

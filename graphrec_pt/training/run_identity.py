@@ -32,8 +32,16 @@ def identity_of(
     return plain
 
 
-def check_same_run(who: str, saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+def check_same_run(
+    who: str, saved: Mapping[str, Any], wanted: Mapping[str, Any], of: str = "checkpoint"
+) -> None:
     """Raise unless a checkpoint is of the run that is to go on.
+
+    Args:
+        who: Where it was saved.
+        saved: Its identity.
+        wanted: That of the run.
+        of: What it is called.
 
     Raises:
         GraphRecError: Names the first option that differs.
@@ -44,9 +52,9 @@ def check_same_run(who: str, saved: Mapping[str, Any], wanted: Mapping[str, Any]
     place, before, now = found
     if place == "graph":
         hint = "transfer(model, graph) for a model of another graph"
-        raise GraphRecError(who, f"the graph of the checkpoint ({before})", now, hint)
+        raise GraphRecError(who, f"the graph of the {of} ({before})", now, hint)
     hint = "the options of the run, or another folder"
-    raise GraphRecError(f"{who}: {place}", f"{before} as in the checkpoint", now, hint)
+    raise GraphRecError(f"{who}: {place}", f"{before} as in the {of}", now, hint)
 
 
 def _difference(a: Any, b: Any, place: str = "") -> tuple[str, str, str] | None:

@@ -9,6 +9,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.models.attachment import FAMILIES
 from graphrec_pt.tokens.linearizer import Linearizer
+from graphrec_pt.training.encoding import Encoding
 
 Patterns = tuple[str, ...]
 
@@ -33,6 +34,8 @@ class Strategy:
             model since it was last trained; a head that trains may be new where there is none.
         reset: Patterns of weights of the model that start anew: what is not taken from the
             pre-trained one.
+        encoded: How nodes are encoded by the pre-trained model, before any `reset`; they begin
+            with these vectors. See :class:`~graphrec_pt.training.encoding.Encoding`.
         hard: Whether the linearizer must write a template around what is asked.
     """
 
@@ -43,6 +46,7 @@ class Strategy:
     adaptor: Any = None
     head: Literal["new", "kept"] = "new"
     reset: Patterns = ()
+    encoded: Encoding | None = None
     hard: bool = False
 
     def __post_init__(self) -> None:

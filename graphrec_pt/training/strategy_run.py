@@ -11,6 +11,7 @@ from graphrec_pt.features.seeded import apart
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.attachment import attach
 from graphrec_pt.models.model import Model
+from graphrec_pt.training.encoding import begin_with
 from graphrec_pt.training.learner import Learner
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.strategy import Patterns, Strategy
@@ -22,7 +23,7 @@ def phases(stage: Stage) -> list[Stage]:
     if not chosen.first:
         return [stage]
     before = replace(chosen, trains=chosen.first, first=())
-    after = replace(chosen, first=(), head="kept", reset=())
+    after = replace(chosen, first=(), head="kept", reset=(), encoded=None)
     return [
         stage.model_copy(update={"strategy": before, "name": f"{stage.name}, first"}),
         stage.model_copy(update={"strategy": after}),
@@ -42,12 +43,14 @@ def make_ready(model: Model, graph: Graph, stage: Stage, seed: int) -> None:
     attach(model, graph, prompt=chosen.prompt, adaptor=chosen.adaptor, seed=apart(seed, "attach"))
 
 
-def start_anew(learner: Learner, chosen: Strategy, seed: int) -> None:
-    """Give the weights that a strategy resets the values of a new model.
+def start_anew(learner: Learner, graph: Graph, chosen: Strategy, seed: int) -> None:
+    """Give nodes the vectors that they begin with, and weights that are reset those of a new model.
 
     Raises:
-        GraphRecError: For patterns that match nothing.
+        GraphRecError: For patterns that match nothing, and nodes without a table to fill.
     """
+    if chosen.encoded is not None:
+        begin_with(learner.model, graph, chosen.encoded)
     if not chosen.reset:
         return
     _check_matches(chosen, chosen.reset, learner)

@@ -1,6 +1,6 @@
 """The trainer: runs stages one after another, keeps checkpoints, resumes to the bit."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -59,6 +59,7 @@ class Trainer:
         stages: Stage | Sequence[Stage],
         *,
         validate: Validate | Mapping[str, Validate] | None = None,
+        after: Mapping[str, Callable[[Model], None]] | None = None,
         resume: bool = False,
     ) -> list[Row]:
         """Run the stages; the model is trained in place and left in evaluation mode.
@@ -73,6 +74,7 @@ class Trainer:
             validate: Called with the model after every epoch; returns metrics by name. A stage
                 ends with the best weights by the first of them, or by ``watch``. By name of the
                 stage where stages differ: one that is not named ends with its last weights.
+            after: Called with the model at the end of stages, by their names.
             resume: Go on from the last checkpoint of the folder, if there is one.
 
         Returns:
@@ -115,6 +117,8 @@ class Trainer:
                         if tracking is not None:
                             tracking.log(step, row)
                 before, checkpoint = before + run.done, None
+                if after is not None and run.stage.name in after and accelerator.is_main_process:
+                    after[run.stage.name](model)
         return rows
 
     def _checkpoint(self, resume: bool, identity: dict[str, Any]) -> Checkpoint | None:
@@ -157,8 +161,10 @@ class Trainer:
 
 
 def _accelerator(options: Options) -> Accelerator:
-    # The first accelerator of a process decides for all later ones, unless its state is dropped.
-    AcceleratorState._reset_state()
+    # The first accelerator of a process decides for all later ones, unless its state is dropped;
+    # its device too, which processes that work together keep.
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    AcceleratorState._reset_state(reset_partial_state=not together)
     if options.precision == "fp16" and (options.cpu or not torch.cuda.is_available()):
         raise GraphRecError("trainer", "a GPU for fp16", "none", "precision='bf16'")
     # Parameters that no term of a step asks for have no gradient on any rank, as in one process.

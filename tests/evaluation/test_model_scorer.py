@@ -10,8 +10,11 @@ from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer,
 from graphrec_pt.evaluation.model_scorer import model_scorer, ranking_term
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
+from graphrec_pt.tokens.linearizer import linearizer
+from graphrec_pt.training.term import terms_of
 
 WINDOW = 8
 
@@ -44,7 +47,12 @@ def examples(graph: Graph, stage: Stage, nodes: Tensor) -> Examples:
     return Examples(graph, tokens, owner, nodes, draws, lambda *_: (tokens, owner))
 
 
-@pytest.mark.parametrize("objective", ["next_item", {"name": "masked_item", "last": 1.0}])
+PERMUTED = {"name": "permuted", "masking": {"last": 1.0, "everywhere": False, "spare": 1}}
+GAPS = {"name": "gap_filling", "masking": {"last": 1.0, "everywhere": False, "spare": 1}}
+ASKED = ["next_item", {"name": "masked_item", "last": 1.0}, PERMUTED, GAPS]
+
+
+@pytest.mark.parametrize("objective", ASKED)
 def test_what_is_asked_is_what_was_taught(shop: Split, objective: Any) -> None:
     """The scores of a last event that is hidden are those of the training loss, seen from here."""
     model, stage = trained(shop, objective)
@@ -54,7 +62,9 @@ def test_what_is_asked_is_what_was_taught(shop: Split, objective: Any) -> None:
         chosen = type(chosen)(only_last=True)
     corrupted = chosen.corrupt(examples(later, stage, users))
     with torch.no_grad():
-        hidden = model.encode(corrupted.views[0]).hidden[corrupted.targets["token"]]
+        encoded = model.encode(corrupted.views[0])
+        states = encoded.hidden if encoded.query is None else encoded.query
+        hidden = states[corrupted.targets["token"]]
     # The same histories without their last event, which is the test item of a leave-one-out split.
     scorer = model_scorer(model, stage, shop.history("test"), "rates", users)
     head = chosen.head(model.outline, model.width)
@@ -64,12 +74,26 @@ def test_what_is_asked_is_what_was_taught(shop: Split, objective: Any) -> None:
     row = torch.searchsorted(users, shop.test.source)
     full = later.degree("rates")[row] > WINDOW  # a full window drops its oldest event as well
     found = scorer.scores(shop.test.source)
-    if stage.objectives[0].label == "masked_item":
+    if stage.objectives[0].label != "next_item":
         assert torch.allclose(found, expected[row], atol=1e-5)
     else:  # the training view of a full window is one event shorter
         assert torch.allclose(found[~full], expected[row][~full], atol=1e-5)
         assert bool((~full).any())
     assert torch.equal(corrupted.targets["node"][row], shop.test.target)
+
+
+def test_replaced_tokens_are_ranked_by_their_generator(shop: Split) -> None:
+    model, stage = trained(shop, {"name": "replaced_token", "source": "model", "share": 0.4})
+    users = torch.tensor(list(shop.graph.nodes("user")))
+    found = model_scorer(model, stage, shop.history("test"), "rates", users).scores(users)
+    mine = "of_replaced_token.generator."
+    generator = {n.removeprefix(mine): w for n, w in model.heads.items() if n.startswith(mine)}
+    model.heads = {f"of_masked_item.{name}": weight for name, weight in generator.items()}
+    same = stage.model_copy(update={"objectives": terms_of(["masked_item"])})
+    cloze = model_scorer(model, same, shop.history("test"), "rates", users).scores(users)
+    assert torch.equal(found, cloze)
+    drawn = stage.model_copy(update={"objectives": terms_of(["replaced_token"])})
+    assert ranking_term(drawn) is None  # nobody tells which node it was
 
 
 def test_two_towers_are_inner_products_of_vectors(shop: Split) -> None:
@@ -110,3 +134,30 @@ def test_what_cannot_rank_says_so(shop: Split) -> None:
     model.heads = {}
     with pytest.raises(GraphRecError, match="the trained head of 'next_item'"):
         model_scorer(model, stage, shop.train, "rates", users)
+
+
+def test_a_prompt_is_read_at_its_mask(shop: Split) -> None:
+    """A template asks for itself: no further mask is put, and the state of its own is compared."""
+    pattern = "(user)-[rates]->(MASK:item)"
+    prompt = {"name": "template", "pattern": pattern, "context": {"name": "history"}}
+    stage = Stage(
+        sampler={"name": "history", "window": WINDOW, "before": "exclude"},
+        linearizer=prompt,
+        roots="rates",
+        objectives=[{"name": "answer", "candidates": {"transform": False}}],
+        batch=20,
+        steps=2,
+    )
+    sizes = {"width": 16, "layers": 1, "structure": {"position": 16, "kind": None}}
+    model = Model.of(shop.train, backbone={"name": "graph_transformer", **sizes})
+    Trainer(cpu=True).fit(model, shop.train, stage)
+    shown, users = shop.history("test"), torch.tensor([0, 3, 7])
+    found = model_scorer(model, stage, shown, "rates", users).scores(users)
+    tokens = stage.linearizer.linearize(shown, stage.sampler.sample(shown, users, Key(0)), Key(0))
+    with torch.no_grad():
+        states = model.encode(View(tokens)).hidden[tokens.ptr[1:] - 1]  # the mask stands last
+        expected = states @ model.table("item").T
+    assert torch.allclose(found, expected, atol=1e-5)
+    other = stage.model_copy(update={"linearizer": linearizer.build("history")})
+    with pytest.raises(GraphRecError, match="a mask of the candidates' type, got 3 of 3"):
+        model_scorer(model, other, shown, "rates", users)

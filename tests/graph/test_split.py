@@ -85,6 +85,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "cold_items": [{}, {"test": 0.4}],
     "cold_users": [{}, {"context": 3}],
     "fixed": [{}],
+    "latest_sets": [{"owner": "rev_buys", "least": 1, "test": 0.3}],
 }
 CASES = [{"name": name, **options} for name, rows in ROWS.items() for options in rows]
 

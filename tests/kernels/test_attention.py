@@ -6,7 +6,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.attention import MODES, attention
+from graphrec_pt.kernels.attention import MODES, attention, seen
 from graphrec_pt.kernels.buckets import buckets
 
 LENGTHS = (5, 0, 1, 12, 7, 5, 0, 31, 2, 30)
@@ -134,6 +134,26 @@ def test_flex_attention_equals_the_buckets(mode, prompted):
                 warnings.filterwarnings("ignore", message=".*flex_attention called without")
                 out = attention(*heads, batch.ptr.to(device), prompt=there, **moved)
         torch.testing.assert_close(out.cpu(), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("prompt", ["", "own", "shared"])
+def test_the_blocks_of_flex_attention_hold_all_that_is_seen(mode, prompt):
+    pytest.importorskip("triton")
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    from graphrec_pt.kernels.triton.attention import _block_mask
+
+    batch = Batch((300, 0, 7, 40, 90, 129, 1, 0))
+    prompts = {"": 0, "own": 8, "shared": 1}[prompt]
+    sight = seen(batch.ptr, mode, **batch.needs(mode))
+    mask = _block_mask(batch.ptr, sight, prompts, 50 if prompts else 0)
+    every = create_block_mask(mask.mask_mod, None, None, *mask.seq_lengths, device="cpu")
+    ours, needed = mask.to_dense().bool(), every.to_dense().bool()
+    assert ours.shape == needed.shape
+    assert ours[needed].all()
+    if mode in ("bidirectional", "causal"):
+        assert ours.equal(needed)
 
 
 @pytest.mark.gpu

@@ -360,3 +360,16 @@ def test_a_gate_by_its_formula(model_of, graph):
 def test_mistakes_are_told(model_of, graph, config, told):
     with pytest.raises(GraphRecError, match=told):
         attach(model_of(graph), graph, prompt=config)
+
+
+def test_numbers_of_a_profile_are_hidden_in_training_only(graph, model_of, view):
+    """Two passes over one view differ in training, by the share that is hidden."""
+    config = {"name": "personalised", "of": "user", "hide": 0.25}
+    model = loud(prompted(model_of(graph), graph, config))
+    assert torch.equal(model.prompt(view, model).tokens, model.prompt(view, model).tokens)
+    model.prompt.train()
+    torch.manual_seed(0)
+    first, second = (model.prompt(view, model).tokens for _ in range(2))
+    assert not torch.isclose(first, second).all(2).any()
+    hidden = model.prompt.hidden(torch.ones(10_000))
+    assert float((hidden == 0).float().mean()) == pytest.approx(0.25, abs=0.02)

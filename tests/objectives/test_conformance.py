@@ -85,7 +85,7 @@ def written_rows() -> list[Row]:
         for family in ("sampler", "linearizer"):
             chosen = entry[family]
             entry[family] = file[f"{family}s"][chosen] if isinstance(chosen, str) else chosen
-        if "tokenizer" in entry["linearizer"]:
+        if entry["linearizer"].get("tokenizer") == "letters":
             entry["linearizer"] = {**entry["linearizer"], "tokenizer": Letters()}
         sets = ("tokens", "sequences", "terms", "batch", "idle")
         return Row(**entry | {name: set(entry[name]) for name in sets if name in entry})
@@ -306,3 +306,23 @@ def test_everything_moves_to_another_device(row: Row, whole: Examples) -> None:
         found += [v for v in [*values.values(), view.order, view.prefix] if v is not None]
     assert found
     assert all(value.device.type == "meta" for value in found)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_same_on_a_gpu(row: Row, shop: Graph, whole: Examples) -> None:
+    chosen, model, head = learner(row, shop)
+    corrupted, both = chosen.corrupt(whole), torch.nn.ModuleList([model, head])
+    expected = loss_of(chosen, corrupted, model, head)
+    expected.backward()
+    gradients = {n: p.grad for n, p in both.named_parameters() if p.grad is not None}
+    both.zero_grad()
+    both.to("cuda")
+    found = loss_of(chosen, corrupted.to("cuda"), model, head)
+    found.backward()
+    torch.testing.assert_close(found.detach().cpu(), expected.detach(), atol=1e-4, rtol=1e-4)
+    for name, parameter in both.named_parameters():
+        assert (parameter.grad is None) == (name not in gradients), name
+        if parameter.grad is not None:
+            there = parameter.grad.cpu()
+            torch.testing.assert_close(there, gradients[name], atol=1e-4, rtol=1e-3, msg=name)

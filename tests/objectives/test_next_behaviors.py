@@ -43,7 +43,7 @@ def test_beginnings_and_what_follows(board, written):
         history = [ITEM + k for k in ([*rows[:60], [8, 9]])[n]]
         assert begun == history[: len(begun)]
         assert at["node"][mine].tolist() == history[len(begun) : len(begun) + 3]
-        assert at["step"][mine].tolist() == list(range(len(mine)))
+        assert at["ahead"][mine].tolist() == list(range(len(mine)))
         cuts.add((len(history), len(begun)))
     assert cuts == {(5, 1), (5, 2), (2, 1)}
     assert corrupted.count == 60 * 3 + 1

@@ -89,6 +89,24 @@ def test_binary_by_hand(board, model, written, negatives, calibration):
     assert float(loss.detach()) == pytest.approx(total / 2, abs=1e-9)
 
 
+def test_a_choice_by_hand(board, model, written):
+    chosen = plain(candidates={"how": "choice", "temperature": 2.0, **STRAIGHT})
+    corrupted = chosen.corrupt(written(board, histories([3, 5, 4])))
+    hidden = torch.tensor([[30.0, 20], [-20, 40], [9, 9]]).double()
+    head = head_of(chosen, model)
+    loss = chosen.loss([Encoded(corrupted.views[0], hidden)], corrupted, model, head)
+    table = model.table("item").detach().numpy()
+    total = 0.0
+    for row, target, steps in zip(
+        hidden.numpy(), [5, 4], corrupted.targets["step"].tolist(), strict=False
+    ):
+        assert len(steps) == 4
+        shown = [target, *((target + step) % 16 for step in steps)]
+        odds = [math.exp(float(table[n] @ row) / 2) for n in shown]
+        total -= math.log(odds[0] / sum(odds))
+    assert float(loss.detach()) == pytest.approx(total / 2, abs=1e-9)
+
+
 def test_calibration_is_that_of_the_published_transform():
     """gSASRec turns the score s into γ with σ(γ) = σ(s)^β and uses plain BCE."""
     share, t, score = 0.1, 0.75, 0.3
@@ -99,7 +117,7 @@ def test_calibration_is_that_of_the_published_transform():
     )
 
 
-@pytest.mark.parametrize("how", ["softmax", "sampled", "pairwise", "bce"])
+@pytest.mark.parametrize("how", ["softmax", "sampled", "pairwise", "bce", "choice"])
 def test_gradients(board, model, written, how):
     chosen = plain(candidates={"how": how, "negatives": 4})
     corrupted = chosen.corrupt(written(board, histories([3, 5, 4], [1, 2])))
@@ -150,7 +168,12 @@ def test_unknown_types(board):
 
 @pytest.mark.parametrize(
     ("candidates", "chance"),
-    [({}, math.log(16)), ({"how": "bce"}, math.log(2)), ({"how": "pairwise"}, math.log(2))],
+    [
+        ({}, math.log(16)),
+        ({"how": "bce"}, math.log(2)),
+        ({"how": "pairwise"}, math.log(2)),
+        ({"how": "choice"}, math.log(5)),
+    ],
 )
 def test_learns_what_comes_next(board, fit, candidates, chance):
     # The next item is the last one plus two: nothing is left to doubt but the first step.

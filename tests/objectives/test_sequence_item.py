@@ -6,8 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch.nn.functional import normalize
 
+from graphrec_pt.features.codes import made_up_nodes
+from graphrec_pt.features.node_features import Features
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.model import Model
 from graphrec_pt.objectives.objective import objective
 
 NAME = "sequence_item"
@@ -41,6 +45,33 @@ def test_the_same_next_item_is_no_negative(small: Any, making: Any, hand: Any) -
     expected = (log(1 + exp(-1)) + log(1 + exp(1)) + log(1 + 2 * exp(-1))) / 3
     loss = chosen.loss([states], corrupted, model, chosen.head(None, 2))
     assert loss.item() == pytest.approx(expected)
+
+
+def test_made_up_items_are_negatives_of_the_whole_batch(
+    shop: Graph, making: Any, hand: Any
+) -> None:
+    codes = {"name": "codes", "of": "vector", "digits": 2, "values": 3}
+    features = Features(by_type={"item": [codes]})
+    model = Model.of(shop, features=features, backbone={"name": "graph_transformer", "width": 4})
+    chosen: Any = objective.build({"name": NAME, "made_up": 0.75, "temperature": 1.0})
+    preparation = making.prepared(shop, PAST, EVENTS, torch.arange(8))
+    corrupted = chosen.corrupt(making.examples(preparation, torch.arange(8)))
+    node, bits = corrupted.targets["node"], corrupted.targets["bits"]
+    with torch.no_grad():
+        encoded = model.encode(corrupted.views[0])
+        state = normalize(encoded.pooled("last"), dim=1)
+        true = normalize(model.nodes(node), dim=1)
+        false = normalize(made_up_nodes(model.features, "item", node, bits, 0.75), dim=1)
+        total = 0.0
+        for row in range(len(node)):
+            scores = [float(state[row] @ true[row])]
+            scores += [
+                float(state[row] @ t) for t, n in zip(true, node, strict=True) if n != node[row]
+            ]
+            scores += [float(state[row] @ f) for f in false]
+            total += log(sum(exp(s) for s in scores)) - scores[0]
+        loss = chosen.loss([encoded], corrupted, model, chosen.head(None, 4))
+    assert loss.item() == pytest.approx(total / len(node), rel=1e-5)
 
 
 def test_gradients(toy: Graph, making: Any, hand: Any) -> None:

@@ -1,6 +1,7 @@
-"""An invented shop as raw files in the layouts of two real data sets, so that recipes run on it."""
+"""An invented shop as raw files in the layouts of real data sets, so that recipes run on it."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ SMALL = (
 
 @pytest.fixture(scope="session")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Files of Amazon Beauty and of MovieLens 100K, with invented content."""
+    """Files of the data sets that the recipes name, with invented content."""
     folder = tmp_path_factory.mktemp("raw")
     _, tables = synthetic_tables(60, 40, 700, clusters=4, key=Key(1))
     rows = tables["interactions"].select(
@@ -52,7 +53,87 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for item in range(1, 41):
             flags = "|".join("1" if genre == item % 19 else "0" for genre in range(19))
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
+    write_names(folder, items, names)
+    write_clicks(folder, rows)
+    write_lines(folder, rows, items)
+    write_events(folder, rows)
+    write_hospital(folder)
     return folder
+
+
+def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None:
+    """Write what Beauty calls its items, users and attributes, and words about the items."""
+    codes = {f"B{row:04}": str(row + 1) for row in range(len(items))}
+    users = {f"A{row:04}": str(row + 1) for row in range(60)}
+    attributes = {str(row + 1): name for row, name in enumerate(names)}
+    maps = {"item2id": codes, "user2id": users, "id2attribute": attributes}
+    (folder / "datamaps.json").write_text(json.dumps(maps))
+    words = items.select(pl.concat_str("category", "brand", separator=" ")).to_series()
+    lines = [f"{code} {told}" for code, told in zip(codes, words, strict=True)]
+    (folder / "item_keywords.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_lines(folder: Path, rows: pl.DataFrame, items: pl.DataFrame) -> None:
+    """Write invoices in the layout of Online Retail; some of the products are Beauty's too."""
+    words = items.select(pl.concat_str("category", "brand", separator=" ")).to_series()
+    lines = rows.select(
+        pl.col("user").alias("InvoiceNo"),
+        pl.col("item").add(20).alias("StockCode"),
+        pl.col("item").map_elements(lambda item: words[item - 1], pl.String).alias("Description"),
+        pl.lit(1).alias("Quantity"),
+        pl.from_epoch("time").dt.strftime("%m/%d/%Y %H:%M").alias("InvoiceDate"),
+        pl.lit(2.5).alias("UnitPrice"),
+        pl.col("user").alias("CustomerID"),
+        pl.lit("France").alias("Country"),
+    )
+    lines.write_csv(folder / "data.csv")
+
+
+def write_clicks(folder: Path, rows: pl.DataFrame) -> None:
+    """Write sessions in the layout of prepared subsets of YOOCHOOSE; each user is a session."""
+    names = {"SessionId": "user", "ItemId": "item", "Time": "time"}
+    clicks = rows.select(pl.col(name).alias(header) for header, name in names.items())
+    for part, some in (("train_full", clicks[:-1]), ("test", clicks[-1:])):
+        some.write_csv(folder / f"yoochoose-clicks-toy_{part}.txt", separator="\t")
+
+
+def write_hospital(folder: Path) -> None:
+    """Write visits of MIMIC-III: patients of three illnesses, every third of them comes twice."""
+    visits = [(patient, patient) for patient in range(1, 37)]
+    visits += [(patient, 36 + patient // 3) for patient in range(3, 37, 3)]
+    tables: dict[str, list[dict[str, Any]]] = {
+        "PATIENTS": [{"subject_id": n, "gender": "MF"[n % 2]} for n in range(1, 37)],
+        "ADMISSIONS": [
+            {
+                "subject_id": patient,
+                "hadm_id": visit,
+                "admittime": f"2100-{1 + (visit > 36)}-02 03:00:00",
+                "admission_type": ("URGENT", "ELECTIVE")[visit % 2],
+                "diagnosis": "PAIN",
+            }
+            for patient, visit in visits
+        ],
+        "DIAGNOSES_ICD": [
+            {
+                "hadm_id": visit,
+                "seq_num": n + 1,
+                "icd9_code": f"{401 + patient % 3}{(visit + n) % 5}",
+            }
+            for patient, visit in visits
+            for n in range(3)
+        ],
+        "PROCEDURES_ICD": [
+            {"hadm_id": visit, "seq_num": 1, "icd9_code": f"{3600 + patient % 3}"}
+            for patient, visit in visits
+        ],
+        "PRESCRIPTIONS": [
+            {"hadm_id": visit, "drug": f"Drug {8 * (patient % 3) + (visit + n) % 8}", "ndc": "0"}
+            for patient, visit in visits
+            for n in range(4)
+        ],
+    }
+    for name, rows in tables.items():
+        pl.DataFrame(rows).write_csv(folder / f"{name}.csv")
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +141,19 @@ def small() -> Any:
     """Return a shipped recipe made small, with further overrides."""
 
     def make(name: str, *overrides: str) -> Recipe:
-        return load_recipe(name, [*SMALL, *overrides])
+        ranks = load_recipe(name).evaluate.asked.outcome == "Ranks"
+        fits = [each for each in SMALL if ranks or "baselines" not in each]
+        return load_recipe(name, [*fits, *overrides])
 
     return make
+
+
+def write_events(folder: Path, rows: pl.DataFrame) -> None:
+    """Write events in the layout of Retailrocket: all is viewed, and what was liked then bought."""
+    columns = {"visitorid": pl.col("user"), "itemid": pl.col("item")}
+    views = rows.select(timestamp=pl.col("time") * 1000, event=pl.lit("view"), **columns)
+    liked = rows.filter(pl.col("rating") > 2)
+    after = pl.col("time") * 1000 + 500_000
+    buys = liked.select(timestamp=after, event=pl.lit("transaction"), **columns)
+    carts = liked.select(timestamp=after - 1000, event=pl.lit("addtocart"), **columns)
+    pl.concat([views, carts, buys]).write_csv(folder / "events.csv")

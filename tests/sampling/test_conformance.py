@@ -63,6 +63,17 @@ ROWS = [
     Row({"name": "session", "gap": 6, "sessions": 2}, "user", drawn=False, removable=True),
     Row({"name": "set_of", "relations": ["holds"]}, "basket", drawn=False, removable=True),
     Row({"name": "set_of", "relations": ["holds"], "most": 2}, "basket"),
+    Row(
+        {"name": "past_sets", "owner": "rates", "own": ["made_by"], "past": ["tagged"]},
+        "item",
+        drawn=False,
+        removable=True,
+    ),
+    Row(
+        {"name": "past_sets", "owner": "rates", "past": ["made_by", "tagged"], "window": 1},
+        "item",
+        False,
+    ),
     Row({"name": "tree", "relations": ["tagged", "is_a"]}, "item", drawn=False, removable=True),
     Row({"name": "dialogue", "own": True}, "turn", drawn=False, removable=True),
     Row(
@@ -71,6 +82,15 @@ ROWS = [
         False,
         False,
         {"edges": False},
+    ),
+    Row(
+        {
+            "name": "both_ends",
+            "source": {"name": "history", "window": 4},
+            "target": {"name": "k_hop", "fanout": [3, 2]},
+        },
+        "pairs",
+        small={"target": {"name": "k_hop", "fanout": [2]}},
     ),
     Row(
         {"name": "user_item_paths", "paths": 6, "tries": 64}, "user", small={"paths": 2, "tries": 8}

@@ -80,6 +80,11 @@ def latest(sample: Subgraphs) -> Iterator[list[int]]:
         yield [row[0][0], *[node for node, hop, *_ in row if hop][-2:]]
 
 
+def latest_events(sample: Subgraphs) -> Iterator[list[int]]:
+    for row in rows(sample):
+        yield [node for node, hop, *_ in row if hop][-2:]
+
+
 def events(sample: Subgraphs) -> Iterator[list[int]]:
     for row in rows(sample):
         yield [node for node, hop, *_ in row if hop]
@@ -129,6 +134,7 @@ HOPS = {"name": "k_hop", "fanout": [3, 3], "distinct": False, "edges": True}
 MCN = {"name": "mcn", "fanout": [6, 3], "size": 6, "weighted": False}
 RECENT = {"name": "history", "root": True, "window": 2}
 PAST = {"name": "history"}
+GAINS = {"name": "returns", "rewards": {"rates": 0.5}, "most": 1.0}
 CODES = {"name": "set", "root": False}
 HOLDS = {"name": "set_of", "relations": ["holds"]}
 UPWARDS = {"name": "tree", "relations": ["tagged", "is_a"]}
@@ -145,6 +151,8 @@ ROWS = [
     Row({"name": "neighbor_set", "size": 3}, MCN, "item", best, False, {"edges"}),
     Row({"name": "history"}, PAST, "user", events),
     Row({**RECENT, "gaps": True, "eos": True}, PAST, "user", latest),
+    Row(GAINS, PAST, "user", events),
+    Row({**GAINS, "window": 2, "aim": 2.0}, PAST, "user", latest_events),
     Row({"name": "set"}, HOLDS, "basket", once, loud={"edges", "time"}),
     Row({**CODES, "cls": True}, HOLDS, "basket", members, loud={"edges", "time"}),
     Row({"name": "tree", "cls": True}, UPWARDS, "item", once, loud={"edges", "time"}),

@@ -268,6 +268,20 @@ def test_template_after_its_context(shop: Graph, written: Any) -> None:
     )
 
 
+def test_template_before_its_context(shop: Graph, written: Any) -> None:
+    sample = written.subgraph((0, -1, -1, 0), (5, 0, 0, 1), (3, 0, 0, 2))
+    pattern = "(user)-[rates]->(MASK:item)"
+    tokens = linear(shop, sample, "template", pattern=pattern, context="history", lead=True)
+    is_(
+        tokens,
+        id=[0, 0, Special.MASK, 3, 5],
+        kind=[NODE, REL, SPECIAL, NODE, NODE],
+        position=[0, 1, 2, 0, 1],  # no place is taken away from the events
+        parent=[-1, 0, 0, -1, -1],
+        labels=[IGNORE] * 5,
+    )
+
+
 @pytest.mark.parametrize("nodes", [True, False])
 def test_text(shop: Graph, written: Any, words: Any, nodes: bool) -> None:
     sample = written.paths([0, 0, 3, 2, 7], [1, 0, 5])

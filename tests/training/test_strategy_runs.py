@@ -234,6 +234,19 @@ def test_a_prompt_of_who_asks_where_no_token_says_so(
         model.encode(View(tokens))
 
 
+@pytest.mark.parametrize("name", ["sequence_sequence", "history_contrast", "pairwise"])
+def test_a_prompt_of_who_asks_where_some_histories_are_left_out(
+    ours: Path, world: Graph, new_stage: Any, name: str
+) -> None:
+    """A history of one event has no past; the others keep the roots they were sampled for."""
+    model = Model.from_pretrained(ours)
+    config = {"name": "prompt_tune", "prompt": "personalised", "trains": ["*.prompt.*", "heads.*"]}
+    past = {"sampler": {"name": "history", "window": 1}, "linearizer": "history"}
+    longer = {**past, "sampler": {"name": "history", "window": 5}}
+    for given in (past, longer):
+        Trainer().fit(model, world, stage_of(new_stage, config, objectives=[name], **given))
+
+
 def test_the_text_of_a_template_is_a_hard_prompt(new_stage: Any) -> None:
     class Letters:
         def encode(self, text: str) -> list[int]:

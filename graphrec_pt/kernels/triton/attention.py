@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.kernels.transposed import owners
@@ -14,6 +14,8 @@ from graphrec_pt.kernels.transposed import owners
 if TYPE_CHECKING:
     from graphrec_pt.kernels.attention import Bias, Sight
 
+BLOCK = 128  # of queries and of keys
+SHAPES = 64  # kinds of shapes, types and modes of gradient that a process may compile for
 _masks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # sight → {(prompts, P): block mask}
 
 
@@ -48,34 +50,61 @@ def attention(
     masks = _masks.setdefault(sight, {})  # type: ignore[no-untyped-call]
     if (prompts, size) not in masks:
         masks[prompts, size] = _block_mask(ptr, sight, prompts, size)
-    out = _compiled(flex_attention, q.is_cuda)(
-        query, key, value, block_mask=masks[prompts, size], scale=scale
-    )
+    out = _compiled(q.is_cuda)(query, key, value, block_mask=masks[prompts, size], scale=scale)
     result: Tensor = out.squeeze(0).transpose(0, 1)  # [T, H, d]
     return result
 
 
 def _block_mask(ptr: Tensor, sight: "Sight", prompts: int, size: int) -> BlockMask:
     """Return the mask of T queries against all keys of the prompts and T keys."""
-    tokens = int(ptr[-1])
+    tokens, before = int(ptr[-1]), prompts * size
     owner = owners(ptr, tokens)
     # The prompt keys of a sequence stand before all tokens; the sequence −1 is everybody.
     whose = torch.arange(prompts, device=ptr.device)
-    whose = whose if prompts == len(ptr) - 1 else torch.full_like(whose, -1)
+    shared = prompts != len(ptr) - 1
+    whose = torch.full_like(whose, -1) if shared else whose
     document = torch.cat([whose.repeat_interleave(size), owner])
     reach = torch.zeros_like(owner) if sight.reach is None else sight.reach
     rank = torch.zeros_like(owner) if sight.rank is None else sight.rank
-    lowest = rank.new_full((prompts * size,), torch.iinfo(torch.int64).min)
+    lowest = rank.new_full((before,), torch.iinfo(torch.int64).min)
     rank = torch.cat([lowest, rank])
 
     def sees(b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
         return ((document[j] == owner[i]) | (document[j] < 0)) & (rank[j] <= reach[i])
 
-    make = _compiled(create_block_mask, ptr.is_cuda)
-    mask: BlockMask = make(sees, None, None, tokens, len(document), device=ptr.device)
+    # A block of queries needs the keys from its first sequence's start to its last one's end, so
+    # the blocks follow from the pointers, without a look at all T² pairs.
+    low = torch.arange(0, tokens, BLOCK, device=ptr.device)
+    high = (low + BLOCK - 1).clamp_max(tokens - 1)
+    first, last = owner[low], owner[high]
+    end = high if sight.causal else ptr[last + 1] - 1
+    spans = [(before + ptr[first], before + end)]
+    if before and shared:
+        spans.append((torch.zeros_like(low), torch.full_like(low, before - 1)))
+    elif before:
+        spans.append((first * size, (last + 1) * size - 1))
+    block = torch.arange(-(-len(document) // BLOCK), device=ptr.device)
+    needed = torch.zeros(len(low), len(block), dtype=torch.bool, device=ptr.device)
+    for start, stop in spans:
+        needed |= (block >= start.unsqueeze(1) // BLOCK) & (block <= stop.unsqueeze(1) // BLOCK)
+    count = needed.sum(1, dtype=torch.int32)
+    order = needed.long().argsort(dim=1, descending=True, stable=True).int()  # needed ones first
+    mask: BlockMask = BlockMask.from_kv_blocks(
+        count[None, None],
+        order[None, None],
+        BLOCK_SIZE=BLOCK,
+        mask_mod=sees,
+        seq_lengths=(tokens, len(document)),
+    )
     return mask
 
 
 @cache
-def _compiled(function: Callable[..., Any], cuda: bool) -> Callable[..., Any]:
-    return torch.compile(function, dynamic=True) if cuda else function
+def _compiled(cuda: bool) -> Callable[..., Any]:
+    if not cuda:
+        return flex_attention
+    # Past its limit of compilations torch would form all T² scores, which never fits.
+    config: Any = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, SHAPES)
+    compiled: Callable[..., Any] = torch.compile(flex_attention, dynamic=True)
+    return compiled

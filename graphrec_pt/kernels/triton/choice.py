@@ -1,7 +1,5 @@
 """Choosing one edge of each node in Triton: uniform or by weight, no older than a time."""
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
@@ -12,7 +10,9 @@ from graphrec_pt.kernels.triton.segments import lower_bound
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def node_segments(offset: Any, slots: Any, base: Any, types: Any, node: Any) -> Any:
+def node_segments(
+    offset: tl.tensor, slots: tl.tensor, base: tl.tensor, types: tl.tensor, node: tl.tensor
+) -> tl.tensor:
     """Return the first segment of each node and how many it has: two int64 blocks."""
     first, count = tl.zeros_like(node), tl.zeros_like(node)
     for kind in range(types):
@@ -26,15 +26,15 @@ def node_segments(offset: Any, slots: Any, base: Any, types: Any, node: Any) -> 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def eligible(
-    segment: Any,
-    time: Any,
-    first: Any,
-    last: Any,
-    k: Any,
-    since: Any,
-    steps: Any,
+    segment: tl.tensor,
+    time: tl.tensor,
+    first: tl.tensor,
+    last: tl.tensor,
+    k: tl.tensor,
+    since: tl.tensor,
+    steps: tl.tensor,
     timed: tl.constexpr,
-) -> Any:
+) -> tl.tensor:
     """Return range `k` of the segments ``[first, last)``, without edges older than `since`."""
     here = first + k < last
     if timed:
@@ -48,23 +48,23 @@ def eligible(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def unit(high: Any, low: Any) -> Any:
+def unit(high: tl.tensor, low: tl.tensor) -> tl.tensor:
     """Return 53 random bits of two words as float64 in [0, 1)."""
     return ((high << 21) | (low >> 11)).to(tl.float64) * 1.1102230246251565e-16  # 2**-53
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def pick_uniform(
-    segment: Any,
-    time: Any,
-    first: Any,
-    last: Any,
-    since: Any,
-    word: Any,
-    most: Any,
-    steps: Any,
+    segment: tl.tensor,
+    time: tl.tensor,
+    first: tl.tensor,
+    last: tl.tensor,
+    since: tl.tensor,
+    word: tl.tensor,
+    most: tl.tensor,
+    steps: tl.tensor,
     timed: tl.constexpr,
-) -> Any:
+) -> tl.tensor:
     """Return a uniform eligible edge of each node: int64 block, −1 where there is none."""
     total = tl.zeros_like(first)
     for k in range(most):
@@ -83,7 +83,9 @@ def pick_uniform(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def range_mass(cumulative: Any, begin: Any, start: Any, end: Any) -> Any:
+def range_mass(
+    cumulative: tl.tensor, begin: tl.tensor, start: tl.tensor, end: tl.tensor
+) -> tl.tensor:
     """Return the running weight before each range and the weight of the range."""
     filled = end > start
     skipped = tl.load(cumulative + start - 1, mask=filled & (start > begin), other=0.0)
@@ -93,18 +95,18 @@ def range_mass(cumulative: Any, begin: Any, start: Any, end: Any) -> Any:
 
 @triton.jit  # type: ignore[untyped-decorator]
 def pick_weighted(
-    segment: Any,
-    time: Any,
-    cumulative: Any,
-    begin: Any,
-    first: Any,
-    last: Any,
-    since: Any,
-    share: Any,
-    most: Any,
-    steps: Any,
+    segment: tl.tensor,
+    time: tl.tensor,
+    cumulative: tl.tensor,
+    begin: tl.tensor,
+    first: tl.tensor,
+    last: tl.tensor,
+    since: tl.tensor,
+    share: tl.tensor,
+    most: tl.tensor,
+    steps: tl.tensor,
     timed: tl.constexpr,
-) -> Any:
+) -> tl.tensor:
     """Return an eligible edge of each node by weight: int64 block, −1 where nothing has weight."""
     total = tl.zeros_like(share)
     for k in range(most):
@@ -127,7 +129,14 @@ def pick_weighted(
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def exceeds(cumulative: Any, start: Any, end: Any, skipped: Any, rest: Any, steps: Any) -> Any:
+def exceeds(
+    cumulative: tl.tensor,
+    start: tl.tensor,
+    end: tl.tensor,
+    skipped: tl.tensor,
+    rest: tl.tensor,
+    steps: tl.tensor,
+) -> tl.tensor:
     """Return the first place in each ``[start, end)`` whose running weight exceeds `rest`."""
     low, high = start, end
     for _ in range(steps):

@@ -1,7 +1,5 @@
 """Constrained paths: a block of paths per program, each walking until one walk is accepted."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -12,30 +10,30 @@ from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.triton.philox import below, draw, on_device
 from graphrec_pt.kernels.triton.segments import lower_bound
 
-BLOCK = 64
+BLOCK = 128  # a thread for each path, which reads what it wrote
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sample(
-    words: Any,
-    first: Any,
-    last: Any,
-    kind: Any,
-    indices: Any,
-    targets: Any,
-    edge: Any,
-    roots: Any,
-    starts: Any,
-    ends: Any,
-    excludes: Any,
-    barred: Any,
-    through: Any,
-    nodes: Any,
-    position: Any,
-    total: Any,
-    many: Any,
-    tries: Any,
-    steps: Any,
+    words: tl.tensor,
+    first: tl.tensor,
+    last: tl.tensor,
+    kind: tl.tensor,
+    indices: tl.tensor,
+    targets: tl.tensor,
+    edge: tl.tensor,
+    roots: tl.tensor,
+    starts: tl.tensor,
+    ends: tl.tensor,
+    excludes: tl.tensor,
+    barred: tl.tensor,
+    through: tl.tensor,
+    nodes: tl.tensor,
+    position: tl.tensor,
+    total: tl.tensor,
+    many: tl.tensor,
+    tries: tl.tensor,
+    steps: tl.tensor,
     hops: tl.constexpr,
     numbered: tl.constexpr,
     path_shift: tl.constexpr,
@@ -56,6 +54,7 @@ def _sample(
         alive = wanted
         v = root
         tl.store(nodes + i * (hops + 1), root, mask=wanted)
+        tl.debug_barrier()
         for hop in tl.static_range(hops):
             low, high = start, end
             if hop > 0:
@@ -73,6 +72,7 @@ def _sample(
                 alive = alive & (allowed != 0)
             tl.store(nodes + i * (hops + 1) + hop + 1, v, mask=alive)
             tl.store(position + i * hops + hop, place, mask=alive)
+            tl.debug_barrier()  # the next hop reads what this one wrote
         own = lower_bound(targets, start, end, v, steps)
         after = lower_bound(targets, own, end, v + 1, steps)
         accepted = alive & (after - own > tl.where(v == bar, 1, 0))
@@ -118,5 +118,6 @@ def constrained_paths(csr: SegmentedCSR, question: Constrained) -> tuple[Tensor,
             PATH_SHIFT,
             TRY_SHIFT,
             BLOCK,
+            enable_fp_fusion=False,
         )
     return nodes, position

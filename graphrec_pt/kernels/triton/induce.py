@@ -1,7 +1,5 @@
 """Induced edges: one program per token, its sequence in blocks; count, then fill."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -11,21 +9,22 @@ from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.triton.segments import lower_bound
 
 BLOCK = 64
+OPTIONS = {"enable_fp_fusion": False}
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _induce(
-    segment: Any,
-    targets: Any,
-    low: Any,
-    slots: Any,
-    begin: Any,
-    finish: Any,
-    ordered: Any,
-    start: Any,
-    out: Any,
-    edges: Any,
-    steps: Any,
+    segment: tl.tensor,
+    targets: tl.tensor,
+    low: tl.tensor,
+    slots: tl.tensor,
+    begin: tl.tensor,
+    finish: tl.tensor,
+    ordered: tl.tensor,
+    start: tl.tensor,
+    out: tl.tensor,
+    edges: tl.tensor,
+    steps: tl.tensor,
     fill: tl.constexpr,
     size: tl.constexpr,
 ) -> None:
@@ -48,10 +47,14 @@ def _induce(
                 place = at + tl.cumsum(count, axis=0) - count
                 for parallel in range(tl.max(count, axis=0)):
                     wanted = parallel < count
-                    tl.store(out + place + parallel, whole + t, mask=wanted)
-                    tl.store(out + edges + place + parallel, whole + k, mask=wanted)
-                    tl.store(out + 2 * edges + place + parallel, target, mask=wanted)
-                    tl.store(out + 3 * edges + place + parallel, begins + parallel, mask=wanted)
+                    column = out + (place + parallel)
+                    tl.store(column, whole + t, mask=wanted)
+                    column += edges
+                    tl.store(column, whole + k, mask=wanted)
+                    column += edges
+                    tl.store(column, target, mask=wanted)
+                    column += edges
+                    tl.store(column, begins + parallel, mask=wanted)
             at += tl.sum(count, axis=0)
     if not fill:
         tl.store(out + t, at)
@@ -78,9 +81,10 @@ def induce(
     steps, tokens = csr.num_edges.bit_length(), len(nodes)
     count = torch.zeros(tokens, dtype=torch.int64, device=nodes.device)
     if tokens:
-        _induce[(tokens,)](*given, torch.zeros_like(count), count, 0, steps, False, BLOCK)
+        none = torch.zeros_like(count)
+        _induce[(tokens,)](*given, none, count, 0, steps, False, BLOCK, **OPTIONS)
     start, edges = count.cumsum(0) - count, int(count.sum())
     out = torch.empty((4, edges), dtype=torch.int64, device=nodes.device)
     if edges:
-        _induce[(tokens,)](*given, start, out, edges, steps, True, BLOCK)
+        _induce[(tokens,)](*given, start, out, edges, steps, True, BLOCK, **OPTIONS)
     return out.unbind(0)

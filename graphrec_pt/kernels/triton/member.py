@@ -1,7 +1,5 @@
 """Membership: a block of questions per program, each a binary search."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -15,18 +13,18 @@ BLOCK = 256
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _member(
-    segment: Any,
-    targets: Any,
-    low: Any,
-    high: Any,
-    target: Any,
-    out: Any,
-    n: Any,
-    most: Any,
-    steps: Any,
+    segment: tl.tensor,
+    targets: tl.tensor,
+    low: tl.tensor,
+    high: tl.tensor,
+    target: tl.tensor,
+    out: tl.tensor,
+    n: tl.tensor,
+    most: tl.tensor,
+    steps: tl.tensor,
     size: tl.constexpr,
 ) -> None:
-    i = tl.program_id(0) * size + tl.arange(0, size)
+    i = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     inside = i < n
     first = tl.load(low + i, mask=inside, other=0)
     last = tl.load(high + i, mask=inside, other=0)
@@ -63,5 +61,6 @@ def member(
             int((high - low).max()),
             csr.num_edges.bit_length(),
             BLOCK,
+            enable_fp_fusion=False,
         )
     return out.bool()

@@ -1,7 +1,5 @@
 """Negatives: a block of candidates per program; what remains is drawn exactly by the torch body."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -19,18 +17,18 @@ _REFUSED = tl.constexpr(-2)
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _negative(
-    words: Any,
-    items: Any,
-    start: Any,
-    end: Any,
-    targets: Any,
-    cumulative: Any,
-    out: Any,
-    total: Any,
-    count: Any,
-    low: Any,
-    range_size: Any,
-    steps: Any,
+    words: tl.tensor,
+    items: tl.tensor,
+    start: tl.tensor,
+    end: tl.tensor,
+    targets: tl.tensor,
+    cumulative: tl.tensor,
+    out: tl.tensor,
+    total: tl.tensor,
+    count: tl.tensor,
+    low: tl.tensor,
+    range_size: tl.tensor,
+    steps: tl.tensor,
     weighted: tl.constexpr,
     tries: tl.constexpr,
     try_bits: tl.constexpr,
@@ -85,6 +83,7 @@ def negative(csr: SegmentedCSR, wanted: Wanted) -> Tensor:
             TRY_BITS,
             32 - UNIT_BITS,
             BLOCK,
+            enable_fp_fusion=False,
         )
         refused = (out == -2).nonzero().squeeze(1)
         if len(refused):

@@ -5,8 +5,6 @@ larger ones up by one. Cells that take every edge are gathered by the torch body
 pass over memory on any device.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -66,7 +64,14 @@ def _draw_some(csr: SegmentedCSR, plan: Plan, cells: reference.Cells) -> tuple[T
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _position(starts: Any, ends: Any, row: Any, width: Any, rank: Any, where: Any) -> Any:
+def _position(
+    starts: tl.tensor,
+    ends: tl.tensor,
+    row: tl.tensor,
+    width: tl.tensor,
+    rank: tl.tensor,
+    where: tl.tensor,
+) -> tl.tensor:
     """Return the edge position of each rank among the eligible edges of its cell."""
     edge, passed = tl.zeros_like(rank), tl.zeros_like(rank)
     for k in range(width):
@@ -80,24 +85,24 @@ def _position(starts: Any, ends: Any, row: Any, width: Any, rank: Any, where: An
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _draw(
-    edge_ids: Any,
-    cumulative: Any,
-    starts: Any,
-    ends: Any,
-    firsts: Any,
-    exclude: Any,
-    items: Any,
-    blocks: Any,
-    words: Any,
-    out: Any,
-    taken: Any,
-    taken_start: Any,
-    taken_weight: Any,
-    cells: Any,
-    width: Any,
-    fanout: Any,
-    room: Any,
-    steps: Any,
+    edge_ids: tl.tensor,
+    cumulative: tl.tensor,
+    starts: tl.tensor,
+    ends: tl.tensor,
+    firsts: tl.tensor,
+    exclude: tl.tensor,
+    items: tl.tensor,
+    blocks: tl.tensor,
+    words: tl.tensor,
+    out: tl.tensor,
+    taken: tl.tensor,
+    taken_start: tl.tensor,
+    taken_weight: tl.tensor,
+    cells: tl.tensor,
+    width: tl.tensor,
+    fanout: tl.tensor,
+    room: tl.tensor,
+    steps: tl.tensor,
     replace: tl.constexpr,
     weighted: tl.constexpr,
     excluding: tl.constexpr,

@@ -4,8 +4,6 @@ Expanding and ranking are sorts, which torch does well on a GPU; looking candida
 segments is the part with a kernel of its own.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -21,17 +19,17 @@ BLOCK = 128
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _search(
-    start: Any,
-    end: Any,
-    target: Any,
-    exclude: Any,
-    targets: Any,
-    order: Any,
-    edge: Any,
-    score: Any,
-    out: Any,
-    n: Any,
-    steps: Any,
+    start: tl.tensor,
+    end: tl.tensor,
+    target: tl.tensor,
+    exclude: tl.tensor,
+    targets: tl.tensor,
+    order: tl.tensor,
+    edge: tl.tensor,
+    score: tl.tensor,
+    out: tl.tensor,
+    n: tl.tensor,
+    steps: tl.tensor,
     numbered: tl.constexpr,
     size: tl.constexpr,
 ) -> None:
@@ -77,6 +75,7 @@ def _join(
             csr.num_edges.bit_length(),
             len(question.edge) > 0,
             BLOCK,
+            enable_fp_fusion=False,
         )
     return out
 

@@ -1,7 +1,5 @@
 """Philox 4×32-10 in Triton: the library's own rounds under our counters."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -12,7 +10,7 @@ Words = tuple[int, int, int, int]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def four_words(words: Any, item: Any, block: Any) -> Any:
+def four_words(words: tl.tensor, item: tl.tensor, block: tl.tensor) -> tl.tensor:
     """Return the four words of the counters (item, block, stream, epoch): int64 blocks.
 
     Args:
@@ -30,7 +28,7 @@ def four_words(words: Any, item: Any, block: Any) -> Any:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def draw(words: Any, item: Any, number: Any) -> Any:
+def draw(words: tl.tensor, item: tl.tensor, number: tl.tensor) -> tl.tensor:
     """Return draw `number` (int64, below 2**34) of each item: int64 block below 2**32."""
     a, b, c, d = four_words(words, item, number >> 2)
     lane = number & 3
@@ -38,7 +36,7 @@ def draw(words: Any, item: Any, number: Any) -> Any:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def below(bits: Any, n: Any) -> Any:
+def below(bits: tl.tensor, n: tl.tensor) -> tl.tensor:
     """Return integers in ``[0, n)`` from 32 random bits (int64), for n below 2**32."""
     return (bits * n >> 32) & 0xFFFFFFFF
 
@@ -49,8 +47,15 @@ def on_device(words: Words, device: torch.device) -> Tensor:
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _fill(words: Any, item: Any, block: Any, out: Any, n: Any, size: tl.constexpr) -> None:
-    i = tl.program_id(0) * size + tl.arange(0, size)
+def _fill(
+    words: tl.tensor,
+    item: tl.tensor,
+    block: tl.tensor,
+    out: tl.tensor,
+    n: tl.tensor,
+    size: tl.constexpr,
+) -> None:
+    i = tl.program_id(0).to(tl.int64) * size + tl.arange(0, size)
     inside = i < n
     items = tl.load(item + i, mask=inside, other=0)
     blocks = tl.load(block + i, mask=inside, other=0)
@@ -68,5 +73,7 @@ def philox(words: Words, item: Tensor, block: Tensor) -> Tensor:
     if n:
         key = on_device(words, item.device)
         grid = (triton.cdiv(n, BLOCK),)
-        _fill[grid](key, item.contiguous(), block.contiguous(), out, n, BLOCK)
+        _fill[grid](
+            key, item.contiguous(), block.contiguous(), out, n, BLOCK, enable_fp_fusion=False
+        )
     return out

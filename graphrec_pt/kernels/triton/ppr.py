@@ -4,8 +4,6 @@ Only the scatter along edges is a kernel of its own; finding the nodes to push s
 and the dense residuals cost B · N memory, so roots are taken some at a time.
 """
 
-from typing import Any
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -18,13 +16,13 @@ BLOCK = 128
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _give_edges(
-    start: Any,
-    end: Any,
-    indices: Any,
-    row: Any,
-    share: Any,
-    residual: Any,
-    n: Any,
+    start: tl.tensor,
+    end: tl.tensor,
+    indices: tl.tensor,
+    row: tl.tensor,
+    share: tl.tensor,
+    residual: tl.tensor,
+    n: tl.tensor,
     size: tl.constexpr,
 ) -> None:
     i = tl.program_id(0).to(tl.int64)
@@ -41,7 +39,15 @@ def _give_edges(
 def _give(csr: SegmentedCSR, residual: Tensor, row: Tensor, node: Tensor, share: Tensor) -> None:
     start, end = csr.bounds(node)
     _give_edges[(len(node),)](
-        start, end, csr.indices.contiguous(), row, share, residual, residual.shape[1], BLOCK
+        start,
+        end,
+        csr.indices.contiguous(),
+        row,
+        share,
+        residual,
+        residual.shape[1],
+        BLOCK,
+        enable_fp_fusion=False,
     )
 
 

@@ -1,7 +1,5 @@
 """One dot product per entry: one program per row."""
 
-from typing import Any
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -11,7 +9,13 @@ BLOCK = 64
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _sddmm(
-    ptr: Any, indices: Any, left: Any, right: Any, out: Any, width: Any, size: tl.constexpr
+    ptr: tl.tensor,
+    indices: tl.tensor,
+    left: tl.tensor,
+    right: tl.tensor,
+    out: tl.tensor,
+    width: tl.tensor,
+    size: tl.constexpr,
 ) -> None:
     i = tl.program_id(0).to(tl.int64)
     lane = tl.arange(0, size)
@@ -38,5 +42,6 @@ def sddmm(ptr: Tensor, indices: Tensor, left: Tensor, right: Tensor) -> Tensor:
             out,
             left.shape[1],
             BLOCK,
+            enable_fp_fusion=False,
         )
     return out

@@ -1,7 +1,5 @@
 """Softmax of segments: one program per row and head, three passes over its entries."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -11,7 +9,9 @@ BLOCK = 128
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _softmax(ptr: Any, scores: Any, out: Any, heads: Any, size: tl.constexpr) -> None:
+def _softmax(
+    ptr: tl.tensor, scores: tl.tensor, out: tl.tensor, heads: tl.tensor, size: tl.constexpr
+) -> None:
     i, h = tl.program_id(0), tl.program_id(1)
     start, end = tl.load(ptr + i), tl.load(ptr + i + 1)
     lane = tl.arange(0, size)
@@ -39,6 +39,6 @@ def segment_softmax(ptr: Tensor, scores: Tensor) -> Tensor:
     out = torch.empty_like(entries)
     if out.numel():
         _softmax[(len(ptr) - 1, scores.shape[1])](
-            ptr.contiguous(), entries, out, scores.shape[1], BLOCK
+            ptr.contiguous(), entries, out, scores.shape[1], BLOCK, enable_fp_fusion=False
         )
     return out

@@ -1,13 +1,13 @@
 """What Triton kernels need of a segmented CSR: binary search for a block of values."""
 
-from typing import Any
-
 import triton
 import triton.language as tl
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def lower_bound(ascending: Any, start: Any, end: Any, value: Any, steps: Any) -> Any:
+def lower_bound(
+    ascending: tl.tensor, start: tl.tensor, end: tl.tensor, value: tl.tensor, steps: tl.tensor
+) -> tl.tensor:
     """Return the first place in each ``[start, end)`` that is not below `value`, else `end`.
 
     Args:

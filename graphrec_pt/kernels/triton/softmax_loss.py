@@ -1,7 +1,5 @@
 """Cross-entropy of a block of logits, in place: one program per row, two passes over it."""
 
-from typing import Any
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -11,10 +9,10 @@ BLOCK = 4096
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _softmax_loss(
-    logits: Any,
-    target: Any,
-    loss: Any,
-    items: Any,
+    logits: tl.tensor,
+    target: tl.tensor,
+    loss: tl.tensor,
+    items: tl.tensor,
     gradient: tl.constexpr,
     size: tl.constexpr,
 ) -> None:
@@ -44,5 +42,7 @@ def softmax_loss(logits: Tensor, target: Tensor, gradient: bool) -> Tensor:
     loss = logits.new_empty(len(logits))
     if len(logits):
         size = min(BLOCK, triton.next_power_of_2(logits.shape[1]))
-        _softmax_loss[(len(logits),)](logits, target, loss, logits.shape[1], gradient, size)
+        _softmax_loss[(len(logits),)](
+            logits, target, loss, logits.shape[1], gradient, size, enable_fp_fusion=False
+        )
     return loss

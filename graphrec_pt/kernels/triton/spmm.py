@@ -1,7 +1,5 @@
 """Sparse times dense: one program per row and block of columns."""
 
-from typing import Any
-
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -11,12 +9,12 @@ BLOCK = 64
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _spmm(
-    ptr: Any,
-    indices: Any,
-    values: Any,
-    dense: Any,
-    out: Any,
-    width: Any,
+    ptr: tl.tensor,
+    indices: tl.tensor,
+    values: tl.tensor,
+    dense: tl.tensor,
+    out: tl.tensor,
+    width: tl.tensor,
     weighted: tl.constexpr,
     size: tl.constexpr,
 ) -> None:
@@ -46,5 +44,6 @@ def spmm(ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor) -> 
             width,
             values is not None,
             BLOCK,
+            enable_fp_fusion=False,
         )
     return out

@@ -1,16 +1,22 @@
 """Best k by k rounds of maximum and removal: one program per query, its scores in registers."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+LANES, MOST_WARPS = 512, 16  # scores that a warp keeps in registers
+
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _select(
-    scores: Any, items: Any, score: Any, best: Any, width: Any, k: Any, size: tl.constexpr
+    scores: tl.tensor,
+    items: tl.tensor,
+    score: tl.tensor,
+    best: tl.tensor,
+    width: tl.tensor,
+    k: tl.tensor,
+    size: tl.constexpr,
 ) -> None:
     b = tl.program_id(0).to(tl.int64)
     place = tl.arange(0, size)
@@ -35,5 +41,8 @@ def topk(part: Tensor, low: int, score: Tensor, best: Tensor) -> tuple[Tensor, T
     if rows:
         width = scores.shape[1]
         size = triton.next_power_of_2(width)
-        _select[(rows,)](scores, items, score, best, width, k, size)
+        warps = min(max(size // LANES, 1), MOST_WARPS)
+        _select[(rows,)](
+            scores, items, score, best, width, k, size, num_warps=warps, enable_fp_fusion=False
+        )
     return score, best

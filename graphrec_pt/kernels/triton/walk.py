@@ -1,7 +1,5 @@
 """Random walks in Triton, one lane a walker; the draws are those of the torch body."""
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -79,24 +77,24 @@ def walk(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _limit(
-    offset: Any,
-    slots: Any,
-    base: Any,
-    segment: Any,
-    indices: Any,
-    edge_ids: Any,
-    targets: Any,
-    numbers: Any,
-    edge: Any,
-    valid: Any,
-    previous: Any,
-    banned: Any,
-    types: Any,
-    most: Any,
-    steps: Any,
+    offset: tl.tensor,
+    slots: tl.tensor,
+    base: tl.tensor,
+    segment: tl.tensor,
+    indices: tl.tensor,
+    edge_ids: tl.tensor,
+    targets: tl.tensor,
+    numbers: tl.tensor,
+    edge: tl.tensor,
+    valid: tl.tensor,
+    previous: tl.tensor,
+    banned: tl.tensor,
+    types: tl.tensor,
+    most: tl.tensor,
+    steps: tl.tensor,
     biased: tl.constexpr,
     excluding: tl.constexpr,
-) -> Any:
+) -> tl.tensor:
     """Return how many of 2**32 words accept each candidate edge: int64 block."""
     limit = tl.zeros_like(edge) + 4294967296
     if biased:
@@ -124,30 +122,30 @@ def _limit(
 
 @triton.jit  # type: ignore[untyped-decorator]
 def _walk(
-    offset: Any,
-    slots: Any,
-    base: Any,
-    segment: Any,
-    indices: Any,
-    time: Any,
-    weight: Any,
-    edge_ids: Any,
-    cumulative: Any,
-    targets: Any,
-    roots: Any,
-    after: Any,
-    exclude: Any,
-    hops: Any,
-    numbers: Any,
-    nodes: Any,
-    position: Any,
-    walks: Any,
-    repeats: Any,
-    length: Any,
-    types: Any,
-    most: Any,
-    steps: Any,
-    tries: Any,
+    offset: tl.tensor,
+    slots: tl.tensor,
+    base: tl.tensor,
+    segment: tl.tensor,
+    indices: tl.tensor,
+    time: tl.tensor,
+    weight: tl.tensor,
+    edge_ids: tl.tensor,
+    cumulative: tl.tensor,
+    targets: tl.tensor,
+    roots: tl.tensor,
+    after: tl.tensor,
+    exclude: tl.tensor,
+    hops: tl.tensor,
+    numbers: tl.tensor,
+    nodes: tl.tensor,
+    position: tl.tensor,
+    walks: tl.tensor,
+    repeats: tl.tensor,
+    length: tl.tensor,
+    types: tl.tensor,
+    most: tl.tensor,
+    steps: tl.tensor,
+    tries: tl.tensor,
     plain: tl.constexpr,
     timed: tl.constexpr,
     weighted: tl.constexpr,

@@ -37,12 +37,16 @@ class Personalised:
         size: P.
         inner: Width of the generator; D by default.
         where: Soft tokens, or keys and values in each layer.
+        hide: Share of the numbers of x that are hidden in training, drawn anew in every pass: what
+            PPR calls prompt-based augmentation. Two passes over one history then differ, for a
+            contrast such as ``sequence_sequence``.
     """
 
     of: str | None = None
     size: int = Field(4, ge=1)
     inner: int | None = Field(None, ge=1)
     where: Where = "tokens"
+    hide: float = Field(0.0, ge=0, lt=1)
 
     def attach(self, model: "Model", seed: int) -> None:
         """Give the model a generator.
@@ -53,7 +57,8 @@ class Personalised:
         of, layers = self.of or _actor(model.outline), layers_of(model, self.where)
         model.outline.node_index(of)
         inner = self.inner or model.width
-        made = seeded(lambda: Generator(of, self.size, model.width, inner, layers), seed)
+        shape = (of, self.size, model.width, inner, layers, self.hide)
+        made = seeded(lambda: Generator(*shape), seed)
         model.prompt = made.to(device_of(model))
 
 
@@ -66,13 +71,21 @@ class Generator(PromptNetwork):
         width: D.
         inner: Width between the two maps.
         layers: See :class:`~graphrec_pt.models.prompts.outlet.Outlet`.
+        hide: Share of the numbers of a profile that are hidden in training.
     """
 
     def __init__(
-        self, of: str, size: int, width: int, inner: int, layers: tuple[int, int, int] | None
+        self,
+        of: str,
+        size: int,
+        width: int,
+        inner: int,
+        layers: tuple[int, int, int] | None,
+        hide: float = 0.0,
     ) -> None:
         super().__init__()
         self.of, self.size = of, size
+        self.hidden = nn.Dropout(hide)
         self.nobody = nn.Embedding(1, width)
         self.inner, self.made = nn.Linear(width, inner), nn.Linear(inner, size * width)
         self.outlet = Outlet(width, layers)
@@ -85,7 +98,7 @@ class Generator(PromptNetwork):
         x = self.nobody.weight.expand(len(who), -1)  # [B, D]
         if len(known):
             x = x.index_copy(0, known, model.nodes(who[known]).to(x.dtype))
-        made = self.made(torch.sigmoid(self.inner(x)))  # [B, P · D]
+        made = self.made(torch.sigmoid(self.inner(self.hidden(x))))  # [B, P · D]
         found: Prompt = self.outlet(made.unflatten(1, (self.size, -1)))  # [B, P, D]
         return found
 

@@ -48,7 +48,7 @@ def write_report(run: str | Path | Run, *, trust_code: bool = False) -> Path:
         GraphRecError: When there is no finished run, and for ranks other than those that its
             metrics tell of.
     """
-    opened = run if isinstance(run, Run) else open_run(run)
+    opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
     page = render(opened, trust_code=trust_code)
     with writing(opened.folder), scratch_folder(opened.folder) as scratch:
         made = scratch / REPORT

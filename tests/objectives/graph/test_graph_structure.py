@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.objectives.objective import Corrupted, objective
 from graphrec_pt.tokens.tokens import same
@@ -138,3 +139,24 @@ def test_it_learns_who_are_neighbours(fit: Any, colors: Any) -> None:
     found = fit(colors, config, sampler, "subgraph", torch.arange(16), steps=40, rate=5e-3)
     assert found.losses[0] > log(2)
     assert found.last < 0.1 * log(2)
+
+
+def test_an_edge_is_hidden_in_both_directions(making: Any, shop: Any) -> None:
+    """Co-interaction stores i → j and j → i apart; neither sequence may hold the other's root."""
+    linked = derive(shop, [{"name": "co_interaction", "of": "rates", "least": 1, "top": 3}])
+    near = {"name": "k_hop", "fanout": [50], "relations": ["co_interacts"]}
+    items = torch.tensor(list(linked.nodes("item")))
+    made = making.prepared(linked, near, {"name": "neighbor_set"}, items)
+    examples = making.examples(made, torch.arange(len(items)))
+    corrupted = structure(relation="co_interacts").corrupt(examples)
+    root, neighbor = corrupted.views[0].tokens, corrupted.views[1].tokens
+    both = 0
+    for row, (source, target) in enumerate(
+        zip(roots_of(corrupted.views[0]), roots_of(corrupted.views[1]), strict=True)
+    ):
+        mine = root.id[root.ptr[row] : root.ptr[row + 1]].tolist()
+        theirs = neighbor.id[neighbor.ptr[row] : neighbor.ptr[row + 1]].tolist()
+        assert target not in mine
+        assert source not in theirs
+        both += source in linked.neighbors(target, "co_interacts").tolist()
+    assert both > 3  # edges that are stored the other way too

@@ -1,0 +1,121 @@
+"""``graphrec run``: from a recipe to the folder of a run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from graphrec_pt.cli.printing import progress, told
+from graphrec_pt.cli.trust import TrustCode, trusted
+from graphrec_pt.core.errors import GraphRecError
+
+if TYPE_CHECKING:
+    from graphrec_pt.recipe.recipe import Recipe
+
+RUNS = Path("runs")
+STRATEGY = "strategy"
+"""The option that is not the recipe's but takes another way from its pre-training."""
+
+
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="Name of a recipe, its YAML file, or the folder of a run.")
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]…",
+            help="Options to change: stages.0.epochs=3. strategy=NAME adapts the finished "
+            "pre-training of a run in another way, without repeating it.",
+        ),
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="Folder of raw files; without it they are downloaded.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the run (default runs/NAME, or runs/NAME-STRATEGY)."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where a run was interrupted.")
+    ] = False,
+    cache: Annotated[Path, typer.Option(help="Where downloaded raw files are kept.")] = Path(
+        "~/.cache/graphrec_pt"
+    ),
+    trust_code: TrustCode = False,
+) -> None:
+    """Train what a recipe says, measure it, and keep all in a folder."""
+    from graphrec_pt.cli.tables import run_notes, run_tables
+    from graphrec_pt.recipe.data import graph_of
+    from graphrec_pt.recipe.files import load_recipe
+    from graphrec_pt.recipe.run import run_recipe, will_train
+    from graphrec_pt.recipe.swap import adapting, swap
+    from graphrec_pt.serve.report.write import write_report
+
+    with trusted(trust_code):
+        wanted, others = _strategy(overrides or [])
+        chosen, graph, source = load_recipe(recipe, others), None, None
+        if wanted is not None:
+            adapting(chosen)
+            source = _finished(recipe, chosen)
+            out = out or RUNS / f"{chosen.name}-{_name(wanted)}"
+            if source is not None and out.resolve() == source.resolve():
+                got, hint = "its own", f"--out {source}-{_name(wanted)}"
+                raise GraphRecError(f"--out {out}", "another folder than the run's", got, hint)
+        out = out or RUNS / chosen.name
+        # A swapped recipe is known when its data is; a folder that is taken is told before.
+        if (wanted is not None and resume) or will_train(chosen, out, resume=resume):
+            with progress() as tell:
+                graph = graph_of(chosen.data, raw, cache=cache, tell=tell)
+        if wanted is not None:
+            assert graph is not None
+            chosen = swap(chosen, wanted, graph)
+        with told():
+            done = run_recipe(
+                chosen, out, graph=graph, resume=resume, pretrained=source, progress=True
+            )
+        console = Console()
+        for table in run_tables(done):
+            console.print(table)
+        for note in run_notes(done):
+            console.print(note, soft_wrap=True, highlight=False)
+        write_report(done)
+    console.print(f"saved in {out}, with a report.html to read", soft_wrap=True)
+
+
+def _strategy(overrides: Sequence[str]) -> tuple[Any, list[str]]:
+    """Return what ``strategy=`` says, None for nothing, and the other overrides."""
+    from graphrec_pt.recipe.files import override_option
+    from graphrec_pt.training.strategy import strategy
+
+    found: dict[str, Any] = {}
+    others = []
+    for override in overrides:
+        if override.partition("=")[0].partition(".")[0] == STRATEGY:
+            override_option(found, override)
+        else:
+            others.append(override)
+    if STRATEGY not in found:
+        return None, others
+    strategy.build(found[STRATEGY])  # a mistake is told before any data is read
+    return found[STRATEGY], others
+
+
+def _name(wanted: Any) -> str:
+    return str(wanted.get("name", STRATEGY) if isinstance(wanted, dict) else wanted)
+
+
+def _finished(recipe: str, chosen: "Recipe") -> Path | None:
+    """Return the folder whose pre-training is meant: the one that is named, or the default one."""
+    from graphrec_pt.recipe.files import OF_RUN
+    from graphrec_pt.recipe.pretrained import find_pretrained
+
+    named = Path(recipe)
+    if named.name == OF_RUN and find_pretrained(named.parent) is not None:
+        return named.parent
+    if (named / OF_RUN).is_file():
+        return named
+    usual = RUNS / chosen.name
+    return usual if find_pretrained(usual) is not None else None

@@ -1,0 +1,178 @@
+"""Discrete codes of nodes: what they are told by, quantised, and a vector for every digit."""
+
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.features.cache import digest
+from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
+from graphrec_pt.features.node_features import NodeFeatures
+from graphrec_pt.features.quantisation import Floats, Quantizer, codes_of, product_quantizer
+from graphrec_pt.features.seeded import SPREAD
+from graphrec_pt.features.vector import GivenFeature
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.philox import below, philox
+
+_learnt: dict[str, Quantizer] = {}  # the last one, by the digest of what it was learnt from
+
+
+@featurizer("codes")
+class Codes:
+    """The mean of one learned vector for each digit of a code: ``1/S Σ_s E_s[c_s]``.
+
+    VQ-Rec (Hou et al., WWW 2023): the code of a node is its text vector, quantised, so the model
+    is bound to texts by their codes alone, and the vectors of the digits can be learnt anew for
+    another catalogue. The quantiser is learnt from the nodes of the first graph that is bound and
+    belongs to the weights, so that codes mean the same on later graphs.
+
+    Args:
+        of: Config of a featurizer that does not train: what nodes are told by.
+        digits: S, a divisor of the width of its vectors.
+        values: K, of each digit.
+        rotations: Turns of OPQ, see
+            :func:`~graphrec_pt.features.quantisation.product_quantizer`.
+    """
+
+    of: str | dict[str, Any]
+    digits: int = Field(32, ge=1)
+    values: int = Field(256, ge=2)
+    rotations: int = Field(1, ge=0)
+
+    def __post_init__(self) -> None:
+        given = featurizer.build(self.of)
+        train = getattr(given, "train", "frozen")
+        if train != "frozen":
+            raise GraphRecError("codes", "a frozen encoder", f"train: {train}", "train: frozen")
+
+    def build(self, outline: Outline, node_type: str, width: int) -> "CodesFeature":
+        """Return the table of digits, and what the nodes are told by."""
+        source = featurizer.build(self.of).build(outline, node_type, width)
+        inputs = source.inputs if isinstance(source, GivenFeature) else width
+        if inputs % self.digits:
+            expected = f"digits that divide {inputs}"
+            raise GraphRecError("codes", expected, self.digits, "digits: of the width of vectors")
+        return CodesFeature(self, node_type, source, inputs, width)
+
+
+class CodesFeature(Feature):
+    """Codes ``[n, S]`` of nodes, and a table ``[S · K, D]``.
+
+    Args:
+        config: How.
+        node_type: Whose nodes.
+        source: What they are told by; its weights stay as they are.
+        inputs: F, the width of what is quantised.
+        width: D.
+    """
+
+    codes: Tensor
+    rotation: Tensor
+    centroids: Tensor
+    learnt: Tensor
+
+    def __init__(
+        self, config: Codes, node_type: str, source: Feature, inputs: int, width: int
+    ) -> None:
+        super().__init__()
+        self.config, self.node_type = config, node_type
+        self.source = source.requires_grad_(False)
+        self.table = nn.Embedding(config.digits * config.values, width)
+        part = inputs // config.digits
+        self.register_buffer("rotation", torch.zeros(inputs, inputs))
+        self.register_buffer("centroids", torch.zeros(config.digits, config.values, part))
+        self.register_buffer("learnt", torch.zeros((), dtype=torch.bool))
+        empty = torch.zeros(0, config.digits, dtype=torch.int64)
+        self.register_buffer("codes", empty, persistent=False)
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Start without a quantiser, and with digits whose mean is as large as other vectors."""
+        self.learnt.fill_(False)
+        self.table.weight.normal_(0, SPREAD * self.config.digits**0.5, generator=draw)
+
+    def bind(self, graph: Graph) -> None:
+        """Read what the nodes are told by, learn the quantiser once, and code every node."""
+        self.source.bind(graph)
+        every = torch.arange(graph.num_nodes(self.node_type), device=self.table.weight.device)
+        vectors = self._told(every).float().cpu().numpy()
+        if not self.learnt:
+            made = self._quantizer(vectors)
+            self.rotation.copy_(torch.from_numpy(made.rotation))
+            self.centroids.copy_(torch.from_numpy(made.centroids))
+            self.learnt.fill_(True)
+        kept = Quantizer(self.rotation.float().cpu().numpy(), self.centroids.float().cpu().numpy())
+        self.codes = torch.from_numpy(codes_of(vectors, kept)).to(every.device)
+
+    def _quantizer(self, vectors: Floats) -> Quantizer:
+        """Return a quantiser of vectors, the same as before where they are."""
+        config = self.config
+        sizes = config.digits, config.values, config.rotations
+        key = digest(torch.from_numpy(vectors), repr(sizes))
+        if key not in _learnt:
+            _learnt.clear()  # one is enough for the seeds and the twin of a run
+            _learnt[key] = product_quantizer(vectors, *sizes)
+        return _learnt[key]
+
+    @torch.no_grad()
+    def _told(self, nodes: Tensor) -> Tensor:
+        """Return what is quantised: given vectors as they came, else those of the feature."""
+        if isinstance(self.source, GivenFeature):
+            found = self.source.look(nodes)
+            return found.masked_fill(self.source.absent[nodes].unsqueeze(1), 0)
+        made: Tensor = self.source(nodes, _nobody)
+        return made
+
+    def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
+        """Return ``[n, D]``."""
+        return self.of_codes(self.codes[nodes])
+
+    def of_codes(self, codes: Tensor) -> Tensor:
+        """Return the vectors of codes ``[n, S]``: ``[n, D]``."""
+        first = torch.arange(self.config.digits, device=codes.device) * self.config.values
+        digits: Tensor = self.table(codes + first)  # [n, S, D]
+        return digits.mean(1)
+
+    def made_up(self, nodes: Tensor, bits: Tensor, share: float) -> Tensor:
+        """Return vectors of nodes that do not exist: some digits of true ones drawn anew.
+
+        The semi-synthetic negatives of VQ-Rec, which has a share of .75.
+
+        Args:
+            nodes: int64 ``[n]``, numbered inside the type.
+            bits: int64 ``[n]``, words of 32 random bits.
+            share: Of the digits, on average.
+
+        Returns:
+            ``[n, D]``.
+        """
+        digits = self.config.digits
+        block = torch.arange(-(-digits // 2), device=bits.device)  # two words for each digit
+        words = philox(Key(0).named("made up"), bits.unsqueeze(1), block)  # [n, S/2, 4]
+        words = words.reshape(len(bits), 2 * len(block), 2)[:, :digits]  # [n, S, 2]
+        anew = words[..., 0].double() / (1 << 32) < share
+        drawn = below(words[..., 1], self.config.values)
+        return self.of_codes(torch.where(anew, drawn, self.codes[nodes]))
+
+
+def made_up_nodes(
+    features: NodeFeatures, node_type: str, nodes: Tensor, bits: Tensor, share: float
+) -> Tensor:
+    """Return :meth:`CodesFeature.made_up` of nodes of a type, by global id: ``[n, D]``.
+
+    Raises:
+        GraphRecError: When the nodes have other features than codes.
+    """
+    parts = list(features.get_submodule(f"of_type.of_{node_type}.parts").children())
+    if len(parts) != 1 or not isinstance(parts[0], CodesFeature):
+        got = ", ".join(type(part).__name__ for part in parts)
+        raise GraphRecError("made-up nodes", f"codes as the only feature of {node_type}", got)
+    first = sum(features.counts[: features.names.index(node_type)])
+    return parts[0].made_up(nodes - first, bits, share)
+
+
+def _nobody(nodes: Tensor) -> Tensor:
+    raise GraphRecError("codes", "a feature that looks up no other node", "one that does")

@@ -1,0 +1,84 @@
+"""A node's vector from the nodes that it is linked to: an item by its attributes."""
+
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.torch.segments import ranges
+
+
+@featurizer("linked")
+class Linked:
+    """The mean or the sum of the vectors of a node's neighbours, ``1/n Σ_a e_a``.
+
+    An item is its attributes, as in FDSA and S3-Rec's attribute sequences (Zhou et al., CIKM
+    2020): two items of the same attributes are alike, also those that nobody has met yet. The
+    neighbours are those of the graph that is bound, all of them: name relations that are facts,
+    since an interaction that training predicts would be among the input.
+
+    Args:
+        relations: Leave the node type; their neighbours are taken together.
+        how: What is made of the vectors of the neighbours.
+    """
+
+    relations: tuple[str, ...] = Field(min_length=1)
+    how: Literal["mean", "sum"] = "mean"
+
+    def build(self, outline: Outline, node_type: str, width: int) -> "LinkedFeature":
+        """Return what looks neighbours up; it has no weights of its own."""
+        leaving = {each.name for each in outline.relations if each.source == node_type}
+        for name in self.relations:
+            outline.relation_index(name)
+            if name not in leaving:
+                expected = f"relations that leave {node_type!r}"
+                hint = ", ".join(sorted(leaving))
+                raise GraphRecError("linked", expected, repr(name), hint and f"one of {hint}")
+        return LinkedFeature(self, width)
+
+
+class LinkedFeature(Feature):
+    """The neighbours of every node, packed; a node without any has zeros.
+
+    Args:
+        config: Which relations, and how.
+        width: D.
+    """
+
+    looks_up = True  # at other nodes: composition breaks the cycles
+
+    start: Tensor
+    neighbor: Tensor
+
+    def __init__(self, config: Linked, width: int) -> None:
+        super().__init__()
+        self.config, self.width = config, width
+        self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
+        self.register_buffer("neighbor", torch.zeros(0, dtype=torch.int64), persistent=False)
+
+    def bind(self, graph: Graph) -> None:
+        """Read the neighbours."""
+        edges = [graph.edges(name) for name in self.config.relations]
+        first = graph.nodes(graph.schema.relation(self.config.relations[0]).source)
+        source = torch.cat([each.source for each in edges]) - first.start
+        order = torch.argsort(source, stable=True)
+        count = torch.bincount(source, minlength=len(first))
+        device = self.start.device
+        self.start = torch.cat([count.new_zeros(1), count.cumsum(0)]).to(device)
+        self.neighbor = torch.cat([each.target for each in edges])[order].to(device)
+
+    def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
+        """Return ``[n, D]``."""
+        first, count = self.start[nodes], self.start[nodes + 1] - self.start[nodes]
+        place, owner = ranges(first, count)
+        others, which = torch.unique(self.neighbor[place], return_inverse=True)
+        found = vectors(others)[which]  # [M, D]
+        total = found.new_zeros(len(nodes), self.width).index_add(0, owner, found)
+        if self.config.how == "sum":
+            return total
+        return total / count.clamp(min=1).unsqueeze(1)

@@ -1,0 +1,106 @@
+"""Evidence: what sparse item-to-item matrices say of a catalogue after events of histories."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.kernels.dispatch import body
+from graphrec_pt.kernels.spmm import check_ptr
+
+FLOOR = 1e-3
+"""What is weaker in every channel is no evidence."""
+
+
+class Matrices(NamedTuple):
+    """Several sparse matrices over one catalogue, and the share that one history has in each.
+
+    See :class:`~graphrec_pt.graph.links.Links`.
+
+    Args:
+        ptr: int64 ``[M, V + 1]``, into `indices`.
+        indices: int32 ``[E]``, columns, ascending in each row.
+        values: float32 ``[E]``.
+        left: float32 ``[M, V]``.
+        right: float32 ``[M, V]``.
+        near: float32 ``[M, 2W + 1]``.
+        far: float32 ``[M]``.
+    """
+
+    ptr: Tensor
+    indices: Tensor
+    values: Tensor
+    left: Tensor
+    right: Tensor
+    near: Tensor
+    far: Tensor
+
+
+class Evidence(NamedTuple):
+    """Sparse evidence for P places of histories.
+
+    Args:
+        ptr: int64 ``[P + 1]``.
+        item: int64 ``[N]``, in ``[0, V)``, ascending for each place.
+        value: float32 ``[N, C]``, 0 or more.
+    """
+
+    ptr: Tensor
+    item: Tensor
+    value: Tensor
+
+
+def evidence(
+    item: Tensor,
+    ptr: Tensor,
+    place: Tensor,
+    target: Tensor,
+    matrices: Matrices,
+    channels: Sequence[tuple[int, float]],
+    *,
+    own: bool,
+    most: int = 256,
+) -> Evidence:
+    r"""Return what stands for each item after some events of histories.
+
+    .. math:: K_c(t, j) = \sum_{s \le t} \gamma_c^{t - s} \, M_c[x_s, j]
+
+    for channel c with its matrix ``M_c`` and decay ``γ_c``, where the share that the history itself
+    has in the matrix is taken out if `own`: what is predicted must not be its own evidence. Items
+    that stand at or before a place are left out, but for its target. Of each place the `most` items
+    of the highest sum over channels are kept (ties by lower id), and none that is below
+    :data:`FLOOR` in every channel.
+
+    Args:
+        item: int64 ``[T]`` in ``[0, V)``, the events of all histories, in order.
+        ptr: int64 ``[B + 1]``, where each history starts.
+        place: int64 ``[P]``, ascending indices of events; what comes after them is asked for.
+        target: int64 ``[P]``, the item that comes next, −1 where nobody knows.
+        matrices: M of them.
+        channels: C pairs of (number of a matrix, decay in ``[0, 1]``).
+        own: Whether the histories are among those that the matrices were counted from.
+        most: Items at most for each place.
+
+    Raises:
+        GraphRecError: For arrays that do not fit, and items outside the catalogue.
+    """
+    check_ptr("evidence", ptr, len(item))
+    size = matrices.ptr.shape[1] - 1
+    if len(item) and not 0 <= int(item.min()) <= int(item.max()) < size:
+        got = f"{int(item.min())} … {int(item.max())}"
+        raise GraphRecError("evidence", f"items in [0, {size})", got)
+    if place.shape != target.shape:
+        got = f"{list(place.shape)} and {list(target.shape)}"
+        raise GraphRecError("evidence", "a target for each place", got)
+    for number, decay in channels:
+        if not 0 <= number < len(matrices.ptr) or not 0 <= decay <= 1:
+            expected = f"channels of a matrix below {len(matrices.ptr)} and a decay in [0, 1]"
+            raise GraphRecError("evidence", expected, (number, decay))
+    which = torch.tensor([number for number, _ in channels], dtype=torch.int64)
+    decays = torch.tensor([decay for _, decay in channels], dtype=torch.float32)
+    found = body("evidence", item)(
+        item.contiguous(), ptr, place, target, matrices, which, decays, own, most, FLOOR
+    )
+    return Evidence(*found)

@@ -1,0 +1,101 @@
+"""Gap filling: hidden events told by all that was left and by the whole past."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.tokens.join import side_by_side, specials
+from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.tokens import Tokens
+
+DECODER = 2
+"""`hop` of decoder tokens, so that ``structure: {hop: 3}`` tells them from those of the encoder."""
+
+
+@objective("gap_filling")
+class GapFilling:
+    """Gap filling of GRec (Yuan et al., WWW 2020), re-derived for one transformer.
+
+    ``L = −1/|M| Σ_{m ∈ M} log p(v_m | sequence without M, v_1 … v_{m−1})``: an encoder reads the
+    sequence with gaps in both directions, a decoder reads the whole of it from left to right and
+    says what stands in each gap. Both are the same layers here: the decoder's tokens follow those
+    of the encoder in one sequence, see all of them and the decoder's past (mode ``prefix``), and
+    have the position of what they foretell.
+
+    Args:
+        masking: How many events are gaps; .4 in the released code.
+        candidates: What they are told from.
+        types: Names of the node types that may be gaps; all by default.
+    """
+
+    masking: Masking = Masking(share=0.4, everywhere=False)
+    candidates: Candidates = Candidates()
+    types: tuple[str, ...] | None = None
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their hop, which tells the roots."""
+        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
+
+    def check(self, outline: Outline) -> None:
+        """Raise for node types that the graph does not have."""
+        for name in self.types or ():
+            outline.node_index(name)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return one view of encoder and decoder, and what stands in the gaps."""
+        graph, tokens = examples.graph, examples.tokens
+        draws = examples.draws.named("gap_filling")
+        eligible = of_types(graph, tokens, self.types)
+        eligible &= ~occurrences(tokens, tokens.hop == 0)
+        chosen = choose(tokens, eligible, draws, self.masking)
+        if self.masking.everywhere:
+            chosen = occurrences(tokens, chosen) & eligible
+        view = with_decoder(hide(graph, tokens, chosen, draws, self.masking), tokens)
+        gap = chosen.nonzero().squeeze(1)
+        row = tokens.sequence_of()[gap]
+        token = view.tokens.ptr[row] + tokens.lengths()[row] + tokens.places()[gap]
+        words = draws.named("candidates").of_tokens(tokens)[gap]
+        drawn = self.candidates.draw(graph, tokens.type[gap], words, draws.key)
+        targets = {"token": token, "node": tokens.id[gap], "type": tokens.type[gap]}
+        return Corrupted((view,), targets | drawn, len(gap))
+
+    def head(self, outline: Outline, width: int) -> ItemHead:
+        """Return the head of the candidates."""
+        return self.candidates.head(width)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+    ) -> Tensor:
+        """Return the mean over the gaps."""
+        at = corrupted.targets
+        hidden = encoded[0].hidden.index_select(0, at["token"])  # [n, D]
+        return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
+
+
+def with_decoder(seen: Tokens, whole: Tokens) -> View:
+    """Return what an encoder sees, followed by the whole one token later for a decoder.
+
+    The token after BOS foretells the second token of the sequence, and so on.
+
+    Args:
+        seen: B sequences with gaps.
+        whole: The same without gaps.
+    """
+    length = seen.lengths()
+    last = whole.places() == whole.lengths()[whole.sequence_of()] - 1
+    past = whole.take((~last).nonzero().squeeze(1))
+    decoder = side_by_side([specials(Special.BOS, len(whole)), past])
+    joined = side_by_side([seen, replace(decoder, hop=torch.full_like(decoder.hop, DECODER))])
+    place = joined.places() - length[joined.sequence_of()]  # in the decoder, from 0
+    position = torch.where(place >= 0, place, joined.position)
+    return View(replace(joined, position=position), "prefix", prefix=length)

@@ -1,0 +1,146 @@
+"""A finished pre-training in the folder of a run, kept to be adapted again.
+
+::
+
+    pretrained/       the model after the last stage that pre-trains, with its heads
+    pretrained.json   what it was trained by and on, written last; from which run, if not this one
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+from graphrec_pt import __version__
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.scratch import scratch_folder
+from graphrec_pt.graph.store import finished_folder, writing
+from graphrec_pt.models.model import Model
+from graphrec_pt.recipe.files import parse_yaml
+from graphrec_pt.recipe.folder import METRICS, RECIPE
+from graphrec_pt.training.run_identity import check_same_run
+
+FORMAT = 1
+PRETRAINED, RECORD = "pretrained", "pretrained.json"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A finished pre-training.
+
+    Args:
+        folder: Of the seed of a run.
+        identity: What it was trained by and on; see
+            :func:`~graphrec_pt.training.run_identity.identity_of`.
+        source: Folder of the run that trained it, where that is another one.
+    """
+
+    folder: Path
+    identity: Mapping[str, Any]
+    source: str | None = None
+
+    @property
+    def stages(self) -> int:
+        """How many stages it took."""
+        return len(self.identity["stages"])
+
+    def check(self, wanted: Mapping[str, Any]) -> None:
+        """Raise unless it is the pre-training that is wanted.
+
+        Raises:
+            GraphRecError: Names the first option that differs.
+        """
+        who = str(self.folder / PRETRAINED)
+        check_same_run(who, self.identity, wanted, of="pre-training")
+
+    def model(self, graph: Graph, *, trust_code: bool = False) -> Model:
+        """Return its model, bound to the graph that it is to be adapted on."""
+        found = Model.from_pretrained(self.folder / PRETRAINED, trust_code=trust_code)
+        return found.bind(graph)
+
+
+def pretrained_of(run: str | Path, seed: int) -> Pretrained:
+    """Return the finished pre-training of a seed of a run, which itself may be unfinished.
+
+    Raises:
+        GraphRecError: When there is none.
+    """
+    run, expected = Path(run), "a run with a finished pre-training"
+    hint = "the folder that `graphrec run RECIPE` made"
+    if not (run / RECIPE).is_file():
+        got = "none" if run.is_dir() else "no folder"
+        raise GraphRecError(str(run), expected, got, hint)
+    content = parse_yaml((run / RECIPE).read_text(encoding="utf-8"), str(run / RECIPE))
+    seeds = list(content.get("seeds", [0]))
+    if seed not in seeds:
+        got, hint = f"seeds {', '.join(map(str, seeds))}", f"seeds={seeds}"
+        raise GraphRecError(str(run), f"a pre-training with seed {seed}", got, hint)
+    found = find_pretrained(folder_of(run, seed, seeds))
+    if found is None:
+        got = f"none of seed {seed}"
+        if len(content.get("stages", ())) < 2:
+            got, hint = "one of a single stage", "a recipe with stages that pre-train"
+        elif (run / METRICS).exists():
+            hint = f"graphrec run {run / RECIPE}, which keeps its pre-training"
+        else:
+            hint = f"graphrec run {run / RECIPE} --out {run} --resume"
+        raise GraphRecError(str(run), expected, got, hint)
+    return found
+
+
+def source_of(run: Path) -> str | None:
+    """Return the run that pre-trained the model of a run, where that is another one."""
+    kept = find_pretrained(run)
+    return None if kept is None else kept.source
+
+
+def folder_of(run: Path, seed: int, seeds: Sequence[int]) -> Path:
+    """Return where one of the seeds of a run stands: the first one in the folder itself."""
+    return run if seed == seeds[0] else run / f"seed-{seed}"
+
+
+def keep_pretrained(folder: Path, identity: Mapping[str, Any], model: Model) -> None:
+    """Keep a model that is pre-trained."""
+    model.save_pretrained(folder / PRETRAINED, inputs=False)
+    _write_record(folder, identity, None)
+
+
+def copy_pretrained(found: Pretrained, folder: Path) -> Pretrained:
+    """Copy a finished pre-training into the folder of another run, and return it there."""
+    source = found.source or str(found.folder)
+    with finished_folder(folder / PRETRAINED) as made:
+        copytree(found.folder / PRETRAINED, made, dirs_exist_ok=True)
+    _write_record(folder, found.identity, source)
+    return Pretrained(folder, found.identity, source)
+
+
+def find_pretrained(folder: Path) -> Pretrained | None:
+    """Return the finished pre-training in the folder of a seed, if there is one.
+
+    Raises:
+        GraphRecError: When another version wrote it, or it cannot be read.
+    """
+    path = folder / RECORD
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise GraphRecError(str(path), "the record of a pre-training", error) from error
+    stamp = record.get("format") if isinstance(record, dict) else None
+    if stamp != FORMAT:
+        written = record.get("graphrec_pt", "?") if isinstance(record, dict) else "?"
+        hint = f"graphrec_pt {written}, which wrote it"
+        raise GraphRecError(str(path), f"pre-training format {FORMAT}", stamp or "none", hint)
+    return Pretrained(folder, record["identity"], record["from"])
+
+
+def _write_record(folder: Path, identity: Mapping[str, Any], source: str | None) -> None:
+    record = {"format": FORMAT, "graphrec_pt": __version__, "from": source, "identity": identity}
+    with writing(folder), scratch_folder(folder) as scratch:
+        made = scratch / RECORD
+        made.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        made.replace(folder / RECORD)

@@ -1,0 +1,141 @@
+"""The models of a recipe: of all stages, from a finished pre-training, or without one."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from graphrec_pt.graph.split import Split
+from graphrec_pt.models.model import Model
+from graphrec_pt.recipe.pretrained import (
+    Pretrained,
+    find_pretrained,
+    keep_pretrained,
+    pretrained_of,
+)
+from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.start import first_model
+from graphrec_pt.recipe.swap import PRETRAIN, pretraining
+from graphrec_pt.training.loading import loader_of, steps_of
+from graphrec_pt.training.options import Options
+from graphrec_pt.training.run_identity import identity_of
+from graphrec_pt.training.stage import Stage
+from graphrec_pt.training.stage_run import Validate
+from graphrec_pt.training.strategy import strategy
+from graphrec_pt.training.trainer import Trainer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """What one seed of a recipe trains.
+
+    Args:
+        recipe: What to do.
+        made: Split data; training sees its training edges alone.
+        seed: Of weights, batches and dropout.
+        validate: Measures the model after every epoch of the last stage.
+        resume: Go on from the checkpoints of a folder.
+        progress: Show bars.
+    """
+
+    recipe: Recipe
+    made: Split
+    seed: int
+    validate: Validate
+    resume: bool = False
+    progress: bool = False
+
+    def model(self, folder: Path) -> Model:
+        """Return the model of all stages; those of a finished pre-training are not repeated.
+
+        Nor are they where the recipe starts from a saved model.
+
+        Args:
+            folder: Of the seed. With the pre-training of another run in it, the stages after that
+                are run; otherwise all are, and the pre-training is kept there.
+        """
+        kept, stages = find_pretrained(folder), self.recipe.stages
+        if kept is not None and kept.source is not None:
+            logger.info("seed %d: pre-trained in %s", self.seed, kept.source)
+            model = kept.model(self.made.train)
+            self._train(model, stages[kept.stages :], folder)
+            return model
+        if self.recipe.start is not None:
+            model = first_model(self.recipe, self.made.train, self.seed)
+            self._train(model, stages[pretraining(stages) :], folder)
+            return model
+        model, count = new_model(self.recipe, self.made, self.seed), pretraining(stages)
+        after: dict[str, Callable[[Model], None]] = {}
+        if count:
+            known = identity(model, self.recipe, self.made, self.seed, count)
+            after[stages[count - 1].name] = partial(keep_pretrained, folder, known)
+        self._train(model, stages, folder, after)
+        return model
+
+    def twin(self, folder: Path) -> Model:
+        """Return a model without the pre-training, all of whose weights train.
+
+        Where the recipe asks for a twin of equal budget, its last stage is longer by as many
+        optimiser steps as the pre-training has.
+        """
+        whole, stages = {"strategy": strategy.build(PRETRAIN)}, self.recipe.stages
+        first = pretraining(stages)
+        alone = [stage.model_copy(update=whole) for stage in stages[first:]]
+        if self.recipe.evaluate.equal_budget:
+            steps = sum(self._steps(stage) for stage in (*stages[:first], alone[-1]))
+            alone[-1] = alone[-1].model_copy(update={"steps": steps})
+        model = new_model(self.recipe, self.made, self.seed)
+        self._train(model, alone, folder)
+        return model
+
+    def _steps(self, stage: Stage) -> int:
+        options = Options(**_options(self.recipe, self.seed))
+        return steps_of(stage, loader_of(stage, self.made.train, options))
+
+    def _train(
+        self,
+        model: Model,
+        stages: Sequence[Stage],
+        folder: Path,
+        after: Mapping[str, Callable[[Model], None]] | None = None,
+    ) -> None:
+        """Train a model by some stages."""
+        names = ", ".join(stage.name for stage in stages)
+        logger.info("seed %d: training %s", self.seed, names)
+        options = _options(self.recipe, self.seed)
+        trainer = Trainer(folder, progress=self.progress, **options)
+        validate = {stages[-1].name: self.validate}
+        given: dict[str, Any] = {"validate": validate, "after": after, "resume": self.resume}
+        trainer.fit(model, self.made.train, stages, **given)
+
+
+def new_model(recipe: Recipe, made: Split, seed: int) -> Model:
+    """Return the model of a recipe before any training."""
+    return Model.of(made.train, **dict(recipe.model), seed=seed)
+
+
+def identity(model: Model, recipe: Recipe, made: Split, seed: int, stages: int) -> dict[str, Any]:
+    """Return what the first stages of a recipe make of a new model, from what and how."""
+    options = Options(**_options(recipe, seed))
+    return identity_of(model, made.train, recipe.stages[:stages], options)
+
+
+def pretrainings(recipe: Recipe, made: Split, run: str | Path) -> dict[int, Pretrained]:
+    """Return the finished pre-trainings of another run by seed.
+
+    Raises:
+        GraphRecError: When there is none, or it differs from that of the recipe.
+    """
+    found = {seed: pretrained_of(run, seed) for seed in recipe.seeds}
+    for seed, each in found.items():
+        model = new_model(recipe, made, seed)
+        each.check(identity(model, recipe, made, seed, each.stages))
+    return found
+
+
+def _options(recipe: Recipe, seed: int) -> dict[str, Any]:
+    return {**recipe.options.model_dump(), "seed": seed}

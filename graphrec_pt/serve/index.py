@@ -1,0 +1,81 @@
+"""An index of the catalogue for approximate search, as files for other programs."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.evaluation.model_scorer import model_scorer
+from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.recipe.folder import Run
+
+INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parquet", "index.json"
+
+Floats = npt.NDArray[np.float32]
+
+
+def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+    """Write an index (HNSW, Malkov & Yashunin, TPAMI 2020) whose inner products rank the items.
+
+    ``items.usearch`` holds the items' side of the scores under the keys of ``items.parquet``
+    (``key``, raw ``id``); ``queries.parquet`` the users' side (raw ``id``, ``vector``), from what
+    the run recommends from. A query's inner product with an item is its score; items that a user
+    has met are among them.
+
+    Args:
+        run: Whose model.
+        out: A new folder.
+        trust_code: Let the model's config name code outside the library, which is then run.
+
+    Returns:
+        The files.
+
+    Raises:
+        GraphRecError: When the folder is there already, usearch is not installed, and for a model
+            whose scores are no inner products.
+    """
+    out = Path(out)
+    if out.exists():
+        raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
+    usearch = _usearch()
+    history, relation = run.history, run.history.schema.relation(run.relation)
+    owned, stage = history.nodes(relation.source), run.recipe.stages[-1]
+    nodes, model = torch.arange(owned.start, owned.stop), run.model(trust_code=trust_code)
+    scorer = model_scorer(model, stage, history, relation.name, nodes)
+    queries, items = scorer.queries.float(), scorer.table.float()
+    if scorer.bias is not None:  # one more number, which every query has as 1
+        items = torch.cat([items, scorer.bias.float().unsqueeze(1)], dim=1)
+        queries = torch.cat([queries, torch.ones_like(queries[:, :1])], dim=1)
+    keys = np.arange(len(items), dtype=np.uint64)
+    with finished_folder(out) as made:
+        index = usearch.Index(ndim=items.shape[1], metric="ip", dtype="f32")
+        index.add(keys, items.numpy())
+        index.save(str(made / INDEX))
+        raw = [history.raw_id(node) for node in history.nodes(relation.target)]
+        pl.DataFrame({"key": keys, "id": raw}).write_parquet(made / ITEMS)
+        users = [history.raw_id(node) for node in owned]
+        _vectors(users, queries.numpy()).write_parquet(made / QUERIES)
+        about = {"metric": "ip", "width": items.shape[1], "items": len(items)}
+        (made / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return [out / name for name in (INDEX, ITEMS, QUERIES, ABOUT)]
+
+
+def _vectors(ids: list[str], vectors: Floats) -> pl.DataFrame:
+    of_vector = pl.Array(pl.Float32, vectors.shape[1])
+    return pl.DataFrame(
+        {"id": ids, "vector": vectors}, schema={"id": pl.String, "vector": of_vector}
+    )
+
+
+def _usearch() -> Any:
+    try:
+        return import_module("usearch.index")
+    except ImportError as error:
+        hint = "pip install 'graphrec-pt[ann]'"
+        raise GraphRecError("export ann", "the package usearch", "none", hint) from error

@@ -1,0 +1,113 @@
+"""Nodes as a model encodes them in their neighbourhoods, kept as the first values of their ids."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.features.identity import IdentityFeature
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import Strict
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import View
+from graphrec_pt.objectives.pooling import Pool, pooled
+from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.tokens.linearizer import linearizer
+
+BLOCK = 1024
+"""Nodes encoded at once."""
+
+
+class Encoding(Strict):
+    """How the nodes of a type are encoded: ``x_v = norm · h_v / ‖h_v‖``.
+
+    PMGT (Liu et al., ACM MM 2021) hands its pre-trained items over like this: each is sampled
+    with its neighbours, encoded, and what was read off becomes the first vector of the item in the
+    model that recommends.
+
+    Args:
+        node_type: Whose nodes; the type has an ``id`` feature, whose table is filled.
+        sampler: Name or config, on roots of one node each.
+        linearizer: Name or config; makes one sequence of each root.
+        pool: Where the vector of a sequence is read off.
+        norm: Of every vector.
+        seed: Of the draws of the sampler.
+    """
+
+    node_type: str
+    sampler: Any
+    linearizer: Any
+    pool: Pool = "roots"
+    norm: float = Field(1.0, gt=0)
+    seed: int = Field(0, ge=0)
+
+    @field_validator("sampler")
+    @classmethod
+    def _sampler(cls, config: Any) -> Any:
+        return sampler.config(sampler.build(config))
+
+    @field_validator("linearizer")
+    @classmethod
+    def _linearizer(cls, config: Any) -> Any:
+        return linearizer.config(linearizer.build(config))
+
+
+def encoded_nodes(model: Model, graph: Graph, chosen: Encoding) -> Tensor:
+    """Return the vectors of all nodes of the type: ``[V, D]``.
+
+    Args:
+        model: Trained, on any device; left in the mode that it is in.
+        graph: What may be seen.
+        chosen: How.
+
+    Raises:
+        GraphRecError: For a linearizer that makes more than one sequence of a root.
+    """
+    draws, lays = sampler.build(chosen.sampler), linearizer.build(chosen.linearizer)
+    device = next(model.parameters()).device
+    owned, found = graph.nodes(chosen.node_type), []
+    with torch.no_grad(), _at_rest(model), model.held():
+        for roots in torch.split(torch.arange(owned.start, owned.stop), BLOCK):
+            key = Key(chosen.seed).named("encoding")
+            tokens = lays.linearize(graph, draws.sample(graph, roots, key), key)
+            if len(tokens) != len(roots):
+                got = f"{len(tokens)} of {len(roots)} nodes"
+                raise GraphRecError("encoded", "one sequence for each node", got, "join: true")
+            view = View(tokens, root=roots).to(device)
+            found.append(pooled(model.encode(view), chosen.pool))
+    if not found:
+        return torch.zeros(0, model.width, device=device)
+    return normalize(torch.cat(found), dim=-1) * chosen.norm
+
+
+def begin_with(model: Model, graph: Graph, chosen: Encoding) -> None:
+    """Fill the id table of a type with what the model now makes of its nodes.
+
+    Raises:
+        GraphRecError: For a type without such a table.
+    """
+    parts = model.features.get_submodule(f"of_type.of_{chosen.node_type}.parts").children()
+    tables = [part.table for part in parts if isinstance(part, IdentityFeature)]
+    if not tables:
+        hint = f"features: {{by_type: {{{chosen.node_type}: [{{name: id, zero: true}}]}}}}"
+        who = f"encoded {chosen.node_type!r}"
+        raise GraphRecError(who, "an id feature to fill", "none", hint)
+    vectors = encoded_nodes(model, graph, chosen)
+    with torch.no_grad():
+        tables[0].weight.copy_(vectors)
+
+
+@contextmanager
+def _at_rest(model: Model) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)

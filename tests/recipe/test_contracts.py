@@ -1,0 +1,139 @@
+"""What each published system trains, and what it leaves alone: one optimiser step of a stage.
+
+A row says of a stage which tensors of the model stay the same to the bit and which ones move; it is
+written from the publication, not from the recipe. A recipe that freezes anything needs a row.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.kernels.attention import Mode
+from graphrec_pt.models.model import Model
+from graphrec_pt.recipe.data import graph_of, split_of
+from graphrec_pt.recipe.files import load_recipe, recipe_files
+from graphrec_pt.recipe.recipe import Data
+from graphrec_pt.sampling.loader import Batch
+from graphrec_pt.training.preparation import Preparation
+from graphrec_pt.training.roots import roots_of
+from graphrec_pt.training.stage import Stage
+from graphrec_pt.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What holds of one stage of a recipe.
+
+    Args:
+        recipe: Its name.
+        stage: Name of the stage.
+        frozen: Patterns of what stays; everything else that the step reaches moves.
+        moves: Patterns of what must move, every tensor of them; some tensor of each must be there.
+        idle: Patterns of exceptions: what no token of the batch reaches.
+        mode: How tokens see one another in the first view of the stage.
+    """
+
+    recipe: str
+    stage: str
+    frozen: tuple[str, ...]
+    moves: tuple[str, ...]
+    idle: tuple[str, ...] = ()
+    mode: Mode = "bidirectional"
+
+
+ITEMS = ("*.of_item.*", "backbone.*")
+ENDS = ("*.of_user.*", *ITEMS)
+CONTRACTS = [
+    Contract("s3rec", "pretrain", (), (*ITEMS, "*.of_attribute.*")),
+    Contract("s3rec", "finetune", (), ITEMS, mode="causal"),
+    Contract("resetbert4rec", "pretrain", (), ITEMS),
+    Contract("resetbert4rec", "finetune", (), ITEMS, mode="causal"),
+    Contract("ptum", "finetune", (), ITEMS, mode="causal"),
+    Contract("uprec", "finetune", (), ITEMS, mode="causal"),
+    Contract("chest", "advanced", (), ENDS),
+    Contract("chest", "pairs", ("features.*",), ("backbone.*",)),
+]
+IDS = [f"{row.recipe}-{row.stage}" for row in CONTRACTS]
+
+
+def freezes(stage: Stage) -> bool:
+    """Say whether a stage leaves anything as it is."""
+    rules = any(rule.freeze for rule in stage.optimization.rules)
+    return rules or stage.strategy.trains != ("*",) or bool(stage.strategy.frozen)
+
+
+def weights(model: Model) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def any_of(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def test_every_stage_that_freezes_has_a_row() -> None:
+    found = {
+        f"{recipe.name}-{stage.name}"
+        for recipe in (load_recipe(f.name.removesuffix(".yaml")) for f in recipe_files())
+        for stage in recipe.stages
+        if freezes(stage)
+    }
+    assert found <= set(IDS)
+    assert found  # or the test above would say nothing
+
+
+@pytest.fixture(scope="module")
+def train(raw: Path, small: Any) -> Callable[[str], Graph]:
+    """Return the train graph of a recipe, made once for all recipes with the same data."""
+
+    @cache
+    def made(data: str) -> Graph:
+        asked = Data.model_validate_json(data)
+        return split_of(asked, graph_of(asked, raw)).train
+
+    return lambda name: made(small(name).data.model_dump_json())
+
+
+@pytest.mark.parametrize("row", CONTRACTS, ids=IDS)
+def test_one_step(row: Contract, train: Callable[[str], Graph], small: Any) -> None:
+    recipe, graph = small(row.recipe), train(row.recipe)
+    short = {"steps": 1, "batch": 32, "patience": 0}
+    stages = [stage.model_copy(update=short) for stage in recipe.stages]
+    at = [stage.name for stage in stages].index(row.stage)
+    model = Model.of(graph, **dict(recipe.model), seed=0)
+    if at:
+        Trainer(cpu=True).fit(model, graph, stages[:at])
+    before = weights(model)
+    Trainer(cpu=True).fit(model, graph, stages[at])
+    after = weights(model)
+    assert before.keys() <= after.keys()  # prompts and adaptors come on top
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    for pattern in (*row.frozen, *row.moves):
+        assert any(fnmatchcase(name, pattern) for name in after), pattern
+    assert not [name for name in moved if any_of(name, row.frozen)]
+    wanted = {name for name in before if any_of(name, row.moves) and not any_of(name, row.idle)}
+    assert wanted <= moved, sorted(wanted - moved)
+
+
+@pytest.mark.parametrize("row", CONTRACTS, ids=IDS)
+def test_how_tokens_see_one_another(
+    row: Contract, train: Callable[[str], Graph], small: Any
+) -> None:
+    recipe, graph = small(row.recipe), train(row.recipe)
+    stage = next(stage for stage in recipe.stages if stage.name == row.stage)
+    roots, exclude = roots_of(graph, stage.sampler, stage.roots)
+    made = Preparation(graph, stage.sampler, stage.linearizer, {}, roots, exclude)
+    rows, key = torch.arange(8), Key(0)
+    hidden = {} if exclude is None else {"exclude": exclude[rows]}
+    sample = stage.sampler.sample(graph, roots[rows], key, **hidden)
+    examples = made.examples(Batch(0, 0, len(rows), rows, sample, key))
+    view = stage.objectives[0].objective.corrupt(examples).views[0]
+    assert (view.mode or recipe.model.backbone["mode"]) == row.mode
