@@ -9,7 +9,7 @@ import pytest
 import torch
 import yaml
 
-from graphrec_pt import Recipe, Trainer, run_recipe
+from graphrec_pt import Recipe, Trainer, run_recipe, write_report
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
 from graphrec_pt.evaluation.tasks import ranking
 from graphrec_pt.graph.build import build
@@ -197,3 +197,6 @@ def test_slices_and_lists_are_told_beside_accuracy(watched: tuple[Run, list[str]
     # Everybody gets much the same list from popularity.
     assert beyond["popularity"]["coverage@10"] < beyond["markov"]["coverage@10"]
     assert beyond["popularity"]["popularity@10"] > beyond["markov"]["popularity@10"]
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "Beyond accuracy" in page
+    assert all(f"{value:.4f}" in page for row in beyond.values() for value in row.values())
