@@ -14,6 +14,7 @@ from graphrec_pt.cli import main
 from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.recipe.compare import compare_runs
 from graphrec_pt.recipe.data import check_fits, split_of
 from graphrec_pt.recipe.folder import Run, measured_again
 
@@ -219,3 +220,11 @@ def test_the_page_and_the_command_line_tell_of_ratings(
     errors = capsys.readouterr().err.strip().splitlines()
     assert len(errors) == 1
     assert "an objective that ranks" in errors[0]
+
+
+def test_runs_of_ratings_are_compared(rated: Run, world: Graph, tmp_path: Path) -> None:
+    chosen = recipe(RATED, "{task: rating, scratch: false}")
+    less = run_recipe(chosen, tmp_path / "less", graph=world)
+    rows = compare_runs([rated, less])
+    assert rows[1].values["rmse"] == less.metrics["test"]["rmse"]
+    assert rows[1].differences["rmse"].low > 0  # one epoch is not enough
