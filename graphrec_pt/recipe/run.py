@@ -11,8 +11,10 @@ from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.explained import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
+from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.seen import HISTORY as SHOWN
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.graph import Graph
@@ -151,6 +153,7 @@ class _Seed:
     Args:
         seed: Of weights, batches and dropout.
         told: Metrics of ``valid`` and ``test``; of ``scratch``, None where there is no twin; of
+            ``explanations``, None for a model that does not recommend by paths; of
             ``history_graph``: of test targets when what the model reads off the graph (links,
             propagation) shows validation edges too, None where it reads nothing of the kind; and
             of ``transfer``, None where there is no other data.
@@ -170,11 +173,6 @@ class _Seed:
     beyond: Mapping[str, float]
     moved: Moved | None
     parameters: int
-
-
-def _folder(out: Path, number: int, seed: int) -> Path:
-    """Return where a seed leaves its own: the first one in the folder of the run itself."""
-    return out / f"seed-{seed}" if number else out
 
 
 def _run_seed(
@@ -218,7 +216,9 @@ def _run_seed(
         told["history_graph"] = evaluate(knowing, wanted.metrics)
         with writing(folder):
             write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
-    beyond = asked.beyond(systems["test"], made, policy)
+    ours = systems["test"]
+    told["explanations"] = explained(ours, made) if isinstance(ours, PathScorer) else None
+    beyond = asked.beyond(ours, made, policy)
     there = None if elsewhere is None else moved(recipe, model, elsewhere, seed)
     told["transfer"] = None if there is None else evaluate(there.outcome, wanted.metrics)
     parameters = sum(parameter.numel() for parameter in model.parameters())
