@@ -9,7 +9,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.model_scorer import model_scorer, name_of, trained_head
-from graphrec_pt.evaluation.scorer import Factorised
+from graphrec_pt.evaluation.scorer import Factorised, Scorer
 from graphrec_pt.evaluation.values import Values
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
@@ -116,12 +116,20 @@ class Chances:
         start: Global id of the first candidate.
     """
 
-    scorer: Factorised
+    scorer: Scorer
     start: int
 
     def values(self, source: Tensor, target: Tensor) -> Tensor:
         """Return one chance per pair: float64 ``[n]``."""
-        return self.scorer.pairs(source, target - self.start).double().sigmoid().cpu()
+        column = target - self.start
+        if isinstance(self.scorer, Factorised):
+            return self.scorer.pairs(source, column).double().sigmoid().cpu()
+        parts = zip(torch.split(source, BLOCK), torch.split(column, BLOCK), strict=True)
+        found = [
+            (scores := self.scorer.scores(asked)).gather(1, at.to(scores.device).unsqueeze(1))
+            for asked, at in parts
+        ]
+        return torch.cat(found).squeeze(1).double().sigmoid().cpu()
 
 
 def _check_whole(made: int, asked: int) -> None:

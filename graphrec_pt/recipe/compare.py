@@ -29,7 +29,7 @@ def compare_runs(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> l
     """Return the test metrics of runs, and how sure it is that they differ from the first.
 
     Args:
-        runs: Of the same targets, ranked by the same policy.
+        runs: Of the same targets, judged by the same policy.
         metrics: Names; by default those that the recipes of all runs name.
 
     Raises:
@@ -46,10 +46,10 @@ def compare_runs(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> l
         metrics = [name for name in named[0] if all(name in other for other in named)]
     if not metrics:
         raise GraphRecError("compare", "a metric that all runs name", "none")
-    first, key = runs[0].ranks["test"], Key(0).named("compare")
+    first, key = runs[0].outcomes["test"], Key(0).named("compare")
     rows = []
     for number, run in enumerate(runs):
-        ranks = run.ranks["test"]
-        tested = {name: compare(ranks, first, name, key) for name in metrics} if number else {}
-        rows.append(Compared(str(run.folder), evaluate(ranks, metrics), tested))
+        ours = run.outcomes["test"]
+        tested = {name: compare(ours, first, name, key) for name in metrics} if number else {}
+        rows.append(Compared(str(run.folder), evaluate(ours, metrics), tested))
     return rows

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.model_scorer import Sample
-from graphrec_pt.evaluation.pair_scorer import RERANK, scorer_of
+from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring, scorer_of
 from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import SeenPolicy, seen_pairs
@@ -69,6 +69,7 @@ class Recommender:
         relation: Leads from users to items.
         seen: Whether what a user has met is left out or kept.
         rerank: Items of each user that a model of subgraphs puts in order.
+        scoring: How such a model scores the catalogue; the way it was taught by default.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class Recommender:
         relation: str,
         seen: SeenPolicy = "mask",
         rerank: int = RERANK,
+        scoring: Scoring | None = None,
     ) -> None:
         self.model, self.stage, self.history = model, stage, history
         self.relation, self.seen, self.rerank = relation, seen, rerank
+        self.scoring = scoring
         found = history.schema.relation(relation)
         self.user_type, self.item_type = found.source, found.target
         self.items = history.nodes(found.target)
@@ -157,7 +160,7 @@ class Recommender:
 
     def _scorer(self, nodes: Tensor, sample: Sample | None = None) -> Scorer:
         given = self.model, self.stage, self.history, self.relation, nodes
-        return scorer_of(*given, sample=sample, rerank=self.rerank)
+        return scorer_of(*given, sample=sample, rerank=self.rerank, scoring=self.scoring)
 
     def _item_nodes(self, raw_ids: Sequence[str]) -> Tensor:
         ids = [self.history.node_id(self.item_type, raw) for raw in raw_ids]
@@ -249,4 +252,5 @@ def from_pretrained(run: str | FilePath | Run, *, trust_code: bool = False) -> R
         opened.relation,
         opened.recipe.evaluate.seen,
         opened.recipe.evaluate.rerank,
+        opened.recipe.evaluate.scoring,
     )

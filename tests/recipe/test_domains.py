@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import yaml
 
-from graphrec_pt import GraphRecError, Recipe, run_recipe, save_graph
+from graphrec_pt import GraphRecError, Recipe, run_recipe, save_graph, write_report
 from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
@@ -95,6 +95,8 @@ def test_zero_shot_on_other_data(tmp_path: Path) -> None:
     assert found["compared"]["untrained"]["low"] > 0
     assert found["fingerprint"] != done.metrics["data"]["fingerprint"]
     assert done.metrics["over_seeds"]["transfer"]["mrr"]["mean"] == found["test"]["mrr"]
+    page = write_report(done).read_text(encoding="utf-8")
+    assert "it knew 0 of 40 of type user, 0 of 50 of type item" in page
 
 
 def test_other_data_must_fit(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ import pytest
 import torch
 import yaml
 
-from graphrec_pt import GraphRecError, Recipe, open_run, run_recipe
+from graphrec_pt import GraphRecError, Recipe, open_run, run_recipe, write_report
+from graphrec_pt.cli import main
 from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.recipe.compare import compare_runs
 from graphrec_pt.recipe.data import check_fits, split_of
 from graphrec_pt.recipe.folder import Run, measured_again
 
@@ -200,3 +202,29 @@ def test_what_does_not_fit(world: Graph) -> None:
     lone = recipe("{name: regress, above: 3}", "{task: {name: click, above: 9}}")
     with pytest.raises(GraphRecError, match="positives and negatives, got one kind"):
         check_fits(lone, split_of(lone.data, world))
+
+
+def test_the_page_and_the_command_line_tell_of_ratings(
+    rated: Run, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lowest error is the best one, in bold and first; there are no lists to show."""
+    page = write_report(rated).read_text(encoding="utf-8")
+    assert "Left of the upright line the model is better" in page
+    assert "Beyond accuracy" not in page
+    assert "Three users" not in page
+    best = page.index('class="n best"')
+    assert page.index(">the model<") < best < page.index(">global_mean<")
+    assert main(["evaluate", str(rated.folder)]) == 0
+    assert "rmse" in capsys.readouterr().out
+    assert main(["recommend", str(rated.folder), "--user", "u1"]) == 2
+    errors = capsys.readouterr().err.strip().splitlines()
+    assert len(errors) == 1
+    assert "an objective that ranks" in errors[0]
+
+
+def test_runs_of_ratings_are_compared(rated: Run, world: Graph, tmp_path: Path) -> None:
+    chosen = recipe(RATED, "{task: rating, scratch: false}")
+    less = run_recipe(chosen, tmp_path / "less", graph=world)
+    rows = compare_runs([rated, less])
+    assert rows[1].values["rmse"] == less.metrics["test"]["rmse"]
+    assert rows[1].differences["rmse"].low > 0  # one epoch is not enough

@@ -1,6 +1,6 @@
 """The numbers of a run beside others: baselines, its twin, its seeds, parts of the targets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from graphrec_pt.core.key import Key
@@ -10,6 +10,7 @@ from graphrec_pt.evaluation.slices import slices
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.measure import intervals
 from graphrec_pt.serve.report.axes import Axis
+from graphrec_pt.training.watch import lower_is_better
 
 MARKS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 FEWEST = 20
@@ -125,7 +126,7 @@ def systems(run: Run, metric: str) -> list[System]:
         for name, values in rows.items()
         if values is not None
     ]
-    return sorted(found, key=lambda system: -system.values[metric])
+    return sorted(found, key=lambda system: _merit(metric, system.values[metric]), reverse=True)
 
 
 def gaps(run: Run) -> list[Gap]:
@@ -150,7 +151,20 @@ def gaps(run: Run) -> list[Gap]:
         )
         for name, each in tested.items()
     ]
-    return sorted(found, key=lambda gap: -gap.theirs)
+    metric = str(next(iter(tested.values()))["metric"])
+    return sorted(found, key=lambda gap: _merit(metric, gap.theirs), reverse=True)
+
+
+def best_values(rows: Sequence[System]) -> dict[str, float]:
+    """Return the best value of each metric: the lowest one of losses and errors."""
+    return {
+        name: max((row.values[name] for row in rows), key=lambda value: _merit(name, value))
+        for name in rows[0].values
+    }
+
+
+def _merit(metric: str, value: float) -> float:
+    return -value if lower_is_better(metric) else value
 
 
 def parts(run: Run, metric: str) -> list[Part]:

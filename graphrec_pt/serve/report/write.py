@@ -19,10 +19,20 @@ from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import writing
 from graphrec_pt.recipe.files import recipe_text
 from graphrec_pt.recipe.folder import HISTORY, MODEL, RANKS, Run, measured_again, open_run
-from graphrec_pt.serve.report.beside import FEWEST, TWIN, Gap, gaps, parts, systems, watched_metric
+from graphrec_pt.serve.report.beside import (
+    FEWEST,
+    TWIN,
+    Gap,
+    best_values,
+    gaps,
+    parts,
+    systems,
+    watched_metric,
+)
 from graphrec_pt.serve.report.beside import MODEL as OURS
 from graphrec_pt.serve.report.curves import stage_curves
 from graphrec_pt.serve.report.people import people
+from graphrec_pt.training.watch import lower_is_better
 
 REPORT = "report.html"
 PAGE = "page.html.jinja"
@@ -82,7 +92,9 @@ def render(run: Run, *, trust_code: bool = False) -> str:
         "metrics": list(dict.fromkeys([watched, *run.recipe.evaluate.metrics])),
         "fewest": FEWEST,
         "systems": rows,
-        "best": {name: max(row.values[name] for row in rows) for name in rows[0].values},
+        "best": best_values(rows),
+        "lower": lower_is_better(watched),
+        "beyond": _beyond(run),
         "gaps": tested,
         "beside": _headline(tested),
         "resamples": RESAMPLES,
@@ -117,6 +129,12 @@ def _headline(tested: list[Gap]) -> list[Gap]:
     """Return the strongest baseline and the twin, as far as there are any."""
     baselines = [gap for gap in tested if gap.name != TWIN]
     return baselines[:1] + [gap for gap in tested if gap.name == TWIN]
+
+
+def _beyond(run: Run) -> dict[str, Any] | None:
+    """Return what is told of lists, None where a task makes none or the run told nothing."""
+    found = run.metrics.get("beyond_accuracy")
+    return dict(found) if found and found["model"] else None
 
 
 def _environment() -> Environment:
