@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.metric import metric
@@ -65,7 +66,8 @@ class PRAUC:
             raise GraphRecError("pr_auc", "a set that is not empty", "none")
         weight = counts[:, told]
         # A resample without such a source finds nothing.
-        return weight @ values[told] / np.maximum(weight.sum(axis=1), 1)
+        found: Floats = weight @ values[told] / np.maximum(weight.sum(axis=1), 1)
+        return found
 
 
 def average_precision(label: Floats, score: Floats) -> float:
@@ -92,8 +94,8 @@ def _sizes(predicted: Predicted) -> tuple[Floats, Floats, Floats]:
     true, guess = predicted.value > 0, predicted.predicted >= limit
     users = len(predicted.users)
 
-    def count(which: "np.ndarray[tuple[int], np.dtype[np.bool_]]") -> Floats:
-        return np.bincount(predicted.user, which.astype(np.float64), minlength=users)
+    def count(which: npt.NDArray[np.bool_]) -> Floats:
+        return np.bincount(predicted.user[which], minlength=users).astype(np.float64)
 
     return count(true & guess), count(true), count(guess)
 
