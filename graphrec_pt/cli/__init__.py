@@ -57,10 +57,13 @@ def main(arguments: list[str] | None = None) -> int:
         if message.startswith("Usage:"):  # no arguments at all
             sys.stdout.write(message + "\n")
             return 0
-        sys.stderr.write(f"{_command(arguments)}: {' '.join(message.split())}; try --help\n")
+        message = " ".join(message.replace("Value error, ", "").split()).rstrip(".")
+        sys.stderr.write(f"{_command(arguments)}: {message}; try --help\n")
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        left = "--resume goes on" if arguments[:1] == ["run"] else "nothing half-written is left"
+        left = "nothing half-written is left"
+        if arguments[:1] == ["run"]:
+            left = "the same command with --resume goes on"
         sys.stderr.write(f"interrupted; {left}\n")
         return INTERRUPTED
     except Exception as error:

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from graphrec_pt.cli.printing import print_json, progress
+from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
 if TYPE_CHECKING:
@@ -90,9 +91,7 @@ def draw_data(
         typer.Option(help="Draw what this sampler returns: NAME or '{name: NAME, option: …}'."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the sampler.")] = 0,
-    trust_code: Annotated[
-        bool, typer.Option("--trust-code", help="Let --sampler name code outside the library.")
-    ] = False,
+    trust_code: TrustCode = False,
 ) -> None:
     """Draw the neighbourhood of a node, or what a sampler returns for it."""
     from graphrec_pt.graph.draw import draw_neighborhood, save
@@ -104,7 +103,8 @@ def draw_data(
         from graphrec_pt.sampling.picture import draw_sample
 
         config = _yaml("--sampler", sampler)
-        figure = draw_sample(graph, config, nodes, seed=seed, trust_code=trust_code)
+        with trusted(trust_code):
+            figure = draw_sample(graph, config, nodes, seed=seed)
     elif len(nodes) > 1:
         raise GraphRecError("--node", "one node without --sampler", f"{len(nodes)}")
     else:

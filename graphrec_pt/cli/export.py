@@ -65,7 +65,8 @@ def export(
             return
         files = _written(to, run, out, options)
     console = Console()
-    console.print(f"{len(files)} files in {files[0].parent}", soft_wrap=True, highlight=False)
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    console.print(f"{count} in {files[0].parent}", soft_wrap=True, highlight=False)
 
 
 def _written(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Path]:
@@ -90,5 +91,6 @@ def _check(to: str, options: dict[str, Any]) -> None:
             owner = next(kind for kind, names in FOR.items() if option in names)
             who, hint = f"export --to {to}", f"--to {owner}"
             raise GraphRecError(who, "no such option", f"--{option}", hint)
-    if to == "hub" and "name" not in options:
-        raise GraphRecError("export --to hub", "a name for the model", "none", "--name OWNER/NAME")
+    name = options.get("name", "none")
+    if to == "hub" and "/" not in name:
+        raise GraphRecError("export --to hub", "a name for the model", name, "--name OWNER/NAME")

@@ -24,7 +24,8 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         bar.update(task, description=what, completed=done, total=total or None)
 
     late = Timer(BAR_AFTER, bar.start)
-    late.start()
+    if bar.console.is_terminal:  # elsewhere a bar leaves nothing but an empty line
+        late.start()
     try:
         yield tell
     finally:

@@ -51,20 +51,22 @@ def run(
     from graphrec_pt.recipe.data import graph_of
     from graphrec_pt.recipe.files import load_recipe
     from graphrec_pt.recipe.run import run_recipe, will_train
-    from graphrec_pt.recipe.swap import swap
+    from graphrec_pt.recipe.swap import adapting, swap
     from graphrec_pt.serve.report.write import write_report
 
     with trusted(trust_code):
         wanted, others = _strategy(overrides or [])
         chosen, graph, source = load_recipe(recipe, others), None, None
         if wanted is not None:
+            adapting(chosen)
             source = _finished(recipe, chosen)
             out = out or RUNS / f"{chosen.name}-{_name(wanted)}"
             if source is not None and out.resolve() == source.resolve():
                 got, hint = "its own", f"--out {source}-{_name(wanted)}"
                 raise GraphRecError(f"--out {out}", "another folder than the run's", got, hint)
         out = out or RUNS / chosen.name
-        if wanted is not None or will_train(chosen, out, resume=resume):
+        # A swapped recipe is known when its data is; a folder that is taken is told before.
+        if (wanted is not None and resume) or will_train(chosen, out, resume=resume):
             with progress() as tell:
                 graph = graph_of(chosen.data, raw, cache=cache, tell=tell)
         if wanted is not None:

@@ -57,7 +57,10 @@ def recommend(
     from graphrec_pt.cli.tables import recommended_table
     from graphrec_pt.serve.recommender import from_pretrained
 
-    users = [*(user or ()), *(next(reader([each]), []) for each in history or ())]
+    users = [
+        *(user or ()),
+        *(next(reader([each], skipinitialspace=True), []) for each in history or ()),
+    ]
     if not users:
         hint = "--user RAWID, or --history ITEM,ITEM for a new user"
         raise GraphRecError("recommend", "somebody to recommend to", "nobody", hint)

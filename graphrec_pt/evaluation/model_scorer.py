@@ -20,6 +20,7 @@ from graphrec_pt.objectives.answer import masks
 from graphrec_pt.objectives.event_masking import last_of
 from graphrec_pt.objectives.gap_filling import with_decoder
 from graphrec_pt.objectives.permuted import asked_last
+from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
@@ -40,8 +41,8 @@ class Reading:
 
     Args:
         where: Off a MASK put at the ``"end"``; off the ``"last"``, ``"first"`` or the ``"mean"``
-            token; off the last ``"mask"`` of the candidates' type, which the linearizer puts; off
-            the ``"vector"`` of the source itself, without a sequence.
+            token, or the ``"roots"``; off the last ``"mask"`` of the candidates' type, which the
+            linearizer puts; off the ``"vector"`` of the source itself, without a sequence.
         mode: What a token sees; the backbone's own mode for None.
         head: The sides to be compared, for objectives that have no weights of their own.
         part: Name of the head among several of the objective.
@@ -49,7 +50,7 @@ class Reading:
             off its last token, off the query stream where there are two.
     """
 
-    where: Literal["end", "last", "first", "mean", "mask", "vector"]
+    where: Literal["end", "last", "first", "mean", "roots", "mask", "vector"]
     mode: Mode | None = None
     head: ItemHead | None = None
     part: str | None = None
@@ -93,10 +94,13 @@ READINGS: Mapping[str, Callable[[Any], Reading | None]] = {
     "root_set": lambda objective: Reading(objective.pool),
     "sequence_item": _of_contrast,
     "fusion": _of_fusion,
+    "neighbor_coding": lambda objective: Reading("roots"),
 }
 """Objectives whose models rank a catalogue, by name; None for options that teach no ranking."""
 PAIRED = "link"
 """The one that ranks by subgraphs of pairs."""
+DECODED = "path_autoregression"
+"""The one that ranks by the paths that a model says."""
 FUSED = "fusion"
 """The one that ranks by two towers and a subgraph of the source."""
 
@@ -106,7 +110,8 @@ def ranking_term(stage: Stage) -> Term | None:
     kind = kind_of_roots(stage.sampler)
     if kind == "pairs":
         return next((term for term in stage.objectives if name_of(term) == PAIRED), None)
-    return next((t for t in stage.objectives if kind == "nodes" and _reading(t)), None)
+    known = (t for t in stage.objectives if _reading(t) or name_of(t) == DECODED)
+    return next(known, None) if kind == "nodes" else None
 
 
 def model_scorer(
@@ -137,9 +142,10 @@ def model_scorer(
         GraphRecError: For a stage that teaches no ranking, and a model without its heads.
     """
     term = ranking_term(stage)
-    if term is not None and sample is not None and name_of(term) == PAIRED:
+    otherwise = term is not None and name_of(term) in (PAIRED, DECODED)
+    if otherwise and sample is not None:
         raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
-    if term is None or name_of(term) == PAIRED:
+    if term is None or otherwise:
         got = ", ".join(name_of(term) for term in stage.objectives)
         hint = "one of " + ", ".join(sorted(READINGS)) + " on roots of one node each"
         raise GraphRecError(f"stage {stage.name!r}", "an objective that ranks", got, hint)
@@ -196,7 +202,7 @@ def _vectors(
         encoded = replace(encoded, hidden=encoded.query)
     if reading.where == "mask":
         return encoded.hidden.index_select(0, _last_masks(tokens, target).to(device))
-    return encoded.pooled("last" if reading.where == "end" else reading.where)
+    return pooled(encoded, "last" if reading.where == "end" else reading.where)
 
 
 def _tokens(
@@ -260,8 +266,8 @@ def _with_room(part: Any) -> Any:
 def _check_anonymous(stage: Stage) -> None:
     """Raise when sequences begin with their source, which nobody knows."""
     if _names_source(stage.linearizer):
-        got = "new ones, whom its sequences begin with"
-        raise GraphRecError("model", "sources that it knows", got, "linearizer: {root: false}")
+        got, hint = "new ones, whom its sequences name", "a linearizer such as {root: false}"
+        raise GraphRecError("model", "sources that it knows", got, hint)
 
 
 def _names_source(chosen: Any) -> bool:

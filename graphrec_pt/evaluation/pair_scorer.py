@@ -10,6 +10,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.fusion_scorer import FusionScorer
 from graphrec_pt.evaluation.model_scorer import (
+    DECODED,
     FUSED,
     PAIRED,
     Sample,
@@ -18,6 +19,7 @@ from graphrec_pt.evaluation.model_scorer import (
     ranking_term,
     trained_head,
 )
+from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import seen_pairs
 from graphrec_pt.graph.graph import Graph
@@ -151,4 +153,7 @@ def scorer_of(
         return PairScorer(model, stage, history, relation, rerank if chosen == "rerank" else 0)
     if sample is None and chosen == "fusion":
         return FusionScorer(model, stage, history, relation)
+    term = ranking_term(stage)
+    if sample is None and term is not None and name_of(term) == DECODED:
+        return PathScorer(model, stage, term, history, relation)
     return model_scorer(model, stage, history, relation, nodes, sample=sample)

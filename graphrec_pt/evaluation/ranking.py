@@ -14,11 +14,10 @@ from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, seen_pairs, targets_of
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.split import Split, When
-from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.kernels.rank import rank as ranked
 
 CELLS = 1 << 22
 """Scores that exist at once: 16 MB in float32."""
-_EXACT = 1 << 24  # integers that float32 adds up exactly
 
 
 def rank_targets(
@@ -63,17 +62,16 @@ def rank_targets(
     rank = torch.empty(len(asked.source), dtype=torch.float64)
     candidates = torch.full((len(rank),), 1 + sampled.count if sampled else len(catalogue))
     for first, last, nodes, row in _blocks(asked.source, max(cells // len(catalogue), 1)):
-        scores = checked_scores(scorer, nodes, split.graph, len(catalogue))
-        met = seen_pairs(history, split.relation, nodes)
-        for low in range(first, last, max(len(nodes), 1)):
-            part = slice(low, min(low + len(nodes), last))
-            rows, column = row[part.start - first : part.stop - first], asked.column[part]
-            if negatives is None:
-                _against_all(scores, rows, column, rank[part])
-                if seen == "mask":
-                    _without(scores, rows, column, met, rank[part], candidates[part])
-            else:
-                _against_some(scores, rows, column, negatives[part], rank[part])
+        part = slice(first, last)
+        if negatives is not None:
+            scores = checked_scores(scorer, nodes, split.graph, len(catalogue))
+            rank[part] = _against_some(scores, row, asked.column[part], negatives[part])
+            continue
+        scores = shaped_scores(scorer, nodes, len(catalogue))
+        met = seen_pairs(history, split.relation, nodes) if seen == "mask" else None
+        found = ranked(scores, row, asked.column[part], met)
+        _check_numbers(found.rank, nodes[row], split.graph)
+        rank[part], candidates[part] = found
     policy: dict[str, str] = {"seen": seen, "history": HISTORY[when]}
     if sampled is not None:  # what a source has met is never among its negatives
         policy |= {"seen": "mask", COMPAT: str(sampled)}
@@ -86,18 +84,32 @@ def checked_scores(scorer: Scorer, nodes: Tensor, graph: Graph, width: int) -> T
     Raises:
         GraphRecError: For another shape and for NaN; names the first source.
     """
-    scores = scorer.scores(nodes)
+    scores = shaped_scores(scorer, nodes, width)
+    # A sum shows a NaN (or infinities, which are looked at again) in one pass.
+    if bool(scores.sum().isnan()):
+        _check_numbers(scores.sum(1).where(scores.isnan().any(1), 0.0).cpu(), nodes, graph)
+    return scores
+
+
+def shaped_scores(scorer: Scorer, nodes: Tensor, width: int) -> Tensor:
+    """Return a scorer's scores ``[B, width]``, at least float32; some may be NaN.
+
+    Raises:
+        GraphRecError: For another shape.
+    """
+    scores = scorer.scores(nodes).detach()
     if scores.shape != (len(nodes), width) or not scores.is_floating_point():
         got = f"{scores.dtype} {list(scores.shape)}"
         raise GraphRecError("scorer", f"float scores [{len(nodes)}, {width}]", got)
-    scores = scores.detach()
-    # A sum shows a NaN (or infinities, which are looked at again) in one pass.
-    if bool(scores.sum().isnan()):
-        wrong = scores.isnan().any(1)
-        if bool(wrong.any()):
-            node = int(nodes[int(wrong.nonzero()[0])])
-            raise GraphRecError("scorer", "scores without NaN", f"NaN for {graph.raw_id(node)!r}")
     return scores if scores.dtype in (torch.float32, torch.float64) else scores.float()
+
+
+def _check_numbers(told: Tensor, nodes: Tensor, graph: Graph) -> None:
+    """Raise for NaN among what is told of sources; names the first one."""
+    wrong = told.isnan()
+    if bool(wrong.any()):
+        node = int(nodes[int(wrong.nonzero()[0])])
+        raise GraphRecError("scorer", "scores without NaN", f"NaN for {graph.raw_id(node)!r}")
 
 
 class _Asked(NamedTuple):
@@ -129,65 +141,11 @@ def _blocks(source: Tensor, rows: int) -> Iterator[tuple[int, int, Tensor, Tenso
         yield last - len(row), last, nodes[low : low + rows], row
 
 
-def _against_all(scores: Tensor, row: Tensor, column: Tensor, rank: Tensor) -> None:
-    """Write the ranks among all columns: ``[n]``."""
-    row, column = row.to(scores.device), column.to(scores.device)
-    mine = scores[row, column].unsqueeze(1)  # [n, 1]
-    alone = len(row) == len(scores) and bool(
-        (row == torch.arange(len(row), device=row.device)).all()
-    )
-    rank.copy_(_expected(_balance(scores if alone else scores[row], mine), scores.shape[1]))
-
-
-def _against_some(
-    scores: Tensor, row: Tensor, column: Tensor, others: Tensor, rank: Tensor
-) -> None:
-    """Write the ranks among the target and its negatives ``[n, K]``."""
-    row, column = row.to(scores.device), column.to(scores.device)
-    against = scores[row.unsqueeze(1), others.to(scores.device)]  # [n, K]
-    balance = _balance(against, scores[row, column].unsqueeze(1))
-    rank.copy_(_expected(balance, others.shape[1] + 1))
-
-
-def _without(
-    scores: Tensor,
-    row: Tensor,
-    column: Tensor,
-    met: tuple[Tensor, Tensor],
-    rank: Tensor,
-    candidates: Tensor,
-) -> None:
-    """Take the seen candidates out of the ranks."""
-    ptr, seen = met
-    count = ptr.diff()[row]
-    position, target = ranges(ptr[row], count)
-    theirs = scores[row[target].to(scores.device), seen[position].to(scores.device)]
-    mine = scores[row.to(scores.device), column.to(scores.device)]
-    sides = _compared(theirs, mine[target.to(mine.device)]).double().cpu()
-    balance = torch.zeros(len(row), dtype=torch.float64).index_add_(0, target, sides)
-    rank -= (balance + count) / 2
-    candidates -= count
-    rank[target[seen[position] == column[target]]] = torch.inf
-
-
-def _balance(scores: Tensor, mine: Tensor) -> Tensor:
-    """Return, for each row, how many scores lie above its own less how many lie below."""
-    exact = scores.dtype if scores.shape[1] < _EXACT else torch.float64
-    balance = (scores - mine).sign_().sum(1, dtype=exact)
-    if bool(balance.isnan().any()):  # ∞ − ∞
-        balance = _compared(scores, mine).sum(1, dtype=exact)
-    return balance.double()
-
-
-def _compared(scores: Tensor, mine: Tensor) -> Tensor:
-    """Return 1 where a score lies above its own, −1 where below, 0 where equal."""
-    return (scores > mine).to(scores.dtype) - (scores < mine).to(scores.dtype)
-
-
-def _expected(balance: Tensor, candidates: int) -> Tensor:
-    # With a above, b below and e others equal, C = a + b + e + 1, the rank 1 + a + e/2 is
-    # (C + 1 + a − b) / 2: signs alone give it.
-    return ((candidates + 1 + balance) / 2).cpu()
+def _against_some(scores: Tensor, row: Tensor, column: Tensor, others: Tensor) -> Tensor:
+    """Return the ranks among the target and its negatives: ``[n]`` for negatives ``[n, K]``."""
+    both = torch.cat([column.unsqueeze(1), others], dim=1)  # [n, 1 + K]
+    against = scores[row.to(scores.device).unsqueeze(1), both.to(scores.device)]
+    return ranked(against, torch.arange(len(row)), torch.zeros_like(row)).rank
 
 
 def _table(

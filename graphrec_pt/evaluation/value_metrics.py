@@ -146,8 +146,9 @@ def _sizes(predicted: Predicted) -> Floats:
 
 def _sums(predicted: Predicted, values: Floats) -> Floats:
     """Return sums over each user's targets: ``[n]`` to ``[U]``."""
-    found: Floats = np.bincount(predicted.user, weights=values, minlength=len(predicted.users))
-    return found
+    total = np.zeros(len(predicted.users))
+    np.add.at(total, predicted.user, values)
+    return total
 
 
 def _ratio(predicted: Predicted, values: Floats, counts: Floats) -> Floats:

@@ -97,8 +97,8 @@ class EvidenceTerm(Strict):
 
     channels: tuple[Channel, ...] = Field(default_factory=_channels, min_length=1)
     relation: str | None = None
-    links: int = Field(200, ge=1)
-    most: int = Field(256, ge=1)
+    links: int = Field(100, ge=1)
+    most: int = Field(128, ge=1)
     inner: int = Field(16, ge=1)
 
     def head(self) -> EvidenceHead:
@@ -154,20 +154,24 @@ class EvidenceTerm(Strict):
             hide: Whether items that were met before are no candidates.
         """
         found = self.at(known, tokens, token, target, own=True)
-        row, item, value = owners(found.ptr, len(found.item)), found.item, found.value
-        hidden = torch.zeros_like(item, dtype=torch.bool)
+        met_row, met = torch.empty(0, dtype=torch.int64), found.item[:0]
         if hide:
             items = known.nodes(self.catalogue(known))
             met_row, met = met_before(tokens, token, target)
             inside = (met >= items.start) & (met < items.stop)
-            row = torch.cat([row, met_row[inside]])
-            item = torch.cat([item, met[inside] - items.start])
-            value = torch.cat([value, value.new_zeros(int(inside.sum()), value.shape[1])])
-            hidden = torch.cat([hidden, torch.ones_like(met[inside], dtype=torch.bool)])
-        order = torch.argsort(row, stable=True)
-        count = torch.bincount(row, minlength=len(token))
-        ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
-        named = {"ptr": ptr, "item": item[order], "value": value[order], "hidden": hidden[order]}
+            met_row, met = met_row[inside], met[inside] - items.start
+        count = torch.bincount(met_row, minlength=len(token))
+        before = torch.cat([count.new_zeros(1), count.cumsum(0)])
+        # of each place first what has evidence, then what was met
+        row = owners(found.ptr, len(found.item))
+        first = torch.arange(len(row)) + before[row]
+        then = torch.arange(len(met)) + found.ptr[met_row + 1]
+        item = found.item.new_empty(len(row) + len(met))
+        item[first], item[then] = found.item, met
+        value = found.value.new_zeros(len(item), found.value.shape[1])
+        value[first] = found.value
+        hidden = torch.ones(len(item), dtype=torch.bool).index_fill(0, first, False)
+        named = {"ptr": found.ptr + before, "item": item, "value": value, "hidden": hidden}
         return {f"evidence.{name}": column for name, column in named.items()}
 
     def check(self, outline: Outline) -> None:

@@ -93,7 +93,7 @@ class NeighborCoding:
 
     def head(self, outline: Outline, width: int) -> "Coding":
         """Return what makes a code of a state."""
-        return Coding(width, self.bottleneck > 0)
+        return Coding(width, self.bottleneck > 0, self.cosine, self.temperature)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: "Coding"
@@ -175,16 +175,30 @@ class Coding(nn.Module):
     Args:
         width: D.
         noisy: Whether there is a σ.
+        cosine: Whether codes and nodes are compared on the unit sphere.
+        temperature: τ, by which they are.
     """
 
-    def __init__(self, width: int, noisy: bool) -> None:
+    bias = None
+
+    def __init__(
+        self, width: int, noisy: bool, cosine: bool = False, temperature: float = 1.0
+    ) -> None:
         super().__init__()
+        self.cosine, self.temperature = cosine, temperature
         self.mean = nn.Linear(width, width)
         self.log_variance = nn.Linear(width, width) if noisy else None
 
     def initialise(self, draw: torch.Generator) -> None:
         """Keep the size of the state."""
         self.mean.weight.normal_(0, self.mean.in_features**-0.5, generator=draw)
+
+    def sides(self, hidden: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two sides whose products rank a catalogue: ``[B, D]`` and ``[V, D]``."""
+        code, _ = self(hidden, None)
+        if self.cosine:
+            return normalize(code, dim=-1), normalize(table, dim=-1)
+        return code, table
 
     def forward(self, hidden: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return codes ``[B, D]`` and their divergence from N(0, I) ``[B]``.

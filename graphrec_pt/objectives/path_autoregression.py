@@ -12,6 +12,7 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.decoding import Decoding
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.tokens.kind import Kind
 
@@ -32,12 +33,14 @@ class PathAutoregression:
         candidates: What a node is told from when it is told from its type.
         relation: Weight of a relation, where that of a node is 1.
         joint: One softmax over all nodes and relations; `among` and `relation` do nothing.
+        decode: How items are recommended by a model that was taught this.
     """
 
     among: Literal["type", "all"] = "type"
     candidates: Candidates = Candidates()
     relation: float = Field(1.0, ge=0)
     joint: bool = False
+    decode: Decoding = Decoding()
 
     @property
     def needs(self) -> Needs:
@@ -96,6 +99,20 @@ class PathAutoregression:
         relation = of_relation.loss(rows, relations, at["relation"])
         nodes, steps = len(at["node"]), len(at["relation"])
         return (node * nodes + self.relation * relation * steps) / max(nodes + steps, 1)
+
+    def node_scores(
+        self, hidden: Tensor, model: Model, head: nn.ModuleDict, node_type: str
+    ) -> Tensor:
+        """Return the logits of all nodes of a type after some tokens: ``[n, V]``."""
+        chosen: ItemHead = head["both" if self.joint else "node"]  # type: ignore[assignment]
+        scores: Tensor = chosen(hidden, model.table(node_type))
+        return scores
+
+    def relation_scores(self, hidden: Tensor, model: Model, head: nn.ModuleDict) -> Tensor:
+        """Return the logits of all relations after some tokens: ``[n, R]``."""
+        chosen: ItemHead = head["both" if self.joint else "relation"]  # type: ignore[assignment]
+        scores: Tensor = chosen(hidden, model.embedding.relation.weight)
+        return scores
 
 
 def _every_node(model: Model) -> Tensor:

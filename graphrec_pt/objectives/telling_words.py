@@ -21,8 +21,8 @@ class TellingWords(Strict):
     """Text tokens whose nodes have another mean than the rest, in place of a list of opinions.
 
     ``z_w = (mean_w − mean) √n_w / sd`` over the nodes that have a text and a number, n_w of which
-    hold the token w; those with ``|z_w| ≥ least`` tell. Held-out nodes of a train graph have no
-    text, so nothing is learned from them.
+    hold the token w; those with ``|z_w| ≥ least`` tell, unless they are too rare. Held-out nodes
+    of a train graph have no text, so nothing is learned from them.
 
     Args:
         node_type: Whose text and number.
@@ -30,6 +30,7 @@ class TellingWords(Strict):
         number: Its number column.
         tokenizer: Of the text, as in the linearizer.
         least: Smallest ``|z|``.
+        occurs: Smallest n_w.
     """
 
     node_type: str
@@ -37,6 +38,7 @@ class TellingWords(Strict):
     number: str
     tokenizer: Annotated[Any, PlainSerializer(name_of)]
     least: float = Field(3.0, ge=0)
+    occurs: int = Field(5, ge=1)
 
     def check(self, outline: Outline, who: str) -> None:
         """Raise unless the columns are there."""
@@ -64,5 +66,9 @@ class TellingWords(Strict):
         if not sd:  # none, or all alike
             return token[:0].long()
         z = (pl.col("number").mean() - mean) * pl.len().sqrt() / sd
-        told = rows.group_by("token").agg(z=z).filter(pl.col("z").abs() >= self.least)
+        told = (
+            rows.group_by("token")
+            .agg(z=z, held=pl.len())
+            .filter((pl.col("z").abs() >= self.least) & (pl.col("held") >= self.occurs))
+        )
         return torch.from_numpy(told["token"].cast(pl.Int64).sort().to_numpy().copy())

@@ -12,6 +12,7 @@ from graphrec_pt.graph.card import load_card
 from graphrec_pt.graph.fetch import fetch
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model_config import ModelConfig
@@ -72,7 +73,7 @@ def check_fits(recipe: Recipe, made: Split) -> None:
             saved_model(recipe)
     for when, targets in (("validation", made.valid), ("test", made.test)):
         if not len(targets):
-            hint = "another split"
+            hint = "one of " + ", ".join(protocol.names())
             found.append(GraphRecError("data.split", f"targets at {when}", "none", hint))
     with _gathering(found):
         recipe.evaluate.asked.check_split(made, recipe.evaluate.metrics)

@@ -20,7 +20,7 @@ from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import finished_folder, writing
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import parse_yaml
-from graphrec_pt.recipe.folder import RECIPE
+from graphrec_pt.recipe.folder import METRICS, RECIPE
 from graphrec_pt.training.run_identity import check_same_run
 
 FORMAT = 1
@@ -83,6 +83,10 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
         got = f"none of seed {seed}"
         if len(content.get("stages", ())) < 2:
             got, hint = "one of a single stage", "a recipe with stages that pre-train"
+        elif (run / METRICS).exists():
+            hint = f"graphrec run {run / RECIPE}, which keeps its pre-training"
+        else:
+            hint = f"graphrec run {run / RECIPE} --out {run} --resume"
         raise GraphRecError(str(run), expected, got, hint)
     return found
 

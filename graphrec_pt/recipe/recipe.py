@@ -57,6 +57,16 @@ class Data(Strict):
         return self
 
 
+class OtherData(Data):
+    """Data that a trained model is tried on.
+
+    Args:
+        raw: Folder of raw files; without it they are downloaded.
+    """
+
+    raw: str | None = None
+
+
 class Architecture(Strict):
     """Shape of the model; see :class:`~graphrec_pt.models.model_config.ModelConfig`.
 
@@ -88,18 +98,22 @@ class Evaluation(Strict):
 
     Args:
         task: Name or config of what is asked of held-out targets: their place among the whole
-            catalogue (``ranking``), their ``rating``, or whether they are a ``click``.
+            catalogue (``ranking``), their ``rating``, whether they are a ``click``, or the
+            whole set of a source (``sets``).
         metrics: Names such as ``ndcg@10``; those of the task by default.
         seen: Whether what a source has met before is left out or kept; where the data has repeats
             the other policy is reported beside it.
         baselines: Names or configs; every one that fits the data by default.
         scratch: Also train a twin that skips the stages before the first with another strategy
             than ``pretrain``.
+        equal_budget: Let the twin take the optimiser steps of the skipped stages in its last one.
         rerank: Items of each source that a model of subgraphs puts in order; see
             :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
         scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
             subgraph a source (``fusion``), or one for each item at the top (``rerank``); the way it
             was taught by default.
+        transfer: Other data that the trained model is also tried on, without a step of training
+            there (zero-shot).
     """
 
     task: Any = Field(RANKING, validate_default=True)
@@ -107,8 +121,10 @@ class Evaluation(Strict):
     seen: SeenPolicy = "mask"
     baselines: tuple[Any, ...] | None = None
     scratch: bool = True
+    equal_budget: bool = False
     rerank: int = Field(RERANK, ge=1)
     scoring: Scoring | None = None
+    transfer: OtherData | None = None
 
     @property
     def asked(self) -> Task:

@@ -11,8 +11,10 @@ from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.explained import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
+from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.seen import HISTORY as SHOWN
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.graph import Graph
@@ -20,6 +22,7 @@ from graphrec_pt.graph.split import Split, When
 from graphrec_pt.graph.store import save_graph, writing
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, split_of
+from graphrec_pt.recipe.elsewhere import Moved, moved, other_data, told_elsewhere
 from graphrec_pt.recipe.files import parse_yaml, write_recipe
 from graphrec_pt.recipe.folder import (
     HISTORY,
@@ -86,6 +89,7 @@ def run_recipe(
     made = split_of(recipe.data, graph_of(recipe.data, raw) if graph is None else graph)
     check_fits(recipe, made)
     kept = {} if pretrained is None else pretrainings(recipe, made, pretrained)
+    elsewhere = other_data(recipe)
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, out / RECIPE)
@@ -94,7 +98,7 @@ def run_recipe(
         folder = folder_of(out, seed, recipe.seeds)
         if seed in kept and find_pretrained(folder) is None:
             copy_pretrained(kept[seed], folder)
-        seeds.append(_run_seed(recipe, made, seed, folder, resume, progress))
+        seeds.append(_run_seed(recipe, made, elsewhere, seed, folder, resume, progress))
     logger.info("baselines and tests")
     first = seeds[0]
     metrics = {
@@ -106,11 +110,12 @@ def run_recipe(
         "seen": recipe.evaluate.seen,
         **first.told,
         **_beside(recipe, made, first),
+        "transfer": elsewhere and first.moved and told_elsewhere(recipe, elsewhere, first.moved),
         "seeds": list(recipe.seeds),
         "by_seed": [{"seed": seed.seed, **seed.told} for seed in seeds],
         "over_seeds": {
             name: spread([seed.told[name] for seed in seeds])
-            for name in ("valid", "test", "scratch", "history_graph")
+            for name in ("valid", "test", "scratch", "history_graph", "transfer")
             if first.told[name] is not None
         },
         "parameters": first.parameters,
@@ -147,13 +152,16 @@ class _Seed:
 
     Args:
         seed: Of weights, batches and dropout.
-        told: Metrics of ``valid`` and ``test``; of ``scratch``, None where there is no twin; and of
+        told: Metrics of ``valid`` and ``test``; of ``scratch``, None where there is no twin; of
+            ``explanations``, None for a model that does not recommend by paths; of
             ``history_graph``: of test targets when what the model reads off the graph (links,
-            propagation) shows validation edges too, None where it reads nothing of the kind.
+            propagation) shows validation edges too, None where it reads nothing of the kind; and
+            of ``transfer``, None where there is no other data.
         outcomes: Of the trained model, by split.
         other: Of test targets under the other policy, where the data has repeats.
         scratch: Of test targets by the twin without pre-training, if there is one.
         beyond: What test targets do not tell of the model's lists.
+        moved: What the model makes of other data, if there is any.
         parameters: Size of the model.
     """
 
@@ -163,11 +171,18 @@ class _Seed:
     other: Mapping[SeenPolicy, Outcome]
     scratch: Outcome | None
     beyond: Mapping[str, float]
+    moved: Moved | None
     parameters: int
 
 
 def _run_seed(
-    recipe: Recipe, made: Split, seed: int, folder: Path, resume: bool, progress: bool
+    recipe: Recipe,
+    made: Split,
+    elsewhere: Split | None,
+    seed: int,
+    folder: Path,
+    resume: bool,
+    progress: bool,
 ) -> _Seed:
     """Train with one seed, judge its targets, and leave the folder of the seed."""
     last, wanted = recipe.stages[-1], recipe.evaluate
@@ -201,9 +216,13 @@ def _run_seed(
         told["history_graph"] = evaluate(knowing, wanted.metrics)
         with writing(folder):
             write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
-    beyond = asked.beyond(systems["test"], made, policy)
+    ours = systems["test"]
+    told["explanations"] = explained(ours, made) if isinstance(ours, PathScorer) else None
+    beyond = asked.beyond(ours, made, policy)
+    there = None if elsewhere is None else moved(recipe, model, elsewhere, seed)
+    told["transfer"] = None if there is None else evaluate(there.outcome, wanted.metrics)
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return _Seed(seed, told, outcomes, other, scratch, beyond, parameters)
+    return _Seed(seed, told, outcomes, other, scratch, beyond, there, parameters)
 
 
 def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
@@ -286,7 +305,7 @@ def _check_recipe(recipe: Recipe, out: Path) -> None:
     path = out / RECIPE
     saved = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
-    check_same_run(str(path), saved, wanted)
+    check_same_run(str(path), saved, wanted, of="run")
 
 
 def _peak_memory() -> float | None:

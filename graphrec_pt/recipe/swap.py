@@ -10,7 +10,8 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.backbone import backbone
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.sampling.sampler import kind_of_roots
-from graphrec_pt.tokens.linearizer import linearizer
+from graphrec_pt.tokens.linearizer import Linearizer, linearizer
+from graphrec_pt.tokens.template import Template
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.strategy import Strategy, strategy
 from graphrec_pt.training.strategy_run import trains
@@ -30,6 +31,21 @@ def pretraining(stages: Sequence[Stage]) -> int:
     return next(adapts, len(stages) - 1)
 
 
+def adapting(recipe: Recipe) -> int:
+    """Return the number of the first stage that adapts what those before it pre-trained.
+
+    Raises:
+        GraphRecError: For a recipe without a pre-training.
+    """
+    first = pretraining(recipe.stages)
+    if not first:
+        names = ", ".join(stage.name for stage in recipe.stages)
+        hint = "stages.0.strategy=…, which needs no pre-training"
+        expected = "a recipe whose first stages pre-train"
+        raise GraphRecError(f"strategy of {recipe.name!r}", expected, f"stages {names}", hint)
+    return first
+
+
 def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     """Return a recipe whose pre-training is adapted by another strategy.
 
@@ -41,7 +57,7 @@ def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     * ``finetune_extra`` of an objective without weights of its own trains a new backbone on the
       pre-trained vectors (S3-Rec, Zhou et al., CIKM 2020, in the terms of the survey);
     * a hard prompt is ``(user)-[buys]->(MASK:item)``, in the words of the graph, before what the
-      stage reads.
+      stage reads; a strategy that wants none goes without it again.
 
     Args:
         recipe: With stages that pre-train.
@@ -51,12 +67,7 @@ def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     Raises:
         GraphRecError: For a recipe without a pre-training, and an unknown strategy.
     """
-    first = pretraining(recipe.stages)
-    if not first:
-        names = ", ".join(stage.name for stage in recipe.stages)
-        hint = "stages.0.strategy=…, which needs no pre-training"
-        expected = "a recipe whose first stages pre-train"
-        raise GraphRecError(f"strategy of {recipe.name!r}", expected, f"stages {names}", hint)
+    first = adapting(recipe)
     chosen = strategy.build(wanted)
     said = set(wanted) if isinstance(wanted, Mapping) else set()
     width = backbone.build(recipe.model.backbone).width
@@ -91,18 +102,25 @@ def _fitted(
 
 
 def _asked(stage: Stage, graph: Graph, relation: str | None) -> Stage:
-    """Return a stage that reads a template where its strategy wants one."""
-    try:
-        stage.strategy.check(stage.linearizer)
-    except GraphRecError:
-        if kind_of_roots(stage.sampler) != "nodes":
-            return stage  # the check before the training says what is missing
-        found = graph.schema.interaction(relation)
-        pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
-        context = linearizer.config(stage.linearizer)
+    """Return a stage that reads a template where its strategy wants one, and only then."""
+    found = graph.schema.interaction(relation)
+    pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
+    read = stage.linearizer
+    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.before:
+        read = read.before  # an earlier swap put it there
+    if kind_of_roots(stage.sampler) == "nodes" and _wants_template(stage.strategy, read):
+        context = linearizer.config(read)
         template = {"name": "template", "pattern": pattern, "context": context, "lead": True}
-        return stage.model_copy(update={"linearizer": linearizer.build(template)})
-    return stage
+        read = linearizer.build(template)
+    return stage.model_copy(update={"linearizer": read})
+
+
+def _wants_template(chosen: Strategy, read: Linearizer) -> bool:
+    try:
+        chosen.check(read)
+    except GraphRecError:
+        return True
+    return False
 
 
 def _reads_sequences(stage: Stage) -> bool:

@@ -18,6 +18,7 @@ from graphrec_pt.recipe.pretrained import (
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.start import first_model
 from graphrec_pt.recipe.swap import PRETRAIN, pretraining
+from graphrec_pt.training.loading import loader_of, steps_of
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.run_identity import identity_of
 from graphrec_pt.training.stage import Stage
@@ -76,12 +77,24 @@ class Training:
         return model
 
     def twin(self, folder: Path) -> Model:
-        """Return a model without the pre-training, all of whose weights train."""
+        """Return a model without the pre-training, all of whose weights train.
+
+        Where the recipe asks for a twin of equal budget, its last stage is longer by as many
+        optimiser steps as the pre-training has.
+        """
         whole, stages = {"strategy": strategy.build(PRETRAIN)}, self.recipe.stages
-        alone = [stage.model_copy(update=whole) for stage in stages[pretraining(stages) :]]
+        first = pretraining(stages)
+        alone = [stage.model_copy(update=whole) for stage in stages[first:]]
+        if self.recipe.evaluate.equal_budget:
+            steps = sum(self._steps(stage) for stage in (*stages[:first], alone[-1]))
+            alone[-1] = alone[-1].model_copy(update={"steps": steps})
         model = new_model(self.recipe, self.made, self.seed)
         self._train(model, alone, folder)
         return model
+
+    def _steps(self, stage: Stage) -> int:
+        options = Options(**_options(self.recipe, self.seed))
+        return steps_of(stage, loader_of(stage, self.made.train, options))
 
     def _train(
         self,

@@ -108,7 +108,7 @@ def pairs_of_events(graph: Graph) -> Tensor:
             some = event >= 0
             node = event[some] + graph.nodes(relation.event).start
             found[node] = torch.stack([edges.source[some], edges.target[some]], dim=1)
-        _kept[anchor] = found.to(anchor.device)  # type: ignore[no-untyped-call]
+        _kept[anchor] = found.to(anchor.device)
     kept: Tensor = _kept[anchor]
     return kept
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.objectives.objective import Examples
 from graphrec_pt.recipe.data import CACHE, Tell, graph_of, split_of
 from graphrec_pt.recipe.folder import Run
@@ -161,7 +162,8 @@ class _Written:
             columns["label"] = self._labels(tokens)
         for name in NUMBERS:
             if name in self.fields:
-                columns[name] = pl.Series(getattr(tokens, name).numpy())
+                numbers = pl.Series(getattr(tokens, name).numpy())
+                columns[name] = numbers.set(numbers == NO_TIME, None)
         lists = {name: _lists(tokens.ptr, column) for name, column in columns.items()}
         count = pa.array([epoch] * len(tokens), pa.int32())
         return pa.table({"epoch": count, "root": self._roots(examples), **lists})

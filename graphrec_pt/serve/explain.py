@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.edge_score import edge_score
 from graphrec_pt.kernels.paths import paths
@@ -22,7 +23,8 @@ class Path:
         nodes: Global ids; a known user comes first, a new one is left out.
         relations: Names of the relations between them.
         score: Mean score of the two edges between the items: ``1 / √(degree · degree)`` of the
-            ends, so that what few items share counts for more.
+            ends, so that what few items share counts for more; what a path language model gives
+            a path that it decoded.
     """
 
     nodes: tuple[int, ...]
@@ -100,3 +102,22 @@ class Explainer:
             for number, path, score in zip(pair.tolist(), nodes, scores, strict=True)
             if user not in path
         ]
+
+
+def decoded(scorer: PathScorer, user: int, items: Sequence[int]) -> list[list[Path]]:
+    """Return the paths that a path language model recommends items by, at most one each.
+
+    Args:
+        scorer: Of the model.
+        user: Global id.
+        items: Global ids.
+    """
+    told = scorer.paths(torch.tensor([user]), torch.tensor([list(items)]))
+    names = scorer.history.schema.relation_names
+    found: list[list[Path]] = [[] for _ in items]
+    for row, root in enumerate(told.root.tolist()):
+        hops = int(told.length[row])
+        relations = tuple(names[index] for index in told.relations[row, :hops].tolist())
+        nodes = tuple(told.nodes[row, : hops + 1].tolist())
+        found[root].append(Path(nodes, relations, float(told.score[row])))
+    return found

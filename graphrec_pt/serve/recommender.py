@@ -11,13 +11,14 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.model_scorer import Sample
 from graphrec_pt.evaluation.pair_scorer import RERANK, scorer_of
+from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import SeenPolicy, seen_pairs
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.folder import Run, open_run
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.serve.explain import Explainer, Path
+from graphrec_pt.serve.explain import Explainer, Path, decoded
 from graphrec_pt.training.stage import Stage
 
 User = str | Sequence[str]
@@ -98,7 +99,8 @@ class Recommender:
         Args:
             users: Raw ids of known users, or histories of new ones, in any mixture.
             k: Items per user; fewer where the catalogue has no more that are not left out.
-            explain: Paths per item at most; True for three.
+            explain: Paths per item at most; True for three. A path language model tells the one
+                that it decoded, and none for an item that it decoded no path to.
 
         Raises:
             GraphRecError: For users and items that the graph does not know, `k` beyond the
@@ -123,9 +125,17 @@ class Recommender:
         scores = scorer.scores(asked)[row]  # [B, V]
         ptr, met = seen_pairs(self.history, self.relation, nodes)
         histories = [self.history.neighbors(int(node), self.relation) for node in nodes]
+        ways = scorer if isinstance(scorer, PathScorer) else None
         return [
             self._told(
-                user, histories[n], scores[n], met[ptr[n] : ptr[n + 1]], int(nodes[n]), k, explain
+                user,
+                histories[n],
+                scores[n],
+                met[ptr[n] : ptr[n + 1]],
+                int(nodes[n]),
+                k,
+                explain,
+                ways,
             )
             for n, user in enumerate(users)
         ]
@@ -162,6 +172,7 @@ class Recommender:
         node: int | None,
         k: int,
         explain: int,
+        ways: PathScorer | None = None,
     ) -> Recommended:
         scores = scores.cpu().float()
         if bool(scores.isnan().any()):
@@ -173,7 +184,9 @@ class Recommender:
         value, place = torch.sort(scores, descending=True, stable=True)
         best = (place[:k] + self.items.start)[value[:k] > -torch.inf].tolist()
         paths: list[list[Path]] = [[] for _ in best]
-        if explain:
+        if explain and ways is not None and node is not None and best:
+            paths = decoded(ways, node, best)
+        elif explain:
             paths = self.explainer.paths(history.tolist(), best, node, explain)
         raw, title = self.history.raw_id, self.history.title
         items = tuple(

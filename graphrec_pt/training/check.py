@@ -27,27 +27,35 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
     if not stages:
         raise GraphRecError("trainer", "at least one stage", "none")
     for stage in stages:
+        here = f"stage {stage.name!r}"
         for term in stage.objectives:
             needs = term.objective.needs
-            with _gathering(found):
+            with _gathering(found, here):
                 require(term.label, stage.linearizer, needs.kinds, needs.fields)
-            with _gathering(found):
+            with _gathering(found, f"{here} {term.label}"):
                 term.objective.check(outline)
-        with _gathering(found):
+        with _gathering(found, here):
             stage.strategy.check(stage.linearizer)
             if stage.strategy.encoded is not None:
                 outline.node_index(stage.strategy.encoded.node_type)
-        with _gathering(found):
+        with _gathering(found, here):
             roots, _ = roots_of(graph, stage.sampler, stage.roots)
             stage.sampler.sample(graph, roots[torch.zeros(1, dtype=torch.int64)], Key(0))
     raise_all(found)
 
 
 @contextmanager
-def _gathering(found: list[GraphRecError]) -> Iterator[None]:
+def _gathering(found: list[GraphRecError], here: str) -> Iterator[None]:
+    """Add the mistakes of a block, with the place where they are."""
     try:
         yield
     except ConfigErrors as errors:
-        found += errors.errors
+        found += [_placed(error, here) for error in errors.errors]
     except GraphRecError as error:
-        found.append(error)
+        found.append(_placed(error, here))
+
+
+def _placed(error: GraphRecError, here: str) -> GraphRecError:
+    known = error.who == "graph" or here.endswith(f" {error.who}")
+    who = here if known else f"{here} {error.who}"
+    return GraphRecError(who, error.expected, error.got, error.hint)

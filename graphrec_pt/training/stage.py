@@ -56,6 +56,8 @@ class Stage(Strict):
         accumulate: Micro-batches per optimiser step.
         strategy: Name, config or object: what trains, and what is put into the model for it.
         optimization: Of the parameters.
+        share: Of the roots that are used at all, whatever the seed: a stage of few data.
+        validate_every: Epochs between validations; the end of the stage always has one.
         patience: Validations without a better one after which the stage ends; 0 for never.
         name: What it is called in logs and checkpoints.
     """
@@ -72,6 +74,8 @@ class Stage(Strict):
     accumulate: int = Field(1, ge=1)
     strategy: Any = Field("pretrain", validate_default=True)
     optimization: Optimization = Optimization()
+    share: float = Field(1.0, gt=0, le=1)
+    validate_every: int = Field(1, ge=1)
     patience: int = Field(0, ge=0)
     name: str = "pretrain"
 

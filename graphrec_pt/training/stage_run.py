@@ -3,9 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from itertools import islice
-from math import ceil
 from typing import Any
 
 import torch
@@ -14,19 +12,15 @@ from torch import Tensor
 
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
-from graphrec_pt.sampling.loader import Loader
-from graphrec_pt.tokens.batches import bucketed
 from graphrec_pt.training.checkpoint import Checkpoint
 from graphrec_pt.training.ema import Average
 from graphrec_pt.training.fitting import Fitting, Stepped
 from graphrec_pt.training.groups import only_trained, parameter_groups
 from graphrec_pt.training.learner import Learner
-from graphrec_pt.training.lengths import lengths_of
+from graphrec_pt.training.loading import loader_of, steps_of
 from graphrec_pt.training.optimizer_state import load_optimizer, save_optimizer
 from graphrec_pt.training.options import Options
-from graphrec_pt.training.preparation import Preparation
 from graphrec_pt.training.progress import Meter, Progress, Summary
-from graphrec_pt.training.roots import roots_of
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.strategy_run import make_ready, patterns_of, start_anew, take_heads
 from graphrec_pt.training.strategy_table import trained
@@ -71,8 +65,9 @@ class StageRun:
             weight_decay=wanted.weight_decay,
         )
         self.trained = trained(self.learner, self.groups)
-        self.loader = self._loader(graph)
-        self.total = (stage.steps or self._steps(stage.epochs)) if self.groups.trained else 0
+        place = accelerator.process_index, accelerator.num_processes
+        self.loader = loader_of(stage, graph, options, *place)
+        self.total = steps_of(stage, self.loader) if self.groups.trained else 0
         self.watch = Watch(options.watch, stage.patience)
         self.average: Average | None = None
         self.epoch, self.step, self.done, self.stopped = 0, 0, 0, False
@@ -87,7 +82,7 @@ class StageRun:
         """Train, yielding a row for the log now and then.
 
         Args:
-            validate: Called at the end of every epoch.
+            validate: Called at the ends of epochs, see ``validate_every``.
             checkpoint: Where to go on from.
             save: Called where a checkpoint is due.
             shown: Told every step.
@@ -114,7 +109,8 @@ class StageRun:
                 yield from self._steps_of_epoch(save, shown)
                 if self.step == self.loader.steps(self.epoch):
                     self.epoch, self.step = self.epoch + 1, 0
-                if validate is not None:
+                ends = self.done >= self.total
+                if validate is not None and (ends or self.epoch % self.stage.validate_every == 0):
                     yield self._validated(validate)
                 save(self)
             self._finish()
@@ -219,38 +215,6 @@ class StageRun:
             "tokens_per_second": summary.rate,
             "waste": summary.waste,
         }
-
-    def _steps(self, epochs: float) -> int:
-        whole = sum(self.loader.steps(epoch) for epoch in range(int(epochs)))
-        part = epochs - int(epochs)
-        return whole + (ceil(part * self.loader.steps(int(epochs))) if part else 0)
-
-    def _loader(self, graph: Graph) -> Loader:
-        stage, options = self.stage, self.options
-        roots, exclude = roots_of(graph, stage.sampler, stage.roots)
-        objectives = {term.label: term.objective for term in stage.objectives}
-        plan = None
-        if stage.tokens is not None:
-            given = (graph, stage.sampler, stage.linearizer, roots, exclude, options.seed)
-            together = stage.tokens * stage.accumulate * self.accelerator.num_processes
-            plan = partial(bucketed, lengths_of(*given), tokens=together)
-        return Loader(
-            graph,
-            stage.sampler,
-            roots,
-            None if plan else stage.batch,
-            options.seed,
-            exclude=exclude,
-            plan=plan,
-            accumulate=stage.accumulate,
-            rank=self.accelerator.process_index,
-            world=self.accelerator.num_processes,
-            workers=options.workers,
-            threads=options.threads,
-            transform=Preparation(
-                graph, stage.sampler, stage.linearizer, objectives, roots, exclude
-            ),
-        )
 
 
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

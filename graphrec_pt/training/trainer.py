@@ -161,8 +161,10 @@ class Trainer:
 
 
 def _accelerator(options: Options) -> Accelerator:
-    # The first accelerator of a process decides for all later ones, unless its state is dropped.
-    AcceleratorState._reset_state()
+    # The first accelerator of a process decides for all later ones, unless its state is dropped;
+    # its device too, which processes that work together keep.
+    together = torch.distributed.is_available() and torch.distributed.is_initialized()
+    AcceleratorState._reset_state(reset_partial_state=not together)
     if options.precision == "fp16" and (options.cpu or not torch.cuda.is_available()):
         raise GraphRecError("trainer", "a GPU for fp16", "none", "precision='bf16'")
     # Parameters that no term of a step asks for have no gradient on any rank, as in one process.

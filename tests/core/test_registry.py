@@ -1,11 +1,12 @@
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
-from graphrec_pt.core.registry import Registry
+from graphrec_pt.core.registry import Registry, trusting
 
 zigzags: Registry[Any] = Registry("sampler")
 
@@ -69,3 +70,27 @@ def test_dotted_paths_need_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert made.length == 7
     with pytest.raises(GraphRecError, match="importable dotted path"):
         zigzags.build("my_samplers.Nothing", trust_code=True)
+
+
+def test_what_a_path_named_keeps_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A class with a name of its own too: another process finds it by the path alone."""
+    code = "from tests_zoo import zoo\n\n\n@zoo('walker')\nclass Walk:\n    length: int = 3\n"
+    (tmp_path / "more_samplers.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    zoo: Registry[object] = Registry("animal")
+    monkeypatch.setitem(sys.modules, "tests_zoo", SimpleNamespace(zoo=zoo))
+    with trusting():
+        made = zoo.build({"name": "more_samplers.Walk", "length": 4})
+    assert zoo.config(made) == {"name": "more_samplers.Walk", "length": 4}
+    assert zoo.build(zoo.config(made)) == made  # known by now: nothing more is run
+
+
+def test_trust_ends_with_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "odd_samplers.py").write_text("class Walk:\n    length: int = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with trusting(), trusting(False):
+        pass  # trust that was given is not taken away inside
+    with trusting(False), pytest.raises(GraphRecError, match="which would run code"):
+        zigzags.build("odd_samplers.Walk")
+    with trusting(), trusting(False):
+        assert zigzags.build("odd_samplers.Walk").length == 3

@@ -161,3 +161,30 @@ def test_a_prompt_is_read_at_its_mask(shop: Split) -> None:
     other = stage.model_copy(update={"linearizer": linearizer.build("history")})
     with pytest.raises(GraphRecError, match="a mask of the candidates' type, got 3 of 3"):
         model_scorer(model, other, shown, "rates", users)
+
+
+@pytest.mark.parametrize("cosine", [False, True])
+def test_codes_are_compared_with_vectors_as_in_training(shop: Split, cosine: bool) -> None:
+    """A user's code of the whole neighbourhood against an item, over the temperature."""
+    chosen = {"name": "neighbor_coding", "negatives": 8, "temperature": 0.5, "cosine": cosine}
+    stage = Stage(
+        sampler={"name": "k_hop", "fanout": [4, 2]},
+        linearizer="subgraph",
+        objectives=[chosen],
+        batch=20,
+        steps=3,
+        optimization={"lr": 1e-2},
+    )
+    backbone = {"name": "graph_transformer", "width": 16, "layers": 1, "structure": {"hop": 4}}
+    model = Model.of(shop.train, backbone=backbone)
+    Trainer(cpu=True).fit(model, shop.train, stage)
+    history, users = shop.history("test"), shop.test.source[:5].unique()
+    given = model_scorer(model, stage, history, "rates", users).scores(users)
+    tokens = examples(history, stage, users).tokens
+    weight, bias = (model.heads[f"of_neighbor_coding.mean.{name}"] for name in ("weight", "bias"))
+    with torch.no_grad():
+        states = model.encode(View(tokens)).hidden[tokens.ptr[:-1]]  # the root comes first
+        code, table = states @ weight.T + bias, model.table("item")
+        if cosine:
+            code, table = (side / side.norm(dim=1, keepdim=True) for side in (code, table))
+    assert torch.allclose(given, code @ table.T / 0.5, atol=1e-5)

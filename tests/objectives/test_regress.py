@@ -6,7 +6,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.view import Encoded
+from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -63,6 +63,44 @@ def test_hand_computed(twins, written):
     expected = ((3.5 - ages[0]) ** 2 + (8 - ages[1]) ** 2) / 2
     assert float(loss(hidden).detach()) == pytest.approx(expected)
     assert torch.autograd.gradcheck(loss, [hidden.requires_grad_()])
+
+
+def test_whether_a_weight_is_high(twins, making):
+    """Second items are rated 5, first ones 1; the loss is that of labels, by hand."""
+    pairs, edge, weight = bought(twins)
+    sampler = {"name": "path_subgraph", "metapaths": [["buys", "bought_by", "buys"]]}
+    preparation = making.prepared(twins, sampler, "subgraph", pairs, edge.long())
+    chosen = build(above=3, read="roots")
+    corrupted = chosen.corrupt(making.examples(preparation, range(len(pairs))))
+    label = corrupted.targets["number"]
+    assert label.tolist() == [float(stars > 3) for stars in weight.tolist()]
+    tokens = corrupted.views[0].tokens
+    hidden = torch.randn(len(tokens.id), 2, generator=torch.Generator().manual_seed(0)).double()
+    head = seeded(lambda: chosen.head(None, 2), 0).double()
+    encoded = Encoded(corrupted.views[0], hidden)
+    with torch.no_grad():
+        found = chosen.loss([encoded], corrupted, None, head)
+        chance = chosen.values(encoded, None, head)
+        user, item = hidden[tokens.ptr[:-1]], hidden[tokens.ptr[:-1] + 1]  # the two roots
+        mean = torch.stack([hidden[a:b].mean(0) for a, b in tokens.ptr.unfold(0, 2, 1).tolist()])
+        joint = torch.cat([user, item, user * item, mean], dim=1)
+        logit = head.score(head.mix(joint)).squeeze(1)
+    assert torch.allclose(chance, logit.sigmoid())
+    wanted = -torch.where(label > 0, chance.log(), (1 - chance).log()).mean()
+    assert float(found) == pytest.approx(float(wanted))
+
+
+def test_values_are_in_the_unit_of_the_weights(twins, written):
+    chosen = build(mean=3, scale=2)
+    assert (chosen.tells, build(above=1).tells, build(**AGE).tells) == ("number", "chance", None)
+    tokens = Tokens.of(torch.tensor([40, 41, 42]), Kind.NODE, torch.tensor([0, 2, 3]))
+    assert chosen.shown(tokens) is tokens
+    head = seeded(lambda: chosen.head(None, 2), 0).double()
+    head.transform = torch.nn.Identity()
+    head.out.weight.data.copy_(torch.tensor([[2.0, 1]]))
+    hidden = torch.tensor([[1.0, -2], [3, 1], [2, 4]]).double()
+    found = chosen.values(Encoded(View(tokens), hidden), None, head)
+    assert found.tolist() == [3.5 * 2 + 3, 8 * 2 + 3]
 
 
 def test_wrong_use(twins, board, making):

@@ -118,6 +118,15 @@ def test_the_answer_changes_no_question_of_the_same_or_an_earlier_visit(
     assert changed == [name for name in ("a1", "a2", "a3") if name > visit]
 
 
+@pytest.mark.parametrize(("window", "codes"), [(1, "wx"), (2, "wxyz")])
+def test_a_window_of_earlier_visits(making: Any, window: int, codes: str) -> None:
+    """Of ann's fourth visit: the third alone, or the second and the third."""
+    graph = hospital()
+    tokens = asked(graph, making, {**PAST, "window": window}).views[0].tokens
+    row = graph.node_id("visit", "a3") - graph.nodes("visit").start
+    assert "".join(sorted(set(held(graph, tokens, row, 2)))) == codes
+
+
 def test_what_a_sampler_takes_of_the_own_set_is_left_out(making: Any) -> None:
     graph = hospital()
     near = {"name": "set_of", "relations": ["has", "takes"]}

@@ -46,7 +46,9 @@ def ids(*words):
 
 def telling(least=1.5, **options):
     given = {"node_type": "review", "text": "text", "number": "rating"}
-    return TellingWords(**{**given, "tokenizer": f"hashed:{V}", "least": least, **options})
+    return TellingWords(
+        **{**given, "tokenizer": f"hashed:{V}", "least": least, "occurs": 2, **options}
+    )
 
 
 def test_by_hand(graph):
@@ -55,6 +57,7 @@ def test_by_hand(graph):
     assert telling(1.73).ids(graph).tolist() == ids("great", "bad")
     assert telling(1.74).ids(graph).tolist() == []
     assert telling(0).ids(graph).tolist() == ids("great", "bad", "sound", "price", "the")
+    assert telling(0, occurs=3).ids(graph).tolist() == ids("sound", "price")
 
 
 def test_only_they_are_hidden(graph, written):
@@ -75,7 +78,7 @@ def test_only_they_are_hidden(graph, written):
 def test_where_all_are_alike_nothing_tells():
     rows = pl.DataFrame({"user": ["u", "u"], "review": ["a", "b"], "text": ["x", "y"]})
     alike = build(PLAN, {"r": rows.with_columns(rating=pl.lit(4.0))})
-    assert telling(0).ids(alike).tolist() == []
+    assert telling(0, occurs=1).ids(alike).tolist() == []
 
 
 @pytest.mark.parametrize(

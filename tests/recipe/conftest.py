@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import polars as pl
@@ -16,10 +17,11 @@ from graphrec_pt.recipe.recipe import Recipe
 SMALL = (
     "model.backbone.width=16",
     "model.backbone.layers=1",
-    "evaluate.baselines=[popularity, markov]",
     "options.cpu=true",
 )
 """Overrides that make a recipe small enough for a test."""
+FEW = "evaluate.baselines=[popularity, markov]"
+"""And one that rankings have."""
 
 
 @pytest.fixture(scope="session")
@@ -43,9 +45,18 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for row, (category, brand) in enumerate(items.select("category", "brand").iter_rows())
     }
     (folder / "Beauty_item2attributes.json").write_text(json.dumps(numbers))
+    for part in (".txt", "_item2attributes.json"):
+        copyfile(folder / f"Beauty{part}", folder / f"Yelp{part}")
     rows.with_columns(pl.col("rating").cast(pl.Int64)).write_csv(
         folder / "u.data", separator="\t", include_header=False
     )
+    words = ["awful", "poor", "plain", "nice", "great"]  # as many stars
+    with (folder / "reviews_Shop_5.json").open("w") as file:
+        for user, item, rating, time in rows.iter_rows():
+            text = f"a {words[int(rating) - 1]} thing of kind {item % 4}"
+            told = {"reviewerID": f"u{user}", "asin": f"i{item}", "overall": rating}
+            told |= {"unixReviewTime": time, "reviewText": text, "summary": text[:8]}
+            file.write(json.dumps(told) + "\n")
     with (folder / "u.user").open("w") as file:
         for user in range(1, 61):
             file.write(f"{user}|{20 + user % 40}|{'MF'[user % 2]}|work{user % 5}|{10000 + user}\n")
@@ -58,6 +69,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_lines(folder, rows, items)
     write_events(folder, rows)
     write_hospital(folder)
+    write_movielens_kg(folder, rows)
     return folder
 
 
@@ -136,12 +148,40 @@ def write_hospital(folder: Path) -> None:
         pl.DataFrame(rows).write_csv(folder / f"{name}.csv")
 
 
+def write_movielens_kg(folder: Path, rows: pl.DataFrame) -> None:
+    """Write the files of MovieLens 1M with its graph: 60 users, 40 films, 12 people of DBpedia."""
+    (folder / "mapping").mkdir()
+    place = rows.select(
+        "user", "item", one=pl.lit(1), time="time", part=pl.col("user").cum_count().over("user")
+    ).with_columns(
+        part=(pl.col("part") * 5 - 1) // pl.len().over("user")  # fifths of each history
+    )
+    for name, fifths in (("train", (0, 1, 2)), ("valid", (3,)), ("test", (4,))):
+        kept = place.filter(pl.col("part").is_in(fifths)).drop("part")
+        kept.write_csv(folder / f"mapping/{name}.txt", separator="\t", include_header=False)
+
+    def table(name: str, head: str, lines: list[str]) -> None:
+        text = "\n".join([head, *lines]).replace(" ", "\t")
+        (folder / name).write_text(text + "\n")
+
+    table("mapping/user.txt", "new_id uid", [f"{n} {n + 100}" for n in range(1, 61)])
+    table("mapping/product.txt", "new_id pid", [f"{n} {n + 200}" for n in range(1, 41)])
+    table("users.txt", "uid gender age", [f"{n + 100} {'MF'[n % 2]} young" for n in range(1, 61)])
+    films = [f"{n + 200} Film{n} {'Drama|Comedy' if n % 3 else 'War'}" for n in range(1, 41)]
+    table("products.txt", "pid name genre", films)
+    table("i2kg_map.txt", "eid pid name", [f"{n} {n + 200} Film{n}" for n in range(1, 41)])
+    table("e_map.txt", "eid name", [f"{n} Name{n}" for n in range(1, 53)])
+    triples = [f"{n} {n % 11} {41 + n % 12}" for n in range(1, 41)]
+    table("kg_final.txt", "entity_head relation entity_tail", triples)
+
+
 @pytest.fixture(scope="session")
 def small() -> Any:
     """Return a shipped recipe made small, with further overrides."""
 
     def make(name: str, *overrides: str) -> Recipe:
-        return load_recipe(name, [*SMALL, *overrides])
+        ranks = load_recipe(name).evaluate.asked.outcome == "Ranks"
+        return load_recipe(name, [*SMALL, *([FEW] if ranks else []), *overrides])
 
     return make
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 
+from graphrec_pt import open_run
 from graphrec_pt.cli import main
 from graphrec_pt.training.tracking import read_metrics
 
@@ -152,7 +154,7 @@ def test_validate_tells_the_mistakes_of_all_files(
         (["run", "sasrec", "stages.0.epochs"], "key=value"),
         (["evaluate", "/nowhere"], "the folder of a run"),
         (["recommend", "/nowhere", "--user", "x"], "the folder of a run"),
-        (["recommend", "/nowhere"], "Missing option"),
+        (["recommend", "/nowhere"], "--user RAWID, or --history ITEM,ITEM for a new user"),
         (["export", "/nowhere", "--to", "paper"], "embeddings"),
         (["recipe", "validate"], "Missing argument"),
     ],
@@ -178,12 +180,70 @@ def test_bad_requests_to_a_run(
     ):
         assert main(arguments) == 2
         assert message in capsys.readouterr().err
-    shutil.copytree(runs / "one", tmp_path / "cut")
-    (tmp_path / "cut" / "metrics.json").unlink()
-    assert main(["evaluate", str(tmp_path / "cut")]) == 2
-    assert "a finished run, got one that was interrupted; try graphrec run" in (
-        capsys.readouterr().err
+
+
+def test_new_users(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A known user's history gives a new one the same list."""
+    command = ["recommend", str(runs / "many"), "-k", "4", "--json"]
+    assert main([*command, "--user", "3"]) == 0
+    known = json.loads(said(capsys))[0]
+    history = ",".join(known["history"])
+    assert main([*command, "--user", "3", "--history", history, "--history", ""]) == 0
+    again, new, nothing = json.loads(said(capsys))
+    assert again == known
+    assert (new["user"], new["history"]) == (None, known["history"])
+    assert [item["id"] for item in new["items"]] == [item["id"] for item in known["items"]]
+    assert nothing["history"] == []
+    assert main([*command, "--history", "1,nothing"]) == 2
+    assert "a known item id, got 'nothing'" in capsys.readouterr().err
+
+
+def bad_runs(run: Path, folder: Path) -> dict[str, str]:
+    """Make runs that cannot be asked, with what must be said of each."""
+    for name in ("interrupted", "newer", "broken", "other model"):
+        shutil.copytree(run, folder / name)
+    (folder / "interrupted" / "metrics.json").unlink()
+    metrics = json.loads((run / "metrics.json").read_text())
+    (folder / "newer" / "metrics.json").write_text(json.dumps({**metrics, "format": 99}))
+    (folder / "broken" / "metrics.json").write_text("{")
+    config = json.loads((run / "model" / "config.json").read_text())
+    (folder / "other model" / "model" / "config.json").write_text(
+        json.dumps({**config, "format": 99})
     )
+    return {
+        "interrupted": "a finished run, got one that was interrupted; try graphrec run",
+        "newer": "expected run format 1, got 99; try graphrec_pt",
+        "broken": "expected the metrics of a run",
+        "other model": "expected model format 1, got 99; try graphrec_pt",
+    }
+
+
+def test_runs_that_cannot_be_asked(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, message in bad_runs(runs / "one", tmp_path).items():
+        folder = str(tmp_path / name)
+        commands = [["recommend", folder, "--user", "3"], ["export", folder, "--to", "embeddings"]]
+        if name != "other model":
+            commands += [["evaluate", folder], ["compare", str(runs / "one"), folder]]
+        for command in commands:
+            assert main(command) == 2, command
+            errors = capsys.readouterr().err
+            assert message in errors
+            assert len(errors.splitlines()) == 1
+
+
+def test_scores_that_are_no_numbers(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(runs / "one", tmp_path / "odd")
+    model = open_run(tmp_path / "odd").model()
+    with torch.no_grad():
+        model.backbone.norm.weight.fill_(float("nan"))
+    model.save_pretrained(tmp_path / "odd" / "model")
+    assert main(["recommend", str(tmp_path / "odd"), "--user", "3"]) == 2
+    errors = capsys.readouterr().err
+    assert errors == "recommend: expected scores without NaN, got NaN for 3\n"
 
 
 def test_a_run_that_is_interrupted_goes_on(raw: Path, tmp_path: Path) -> None:
@@ -200,7 +260,7 @@ def test_a_run_that_is_interrupted_goes_on(raw: Path, tmp_path: Path) -> None:
         time.sleep(0.05)
     errors = _interrupted(child)
     assert child.returncode == 130
-    assert errors.strip().splitlines()[-1] == "interrupted; --resume goes on"
+    assert errors.strip().splitlines()[-1] == "interrupted; the same command with --resume goes on"
     assert not (out / "metrics.json").exists()
     assert main([*command, "--resume"]) == 0
     told = [row for row in read_metrics(out) if "valid/ndcg@10" in row]
@@ -212,7 +272,7 @@ def _interrupted(child: "subprocess.Popen[str]") -> str:
     for _ in range(10):
         os.kill(child.pid, signal.SIGINT)
         try:
-            return child.communicate(timeout=5)[1]
+            return child.communicate(timeout=30)[1]
         except subprocess.TimeoutExpired:
             continue
     raise AssertionError("the run does not stop")

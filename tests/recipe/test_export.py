@@ -63,6 +63,7 @@ def test_a_corpus_of_walks_names_every_token(run: Run, raw: Path, tmp_path: Path
     corpus = pl.read_parquet(export_corpus(run, tmp_path / "out", raw=raw)[0])
     train = split_of(run.recipe.data, graph_of(run.recipe.data, raw)).train
     assert len(corpus) == train.num_edges("buys")
+    assert corpus["time"].explode().null_count() > 0  # users, relations and ends have none
     assert set(corpus["kind"].explode()) == {"NODE", "RELATION", "SPECIAL"}
     sampler = run.recipe.stages[0].sampler
     nodes = [train.node_id("user", root) for root in corpus["root"]]
@@ -75,6 +76,21 @@ def test_a_corpus_of_walks_names_every_token(run: Run, raw: Path, tmp_path: Path
             pair = train.node_id("user", told[0]), train.node_id("item", told[1])
             assert pair in known
     assert sampler.sample(train, pl.Series(nodes[:4]).to_torch(), Key(3)).nodes.shape[0] == 4
+
+
+def test_a_corpus_of_pairs(run: Run, raw: Path, small: Any, tmp_path: Path) -> None:
+    """The roots of a pair are a list, and its tokens lead from one to the other."""
+    recipe = small("chest")
+    graph = graph_of(recipe.data, raw)
+    data = {**run.metrics["data"], "fingerprint": graph.fingerprint}
+    pairs = Run(tmp_path, recipe, {**run.metrics, "data": data})
+    corpus = pl.read_parquet(export_corpus(pairs, tmp_path / "out", stage="pairs", raw=raw))
+    train = split_of(recipe.data, graph).train
+    assert len(corpus) == train.num_edges("rates")
+    for row in corpus.head(20).iter_rows(named=True):
+        user, item = row["root"]
+        ends = [id for id, hop in zip(row["id"], row["hop"], strict=True) if hop == 0]
+        assert ends == [user, item]
 
 
 def test_corpora_that_cannot_be(run: Run, raw: Path, tmp_path: Path) -> None:

@@ -182,3 +182,22 @@ def test_repeats_are_ranked_both_ways(tmp_path: Path, small: Any) -> None:
     assert set(run.metrics["other_policy"]) == {"keep"}
     assert set(run.metrics["other_policy"]["keep"]["baselines"]) == {"popularity", "markov"}
     assert torch.isinf(torch.tensor(run.ranks["test"].rank)).any()
+
+
+def test_derived_relations_count_training_edges_alone(raw: Path, small: Any) -> None:
+    """Of every view its own: pairs that only held-out events make are absent from training."""
+    recipe = small("sasrec", "data.derive=[{name: co_interaction, least: 1, top: 1000}]")
+    made = split_of(recipe.data, graph_of(recipe.data, raw))
+    counts = []
+    for view in (made.train, made.history("test")):
+        buys = view.edges("buys")
+        baskets: dict[int, set[int]] = {}
+        for user, item in zip(buys.source.tolist(), buys.target.tolist(), strict=True):
+            baskets.setdefault(user, set()).add(item)
+        pairs = {(i, j) for items in baskets.values() for i in items for j in items if i != j}
+        found = view.edges("co_interacts")
+        assert set(zip(found.source.tolist(), found.target.tolist(), strict=True)) == pairs
+        counts.append(len(pairs))
+    assert counts[0] < counts[1]
+    with pytest.raises(GraphRecError, match="did you mean 'co_interaction'"):
+        small("sasrec", "data.derive=[co_interactions]")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec_pt import Graph, GraphRecError, Model, strategy
+from graphrec_pt import Graph, GraphRecError, Model, from_pretrained, strategy
 from graphrec_pt.recipe.data import graph_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run
@@ -140,11 +140,22 @@ def test_each_seed_has_its_own(finished: Run, graph: Graph, tmp_path: Path) -> N
 
 
 def test_a_swap_of_a_swap(finished: Run, graph: Graph, tmp_path: Path) -> None:
-    first = swapped(finished, graph, "prompt_tune", tmp_path / "first")
-    second = swapped(first, graph, "finetune_whole", tmp_path / "second")
-    assert second.metrics["pretrained"] == str(finished.folder)
-    assert second.metrics["test"] == finished.metrics["test"]
-    assert second.recipe.stages[1].strategy.prompt is None
+    """Nothing of the first one is left, neither its prompt nor its template."""
+    for name in ("prompt_tune", "prompt_free"):
+        first = swapped(finished, graph, name, tmp_path / name)
+        second = swapped(first, graph, "finetune_whole", tmp_path / f"{name} again")
+        assert second.metrics["pretrained"] == str(finished.folder)
+        assert second.metrics["test"] == finished.metrics["test"]
+        assert second.recipe.stages == finished.recipe.stages
+
+
+def test_new_users_cannot_be_named_in_a_template(
+    finished: Run, graph: Graph, tmp_path: Path
+) -> None:
+    recommender = from_pretrained(swapped(finished, graph, "prompt_free", tmp_path / "run"))
+    assert len(recommender.recommend(["3"], k=2)[0].items) == 2
+    with pytest.raises(GraphRecError, match="sources that it knows, got new ones"):
+        recommender.recommend([["3"]], k=2)
 
 
 def test_an_interrupted_swap_goes_on(finished: Run, graph: Graph, tmp_path: Path) -> None:

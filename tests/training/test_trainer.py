@@ -250,9 +250,9 @@ def test_stages_that_do_not_fit_are_told_all_at_once(
     with pytest.raises(GraphRecError) as caught:
         Trainer().fit(new_model(world), world, stage)
     assert str(caught.value).splitlines() == [
-        "graph: expected a node type, got 'itm'; did you mean 'item'?",
-        "graph: expected a node type, got 'usr'; did you mean 'user'?",
-        "roots: expected a node type or a relation, got 'nothing'; try one of "
+        "stage 'pretrain' masked_node: expected a node type, got 'itm'; did you mean 'item'?",
+        "stage 'pretrain' second: expected a node type, got 'usr'; did you mean 'user'?",
+        "stage 'pretrain' roots: expected a node type or a relation, got 'nothing'; try one of "
         + ", ".join(sorted((*world.schema.node_names, *world.schema.relation_names))),
     ]
 

@@ -62,8 +62,8 @@ class Click:
         if self.above is not None and not split.graph.schema.relation(split.relation).weighted:
             got = f"{split.relation!r} without weights"
             raise GraphRecError("click", "a weighted relation", got, "above: null")
-        for when, targets in (("valid", split.valid), ("test", split.test)):
-            if len(targets):  # of one kind of label, no AUC can be told
+        for when in HISTORY:
+            if len(targets_of(split, when)):  # of one kind of label, no AUC can be told
                 evaluate(self.judge(Same(0.5), split, when, Policy()), metrics)
 
     def baselines(self, split: Split) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.ease import LARGEST
 from graphrec_pt.evaluation.lists import beyond_accuracy, top_lists
 from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
-from graphrec_pt.evaluation.model_scorer import PAIRED, READINGS, ranking_term
+from graphrec_pt.evaluation.model_scorer import DECODED, PAIRED, READINGS, ranking_term
 from graphrec_pt.evaluation.pair_scorer import check_scoring, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
@@ -45,7 +45,8 @@ class Ranking:
         """Raise unless a stage teaches to rank."""
         if ranking_term(stage) is None:
             got = ", ".join(term.label for term in stage.objectives)
-            hint = ", ".join(sorted(READINGS)) + f" on roots of one node, or {PAIRED} on pairs"
+            names = ", ".join(sorted({*READINGS, DECODED}))
+            hint = f"{names} on roots of one node, or {PAIRED} on pairs"
             raise GraphRecError("stage", "a last stage that teaches to rank", got, hint)
         check_scoring(stage, policy.scoring)
 
@@ -80,8 +81,9 @@ class Ranking:
     ) -> Scorer:
         """Return a trained model as a scorer of the catalogue."""
         nodes, shown = torch.unique(targets_of(split, when).source), split.history(when)
-        how = {"rerank": policy.rerank, "scoring": policy.scoring}
-        return scorer_of(model, stage, shown, split.relation, nodes, **how)
+        rerank, scoring = policy.rerank, policy.scoring
+        relation = split.relation
+        return scorer_of(model, stage, shown, relation, nodes, rerank=rerank, scoring=scoring)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Scorer:
         """Return a baseline as a scorer of the catalogue."""

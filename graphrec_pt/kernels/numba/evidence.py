@@ -7,7 +7,27 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.kernels.evidence import Matrices
-from graphrec_pt.kernels.numba.compile import kernel
+from graphrec_pt.kernels.numba.compile import inlined, kernel
+from graphrec_pt.kernels.numba.segments import lower_bound
+
+
+@inlined
+def _strongest(items: Any, strength: Any, count: int, most: int) -> Any:
+    """Move the strongest items to the front, the lower ids among equals; return how many."""
+    least = np.partition(strength[:count], count - most)[count - most]
+    kept, level = 0, 0
+    level_ids = np.empty(count, np.int64)
+    for k in range(count):
+        if strength[k] > least:
+            items[kept] = items[k]
+            kept += 1
+        elif strength[k] == least:
+            level_ids[level] = items[k]
+            level += 1
+    level_ids[:level].sort()
+    for k in range(most - kept):
+        items[kept + k] = level_ids[k]
+    return most
 
 
 @kernel()
@@ -67,19 +87,21 @@ def _evidence(
                         if q == p:
                             continue
                         y = item[q]
-                        for c in range(width):
-                            m = which[c]
+                        for m in range(mptr.shape[0]):
                             weight = far[m]
                             if abs(q - p) <= window:
                                 weight = near[m, q - p + window]
                             if weight == 0:
                                 continue
-                            low, high = mptr[m, x], mptr[m, x + 1]
-                            e = low + np.searchsorted(indices[low:high], y)
-                            if e < high and indices[e] == y:
-                                total[y, c] -= weight * left[m, x] * right[m, y]
+                            e = lower_bound(indices, mptr[m, x], mptr[m, x + 1], y)
+                            if e == mptr[m, x + 1] or indices[e] != y:
+                                continue
+                            share = weight * left[m, x] * right[m, y]
+                            for c in range(width):
+                                if which[c] == m:
+                                    total[y, c] -= share
             while asked < place.shape[0] and place[asked] == t:
-                found_here = 0
+                count = 0
                 for k in range(n):
                     j = touched[k]
                     if met[j] and j != target[asked]:
@@ -89,15 +111,11 @@ def _evidence(
                         highest = max(highest, total[j, c])
                         summed += max(total[j, c], np.float32(0))
                     if highest > floor:
-                        open_[found_here], strength[found_here] = j, summed
-                        found_here += 1
-                kept = open_[:found_here].copy()
-                if found_here > most:
-                    # the lower id first among equals, as a stable sort of ascending ids has it
-                    by_id = np.argsort(kept)
-                    order = np.argsort(-strength[:found_here][by_id], kind="mergesort")[:most]
-                    kept = kept[by_id][order]
-                kept = np.sort(kept)
+                        open_[count], strength[count] = j, summed
+                        count += 1
+                if count > most:
+                    count = _strongest(open_, strength, count, most)
+                kept = np.sort(open_[:count])
                 while used + kept.shape[0] > room:
                     room *= 2
                     more, wider = np.empty(room, np.int64), np.empty((room, width), np.float32)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from graphrec_pt.kernels.attention import Bias, Sight
 
 BLOCK = 128  # of queries and of keys
+SHAPES = 64  # kinds of shapes, types and modes of gradient that a process may compile for
 _masks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # sight → {(prompts, P): block mask}
 
 
@@ -49,9 +50,7 @@ def attention(
     masks = _masks.setdefault(sight, {})  # type: ignore[no-untyped-call]
     if (prompts, size) not in masks:
         masks[prompts, size] = _block_mask(ptr, sight, prompts, size)
-    out = _compiled(flex_attention, q.is_cuda)(
-        query, key, value, block_mask=masks[prompts, size], scale=scale
-    )
+    out = _compiled(q.is_cuda)(query, key, value, block_mask=masks[prompts, size], scale=scale)
     result: Tensor = out.squeeze(0).transpose(0, 1)  # [T, H, d]
     return result
 
@@ -101,5 +100,11 @@ def _block_mask(ptr: Tensor, sight: "Sight", prompts: int, size: int) -> BlockMa
 
 
 @cache
-def _compiled(function: Callable[..., Any], cuda: bool) -> Callable[..., Any]:
-    return torch.compile(function, dynamic=True) if cuda else function
+def _compiled(cuda: bool) -> Callable[..., Any]:
+    if not cuda:
+        return flex_attention
+    # Past its limit of compilations torch would form all T² scores, which never fits.
+    config: Any = torch._dynamo.config
+    config.recompile_limit = max(config.recompile_limit, SHAPES)
+    compiled: Callable[..., Any] = torch.compile(flex_attention, dynamic=True)
+    return compiled

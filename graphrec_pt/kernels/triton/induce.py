@@ -81,7 +81,8 @@ def induce(
     steps, tokens = csr.num_edges.bit_length(), len(nodes)
     count = torch.zeros(tokens, dtype=torch.int64, device=nodes.device)
     if tokens:
-        _induce[(tokens,)](*given, torch.zeros_like(count), count, 0, steps, False, BLOCK, **OPTIONS)
+        none = torch.zeros_like(count)
+        _induce[(tokens,)](*given, none, count, 0, steps, False, BLOCK, **OPTIONS)
     start, edges = count.cumsum(0) - count, int(count.sum())
     out = torch.empty((4, edges), dtype=torch.int64, device=nodes.device)
     if edges:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 LANES, MOST_WARPS = 512, 16  # scores that a warp keeps in registers
 
+
 @triton.jit  # type: ignore[untyped-decorator]
 def _select(
     scores: tl.tensor,

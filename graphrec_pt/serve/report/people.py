@@ -152,7 +152,8 @@ def _person(run: Run, recommender: Recommender, given: Recommended, place: str) 
         for item in given.items
     )
     latest = tuple(_title(graph, kind, item) for item in given.history[: -LATEST - 1 : -1])
-    why = [item.paths[0] for item in given.items if item.paths][:DRAWN]
+    why = [item.paths[0] for item in given.items if item.paths]
+    why = [path for path in why if len(path.nodes) == len(why[0].nodes)][:DRAWN]
     return Person(
         str(given.user),
         _title(graph, recommender.user_type, str(given.user)),

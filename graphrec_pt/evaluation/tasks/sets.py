@@ -1,0 +1,123 @@
+"""Sets: what a source is linked to, every candidate yes or no."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from pydantic import Field
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import Registry
+from graphrec_pt.evaluation.model_scorer import model_scorer, name_of
+from graphrec_pt.evaluation.pair_values import Chances
+from graphrec_pt.evaluation.predicted import Predicted, read_predicted
+from graphrec_pt.evaluation.predicted_table import predicted_table
+from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, targets_of
+from graphrec_pt.evaluation.set_metrics import THRESHOLD
+from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.values import Known, Values, value_baseline
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.split import Split, When
+from graphrec_pt.models.model import Model
+from graphrec_pt.training.stage import Stage
+
+TAUGHT = "root_set"
+"""The objective that teaches the chance of every candidate."""
+
+
+@task("sets")
+class Sets:
+    """The whole set of each held-out source: the medication of a visit, the next basket.
+
+    Every source of a target is asked about every candidate of the catalogue, which should be small
+    enough for that; it is in the predicted set from a chance of `threshold` on.
+
+    Args:
+        threshold: .3 in the released code of G-BERT (Shang et al., IJCAI 2019).
+    """
+
+    file: ClassVar[str] = "predictions.parquet"
+    metrics: ClassVar[tuple[str, ...]] = ("jaccard", "set_f1", "pr_auc")
+    watch: ClassVar[str] = "pr_auc"
+    outcome: ClassVar[str] = "Predicted"
+    family: ClassVar[Registry[Any]] = value_baseline
+
+    threshold: float = Field(0.3, gt=0, lt=1)
+
+    def check(self, stage: Stage, policy: Policy) -> None:
+        """Raise unless a stage teaches sets."""
+        if not any(name_of(term) == TAUGHT for term in stage.objectives):
+            got = ", ".join(name_of(term) for term in stage.objectives)
+            raise GraphRecError("stage", "a last stage that teaches sets", got, TAUGHT)
+
+    def check_split(self, split: Split, metrics: Sequence[str]) -> None:
+        """Accept any split."""
+
+    def baselines(self, split: Split) -> tuple[str, ...]:
+        """Return how often each candidate is in a set."""
+        return ("popularity_rate",)
+
+    def policies(self, split: Split) -> tuple[SeenPolicy, ...]:
+        """Return the one there is: what is in a set is not seen before."""
+        return ("mask",)
+
+    def trained(
+        self, model: Model, stage: Stage, split: Split, when: When, policy: Policy
+    ) -> Values:
+        """Return a trained model as a predictor of chances."""
+        shown, nodes = split.history(when), torch.unique(targets_of(split, when).source)
+        scorer = model_scorer(model, stage, shown, split.relation, nodes)
+        return Chances(scorer, _catalogue(split.graph, split.relation).start)
+
+    def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Values:
+        """Return a baseline as a predictor of chances; it learns from training sets alone."""
+        return value_baseline.build(config).fit(known_sets(split))
+
+    def judge(self, system: Values, split: Split, when: When, policy: Policy) -> Predicted:
+        """Return the chance of every candidate for every source."""
+        targets = targets_of(split, when)
+        source, target, label = every_pair(split, targets.source, targets.target)
+        found = system.values(source, target)
+        table = predicted_table(split, when, source, target, label, found)
+        return Predicted(table, {"history": HISTORY[when], THRESHOLD: str(self.threshold)})
+
+    def beyond(self, system: Values, split: Split, policy: Policy) -> dict[str, float]:
+        """Return nothing: there are no lists."""
+        return {}
+
+    def read(self, path: Path) -> dict[str, Predicted]:
+        """Return what a run kept of each split."""
+        return read_predicted(path)
+
+
+def known_sets(split: Split) -> Known:
+    """Return every training source with a set, beside every candidate: 1 if it is in, else 0."""
+    edges = split.train.edges(split.relation)
+    return Known(*every_pair(split, edges.source, edges.target), split.graph.num_nodes())
+
+
+def every_pair(
+    split: Split, source: torch.Tensor, target: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return each of some sources beside every candidate.
+
+    Args:
+        split: Whose relation leads to the candidates.
+        source: int64 ``[n]``.
+        target: int64 ``[n]``, what is in the set of each.
+
+    Returns:
+        int64 ``[Q · V]`` sources and candidates, float64 ``[Q · V]`` 1 for those in the set.
+    """
+    catalogue = _catalogue(split.graph, split.relation)
+    nodes, row = torch.unique(source, return_inverse=True)
+    label = torch.zeros(len(nodes), len(catalogue), dtype=torch.float64)
+    label[row, target - catalogue.start] = 1
+    candidates = torch.arange(catalogue.start, catalogue.stop)
+    asked = nodes.repeat_interleave(len(catalogue)), candidates.repeat(len(nodes))
+    return *asked, label.flatten()
+
+
+def _catalogue(graph: Graph, relation: str) -> range:
+    return graph.nodes(graph.schema.relation(relation).target)

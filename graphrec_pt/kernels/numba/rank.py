@@ -1,0 +1,49 @@
+"""Ranks in one pass over each row, which stays in the cache."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numba import prange
+from torch import Tensor
+
+from graphrec_pt.kernels.numba.compile import kernel
+from graphrec_pt.kernels.numba.segments import array
+
+
+@kernel(parallel=True)
+def _rank(
+    scores: Any, row: Any, column: Any, ptr: Any, seen: Any, rank: Any, candidates: Any
+) -> None:
+    for n in prange(row.shape[0]):
+        r = row[n]
+        mine = scores[r, column[n]]
+        above, below, equal = 0, 0, 0
+        for v in range(scores.shape[1]):
+            score = scores[r, v]
+            above += score > mine
+            below += score < mine
+            equal += score == mine
+        told = above + below + equal == scores.shape[1]  # NaN is none of the three
+        left_out = False
+        for s in range(ptr[r], ptr[r + 1]):
+            score = scores[r, seen[s]]
+            above -= score > mine
+            below -= score < mine
+            left_out |= seen[s] == column[n]
+        candidates[n] = scores.shape[1] - (ptr[r + 1] - ptr[r])
+        rank[n] = (candidates[n] + 1 + above - below) / 2
+        if left_out:
+            rank[n] = np.inf
+        if not told:
+            rank[n] = np.nan
+
+
+def rank(
+    scores: Tensor, row: Tensor, column: Tensor, ptr: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return ranks and candidates; see :func:`graphrec_pt.kernels.torch.rank.rank`."""
+    found, candidates = np.empty(len(row)), np.empty(len(row), np.int64)
+    what = array(scores), array(row), array(column), array(ptr), array(seen)
+    _rank(*what, found, candidates)
+    return torch.from_numpy(found), torch.from_numpy(candidates)

@@ -1,0 +1,3 @@
+"""Ranks on CUDA: torch's own comparisons and sums serve."""
+
+from graphrec_pt.kernels.torch.rank import rank as rank
