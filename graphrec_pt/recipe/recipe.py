@@ -174,8 +174,8 @@ class Recipe(Strict):
         notes: What was re-derived, and what to know.
         data: What is learned from.
         model: Its shape.
-        start: Folder of a saved model, such as ``runs/NAME/model``, that the run begins with in
-            place of its stages of pre-training; it may come from another data set.
+        start: Folder of a saved model, such as ``runs/NAME/pretrained``, in place of the stages of
+            pre-training; it may come from another data set.
         stages: Of training, in order, with different names; the last one teaches what is asked.
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.

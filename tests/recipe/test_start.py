@@ -54,7 +54,7 @@ def test_codes_mean_the_same_in_another_shop(raw: Path, tmp_path: Path, small: A
         return f"model.features.by_type.item=[{{name: codes, digits: 4, values: 8, {of}}}]"
 
     source = run_recipe(small("vq_rec", coded("keywords"), *STEPS), tmp_path / "source", raw=raw)
-    start = f"start={source.folder / 'model'}"
+    start = f"start={source.folder / 'pretrained'}"
     recipe = small("vq_rec", coded("title"), *STEPS, start, "data.card=online-retail")
     done = run_recipe(recipe, tmp_path / "run", raw=raw)
     before, after = (Model.from_pretrained(run.folder / "model") for run in (source, done))
