@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.sparse import coo_array, csr_array, diags_array
 
 from graphrec_pt.graph.content import content_features
@@ -13,7 +14,7 @@ from graphrec_pt.graph.sequences import Sequences, sequences
 
 Floats = npt.NDArray[np.float32]
 Order = Literal["after", "before"]
-BLOCK = 2048  # rows of a product of contents held at once
+BUDGET = 1 << 24  # likenesses held at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +114,23 @@ def content_links(graph: Graph, node_type: str, *, most: int = 50) -> Links:
         most: Strongest entries kept in a row.
     """
     features = content_features(graph, node_type)
-    rows = [
-        _strongest(_without_diagonal(features[low : low + BLOCK] @ features.T, low), most)
-        for low in range(0, features.shape[0], BLOCK)
-    ]
     size = features.shape[0]
-    columns = [(part.row + number * BLOCK, part.col, part.data) for number, part in enumerate(rows)]
-    row, column, value = (np.concatenate(each) for each in zip(*columns, strict=True))
-    matrix = coo_array((value.astype(np.float32), (row, column)), shape=(size, size)).tocsr()
+    rows, columns, values = [], [], []
+    block = max(BUDGET // max(size, 1), 1)
+    for low in range(0, size, block):
+        likeness = torch.from_numpy((features[low : low + block] @ features.T).toarray())
+        likeness[torch.arange(len(likeness)), torch.arange(low, low + len(likeness))] = 0
+        best = likeness.topk(min(most, size), dim=1)  # [b, most]
+        row, place = (best.values > 0).nonzero(as_tuple=True)
+        rows.append(row.numpy() + low)
+        columns.append(best.indices[row, place].numpy())
+        values.append(best.values[row, place].float().numpy())
+    places = (np.concatenate([*each, []]).astype(np.int64) for each in (rows, columns))
+    value = np.concatenate([*values, []]).astype(np.float32)
+    matrix = csr_array(
+        coo_array((value, (place[0], place[1].astype(np.int64))), shape=(size, size))
+    )
+    matrix.sort_indices()
     nothing = np.zeros(size, np.float32)
     return Links(matrix, nothing, nothing, np.zeros(1, np.float32))
 
