@@ -127,9 +127,7 @@ def content_links(graph: Graph, node_type: str, *, most: int = 50) -> Links:
         values.append(best.values[row, place].float().numpy())
     places = (np.concatenate([*each, []]).astype(np.int64) for each in (rows, columns))
     value = np.concatenate([*values, []]).astype(np.float32)
-    matrix = csr_array(
-        coo_array((value, (place[0], place[1].astype(np.int64))), shape=(size, size))
-    )
+    matrix = csr_array(coo_array((value, tuple(places)), shape=(size, size)))
     matrix.sort_indices()
     nothing = np.zeros(size, np.float32)
     return Links(matrix, nothing, nothing, np.zeros(1, np.float32))
