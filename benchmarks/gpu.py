@@ -71,10 +71,19 @@ def ours(width: int, layers: int, items: int, device: str) -> Step:
 
 def padded(width: int, layers: int, items: int, device: str) -> Step:
     """Return a step of GPT-2 on the same histories, each padded to the longest."""
-    sizes = {"n_embd": width, "n_layer": layers, "n_head": width // 32, "n_positions": LONGEST}
-    dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    network = GPT2Model(GPT2Config(vocab_size=items, **sizes, **dropout, use_cache=False))
-    network = network.to(device).train()
+    config = GPT2Config(
+        vocab_size=items,
+        n_embd=width,
+        n_layer=layers,
+        n_head=width // 32,
+        n_positions=LONGEST,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        use_cache=False,
+    )
+    network = GPT2Model(config).train()
+    network.to(device)
     size, draw = lengths(), torch.Generator().manual_seed(1)
     item = torch.zeros(len(size), int(size.max()), dtype=torch.long)
     seen = torch.arange(item.shape[1]) < size.unsqueeze(1)

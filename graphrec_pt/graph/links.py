@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse import coo_array, csc_array, csr_array, diags_array
 
 from graphrec_pt.graph.content import content_features
 from graphrec_pt.graph.graph import Graph
@@ -139,7 +139,9 @@ def _damped(read: Sequences, power: float) -> Floats:
     return damped
 
 
-def _scaled(counts: csr_array, left: Floats, right: Floats, most: int | None) -> csr_array:
+def _scaled(
+    counts: csr_array | csc_array, left: Floats, right: Floats, most: int | None
+) -> csr_array:
     scaled = diags_array(left.astype(np.float64)) @ counts @ diags_array(right.astype(np.float64))
     found = _without_diagonal(csr_array(scaled), 0)
     if most is not None:

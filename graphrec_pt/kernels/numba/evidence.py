@@ -32,6 +32,9 @@ def _strongest(items: Any, strength: Any, count: int, most: int) -> Any:
 
 @kernel()
 def _evidence(
+    own: bool,
+    most: int,
+    floor: np.float32,
     item: Any,
     ptr: Any,
     place: Any,
@@ -45,9 +48,6 @@ def _evidence(
     far: Any,
     which: Any,
     decays: Any,
-    own: bool,
-    most: int,
-    floor: float,
 ) -> Any:
     """Return counts ``[P]``, items ``[N]`` and values ``[N, C]``."""
     size, width, window = mptr.shape[1] - 1, which.shape[0], near.shape[1] // 2
@@ -150,6 +150,6 @@ def evidence(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return ptr, item and value; see :func:`graphrec_pt.kernels.evidence.evidence`."""
     arrays = [x.numpy() for x in (item, ptr, place, target, *matrices, which, decays)]
-    count, found, value = _evidence(*arrays, own, most, np.float32(floor))
+    count, found, value = _evidence(own, most, np.float32(floor), *arrays)
     ends = torch.from_numpy(np.concatenate([[0], np.cumsum(count)]))
     return ends, torch.from_numpy(found), torch.from_numpy(value)
