@@ -1,0 +1,125 @@
+"""The term of evidence in training and in rankings: no leak, and what it learns alone."""
+
+import pytest
+import torch
+
+from graphrec_pt import GraphRecError, Key, Model, Stage, Trainer, split
+from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
+from graphrec_pt.evaluation.model_scorer import model_scorer
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.objectives.evidence import Channel, EvidenceTerm, met_before
+from graphrec_pt.objectives.next_item import NextItem
+from graphrec_pt.objectives.objective import objective
+from graphrec_pt.sampling.history import History
+from graphrec_pt.tokens.history import History as Histories
+
+GRAPH = synthetic_graph(40, 20, 500)
+RELATION = GRAPH.schema.interaction()
+NEXT = {"name": "next_item", "candidates": {"transform": False}, "evidence": {}}
+
+
+def histories(graph=GRAPH, users: int = 6):
+    roots = torch.arange(users) + graph.nodes(RELATION.source).start
+    sample = History(window=50).sample(graph, roots, Key(0))
+    return Histories().linearize(graph, sample, Key(0))
+
+
+def test_what_was_met_is_named_once_and_never_the_target() -> None:
+    tokens = histories()
+    longest = torch.argsort(tokens.lengths(), descending=True)[:2].sort().values
+    token = tokens.ptr[longest + 1] - 1
+    target = torch.tensor([int(tokens.id[token[0]]), -1])
+    row, met = met_before(tokens, token, target)
+    starts = tokens.ptr[longest].tolist()
+    for n, (at, start) in enumerate(zip(token.tolist(), starts, strict=True)):
+        expected = sorted({*tokens.id[start : at + 1].tolist()} - {int(target[n])})
+        assert met[row == n].tolist() == expected
+
+
+def test_a_history_alone_is_no_evidence_of_itself() -> None:
+    """With one user only, everything that the links hold is that user's own."""
+    alone = synthetic_graph(1, 12, 30)
+    tokens = histories(alone, 1)
+    token = torch.arange(len(tokens.id) - 1)
+    term = EvidenceTerm(channels=[Channel(links="after"), Channel(links="together")])
+    with_own = term.at(alone, tokens, token, tokens.id[token + 1], own=False)
+    without = term.at(alone, tokens, token, tokens.id[token + 1], own=True)
+    assert len(with_own.item) > 0
+    assert len(without.item) == 0
+
+
+def test_channels_of_one_kind_share_their_links() -> None:
+    term = EvidenceTerm()
+    assert len(term.matrices(GRAPH).ptr) == 5
+    assert term.matrices(GRAPH) is term.matrices(GRAPH)
+
+
+def test_evidence_wants_softmax_and_times() -> None:
+    with pytest.raises(GraphRecError, match="softmax beside evidence"):
+        objective.build({"name": "next_item", "candidates": {"how": "bce"}, "evidence": {}})
+    bare = [relation.model_copy(update={"timed": False}) for relation in GRAPH.schema.relations]
+    untimed = Outline.of(GRAPH).model_copy(update={"relations": tuple(bare)})
+    with pytest.raises(GraphRecError, match="a timed interaction relation"):
+        NextItem(evidence={}).check(untimed)
+
+
+def trained(steps: int = 2):
+    made = split(GRAPH)
+    stage = Stage(
+        sampler={"name": "history", "window": 20},
+        linearizer="history",
+        objectives=[NEXT],
+        batch=16,
+        steps=steps,
+    )
+    structure = {"position": 32}
+    backbone = {"name": "graph_transformer", "width": 16, "structure": structure, "mode": "causal"}
+    model = Model.of(made.train, backbone=backbone)
+    Trainer().fit(model, made.train, stage)
+    return made, stage, model
+
+
+def test_scores_are_products_and_the_term_of_each_item() -> None:
+    made, stage, model = trained()
+    users = torch.arange(5) + GRAPH.nodes(RELATION.source).start
+    scorer = model_scorer(model, stage, made.history("test"), RELATION.name, users)
+    assert isinstance(scorer, EvidenceScorer)
+    scores, plain = scorer.scores(users), scorer.plain.scores(users)
+    tokens = scorer.tokens_of(users)
+    last = tokens.ptr[1:] - 1
+    term: EvidenceTerm = stage.objectives[0].objective.evidence
+    found = term.at(made.train, tokens, last, torch.full_like(last, -1), own=False)
+    expected = plain.clone()
+    for row in range(5):
+        low, high = found.ptr[row], found.ptr[row + 1]
+        with torch.no_grad():
+            expected[row, found.item[low:high]] += scorer.head(found.value[low:high])
+    torch.testing.assert_close(scores, expected)
+    assert not torch.equal(scores, plain)
+
+
+def test_links_are_those_of_the_graph_that_the_model_is_bound_to() -> None:
+    made, stage, model = trained()
+    users = torch.arange(40) + GRAPH.nodes(RELATION.source).start
+    history = made.history("test")
+    train = model_scorer(model, stage, history, RELATION.name, users).scores(users)
+    again = model_scorer(model, stage, history, RELATION.name, users).scores(users)
+    model.bind(history)
+    knowing = model_scorer(model, stage, history, RELATION.name, users).scores(users)
+    torch.testing.assert_close(train, again)
+    assert not torch.equal(train, knowing)
+
+
+def test_met_items_are_hidden_only_where_asked() -> None:
+    tokens = histories()
+    token = tokens.ptr[1:3] - 2
+    target = tokens.id[token + 1]
+    term = EvidenceTerm()
+    hidden = term.pairs(GRAPH, tokens, token, target, hide=True)
+    shown = term.pairs(GRAPH, tokens, token, target, hide=False)
+    assert bool(hidden["evidence.hidden"].any())
+    assert not bool(shown["evidence.hidden"].any())
+    kept = ~hidden["evidence.hidden"]
+    torch.testing.assert_close(hidden["evidence.item"][kept], shown["evidence.item"])
+    torch.testing.assert_close(hidden["evidence.value"][kept], shown["evidence.value"])
