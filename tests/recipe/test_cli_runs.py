@@ -249,7 +249,7 @@ def test_scores_that_are_no_numbers(
 def test_a_run_that_is_interrupted_goes_on(raw: Path, tmp_path: Path) -> None:
     """Ctrl-C in the middle: exit 130, one line, no metrics; then the same command goes on."""
     out = tmp_path / "run"
-    command = ["run", "sasrec", *SMALL, "stages.0.batch=4", "stages.0.epochs=6"]
+    command = ["run", "sasrec", *SMALL, "stages.0.batch=4", "stages.0.epochs=3"]
     command += ["options.checkpoint_every=1", "--raw", str(raw), "--out", str(out)]
     code = "import sys; from graphrec_pt.cli import main; sys.exit(main(sys.argv[1:]))"
     child = subprocess.Popen(
@@ -264,7 +264,7 @@ def test_a_run_that_is_interrupted_goes_on(raw: Path, tmp_path: Path) -> None:
     assert not (out / "metrics.json").exists()
     assert main([*command, "--resume"]) == 0
     told = [row for row in read_metrics(out) if "valid/ndcg@10" in row]
-    assert [row["epoch"] for row in told] == [1, 2, 3, 4, 5, 6]
+    assert [row["epoch"] for row in told] == [1, 2, 3]
 
 
 def _interrupted(child: "subprocess.Popen[str]") -> str:
