@@ -47,6 +47,9 @@ def run_notes(run: Run) -> list[str]:
         notes.append(
             f"* ** *** {compared['metric']} at test differs from the model: p < .05, .01, .001"
         )
+    if (knowing := told.get("history_graph")) is not None:
+        line = _line(knowing, run.recipe.evaluate.metrics)
+        notes.append(f"on the history graph, validation edges among its links: {line}")
     for policy, other in told["other_policy"].items():
         notes.append(f"seen {policy}: " + _line(other["test"], run.recipe.evaluate.metrics))
     if len(told["seeds"]) > 1:

@@ -63,7 +63,7 @@ def evidence(
     own: bool,
     most: int = 256,
 ) -> Evidence:
-    r"""Return what stands for each item after some events of histories.
+    r"""Return what stands for each item after some events of histories, on the CPU.
 
     .. math:: K_c(t, j) = \sum_{s \le t} \gamma_c^{t - s} \, M_c[x_s, j]
 
@@ -86,6 +86,7 @@ def evidence(
     Raises:
         GraphRecError: For arrays that do not fit, and items outside the catalogue.
     """
+    item, ptr, place, target = (each.cpu() for each in (item, ptr, place, target))
     check_ptr("evidence", ptr, len(item))
     size = matrices.ptr.shape[1] - 1
     if len(item) and not 0 <= int(item.min()) <= int(item.max()) < size:

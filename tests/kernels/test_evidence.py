@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphrec_pt import GraphRecError
-from graphrec_pt.kernels.dispatch import forced_body
+from graphrec_pt.kernels.dispatch import BODIES, forced_body
 from graphrec_pt.kernels.evidence import Evidence, Matrices, evidence
 
 
@@ -26,7 +26,7 @@ def chain(near: tuple[float, ...] = (0.0, 0.0, 1.0)) -> Matrices:
     )
 
 
-@pytest.fixture(params=["torch", "numba"])
+@pytest.fixture(params=BODIES)
 def either(request: pytest.FixtureRequest):
     with forced_body(request.param):
         yield

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from graphrec_pt import GraphRecError, save_graph
+from graphrec_pt.cli.tables import run_notes
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.graph.card import load_card
 from graphrec_pt.recipe.data import check_fits, graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe
-from graphrec_pt.recipe.folder import Run, open_run
+from graphrec_pt.recipe.folder import Run, measured_again, open_run
 from graphrec_pt.recipe.run import run_recipe
+from graphrec_pt.serve.report.write import write_report
 from graphrec_pt.training.tracking import read_metrics
 
 
@@ -201,3 +203,20 @@ def test_derived_relations_count_training_edges_alone(raw: Path, small: Any) -> 
     assert counts[0] < counts[1]
     with pytest.raises(GraphRecError, match="did you mean 'co_interaction'"):
         small("sasrec", "data.derive=[co_interactions]")
+
+
+def test_numbers_on_the_history_graph_stand_apart(raw: Path, tmp_path: Path, small: Any) -> None:
+    short = "stages.0.steps=2", "stages.1.steps=3"
+    done = run_recipe(small("flagship", *short), tmp_path / "run", raw=raw)
+    test, knowing = done.metrics["test"], done.metrics["history_graph"]
+    assert test.keys() == knowing.keys()
+    assert test != knowing
+    assert set(done.metrics["over_seeds"]) == {"valid", "test", "scratch", "history_graph"}
+    assert (done.folder / "history-graph-ranks.parquet").exists()
+    assert measured_again(done).metrics["test"] == test
+    assert "on the history graph" in "\n".join(run_notes(done))
+    page = write_report(done).read_text()
+    assert "(the history graph)" in page
+    twin = [row for row in read_metrics(done.folder / "scratch") if "stage_step" in row]
+    assert {row["stage"] for row in twin} == {"histories"}
+    assert twin[-1]["stage_step"] == 5  # of equal budget: those of the walks too
