@@ -131,7 +131,7 @@ def _graph_cases(csr: SegmentedCSR) -> Iterator[tuple[str, Case]]:
             f"constrained_paths{tail}",
             partial(constrained_paths, csr, ROOTS, 0, 2, KEY, exclude=bar, through=[0]),
         )
-    yield "constrained_paths 8 hops", partial(constrained_paths, csr, ROOTS, 0, 1, KEY, hops=8)
+    yield "constrained_paths 5 hops", partial(constrained_paths, csr, ROOTS, 0, 1, KEY, hops=5)
     drawn = partial(negative, csr, ROOTS, 0, 4, KEY, low=3, high=6)
     yield "negative", drawn
     yield "negative by popularity", partial(drawn, cumulative=popularity(torch.ones(3)))
