@@ -1,12 +1,11 @@
 """An invented shop as raw files in the layouts of real data sets, so that recipes run on it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
 
-import numba
 import polars as pl
 import pytest
 
@@ -30,15 +29,6 @@ INSTEAD = {
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
 }
 """What stands for pre-trained encoders, by recipe."""
-
-
-@pytest.fixture(scope="package", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Keep kernels to one thread: threads that wait for so little work only burn time."""
-    before = numba.get_num_threads()
-    numba.set_num_threads(1)
-    yield
-    numba.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")
