@@ -145,6 +145,29 @@ def show(lines: list[dict[str, Any]]) -> None:
     Console(width=140).print(table)
 
 
+def draw(lines: list[dict[str, Any]], path: Path) -> None:
+    """Draw the rows of Beauty and the baselines beside them."""
+    from matplotlib.figure import Figure
+
+    bars: dict[str, float] = {}
+    for line in lines:
+        if "beauty" in line["row"] or line["row"].startswith("part"):
+            bars |= line["baselines"]
+            bars[line["row"]] = line[f"test {METRIC}"]
+            if line[f"history_graph {METRIC}"] is not None:
+                bars[f"{line['row']}, history graph"] = line[f"history_graph {METRIC}"]
+    names = sorted(bars, key=lambda name: bars[name])
+    figure = Figure(figsize=(7, 0.4 * len(names) + 0.8), layout="constrained")
+    axes = figure.add_subplot()
+    colors = ["#c2562c" if "flagship" in name else "#9aa5b1" for name in names]
+    drawn = axes.barh(names, [bars[name] for name in names], color=colors)
+    axes.bar_label(drawn, fmt="%.4f", padding=3)
+    axes.set_title(f"Amazon Beauty, {METRIC}, full ranking", loc="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.12)
+    figure.savefig(path, dpi=110)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
@@ -171,6 +194,7 @@ def main() -> None:
     show(lines)
     report = {"metric": METRIC, "rows": lines}
     arguments.out.write_text(json.dumps(report, indent=1) + "\n")
+    draw(lines, arguments.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":
