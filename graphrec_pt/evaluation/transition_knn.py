@@ -9,7 +9,7 @@ from scipy.sparse import coo_array, csr_array, diags_array
 
 from graphrec_pt.evaluation.baseline import Linear, Sparse, baseline, predicted_relation
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.sequences import sequences
+from graphrec_pt.graph.sequences import sequences, transition_counts
 
 Window = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
@@ -43,11 +43,7 @@ def transition_matrix(
     read = sequences(graph, relation)
     size = read.shape[1]
     popularity = np.bincount(read.item, minlength=size)
-    counts: Sparse = csr_array((size, size), dtype=np.float64)
-    for distance in range(1, window + 1):
-        earlier, later = read.pairs(distance)
-        once = np.ones(len(earlier)) / distance
-        counts = counts + coo_array((once, (earlier, later)), shape=(size, size)).tocsr()
+    counts: Sparse = transition_counts(read, window)
     counts = (counts + backward * counts.T).tocsr()
     popular = np.maximum(popularity, 1).astype(np.float64)  # rows without events are empty anyway
     left, right = diags_array(popular**-source_power), diags_array(popular**-target_power)

@@ -1,18 +1,16 @@
 """What is known of nodes besides who met them: their attributes and the words of their texts."""
 
-import re
-from hashlib import blake2b
-
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy.sparse import coo_array, csr_array, diags_array
 
 from graphrec_pt.graph.graph import RAW_ID, Graph
+from graphrec_pt.graph.hashing import bucket_of, words_of
 
 Ints = npt.NDArray[np.int64]
 BUCKETS = 2**14
-"""Features are numbered by hashing (Weinberger et al., ICML 2009): equal names, equal numbers."""
+"""Numbers that features are hashed to."""
 COMMON = 2
 """Nodes that must share a feature for it to tell anything."""
 
@@ -63,7 +61,7 @@ def content_features(graph: Graph, node_type: str, buckets: int = BUCKETS) -> cs
 
 
 def _numbers(raw_ids: pl.Series, kind: str, buckets: int) -> Ints:
-    return np.array([_bucket(f"{kind}:{raw}", buckets) for raw in raw_ids], dtype=np.int64)
+    return np.array([bucket_of(f"{kind}:{raw}", buckets) for raw in raw_ids], dtype=np.int64)
 
 
 def _words(texts: pl.Series, column: str, split: bool, buckets: int) -> tuple[Ints, Ints]:
@@ -72,14 +70,9 @@ def _words(texts: pl.Series, column: str, split: bool, buckets: int) -> tuple[In
     for row, text in enumerate(texts.cast(pl.String).to_list()):
         if not text:
             continue
-        for word in set(re.findall(r"\w+", text.lower())) if split else [f"{column}:{text}"]:
+        for word in set(words_of(text)) if split else [f"{column}:{text}"]:
             if word not in known:
-                known[word] = _bucket(word, buckets)
+                known[word] = bucket_of(word, buckets)
             rows.append(row)
             numbers.append(known[word])
     return np.array(rows, dtype=np.int64), np.array(numbers, dtype=np.int64)
-
-
-def _bucket(name: str, buckets: int) -> int:
-    digest = blake2b(name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") % buckets

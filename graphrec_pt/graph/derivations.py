@@ -12,6 +12,7 @@ from graphrec_pt.graph.assemble import EdgeList
 from graphrec_pt.graph.derive import derivation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation, Schema
+from graphrec_pt.graph.sequences import rank_in_group
 
 Counts = npt.NDArray[np.int64]
 BLOCK = 4096  # rows of the co-interaction product held at once
@@ -86,7 +87,7 @@ class CoInteraction:
             weight /= np.sqrt(degree[row + low].astype(np.float64) * degree[column])
         best = np.lexsort((column, -weight, row))
         row, column, weight = row[best], column[best], weight[best]
-        kept = _rank_in_group(row) < self.top
+        kept = rank_in_group(row) < self.top
         return row[kept] + low, column[kept], weight[kept], shares
 
 
@@ -141,9 +142,3 @@ class Transition:
         pair, place = np.unique(np.concatenate(pairs), return_inverse=True)
         total = np.bincount(place, np.concatenate(weights), minlength=len(pair))
         return EdgeList(pair // n, pair % n, None, total.astype(np.float32))
-
-
-def _rank_in_group(group: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Return each row's rank inside its run of equal values."""
-    starts = np.flatnonzero(np.diff(group, prepend=-1))
-    return np.arange(len(group)) - np.repeat(starts, np.diff(np.append(starts, len(group))))

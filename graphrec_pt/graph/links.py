@@ -10,7 +10,7 @@ from scipy.sparse import coo_array, csc_array, csr_array, diags_array
 
 from graphrec_pt.graph.content import content_features
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.sequences import Sequences, sequences
+from graphrec_pt.graph.sequences import Sequences, rank_in_group, sequences, transition_counts
 
 Floats = npt.NDArray[np.float32]
 Order = Literal["after", "before"]
@@ -68,12 +68,7 @@ def transition_links(
         most: Strongest entries kept in a row; all by default.
     """
     read = sequences(graph, relation)
-    size = read.shape[1]
-    counts: csr_array = csr_array((size, size), dtype=np.float64)
-    for distance in range(1, window + 1):
-        earlier, later = read.pairs(distance)
-        once = np.full(len(earlier), distance**-falloff)
-        counts = counts + coo_array((once, (earlier, later)), shape=(size, size)).tocsr()
+    counts = transition_counts(read, window, falloff)
     weights = np.arange(1, window + 1) ** -falloff
     nothing = np.zeros(window)
     forward = np.concatenate([nothing, [0.0], weights])
@@ -162,9 +157,6 @@ def _without_diagonal(block: csr_array, low: int) -> coo_array:
 def _strongest(pairs: coo_array, most: int) -> coo_array:
     """Return the strongest entries of each row; ties go to the lower column."""
     best = np.lexsort((pairs.col, -pairs.data, pairs.row))
-    row = pairs.row[best]
-    starts = np.flatnonzero(np.diff(row, prepend=-1))
-    rank = np.arange(len(row)) - np.repeat(starts, np.diff(np.append(starts, len(row))))
-    kept = best[rank < most]
+    kept = best[rank_in_group(pairs.row[best].astype(np.int64)) < most]
     place = pairs.row[kept], pairs.col[kept]
     return coo_array((pairs.data[kept], place), shape=pairs.shape)

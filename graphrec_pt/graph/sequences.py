@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array, csr_array
 
 from graphrec_pt.graph.graph import Graph
 
@@ -43,3 +44,29 @@ def sequences(graph: Graph, relation: str) -> Sequences:
     item = (edges.target - graph.nodes(found.target).start).numpy()
     age = np.cumsum(degree)[source] - 1 - np.arange(len(source))
     return Sequences(source, item, age, (len(degree), graph.num_nodes(found.target)))
+
+
+def transition_counts(read: Sequences, window: int, falloff: float = 1.0) -> csr_array:
+    """Return the sum of ``d^−falloff`` over all places where one candidate follows another.
+
+    Args:
+        read: The histories.
+        window: Largest distance d.
+        falloff: How fast weights fall with distance; 0 for not at all.
+
+    Returns:
+        float64 ``[V, V]``, row = what came first.
+    """
+    size = read.shape[1]
+    counts: csr_array = csr_array((size, size), dtype=np.float64)
+    for distance in range(1, window + 1):
+        earlier, later = read.pairs(distance)
+        once = np.full(len(earlier), distance**-falloff)
+        counts = counts + coo_array((once, (earlier, later)), shape=(size, size)).tocsr()
+    return counts
+
+
+def rank_in_group(group: Ints) -> Ints:
+    """Return each row's rank inside its run of equal values."""
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    return np.arange(len(group)) - np.repeat(starts, np.diff(np.append(starts, len(group))))

@@ -197,13 +197,16 @@ class EvidenceTerm(Strict):
 
     def _different(self) -> list[Channel]:
         """Return the channels without those that differ in their decay alone."""
-        plain = [each.model_copy(update={"decay": 1.0}) for each in self.channels]
-        return list(dict.fromkeys(plain))
+        return list(dict.fromkeys(map(_without_decay, self.channels)))
 
     def _pairs(self) -> list[tuple[int, float]]:
+        """Return the number of the links and the decay of each channel."""
         different = self._different()
-        plain = [each.model_copy(update={"decay": 1.0}) for each in self.channels]
-        return [(different.index(p), c.decay) for p, c in zip(plain, self.channels, strict=True)]
+        return [(different.index(_without_decay(each)), each.decay) for each in self.channels]
+
+
+def _without_decay(channel: Channel) -> Channel:
+    return channel.model_copy(update={"decay": 1.0})
 
 
 def stacked(links: list[Links]) -> Matrices:

@@ -36,7 +36,8 @@ class NextItem:
         window: With w > 1 a place predicts one of the next w nodes, drawn anew in every epoch (the
             dense all-action loss of PinnerFormer, Pancha et al., KDD 2022, re-derived).
         repeats: Whether nodes that stand earlier in their sequence are predicted too.
-        evidence: A learned term of the score from what the graph says; needs ``softmax``.
+        evidence: A learned term of the score from what the graph says; needs ``softmax``. Nodes of
+            its catalogue alone are predicted.
         hide_met: With `evidence`, whether nodes that stand earlier in the sequence are no
             candidates, as in a ranking that leaves out what was met.
     """
@@ -70,7 +71,8 @@ class NextItem:
         """Return the sequences as they are, and the next nodes."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("next_item")
-        eligible = of_types(graph, tokens, self.types)
+        only = None if self.evidence is None else (self.evidence.catalogue(graph),)
+        eligible = of_types(graph, tokens, only or self.types)
         if not self.repeats:
             eligible &= first_time(tokens)
         node = eligible.nonzero().squeeze(1)  # [n], those that may be predicted, in order

@@ -1,9 +1,9 @@
 """Words as numbers without a vocabulary: nothing to fit, nothing to keep."""
 
-import re
 from dataclasses import dataclass
 from functools import cache
-from hashlib import blake2b
+
+from graphrec_pt.graph.hashing import bucket_of, words_of
 
 PREFIX = "hashed:"
 """What begins the name of such a tokenizer."""
@@ -30,15 +30,11 @@ class HashedWords:
 
     def encode(self, text: str) -> list[int]:
         """Return the bucket of every word."""
-        return [self._bucket(word) for word in re.findall(r"\w+", text.lower())]
+        return [bucket_of(word, self.buckets) for word in words_of(text)]
 
     def __len__(self) -> int:
         """B."""
         return self.buckets
-
-    def _bucket(self, word: str) -> int:
-        digest = blake2b(word.encode(), digest_size=8).digest()
-        return int.from_bytes(digest, "little") % self.buckets
 
 
 @cache

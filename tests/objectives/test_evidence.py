@@ -8,9 +8,10 @@ from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
 from graphrec_pt.evaluation.model_scorer import model_scorer
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.evidence import Channel, EvidenceTerm, met_before
 from graphrec_pt.objectives.next_item import NextItem
-from graphrec_pt.objectives.objective import objective
+from graphrec_pt.objectives.objective import Examples, objective
 from graphrec_pt.sampling.history import History
 from graphrec_pt.tokens.history import History as Histories
 
@@ -123,3 +124,21 @@ def test_met_items_are_hidden_only_where_asked() -> None:
     kept = ~hidden["evidence.hidden"]
     torch.testing.assert_close(hidden["evidence.item"][kept], shown["evidence.item"])
     torch.testing.assert_close(hidden["evidence.value"][kept], shown["evidence.value"])
+
+
+def test_nodes_of_the_catalogue_alone_are_predicted() -> None:
+    """A user at the start of a sequence is no target, and tells of no item."""
+    roots = torch.arange(4) + GRAPH.nodes(RELATION.source).start
+    sample = History(window=50).sample(GRAPH, roots, Key(0))
+    tokens = Histories(root=True).linearize(GRAPH, sample, Key(0))
+    first = tokens.ptr[:-1]
+    found = EvidenceTerm().at(GRAPH, tokens, first, tokens.id[first + 1], own=True)
+    assert found.ptr.tolist() == [0] * 5
+    items = GRAPH.nodes(RELATION.target)
+    objective_ = NextItem(evidence={}, types=(RELATION.source,))
+    given = Examples(
+        GRAPH, tokens, torch.arange(4), roots, Draws.of(Key(0), roots, torch.arange(4)), None
+    )
+    node = objective_.corrupt(given).targets["node"]
+    assert bool(((node >= items.start) & (node < items.stop)).all())
+    assert len(node) == len(tokens.id) - 4

@@ -1,0 +1,15 @@
+"""Words and names as numbers without a vocabulary: equal names, equal numbers, for ever."""
+
+import re
+from hashlib import blake2b
+
+
+def words_of(text: str) -> list[str]:
+    """Return the lower-cased words of a text: runs of letters, digits and underscores."""
+    return re.findall(r"\w+", text.lower())
+
+
+def bucket_of(name: str, buckets: int) -> int:
+    """Return one of so many numbers for a name (Weinberger et al., ICML 2009)."""
+    digest = blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") % buckets
