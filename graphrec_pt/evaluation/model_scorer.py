@@ -13,11 +13,13 @@ from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
 from graphrec_pt.evaluation.scorer import Factorised, Scorer
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.attention import Mode
+from graphrec_pt.models.evidence_head import EvidenceHead
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.answer import masks
 from graphrec_pt.objectives.event_masking import last_of
+from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.gap_filling import with_decoder
 from graphrec_pt.objectives.permuted import asked_last
 from graphrec_pt.objectives.pooling import pooled
@@ -160,42 +162,56 @@ def model_scorer(
     def tokens_of(asked: Tensor) -> Tokens:
         return _tokens(stage, reading, history, relation, asked, sample)
 
+    evidence, known = getattr(term.objective, "evidence", None), model.graph or history
+    found, told = [], []
     training = model.training
     model.eval()
     try:
         with torch.no_grad(), model.held():
-            found = [
-                _vectors(model, reading, block.contiguous(), tokens_of, sample, target)
-                for block in torch.split(nodes, BLOCK)
-            ]
+            table = model.table(_candidates(history, relation))  # first: blocks look it up
+            for block in torch.split(nodes, BLOCK):
+                tokens = None if reading.where == "vector" else tokens_of(block.contiguous())
+                found.append(_vectors(model, reading, block.contiguous(), tokens, sample, target))
+                if evidence is not None and tokens is not None:
+                    told.append(_told(evidence, head.evidence, known, tokens))
             queries = torch.cat(found) if found else torch.empty(0, model.width, device=device)
-            left, right = head.sides(queries, model.table(_candidates(history, relation)))
+            left, right = head.sides(queries, table)
     finally:
         model.train(training)
     bias = None if head.bias is None else head.bias.detach()
     plain = Factorised(nodes, left / head.temperature, right, bias)
-    term_of = getattr(term.objective, "evidence", None)
-    if term_of is None:
+    if not told:
         return plain
-    return EvidenceScorer(plain, term_of, head.evidence, model.graph or history, tokens_of)
+    count, item, value = (torch.cat(part) for part in zip(*told, strict=True))
+    return EvidenceScorer(plain, torch.cat([count.new_zeros(1), count.cumsum(0)]), item, value)
+
+
+def _told(
+    term: EvidenceTerm, head: EvidenceHead, known: Graph, tokens: Tokens
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return how many items the term speaks for after each sequence, which, and what it adds."""
+    some = (tokens.lengths() > 0).nonzero().squeeze(1)
+    last = tokens.ptr[1:][some] - 1
+    found = term.at(known, tokens, last, torch.full_like(last, -1), own=False)
+    count = torch.zeros_like(tokens.ptr[1:]).index_copy(0, some, found.ptr.diff())
+    return count, found.item, head(found.value.to(head.direct.device))
 
 
 def _vectors(
     model: Model,
     reading: Reading,
     nodes: Tensor,
-    tokens_of: Callable[[Tensor], Tokens],
+    tokens: Tokens | None,
     sample: Sample | None,
     target: int,
 ) -> Tensor:
-    """Return one vector per source, with candidates of a node type: ``[B, D]``."""
+    """Return one vector per source, of its sequence if it is read off one: ``[B, D]``."""
     device = next(model.parameters()).device
-    if reading.where == "vector":
+    if tokens is None or reading.where == "vector":
         if sample is not None:
             raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
         return model.nodes(nodes.to(device))
     root = nodes if sample is None else torch.full_like(nodes, -1)
-    tokens = tokens_of(nodes)
     view = View(tokens, reading.mode) if reading.shown is None else reading.shown(tokens)
     encoded = model.encode(replace(view, root=root).to(device))
     if encoded.query is not None:

@@ -5,7 +5,7 @@ import torch
 
 from graphrec_pt import GraphRecError, Key, Model, Stage, Trainer, split
 from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
-from graphrec_pt.evaluation.model_scorer import model_scorer
+from graphrec_pt.evaluation.model_scorer import model_scorer, trained_head
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.objectives.draws import Draws
@@ -87,7 +87,8 @@ def test_scores_are_products_and_the_term_of_each_item() -> None:
     scorer = model_scorer(model, stage, made.history("test"), RELATION.name, users)
     assert isinstance(scorer, EvidenceScorer)
     scores, plain = scorer.scores(users), scorer.plain.scores(users)
-    tokens = scorer.tokens_of(users)
+    drawn = stage.sampler.sample(made.history("test"), users, Key(0))
+    tokens = stage.linearizer.linearize(made.history("test"), drawn, Key(0))
     last = tokens.ptr[1:] - 1
     term: EvidenceTerm = stage.objectives[0].objective.evidence
     found = term.at(made.train, tokens, last, torch.full_like(last, -1), own=False)
@@ -95,7 +96,8 @@ def test_scores_are_products_and_the_term_of_each_item() -> None:
     for row in range(5):
         low, high = found.ptr[row], found.ptr[row + 1]
         with torch.no_grad():
-            expected[row, found.item[low:high]] += scorer.head(found.value[low:high])
+            head = trained_head(model, stage.objectives[0]).evidence
+            expected[row, found.item[low:high]] += head(found.value[low:high])
     torch.testing.assert_close(scores, expected)
     assert not torch.equal(scores, plain)
 

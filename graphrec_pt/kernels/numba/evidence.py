@@ -51,7 +51,8 @@ def _evidence(
 ) -> Any:
     """Return counts ``[P]``, items ``[N]`` and values ``[N, C]``."""
     size, width, window = mptr.shape[1] - 1, which.shape[0], near.shape[1] // 2
-    total = np.zeros((size, width), np.float32)
+    # What stands in `total` is worth so much at the next place that is asked for.
+    total, fade = np.zeros((size, width), np.float32), np.empty(width, np.float32)
     touched, marked = np.empty(size, np.int64), np.zeros(size, np.bool_)
     met, strength = np.zeros(size, np.bool_), np.empty(size, np.float32)
     open_ = np.empty(size, np.int64)
@@ -61,15 +62,20 @@ def _evidence(
     asked = 0
     for b in range(ptr.shape[0] - 1):
         first, last = ptr[b], ptr[b + 1]
-        n = 0
+        n, told = 0, -1
         for t in range(first, last):
             if asked == place.shape[0] or place[asked] >= last:
                 break
             x = item[t]
             met[x] = True
-            for k in range(n):
+            if told == t - 1:
                 for c in range(width):
-                    total[touched[k], c] *= decays[c]
+                    fade[c] = decays[c] ** np.float32(place[asked] - told)
+                for k in range(n):
+                    for c in range(width):
+                        total[touched[k], c] *= fade[c]
+            for c in range(width):
+                fade[c] = decays[c] ** np.float32(place[asked] - t)
             for c in range(width):
                 m = which[c]
                 for e in range(mptr[m, x], mptr[m, x + 1]):
@@ -78,7 +84,7 @@ def _evidence(
                         marked[j] = True
                         touched[n] = j
                         n += 1
-                    total[j, c] += values[e]
+                    total[j, c] += fade[c] * values[e]
             if own:
                 for p in range(first, last):
                     if item[p] != x:
@@ -99,7 +105,7 @@ def _evidence(
                             share = weight * left[m, x] * right[m, y]
                             for c in range(width):
                                 if which[c] == m:
-                                    total[y, c] -= share
+                                    total[y, c] -= fade[c] * share
             while asked < place.shape[0] and place[asked] == t:
                 count = 0
                 for k in range(n):
@@ -127,7 +133,7 @@ def _evidence(
                         found[used, c] = max(total[j, c], np.float32(0))
                     used += 1
                 counts[asked] = kept.shape[0]
-                asked += 1
+                asked, told = asked + 1, t
         for k in range(n):
             marked[touched[k]] = False
             total[touched[k]] = 0
