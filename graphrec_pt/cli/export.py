@@ -17,10 +17,11 @@ FOR = {"corpus": ("stage", "epochs", "shard", "raw", "cache"), "hub": ("name", "
 def export(
     folder: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")],
     to: Annotated[
-        Literal["embeddings", "ann", "hub", "corpus"],
+        Literal["embeddings", "ann", "onnx", "hub", "corpus"],
         typer.Option(
-            help="Vectors of nodes; an index of items for search (usearch); the model on the "
-            "Hugging Face Hub; the sequences that a stage learns from."
+            help="Vectors of nodes; an index of items for search (usearch); a model of histories "
+            "as an ONNX file; the model on the Hugging Face Hub; the sequences that a stage "
+            "learns from."
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="A new folder (default RUN/TO).")] = None,
@@ -79,6 +80,10 @@ def _written(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Path
         from graphrec_pt.serve.index import export_index
 
         return export_index(run, out)
+    if to == "onnx":
+        from graphrec_pt.serve.onnx import export_onnx
+
+        return export_onnx(run, out)
     from graphrec_pt.serve.export import export_embeddings
 
     return export_embeddings(run, out)

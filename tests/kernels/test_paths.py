@@ -90,7 +90,8 @@ def test_equals_the_slow_way(body, device, random_csr, index, cap, name):
         for rank, (nodes, steps, value) in enumerate(expected):
             assert tuple(got.nodes[row, rank].tolist()) == nodes
             assert got.position[row, rank].tolist() == steps
-            assert float(got.score[row, rank]) == value
+            # A GPU may fuse the products and sums of a score: its last bit can differ.
+            assert float(got.score[row, rank]) == pytest.approx(float(value), rel=2e-7)
         assert (got.nodes[row, len(expected) :] == -1).all()
         assert (got.position[row, len(expected) :] == -1).all()
         assert (got.score[row, len(expected) :] == -torch.inf).all()

@@ -1,0 +1,188 @@
+"""A trained model of histories as one ONNX file, which needs neither this library nor torch."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import Any, cast
+from warnings import catch_warnings, simplefilter
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.evaluation.model_scorer import name_of, ranking_term, trained_head
+from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.layer import Layer
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.token_embedding import GAP, structure_of
+from graphrec_pt.models.transformer import Transformer
+from graphrec_pt.recipe.folder import Run
+from graphrec_pt.serve.recommender import events_of
+from graphrec_pt.tokens.history import History as Histories
+from graphrec_pt.tokens.tokens import Tokens
+
+MODEL, ITEMS, ABOUT = "model.onnx", "items.parquet", "model.json"
+WHO = "export onnx"
+
+
+class PaddedHistories(nn.Module):
+    """A causal transformer over padded histories: what is left of a model once the graph is read.
+
+    Padding stands behind every event, so that the causal mask hides it.
+
+    Args:
+        backbone: The trained layers.
+        head: Scores the catalogue.
+        vectors: ``[V, D]``, the items as they go in.
+        places: ``[W, D]``, what is added to the events of a history of W.
+    """
+
+    vectors: Tensor
+    places: Tensor
+
+    def __init__(
+        self, backbone: Transformer, head: ItemHead, vectors: Tensor, places: Tensor
+    ) -> None:
+        super().__init__()
+        self.layers, self.norm, self.head = backbone.layers, backbone.norm, head
+        self.register_buffer("vectors", vectors)
+        self.register_buffer("places", places)
+
+    def forward(self, items: Tensor, lengths: Tensor) -> Tensor:
+        """Return the scores of the catalogue after each history: ``[B, V]``.
+
+        Args:
+            items: int64 ``[B, L]`` in ``[0, V)``, oldest first; any item behind the end.
+            lengths: int64 ``[B]`` in ``[1, L]``, events of each history.
+        """
+        x = self.vectors[items] + self.places[: items.shape[1]]  # [B, L, D]
+        for layer in self.layers:
+            x = _applied(cast(Layer, layer), x)
+        at = (lengths - 1).view(-1, 1, 1).expand(-1, 1, x.shape[2])
+        last = self.norm(x.gather(1, at).squeeze(1))  # [B, D]
+        scores: Tensor = self.head(last, self.vectors)
+        return scores
+
+
+def _applied(layer: Layer, x: Tensor) -> Tensor:
+    """Return the next hidden states of padded sequences: ``[B, L, D]``."""
+    joint = layer.qkv(layer.before_attention(x)).unflatten(2, (3, layer.heads, -1))
+    q, k, v = joint.permute(2, 0, 3, 1, 4)  # [B, H, L, d]
+    mixed = scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+    return layer.feed(x + layer.out(mixed))
+
+
+def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+    """Write a model that reads histories of items to ONNX, everything of the graph folded in.
+
+    ``model.onnx`` takes ``items`` int64 ``[B, L]`` (keys, oldest first, padded behind the end) and
+    ``lengths`` int64 ``[B]``, any B, any L up to the window, and gives ``scores`` ``[B, V]``,
+    items that were met among them. ``items.parquet`` has the raw ``id`` of each ``key``.
+
+    Args:
+        run: Whose model.
+        out: A new folder.
+        trust_code: Let the model's config name code outside the library, which is then run.
+
+    Returns:
+        The files.
+
+    Raises:
+        GraphRecError: When the folder is there already, the packages are not installed, and for a
+            model that reads more than the items of a history in their order.
+    """
+    out = Path(out)
+    if out.exists():
+        raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
+    _check_installed()
+    model = run.model(trust_code=trust_code).cpu()
+    padded = padded_histories(model, run)
+    with finished_folder(out) as made:
+        _write(padded, made / MODEL)
+        nodes = run.history.nodes(run.history.schema.relation(run.relation).target)
+        raw = [run.history.raw_id(node) for node in nodes]
+        pl.DataFrame({"key": range(len(raw)), "id": raw}).write_parquet(made / ITEMS)
+        about = {"inputs": ["items", "lengths"], "output": "scores", "window": len(padded.places)}
+        about |= {"items": len(raw), "width": model.width}
+        (made / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return [out / name for name in (MODEL, ITEMS, ABOUT)]
+
+
+def _write(padded: PaddedHistories, file: Path) -> None:
+    window = len(padded.places)
+    batch, events = torch.export.Dim("batch", max=1 << 20), torch.export.Dim("events", max=window)
+    example = torch.zeros(2, min(window, 3), dtype=torch.int64), torch.ones(2, dtype=torch.int64)
+    with catch_warnings():
+        simplefilter("ignore")  # what torch says of its own modules and of names of axes
+        torch.onnx.export(
+            padded,
+            example,
+            file,
+            input_names=["items", "lengths"],
+            output_names=["scores"],
+            dynamic_shapes={"items": {0: batch, 1: events}, "lengths": {0: batch}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def padded_histories(model: Model, run: Run) -> PaddedHistories:
+    """Return the part of a trained model that reads histories, on its own.
+
+    Raises:
+        GraphRecError: For a model that reads more than the items of a history in their order.
+    """
+    stage, backbone = run.recipe.stages[-1], model.backbone
+    term, linearizer = ranking_term(stage), stage.linearizer
+    if term is None or name_of(term) != "next_item":
+        got = ", ".join(name_of(each) for each in stage.objectives)
+        raise _refused("a stage that learns the next item", got)
+    head: ItemHead = trained_head(model, term)
+    for expected, fits, got in (
+        ("a graph_transformer", isinstance(backbone, Transformer), type(backbone).__name__),
+        ("the linearizer history", isinstance(linearizer, Histories), type(linearizer).__name__),
+        ("no prompt", model.prompt is None, "one"),
+        ("scores that are products", head.evidence is None, "a term from links between items"),
+    ):
+        if not fits:
+            raise _refused(expected, got)
+    backbone = cast(Transformer, backbone)
+    if backbone.config.rotary or GAP in backbone.config.structure:
+        raise _refused("learned places alone", "rotary ones or times")
+    if len(getattr(stage.sampler, "relations", None) or (1,)) > 1:
+        raise _refused("one sort of events", "several")
+    tokens = _longest(run, stage)
+    if not bool((tokens.kind == tokens.kind[0]).all()) or tokens.parent.max() >= 0:
+        raise _refused("sequences of items alone", "others", "root: false, eos: false")
+    with torch.no_grad():
+        zeros = torch.zeros(len(tokens.id), model.width)
+        places = backbone.structure(zeros, structure_of(tokens, backbone.config.structure))
+        vectors = model.table(run.history.schema.relation(run.relation).target)
+    return PaddedHistories(backbone, head, vectors.float(), places).eval()
+
+
+def _longest(run: Run, stage: Any) -> Tokens:
+    """Return one history as long as the window, whose items nobody met."""
+    window = min(w for w in (stage.sampler.window, stage.linearizer.window) if w is not None)
+    first = run.history.nodes(run.history.schema.relation(run.relation).target).start
+    sample = events_of(run.history, run.relation, [torch.full((window,), first)])
+    tokens: Tokens = stage.linearizer.linearize(run.history, sample, Key(0))
+    return tokens
+
+
+def _refused(expected: str, got: str, hint: str = "--to embeddings") -> GraphRecError:
+    return GraphRecError(WHO, expected, got, hint)
+
+
+def _check_installed() -> None:
+    for package in ("onnx", "onnxscript"):
+        try:
+            import_module(package)
+        except ImportError as error:
+            hint = "pip install 'graphrec-pt[onnx]'"
+            raise GraphRecError(WHO, f"the package {package}", "none", hint) from error
