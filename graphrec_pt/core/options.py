@@ -2,11 +2,18 @@
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, did_you_mean
+
+LIST, MAPPING = "a list", "options and their values"
+SHAPES = {
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), LIST),
+    **dict.fromkeys(("dict_type", "model_type", "dataclass_type", "mapping_type"), MAPPING),
+}
+"""What YAML calls the shapes of Python, by pydantic's name of the error."""
 
 
 def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[GraphRecError]:
@@ -18,7 +25,10 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
         cls: The registered class or pydantic model that was validated.
     """
     found: list[GraphRecError] = []
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    for item in items:
+        if item["type"] == "too_short" and any(_inside(item["loc"], o["loc"]) for o in items):
+            continue  # only short of what is wrong in it
         where = [str(part) for part in item["loc"] if part != "__root__"]
         option, cause = ".".join(where), item.get("ctx", {}).get("error")
         if isinstance(cause, ConfigErrors):
@@ -34,9 +44,13 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
             found.append(GraphRecError(who, f"the option {option!r}", "nothing"))
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
-            message = message.removeprefix("input should be ")
+            message = SHAPES.get(item["type"], message.removeprefix("input should be "))
             found.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
     return found
+
+
+def _inside(outer: tuple[int | str, ...], inner: tuple[int | str, ...]) -> bool:
+    return len(inner) > len(outer) and inner[: len(outer)] == outer
 
 
 def option_names(cls: type[Any]) -> list[str]:
@@ -50,12 +64,11 @@ def _options_at(cls: type[Any], where: list[str]) -> set[str]:
     """Return the option names of the models that may stand at a place inside a model."""
     models = {cls}
     for part in where:
-        inside = [m for m in models if isinstance(m, type) and issubclass(m, BaseModel)]
         deeper = {
             model
-            for m in inside
-            if part in m.model_fields
-            for model in _models_in(m.model_fields[part].annotation)
+            for outer in models
+            if part in option_names(outer)
+            for model in _models_in(get_type_hints(outer)[part])
         }
         models = deeper or models  # a key of a mapping or an index leads no deeper
     return {name for model in models for name in option_names(model)}

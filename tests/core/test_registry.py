@@ -1,9 +1,10 @@
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
 from graphrec_pt.core.registry import Registry, trusting
@@ -94,3 +95,32 @@ def test_trust_ends_with_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         zigzags.build("odd_samplers.Walk")
     with trusting(), trusting(False):
         assert zigzags.build("odd_samplers.Walk").length == 3
+
+
+class Inner(BaseModel, extra="forbid"):
+    links: str
+    weight: float = 1.0
+
+
+@zigzags("outer")
+class Outer:
+    each: Annotated[tuple[Inner, ...], Field(min_length=1)]
+
+
+@pytest.mark.parametrize(
+    ("each", "lines"),
+    [
+        (
+            [{"link": "a", "links": "b"}],
+            ["expected a known option, got 'each.0.link'; did you mean 'links'?"],
+        ),
+        (["a"], ["each.0: expected options and their values, got 'a'"]),
+        ("a", ["each: expected a list, got 'a'"]),
+        ([{"links": 3, "weight": "x"}], ["each.0.links: ", "each.0.weight: "]),  # not of a length
+    ],
+)
+def test_options_inside_options(each: object, lines: list[str]) -> None:
+    with pytest.raises((ConfigErrors, GraphRecError)) as caught:
+        zigzags.build({"name": "outer", "each": each})
+    for told, expected in zip(str(caught.value).splitlines(), lines, strict=True):
+        assert expected in told

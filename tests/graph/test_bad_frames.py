@@ -81,7 +81,7 @@ def test_columns(kind: str, values: list[Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("plan", "plan: expected a valid dictionary"),
+        ("plan", "plan: expected options and their values"),
         ({"nodes": {"a/b": {}}, "edges": {}}, "nodes: expected names without .*, got 'a/b'"),
         ({"nodes": {"": {}}, "edges": {}}, "nodes: expected names without .*, got ''"),
         ({"nodes": {"a": {"columns": {"id": "text"}}}, "edges": {}}, "names other than 'id'"),
