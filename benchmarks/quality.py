@@ -48,6 +48,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         " {links: before}, {links: together}, {links: together, decay: 0.97}]",
     ),
     "propagation": ("model.features.propagation={name: transition, hops: 1}",),
+    "attention bias": ("stages.1.sampler.edges=true", "model.backbone.relations=16"),
     "width 128": ("model.backbone.width=128",),
     "one negative": (
         "stages.1.objectives.0.evidence=null",

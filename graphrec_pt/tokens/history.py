@@ -40,15 +40,15 @@ class History:
 
     @property
     def makes(self) -> Makes:
-        """Nodes with times and relations; the user and specials as asked for."""
-        made = makes([Kind.NODE], "slot", "hop", "relation", "time")
+        """Nodes with times and relations, sampled edges; the user and specials as asked for."""
+        made = makes([Kind.NODE], "slot", "hop", "relation", "time", "edges")
         made = made.plus([Kind.SPECIAL] if self.eos else ())
         return made.plus(fields=["parent"] if self.root else ())
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences; without its root a history may be empty."""
         sample = check_sample("history", sample, Subgraphs)
-        tokens = replace(node_tokens(graph, sample), edges=None)
+        tokens = node_tokens(graph, sample)
         event = (tokens.hop != 0).long()
         tokens = tokens.take(sorted_by(tokens, event, tokens.time))
         event = tokens.hop != 0

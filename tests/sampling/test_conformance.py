@@ -60,6 +60,7 @@ ROWS = [
     Row({"name": "ego", "fanout": [3, 2], "edges": True}, "sets", small={"edges": False}),
     Row({"name": "history", "window": 4}, "user", drawn=False, removable=True),
     Row({"name": "history", "relations": ["rates", "views"]}, "user", False, True),
+    Row({"name": "history", "window": 4, "edges": True}, "user", False, True, {"edges": False}),
     Row({"name": "session", "gap": 6, "sessions": 2}, "user", drawn=False, removable=True),
     Row({"name": "set_of", "relations": ["holds"]}, "basket", drawn=False, removable=True),
     Row({"name": "set_of", "relations": ["holds"], "most": 2}, "basket"),

@@ -7,9 +7,12 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.tokens.linearizer import linearizer
 
 KEY = Key(0)
 
@@ -120,3 +123,31 @@ def test_untimed_relations_have_no_order(shop: Graph, name: str) -> None:
         sample(shop, {"name": name, "relations": ["rates", "rated_by"]}, torch.tensor([0]), KEY)
     with pytest.raises(GraphRecError, match="did you mean 'rates'"):
         sample(shop, {"name": name, "relations": ["rate"]}, torch.tensor([0]), KEY)
+
+
+def test_edges_among_events() -> None:
+    """With derived transitions: those of the graph between any two events, by name."""
+    graph = derive(synthetic_graph(12, 15, 90), [{"name": "transition", "window": 2}])
+    name, users = graph.schema.interaction().name, torch.arange(12)
+    known = {
+        (int(source), graph.schema.relation_index(relation.name), int(target))
+        for relation in graph.schema.relations
+        for edges in [graph.edges(relation.name)]
+        for source, target in zip(edges.source, edges.target, strict=True)
+    }
+    roots = users + graph.nodes("user").start
+    drawn = sample(graph, {"name": "history", "relations": [name], "edges": True}, roots, KEY)
+    assert drawn.edges is not None
+    tokens = linearizer.build("history").linearize(graph, drawn, KEY)
+    assert tokens.edges is not None
+    found = set(map(tuple, tokens.edges.tolist()))
+    expected = {
+        (i, relation, j)
+        for row in range(len(users))
+        for i in range(int(tokens.ptr[row]), int(tokens.ptr[row + 1]))
+        for j in range(int(tokens.ptr[row]), int(tokens.ptr[row + 1]))
+        for relation in range(len(graph.schema.relations))
+        if (int(tokens.id[i]), relation, int(tokens.id[j])) in known
+    }
+    assert found == expected
+    assert len(found) > 50
