@@ -29,6 +29,18 @@ from graphrec_pt.kernels.csr import SegmentedCSR
 FORMAT = 1
 
 
+def new_folder(out: str | Path) -> Path:
+    """Return a path where nothing stands yet.
+
+    Raises:
+        GraphRecError: When something does.
+    """
+    out = Path(out)
+    if out.exists():
+        raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
+    return out
+
+
 @contextmanager
 def finished_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder that takes the place of `folder` only when the block succeeds.

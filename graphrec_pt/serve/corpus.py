@@ -13,7 +13,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.graph.graph import RAW_ID, Graph
-from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.graph.store import finished_folder, new_folder
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.objectives.objective import Examples
 from graphrec_pt.recipe.data import CACHE, Tell, graph_of, split_of
@@ -69,9 +69,7 @@ def export_corpus(
         GraphRecError: When the folder is there already, for an unknown stage, and for data other
             than those of the run.
     """
-    out, chosen = Path(out), _stage(run, stage)
-    if out.exists():
-        raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
+    chosen, out = _stage(run, stage), new_folder(out)
     graph = graph_of(run.recipe.data, raw, cache=cache, tell=tell)
     known = str(run.metrics["data"]["fingerprint"])
     if graph.fingerprint != known:

@@ -5,9 +5,8 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import RAW_ID
-from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.graph.store import finished_folder, new_folder
 from graphrec_pt.recipe.folder import Run
 
 SHARD = 100_000
@@ -31,9 +30,7 @@ def export_embeddings(run: Run, out: str | Path, *, trust_code: bool = False) ->
     Raises:
         GraphRecError: When the folder is there already.
     """
-    out = Path(out)
-    if out.exists():
-        raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
+    out = new_folder(out)
     model, names = run.model(trust_code=trust_code), []
     assert model.vocabulary is not None
     with finished_folder(out) as made, torch.no_grad():

@@ -13,7 +13,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.model_scorer import model_scorer
 from graphrec_pt.evaluation.scorer import Factorised
-from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.graph.store import finished_folder, new_folder
 from graphrec_pt.recipe.folder import Run
 
 INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parquet", "index.json"
@@ -41,9 +41,7 @@ def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list
         GraphRecError: When the folder is there already, usearch is not installed, and for a model
             whose scores are no inner products.
     """
-    out = Path(out)
-    if out.exists():
-        raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
+    out = new_folder(out)
     usearch = _usearch()
     history, relation = run.history, run.history.schema.relation(run.relation)
     owned, stage = history.nodes(relation.source), run.recipe.stages[-1]

@@ -14,13 +14,14 @@ from torch.nn.functional import scaled_dot_product_attention
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.model_scorer import name_of, ranking_term, trained_head
-from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.graph.store import finished_folder, new_folder
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.layer import Layer
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.token_embedding import GAP, structure_of
 from graphrec_pt.models.transformer import Transformer
 from graphrec_pt.recipe.folder import Run
+from graphrec_pt.sampling.history import History as Events
 from graphrec_pt.serve.recommender import events_of
 from graphrec_pt.tokens.history import History as Histories
 from graphrec_pt.tokens.tokens import Tokens
@@ -95,9 +96,7 @@ def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[
         GraphRecError: When the folder is there already, the packages are not installed, and for a
             model that reads more than the items of a history in their order.
     """
-    out = Path(out)
-    if out.exists():
-        raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
+    out = new_folder(out)
     _check_installed()
     model = run.model(trust_code=trust_code).cpu()
     padded = padded_histories(model, run)
@@ -145,6 +144,7 @@ def padded_histories(model: Model, run: Run) -> PaddedHistories:
     head: ItemHead = trained_head(model, term)
     for expected, fits, got in (
         ("a graph_transformer", isinstance(backbone, Transformer), type(backbone).__name__),
+        ("the sampler history", isinstance(stage.sampler, Events), type(stage.sampler).__name__),
         ("the linearizer history", isinstance(linearizer, Histories), type(linearizer).__name__),
         ("no prompt", model.prompt is None, "one"),
         ("scores that are products", head.evidence is None, "a term from links between items"),
@@ -154,7 +154,7 @@ def padded_histories(model: Model, run: Run) -> PaddedHistories:
     backbone = cast(Transformer, backbone)
     if backbone.config.rotary or GAP in backbone.config.structure:
         raise _refused("learned places alone", "rotary ones or times")
-    if len(getattr(stage.sampler, "relations", None) or (1,)) > 1:
+    if len(cast(Events, stage.sampler).relations or (run.relation,)) > 1:
         raise _refused("one sort of events", "several")
     tokens = _longest(run, stage)
     if not bool((tokens.kind == tokens.kind[0]).all()) or tokens.parent.max() >= 0:

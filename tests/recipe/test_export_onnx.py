@@ -66,6 +66,7 @@ def run_users(run: Run) -> list[str]:
         ("bert4rec", (), "a stage that learns the next item, got masked_item"),
         ("sasrec", ("stages.0.linearizer={name: history, root: true}",), "items alone, got others"),
         ("sasrec", ("model.backbone.rotary=true",), "learned places alone"),
+        ("sasrec", ("stages.0.sampler={name: session, gap: 9}",), "the sampler history"),
         ("flagship", ("stages.0.steps=1", "stages.1.steps=1"), "a term from links between items"),
     ],
 )
