@@ -5,9 +5,10 @@ Usage: python benchmarks/quality.py [ROW …] --raw DIR [--seeds 0 1 2] [--runs 
 
 DIR holds the raw files of each data set in a folder of its own (``beauty``, ``yelp``, ``ml1m``).
 Every row and seed is a run of its own in ``RUNS/ROW/SEED``; one that is there already is not
-repeated, so rows can be spread over machines. ``--collect`` puts what is there into one table.
-Without a ROW all are run. Full ranking, seen items left out; `test` reads links of training edges
-alone, `history_graph` those of training and validation edges; models are chosen on validation.
+repeated, so rows can be spread over machines, nor is a pre-training that another row has finished
+there with the same seed. ``--collect`` puts what is there into one table. Without a ROW all are
+run. Full ranking, seen items left out; `test` reads links of training edges alone, `history_graph`
+those of training and validation edges; models are chosen on validation.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.intervals import compare
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import METRICS, Run, open_run
+from graphrec_pt.recipe.pretrained import RECORD
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.serve.report.write import write_report
@@ -91,6 +93,18 @@ ROWS: dict[str, Row] = {
     "scratch beauty, a tenth of the users": Row("beauty", FEW, scratch=True),
     **{f"part: {name}": Row("beauty", options) for name, options in PARTS.items()},
 }
+
+
+def pretrained_alike(recipe: Recipe, runs: Path) -> Path | None:
+    """Return a run that holds the pre-training of a recipe, if there is one."""
+    for record in sorted(runs.glob(f"*/*/{RECORD}")):
+        if _pretraining(load_recipe(record.parent)) == _pretraining(recipe):
+            return record.parent
+    return None
+
+
+def _pretraining(recipe: Recipe) -> tuple[Any, ...]:
+    return recipe.data, recipe.model, recipe.stages[:-1], recipe.options, recipe.seeds
 
 
 def collected(runs: Path) -> list[dict[str, Any]]:
@@ -188,8 +202,10 @@ def main() -> None:
             for seed in arguments.seeds:
                 row, out = ROWS[name], arguments.runs / name / str(seed)
                 recipe = row.recipe(seed, arguments.set)
-                raw = arguments.raw / row.data
-                write_report(run_recipe(recipe, out, raw=raw, resume=True, progress=True))
+                given: dict[str, Any] = {"raw": arguments.raw / row.data, "resume": True}
+                if len(recipe.stages) > 1:
+                    given["pretrained"] = pretrained_alike(recipe, arguments.runs)
+                write_report(run_recipe(recipe, out, **given, progress=True))
         return
     lines = collected(arguments.runs)
     show(lines)

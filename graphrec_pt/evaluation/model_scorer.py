@@ -101,6 +101,8 @@ READINGS: Mapping[str, Callable[[Any], Reading | None]] = {
 """Objectives whose models rank a catalogue, by name; None for options that teach no ranking."""
 PAIRED = "link"
 """The one that ranks by subgraphs of pairs."""
+ASKED = "answer"
+"""The one that asks in a template, on roots of one node or on pairs."""
 DECODED = "path_autoregression"
 """The one that ranks by the paths that a model says."""
 FUSED = "fusion"
@@ -111,7 +113,7 @@ def ranking_term(stage: Stage) -> Term | None:
     """Return the first objective of a stage that teaches to rank a catalogue, if any."""
     kind = kind_of_roots(stage.sampler)
     if kind == "pairs":
-        return next((term for term in stage.objectives if name_of(term) == PAIRED), None)
+        return next((t for t in stage.objectives if name_of(t) in (PAIRED, ASKED)), None)
     known = (t for t in stage.objectives if _reading(t) or name_of(t) == DECODED)
     return next(known, None) if kind == "nodes" else None
 
@@ -144,7 +146,9 @@ def model_scorer(
         GraphRecError: For a stage that teaches no ranking, and a model without its heads.
     """
     term = ranking_term(stage)
-    otherwise = term is not None and name_of(term) in (PAIRED, DECODED)
+    otherwise = term is not None and (
+        name_of(term) == DECODED or kind_of_roots(stage.sampler) == "pairs"
+    )
     if otherwise and sample is not None:
         raise GraphRecError("model", "sources that it knows", "new ones", READS_SEQUENCES)
     if term is None or otherwise:
@@ -217,7 +221,7 @@ def _vectors(
     if encoded.query is not None:
         encoded = replace(encoded, hidden=encoded.query)
     if reading.where == "mask":
-        return encoded.hidden.index_select(0, _last_masks(tokens, target).to(device))
+        return encoded.hidden.index_select(0, last_masks(tokens, target).to(device))
     return pooled(encoded, "last" if reading.where == "end" else reading.where)
 
 
@@ -256,7 +260,7 @@ def with_mask(tokens: Tokens, node_type: int) -> Tokens:
     return side_by_side([tokens, replace(asked, type=types, hop=ones, slot=ones)])
 
 
-def _last_masks(tokens: Tokens, node_type: int) -> Tensor:
+def last_masks(tokens: Tokens, node_type: int) -> Tensor:
     """Return the last mask of a type in each sequence: int64 ``[B]`` tokens.
 
     Raises:

@@ -10,10 +10,11 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.fusion_scorer import FusionScorer
 from graphrec_pt.evaluation.model_scorer import (
+    ASKED,
     DECODED,
     FUSED,
-    PAIRED,
     Sample,
+    last_masks,
     model_scorer,
     name_of,
     ranking_term,
@@ -24,10 +25,12 @@ from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import seen_pairs
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
-from graphrec_pt.models.view import View
+from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.link import LinkHead, pair_roots, unlinked
 from graphrec_pt.sampling.sampler import kind_of_roots
+from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.training.stage import Stage
 
 RERANK = 50
@@ -42,11 +45,13 @@ class PairScorer:
 
     A subgraph for every pair of a catalogue is out of reach. So every item is scored by the vectors
     of the two nodes, ``e_u · e_i``, and the best `rerank` items that the source has not met are
-    put in the order of the objective ``link`` on their subgraphs, above all others. With `rerank`
-    at the size of the catalogue this is CHEST (Wang et al., TOIS 2023) to the letter.
+    put in the order of the objective on their subgraphs, above all others: by the logit of ``link``
+    or, where a template asks for the item, by the log-probability of that ``answer``, told from
+    the subgraph without the item. With `rerank` at the size of the catalogue and ``link`` this is
+    CHEST (Wang et al., TOIS 2023) to the letter.
 
     Args:
-        model: Trained, with the head of its link objective.
+        model: Trained, with the head of its objective.
         stage: The last one it was trained by; its sampler takes pairs.
         history: What may be seen.
         relation: Leads from sources to candidates.
@@ -86,17 +91,39 @@ class PairScorer:
         return scores.index_put((row, item), above)
 
     def _local(self, pairs: Tensor) -> Tensor:
-        """Return the logit of each pair by its subgraph: ``[P]``."""
+        """Return the score of each pair by its subgraph: ``[P]``."""
         term = ranking_term(self.stage)
         assert term is not None
-        head: LinkHead = trained_head(self.model, term)
-        device, parts = next(self.model.parameters()).device, []
-        for block in torch.split(pairs, BLOCK):
-            sample: Any = self.stage.sampler.sample(self.history, block.contiguous(), Key(0))
-            tokens = unlinked(self.stage.linearizer.linearize(self.history, sample, Key(0)))
-            view = View(tokens, root=block[:, 0].contiguous()).to(device)
-            parts.append(head(self.model.encode(view), pair_roots(tokens).to(device)))
+        head: Any = trained_head(self.model, term)
+        scored = self._answered if name_of(term) == ASKED else self._linked
+        parts = [scored(head, block.contiguous()) for block in torch.split(pairs, BLOCK)]
+        device = next(self.model.parameters()).device
         return torch.cat(parts) if parts else torch.empty(0, device=device)
+
+    def _linked(self, head: LinkHead, pairs: Tensor) -> Tensor:
+        tokens = unlinked(self._tokens(pairs))
+        encoded = self._encoded(tokens, pairs)
+        logits: Tensor = head(encoded, pair_roots(tokens).to(encoded.hidden.device))
+        return logits
+
+    def _answered(self, head: ItemHead, pairs: Tensor) -> Tensor:
+        tokens = self._tokens(pairs)
+        encoded = self._encoded(tokens, pairs)
+        target = self.history.schema.relation(self.relation).target
+        device = encoded.hidden.device
+        asked = last_masks(tokens, self.history.schema.node_index(target)).to(device)
+        items = (pairs[:, 1] - self.history.nodes(target).start).to(device)
+        hidden = encoded.hidden.index_select(0, asked)
+        return -head.loss(hidden, self.model.table(target), items, reduction="none")
+
+    def _tokens(self, pairs: Tensor) -> Tokens:
+        sample: Any = self.stage.sampler.sample(self.history, pairs, Key(0))
+        tokens: Tokens = self.stage.linearizer.linearize(self.history, sample, Key(0))
+        return tokens
+
+    def _encoded(self, tokens: Tokens, pairs: Tensor) -> Encoded:
+        view = View(tokens, root=pairs[:, 0].contiguous())
+        return self.model.encode(view.to(next(self.model.parameters()).device))
 
 
 Scoring = Literal["towers", "fusion", "rerank"]
@@ -106,7 +133,7 @@ Scoring = Literal["towers", "fusion", "rerank"]
 def scorings(stage: Stage) -> tuple[Scoring, ...]:
     """Return how a stage's model can score a catalogue, the default first; none: in one way."""
     term = ranking_term(stage)
-    if term is not None and name_of(term) == PAIRED:
+    if term is not None and kind_of_roots(stage.sampler) == "pairs":
         return ("rerank", "towers")
     return ("fusion", "towers") if term is not None and name_of(term) == FUSED else ()
 
@@ -115,7 +142,7 @@ def check_scoring(stage: Stage, scoring: Scoring | None) -> None:
     """Raise for a scoring that a stage does not teach."""
     if scoring is not None and scoring not in scorings(stage):
         known = ", ".join(scorings(stage)) or "no scoring: its model scores in one way"
-        hint = "the objective fusion on nodes, or link on pairs"
+        hint = "the objective fusion on nodes, or link or answer on pairs"
         raise GraphRecError("scoring", known, scoring, hint)
 
 

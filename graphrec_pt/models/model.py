@@ -40,7 +40,7 @@ class Model(nn.Module):
         vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
         graph: What it was last bound to: what it may know of the world; None before.
         prompt: What makes the prompt of a batch; None for none.
-        heads: Weights of the heads that the model was last trained with, by
+        heads: Weights of the heads that the model was trained with, each as it was last, by
             ``of_{label}.{weight}``; saved with it.
     """
 

@@ -8,6 +8,10 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.backbone import backbone
+from graphrec_pt.objectives.link import Link
+from graphrec_pt.objectives.masked_node import MaskedNode
+from graphrec_pt.objectives.objective import objective
+from graphrec_pt.objectives.path_autoregression import PathAutoregression
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
@@ -15,7 +19,9 @@ from graphrec_pt.tokens.template import Template
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.strategy import Strategy, strategy
 from graphrec_pt.training.strategy_run import trains
+from graphrec_pt.training.term import Term
 
+Shapes = dict[str, tuple[int, ...]]
 PRETRAIN = "pretrain"
 """Strategy of the stages that come before any adaptation."""
 NETWORK = "model.backbone.*"
@@ -57,7 +63,9 @@ def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     * ``finetune_extra`` of an objective without weights of its own trains a new backbone on the
       pre-trained vectors (S3-Rec, Zhou et al., CIKM 2020, in the terms of the survey);
     * a hard prompt is ``(user)-[buys]->(MASK:item)``, in the words of the graph, before what the
-      stage reads; a strategy that wants none goes without it again.
+      stage reads; a strategy that wants none goes without it again. Where a stage tells links from
+      the subgraph of a pair, the template asks for the item of the pair, and the head that was
+      pre-trained on masked nodes answers.
 
     Args:
         recipe: With stages that pre-train.
@@ -65,7 +73,8 @@ def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
         graph: Of the recipe: its names make the prompt.
 
     Raises:
-        GraphRecError: For a recipe without a pre-training, and an unknown strategy.
+        GraphRecError: For a recipe without a pre-training, an unknown strategy, and links that an
+            earlier swap has put a template's answers in place of.
     """
     first = adapting(recipe)
     chosen = strategy.build(wanted)
@@ -74,25 +83,27 @@ def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     stages = list(recipe.stages[:first])
     for number, stage in enumerate(recipe.stages[first:], start=first + 1):
         if number == len(recipe.stages) or _reads_sequences(stage):
-            given = stage, stages[-1], Outline.of(graph), width
+            given = stage, stages, Outline.of(graph), width
             fitted = chosen if said & OPEN else _fitted(chosen, *given)
             relation = recipe.data.split.get("relation")
-            stage = _asked(stage.model_copy(update={"strategy": fitted}), graph, relation)
+            stage = stage.model_copy(update={"strategy": fitted})
+            stage = _asked(stage, recipe.stages[:first], graph, relation)
         stages.append(stage)
     return recipe.model_copy(update={"stages": tuple(stages)})
 
 
 def _fitted(
-    chosen: Strategy, stage: Stage, before: Stage, outline: Outline, width: int
+    chosen: Strategy, stage: Stage, before: Sequence[Stage], outline: Outline, width: int
 ) -> Strategy:
     """Return a strategy with what it leaves open, as a stage needs it."""
-    made = {
-        term.label: term.objective.head(outline, width).state_dict() for term in stage.objectives
-    }
+    made = _heads(stage, outline, width)
     weighted = {label for label, head in made.items() if head}
     if chosen.trains and all(pattern.startswith("heads") for pattern in chosen.trains):
         return chosen if weighted else replace(chosen, trains=("*",), reset=(NETWORK,))
-    unknown = weighted - {term.label for term in before.objectives}
+    known: dict[str, Shapes] = {}
+    for each in before:
+        known |= _heads(each, outline, width)
+    unknown = {label for label in weighted if known.get(label) != made[label]}
     taught = all(
         trains(f"heads.of_{label}.{name}", chosen) for label in unknown for name in made[label]
     )
@@ -101,18 +112,52 @@ def _fitted(
     return chosen
 
 
-def _asked(stage: Stage, graph: Graph, relation: str | None) -> Stage:
+def _heads(stage: Stage, outline: Outline, width: int) -> dict[str, Shapes]:
+    """Return the shapes of the weights of the heads of a stage, by label."""
+    heads = {term.label: term.objective.head(outline, width) for term in stage.objectives}
+    return {
+        label: {name: tuple(weight.shape) for name, weight in head.state_dict().items()}
+        for label, head in heads.items()
+    }
+
+
+def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | None) -> Stage:
     """Return a stage that reads a template where its strategy wants one, and only then."""
     found = graph.schema.interaction(relation)
     pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
     read = stage.linearizer
     if isinstance(read, Template) and read.lead and read.pattern == pattern and read.before:
         read = read.before  # an earlier swap put it there
-    if kind_of_roots(stage.sampler) == "nodes" and _wants_template(stage.strategy, read):
+    asked = stage.objectives
+    roots = kind_of_roots(stage.sampler)
+    if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):
+        if any(isinstance(term.objective, PathAutoregression) for term in asked):
+            who, expected = f"strategy {stage.strategy.name!r}", "sequences or subgraphs to precede"
+            got = "paths, which begin with what is asked as they are"
+            raise GraphRecError(who, expected, got, "prompt_tune or prompt_and_tune")
         context = linearizer.config(read)
         template = {"name": "template", "pattern": pattern, "context": context, "lead": True}
         read = linearizer.build(template)
-    return stage.model_copy(update={"linearizer": read})
+        if roots == "pairs":
+            asked = tuple(_answered(term, before) for term in asked)
+    elif roots == "pairs" and read is not stage.linearizer:
+        hint = "swapping the run that its pre-training is from"
+        raise GraphRecError(
+            f"stage {stage.name!r}", "links to be told", "a template's answers", hint
+        )
+    return stage.model_copy(update={"linearizer": read, "objectives": asked})
+
+
+def _answered(term: Term, before: Sequence[Stage]) -> Term:
+    """Return a term that answers a template, for one that tells links."""
+    if not isinstance(term.objective, Link):
+        return term
+    learnt = (other for stage in before for other in stage.objectives)
+    taught = next((t for t in learnt if isinstance(t.objective, MaskedNode)), None)
+    if taught is None:
+        return Term.of({"name": "answer", "weight": term.weight, "schedule": term.schedule})
+    answer = objective.build({"name": "answer", "candidates": taught.objective.candidates})
+    return term.model_copy(update={"objective": answer, "label": taught.label})
 
 
 def _wants_template(chosen: Strategy, read: Linearizer) -> bool:

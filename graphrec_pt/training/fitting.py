@@ -82,6 +82,7 @@ class Fitting:
 
         Raises:
             GraphRecError: When a loss or the gradient is not finite; names objective and batch.
+                When the loss does not depend on anything that trains.
         """
         world, rank = self.accelerator.num_processes, self.accelerator.process_index
         scale_rates(self.plain_optimizer, self.stage.optimization.schedule.factor(done, self.total))
@@ -102,6 +103,10 @@ class Fitting:
                     share = batch.corrupted[label].count / counts[label]
                     losses[label] = losses.get(label, 0) + loss.plain.detach().float() * share
                     total = total + weight[label] * share * loss.balanced
+                if found and not total.requires_grad:
+                    expected, got = "a loss that depends on what trains", ", ".join(found)
+                    hint = "a strategy that trains what these objectives read"
+                    raise GraphRecError(f"stage {self.stage.name!r}", expected, got, hint)
                 if found or world > 1:  # ranks go backward together
                     self.accelerator.backward(total * world)
         norm = self._clipped(epoch, batches[0].step)

@@ -70,6 +70,9 @@ class StageRun:
         self.total = steps_of(stage, self.loader) if self.groups.trained else 0
         self.watch = Watch(options.watch, stage.patience)
         self.average: Average | None = None
+        anew = tuple(f"of_{label}." for label in self.learner.terms)
+        heads = self.learner.model.heads.items()
+        self.earlier = {name: weight for name, weight in heads if not name.startswith(anew)}
         self.epoch, self.step, self.done, self.stopped = 0, 0, 0, False
 
     def __call__(
@@ -124,8 +127,11 @@ class StageRun:
         self.learner.eval()
 
     def _keep_heads(self) -> None:
-        """Let the model know its heads, which share their memory with those that train."""
-        self.learner.model.heads = self.learner.heads.state_dict()
+        """Let the model know its heads, which share their memory with those that train.
+
+        Those of earlier stages stay as they were, for a strategy that wants them kept.
+        """
+        self.learner.model.heads = self.earlier | self.learner.heads.state_dict()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a checkpoint of the stage must hold."""
@@ -133,6 +139,7 @@ class StageRun:
         found = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
         if self.average is not None:
             found |= _under("average", self.average.tensors())
+        found |= _under("earlier", self.earlier)
         return found | _under("best", self.watch.weights)
 
     def state(self) -> dict[str, Any]:
@@ -154,6 +161,7 @@ class StageRun:
         self.epoch, self.step, self.done = state["epoch"], state["step"], state["done"]
         self.stopped = state["stopped"]
         self.learner.load_state_dict(_of("learner", tensors))
+        self.earlier = _of("earlier", tensors)
         optimizer = self.fitting.plain_optimizer
         load_optimizer(optimizer, _of("optimizer", tensors), state["optimizer"])
         if self.average is not None:

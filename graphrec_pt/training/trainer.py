@@ -64,8 +64,8 @@ class Trainer:
     ) -> list[Row]:
         """Run the stages; the model is trained in place and left in evaluation mode.
 
-        It takes on the prompts and adaptors of their strategies, and keeps the heads of the last
-        stage: saved with it, they come back with it.
+        It takes on the prompts and adaptors of their strategies, and keeps the heads of every
+        stage as they were last trained: saved with it, they come back with it.
 
         Args:
             model: Of the graph.

@@ -9,8 +9,10 @@ from graphrec_pt.evaluation.pair_scorer import PairScorer, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.seen import seen_pairs
 from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
+from graphrec_pt.tokens.kind import Kind
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,44 @@ def test_the_top_is_ordered_by_subgraphs_and_the_rest_by_towers(
         local = logits(model, stage, shop, pairs)
         differences = scores[row][top] - scores[row][top][0]
         assert torch.allclose(differences, local - local[0], atol=1e-4)
+
+
+def test_a_template_asks_for_the_item_of_a_pair(shop: Split) -> None:
+    """The score is the log-probability of the item, told from a subgraph without it."""
+    template = {"name": "template", "pattern": "(user)-[rates]->(MASK:item)", "lead": True}
+    stage = Stage(
+        sampler={"name": "path_subgraph", "metapaths": [["rates", "rated_by", "rates"]]},
+        linearizer={**template, "context": "subgraph"},
+        objectives=["answer"],
+        batch=32,
+        steps=8,
+        optimization={"lr": 1e-2},
+    )
+    structure = {"slot": 4, "hop": 4, "position": 64}
+    backbone = {"name": "graph_transformer", "width": 16, "layers": 1, "structure": structure}
+    model = Model.of(shop.train, backbone=backbone)
+    Trainer(cpu=True).fit(model, shop.train, stage)
+    history, users = shop.history("test"), shop.test.source[:3].unique()
+    items, head = history.nodes("item"), trained_head(model, stage.objectives[0])
+    scores = PairScorer(model, stage, history, "rates", rerank=6).scores(users)
+    with torch.no_grad():
+        towers = model.nodes(users) @ model.table("item").T
+        for row, user in enumerate(users.tolist()):
+            top = (scores[row] != towers[row]).nonzero().squeeze(1)
+            found = []
+            for item in (top + items.start).tolist():
+                pair = torch.tensor([[user, item]])
+                sample = stage.sampler.sample(history, pair, Key(0))
+                tokens = stage.linearizer.linearize(history, sample, Key(0))
+                assert item not in tokens.id[tokens.kind == Kind.NODE].tolist()
+                assert tokens.kind[2] == Kind.SPECIAL  # user, rates, MASK, then the subgraph
+                hidden = model.encode(View(tokens, root=pair[:, 0])).hidden[2:3]
+                logits = head(hidden, model.table("item"))[0]
+                found.append(logits.log_softmax(0)[item - items.start])
+            local = torch.stack(found)
+            differences = scores[row][top] - scores[row][top][0]
+            assert len(top) == 6
+            assert torch.allclose(differences, local - local[0], atol=1e-4)
 
 
 def test_whole_catalogues_are_ranked(shop: Split, pairs_model: tuple[Model, Stage]) -> None:

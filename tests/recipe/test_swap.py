@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from graphrec_pt import Graph, GraphRecError, Model, from_pretrained, strategy
+from graphrec_pt.objectives.answer import Answer
 from graphrec_pt.recipe.data import graph_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.recipe.swap import swap
+from graphrec_pt.tokens.template import Template
 from graphrec_pt.training.tracking import read_metrics
 
 QUICK = (
@@ -70,6 +72,14 @@ def finished(raw: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def graph(finished: Run, raw: Path) -> Graph:
     return graph_of(finished.recipe.data, raw)
+
+
+@pytest.fixture(scope="module")
+def chest(raw: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of chest, which reads subgraphs of pairs."""
+    steps = [f"stages.{n}.steps=1" for n in range(4)] + [f"stages.{n}.batch=8" for n in range(4)]
+    recipe = small("chest", *steps, "evaluate.rerank=2", "evaluate.scratch=false")
+    return run_recipe(recipe, tmp_path_factory.mktemp("runs") / "chest", raw=raw)
 
 
 def swapped(finished: Run, graph: Graph, wanted: Any, out: Path, *overrides: str) -> Run:
@@ -211,18 +221,66 @@ def test_runs_without_a_pretraining_are_told(
         run_recipe(finished.recipe, tmp_path / "out", graph=graph, pretrained=copy)
 
 
-def test_towers_keep_their_strategy(raw: Path, small: Any, tmp_path: Path) -> None:
+def test_towers_keep_their_strategy(chest: Run, raw: Path, tmp_path: Path) -> None:
     """Chest: vectors without a sequence have no place for a prompt, subgraphs of pairs do."""
-    steps = [f"stages.{n}.steps=1" for n in range(4)] + [f"stages.{n}.batch=8" for n in range(4)]
-    recipe = small("chest", *steps, "evaluate.rerank=1", "evaluate.scratch=false")
-    finished = run_recipe(recipe, tmp_path / "chest", raw=raw)
-    graph = graph_of(recipe.data, raw)
+    recipe, graph = chest.recipe, graph_of(chest.recipe.data, raw)
     changed = swap(recipe, "prompt_tune", graph)
     told = [stage.strategy.name for stage in changed.stages[2:]]
     assert told == ["finetune_whole", "prompt_tune"]
-    done = run_recipe(changed, tmp_path / "swapped", graph=graph, pretrained=finished.folder)
+    done = run_recipe(changed, tmp_path / "swapped", graph=graph, pretrained=chest.folder)
     assert {line["stage"] for line in read_metrics(done.folder)} == {"towers", "pairs"}
     again = run_recipe(changed, tmp_path / "whole", graph=graph)
     assert again.ranks["test"].table.equals(done.ranks["test"].table)
-    with pytest.raises(GraphRecError, match="a hard prompt, got 'subgraph'"):
-        run_recipe(swap(recipe, "prompt_free", graph), tmp_path / "x", graph=graph)
+
+
+@pytest.mark.parametrize(
+    ("name", "trains"), [("prompt_free", False), ("tune_with_fixed_prompt", True)]
+)
+def test_templates_ask_for_the_items_of_pairs(
+    name: str, trains: bool, chest: Run, raw: Path, tmp_path: Path
+) -> None:
+    """The head that was pre-trained on masked nodes answers, from subgraphs without the item."""
+    graph = graph_of(chest.recipe.data, raw)
+    changed = swap(chest.recipe, name, graph)
+    last = changed.stages[-1]
+    assert isinstance(last.linearizer, Template)
+    assert [(t.label, type(t.objective)) for t in last.objectives] == [("masked_node", Answer)]
+    done = run_recipe(changed, tmp_path / "swapped", graph=graph, pretrained=chest.folder)
+    steps = [line["stage_step"] for line in read_metrics(done.folder) if line["stage"] == "pairs"]
+    assert max(steps) == int(trains)
+    before = Model.from_pretrained(chest.folder / "pretrained").state_dict()
+    after = done.model().state_dict()
+    moved = [n for n in after if n.startswith("backbone.") and not torch.equal(before[n], after[n])]
+    assert bool(moved) == trains
+    assert isinstance(swap(done.recipe, "prompt_free", graph).stages[-1].linearizer, Template)
+    with pytest.raises(GraphRecError, match="links to be told, got a template's answers") as error:
+        swap(done.recipe, "finetune_whole", graph)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["u_bert", "flagship"])
+def test_heads_of_another_shape_train_too(name: str, raw: Path, small: Any) -> None:
+    """The pre-training has a head of the same label, but it answers something else."""
+    recipe = small(name)
+    last = swap(recipe, "prompt_tune", graph_of(recipe.data, raw)).stages[-1]
+    assert last.strategy.trains == ("*.prompt.*", "heads.*")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "message"),
+    [
+        ("liu2023c", "prompt_tune", "'rank': expected a loss that depends on what trains"),
+        ("pearlm", "prompt_free", "expected sequences or subgraphs to precede, got paths"),
+        ("g_bert", "prompt_free", "a head of 'root_set' that was trained, got none in the model"),
+    ],
+)
+def test_a_strategy_without_a_place_is_told(
+    name: str, wanted: str, message: str, raw: Path, small: Any, tmp_path: Path
+) -> None:
+    """Vectors have none for a prompt, paths none for a template, and nothing can answer unasked."""
+    short = [f"stages.{n}.{option}" for n in (0, 1) for option in ("steps=1", "batch=4")]
+    recipe = small(name, *short, "evaluate.scratch=false")
+    graph = graph_of(recipe.data, raw)
+    with pytest.raises(GraphRecError, match=message) as error:
+        run_recipe(swap(recipe, wanted, graph), tmp_path / "run", graph=graph)
+    assert len(str(error.value).splitlines()) == 1

@@ -77,6 +77,34 @@ def test_heads_are_kept_or_new(ours: Path, world: Graph, new_stage: Any) -> None
         Trainer().fit(model, world, stage)
 
 
+def test_heads_of_earlier_stages_are_kept_too(
+    ours: Path, world: Graph, new_stage: Any, tmp_path: Path
+) -> None:
+    """Also where the stage between is interrupted and gone on with."""
+    between = stage_of(new_stage, "pretrain", objectives=["masked_token"], name="b", steps=4)
+    frozen = {"name": "prompt_free", "hard": False}
+    stages = [between, stage_of(new_stage, frozen, name="c")]
+    whole, killed = Model.from_pretrained(ours), Model.from_pretrained(ours)
+    before = dict(killed.heads)
+    assert {name.split(".")[0] for name in before} == {"of_masked_node"}
+    Trainer().fit(whole, world, stages)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(model: Model) -> dict[str, float]:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        Trainer(tmp_path, checkpoint_every=2).fit(killed, world, stages, validate={"b": stop})
+    again = Model.from_pretrained(ours)
+    again.heads = {}
+    Trainer(tmp_path, checkpoint_every=2).fit(again, world, stages, resume=True)
+    for model in (whole, again):
+        assert {name.split(".")[0] for name in model.heads} == {"of_masked_node", "of_masked_token"}
+        assert all(torch.equal(model.heads[name], before[name]) for name in before)
+
+
 def test_a_reset_starts_anew(ours: Path, world: Graph, new_stage: Any) -> None:
     model = Model.from_pretrained(ours)
     before = weights(model)

@@ -12,7 +12,7 @@ from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.ease import LARGEST
 from graphrec_pt.evaluation.lists import beyond_accuracy, top_lists
 from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
-from graphrec_pt.evaluation.model_scorer import DECODED, PAIRED, READINGS, ranking_term
+from graphrec_pt.evaluation.model_scorer import ASKED, DECODED, PAIRED, READINGS, ranking_term
 from graphrec_pt.evaluation.pair_scorer import check_scoring, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
@@ -46,7 +46,7 @@ class Ranking:
         if ranking_term(stage) is None:
             got = ", ".join(term.label for term in stage.objectives)
             names = ", ".join(sorted({*READINGS, DECODED}))
-            hint = f"{names} on roots of one node, or {PAIRED} on pairs"
+            hint = f"{names} on roots of one node, or {PAIRED} or {ASKED} on pairs"
             raise GraphRecError("stage", "a last stage that teaches to rank", got, hint)
         check_scoring(stage, policy.scoring)
 
