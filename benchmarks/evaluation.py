@@ -7,6 +7,8 @@ is from vectors to metrics, seen items left out, after both libraries have prepa
 run in turn in one process; ratios are medians over rounds of two times from the same round. RecBole
 runs as it comes for such a model (an evaluation batch of 4,096 scores, which is one user), with the
 batch that its sequential models have (4,096 users), and with one chosen to suit it (64 users).
+The rows of SASRec begin at the histories: two networks of the same size (two layers, two heads, 50
+events at most), untrained, so that their metrics mean nothing, each ranked as its library does it.
 Peak memory is that of a fresh process for each, less what was resident before the evaluation.
 """
 
@@ -21,6 +23,7 @@ import time
 import types
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -33,19 +36,22 @@ from rich.console import Console
 from rich.table import Table
 
 from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.evaluation.model_scorer import model_scorer
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.scorer import Factorised
 from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
-from graphrec_pt.graph.split import split
+from graphrec_pt.graph.split import Split, split
+from graphrec_pt.models.model import Model
+from graphrec_pt.recipe.files import load_recipe
 
 OUT = Path(__file__).parent / "results" / "evaluation.json"
 USERS, ITEMS, WIDTH, EVENTS = 22_363, 12_101, 64, 9
 QUICK = 500, 300
-BATCHES = {"recbole": None, "recbole 64 users": 64, "recbole 4096 users": 4096}
 METRICS = {"hit": "hr", "recall": "recall", "precision": "precision", "mrr": "mrr", "ndcg": "ndcg"}
 TARGET = 5.0
+NAMES = [f"{name}@10" for name in METRICS.values()]
 Metrics = dict[str, float]
 Job = Callable[[], Metrics]
 
@@ -71,6 +77,18 @@ def vectors(users: int, items: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def ours(table: pl.DataFrame, users: int, items: int) -> Job:
     """Return the job: from vectors to metrics."""
+    cut = _split(table)
+    of_user, of_item = vectors(users, items)
+    mine = cut.graph.nodes("user")
+    scorer = Factorised(
+        torch.arange(mine.start, mine.stop),
+        of_user[_numbers(cut.graph, "user")],
+        of_item[_numbers(cut.graph, "item")],
+    )
+    return lambda: evaluate(rank_targets(scorer, cut), NAMES)
+
+
+def _split(table: pl.DataFrame) -> Split:
     edge = EdgePlan(
         table="rows",
         source="user.user",
@@ -84,33 +102,56 @@ def ours(table: pl.DataFrame, users: int, items: int) -> Job:
     )
     cut = split(build(plan, {"rows": table}), "leave_one_out")
     cut.history("test")
-    of_user, of_item = vectors(users, items)
-    mine = cut.graph.nodes("user")
-    scorer = Factorised(
-        torch.arange(mine.start, mine.stop),
-        of_user[_numbers(cut.graph, "user")],
-        of_item[_numbers(cut.graph, "item")],
-    )
-    names = [f"{name}@10" for name in METRICS.values()]
-    return lambda: evaluate(rank_targets(scorer, cut), names)
+    return cut
+
+
+def our_sasrec(table: pl.DataFrame, users: int, items: int) -> Job:
+    """Return the job: from histories to metrics, by an untrained SASRec."""
+    cut, stage = _split(table), load_recipe("sasrec").stages[0]
+    model = Model.of(cut.train, **dict(load_recipe("sasrec").model)).eval()
+    asked = torch.unique(cut.test.source)
+
+    def run() -> Metrics:
+        scorer = model_scorer(model, stage, cut.history("test"), "buys", asked)
+        return evaluate(rank_targets(scorer, cut), NAMES)
+
+    return run
 
 
 def _numbers(graph: Graph, kind: str) -> torch.Tensor:
     return torch.from_numpy(graph.tables[kind]["id"].cast(pl.Int64).to_numpy().copy())
 
 
-def recbole(table: pl.DataFrame, users: int, items: int, batch: int | None) -> Job:
+def recbole(table: pl.DataFrame, users: int, items: int, *, batch: int | None = None) -> Job:
     """Return the job: `Trainer.evaluate` of its matrix factorisation on the same vectors."""
-    for name in ("ray", "ray.tune"):  # imported by RecBole, not needed here
-        sys.modules.setdefault(name, types.ModuleType(name))
-    for name, now in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
-        setattr(np, name, now)  # names that numpy 2 removed and RecBole 1.2.1 still uses
+    given = {} if batch is None else {"eval_batch_size": batch * (items + 1)}
+    run, model, dataset = _recbole("BPR", table, given)
+    of_user, of_item = vectors(users, items)
+    for field, weights, values in (
+        ("user_id", model.user_embedding.weight, of_user),
+        ("item_id", model.item_embedding.weight, of_item),
+    ):
+        raw = dataset.field2id_token[field][1:].astype(np.int64)  # the first is its padding
+        weights.data[1:] = values[torch.from_numpy(raw)]
+    return run
+
+
+def recbole_sasrec(table: pl.DataFrame, users: int, items: int) -> Job:
+    """Return the job: `Trainer.evaluate` of its SASRec, as it comes and untrained."""
+    return _recbole("SASRec", table, {"train_neg_sample_args": None, "loss_type": "CE"})[0]
+
+
+def _recbole(name: str, table: pl.DataFrame, given: dict[str, Any]) -> tuple[Job, Any, Any]:
+    """Return the evaluation of a model of RecBole, the model and its data set."""
+    for module in ("ray", "ray.tune"):  # imported by RecBole, not needed here
+        sys.modules.setdefault(module, types.ModuleType(module))
+    for old, now in (("float_", np.float64), ("complex_", np.complex128), ("unicode_", np.str_)):
+        setattr(np, old, now)  # names that numpy 2 removed and RecBole 1.2.1 still uses
     warnings.simplefilter("ignore")
     logging.disable()
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
-    from recbole.model.general_recommender import BPR
-    from recbole.trainer import Trainer
+    from recbole.utils import get_model, get_trainer
 
     Path("generated").mkdir(exist_ok=True)
     header = {"user": "user_id:token", "item": "item_id:token", "time": "timestamp:float"}
@@ -128,23 +169,15 @@ def recbole(table: pl.DataFrame, users: int, items: int, batch: int | None) -> J
             "group_by": "user",
             "mode": "full",
         },
+        **given,
     }
-    if batch:
-        settings["eval_batch_size"] = batch * (items + 1)
     sys.argv = sys.argv[:1]  # its configuration reads the command line
     threads = torch.get_num_threads()
-    config = Config(model="BPR", dataset="generated", config_dict=settings)
+    config = Config(model=name, dataset="generated", config_dict=settings)
     dataset = create_dataset(config)
     train, _, test = data_preparation(config, dataset)
-    model = BPR(config, train.dataset)
-    of_user, of_item = vectors(users, items)
-    for field, weights, values in (
-        ("user_id", model.user_embedding.weight, of_user),
-        ("item_id", model.item_embedding.weight, of_item),
-    ):
-        raw = dataset.field2id_token[field][1:].astype(np.int64)  # the first is its padding
-        weights.data[1:] = values[torch.from_numpy(raw)]
-    trainer = Trainer(config, model)
+    model = get_model(name)(config, train.dataset)
+    trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
     torch.set_num_threads(threads)
 
     def run() -> Metrics:
@@ -152,23 +185,29 @@ def recbole(table: pl.DataFrame, users: int, items: int, batch: int | None) -> J
         found = trainer.evaluate(test, load_best_model=False)
         return {f"{ours}@10": float(found[f"{name}@10"]) for name, ours in METRICS.items()}
 
-    return run
+    return run, model, dataset
+
+
+CONTESTANTS: dict[str, Callable[[pl.DataFrame, int, int], Job]] = {
+    "ours": ours,
+    "recbole": recbole,
+    "recbole 64 users": partial(recbole, batch=64),
+    "recbole 4096 users": partial(recbole, batch=4096),
+    "ours SASRec": our_sasrec,
+    "recbole SASRec": recbole_sasrec,
+}
 
 
 def job(name: str, users: int, items: int) -> Job:
     """Return what a contestant does."""
-    table = interactions(users, items)
-    return (
-        ours(table, users, items) if name == "ours" else recbole(table, users, items, BATCHES[name])
-    )
+    return CONTESTANTS[name](interactions(users, items), users, items)
 
 
 def measure(users: int, items: int, rounds: int, threads: int) -> list[dict[str, Any]]:
     """Run everybody in turn; return a row each."""
-    names = ["ours", *BATCHES]
-    jobs = {name: job(name, users, items) for name in names}
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    work: dict[str, list[float]] = {name: [] for name in names}
+    jobs = {name: job(name, users, items) for name in CONTESTANTS}
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    work: dict[str, list[float]] = {name: [] for name in jobs}
     found: dict[str, Metrics] = {}
     for number in range(rounds + 1):
         for name, run in jobs.items():
@@ -178,7 +217,8 @@ def measure(users: int, items: int, rounds: int, threads: int) -> list[dict[str,
                 seconds[name].append(time.perf_counter() - begin)
                 work[name].append(time.process_time() - used)
     rows = []
-    for name in names:
+    for name in jobs:
+        mine = "ours SASRec" if name.endswith("SASRec") else "ours"
         apart = {m: abs(found[name][m] - found["ours"][m]) for m in found["ours"]}
         rows.append(
             {
@@ -187,11 +227,11 @@ def measure(users: int, items: int, rounds: int, threads: int) -> list[dict[str,
                 "items": items,
                 "width": WIDTH,
                 "seconds": median(seconds[name]),
-                "ours_is_faster_by": _ratio(seconds[name], seconds["ours"]),
-                "ours_works_less_by": _ratio(work[name], work["ours"]),
+                "ours_is_faster_by": _ratio(seconds[name], seconds[mine]),
+                "ours_works_less_by": _ratio(work[name], work[mine]),
                 "peak_mb": _measured_peak(name, users, items, threads) / 2**20,
                 "metrics": found[name],
-                "largest_difference": max(apart.values()),
+                "largest_difference": max(apart.values()) if mine == "ours" else None,
             }
         )
     return rows

@@ -75,7 +75,7 @@ class Candidates(Strict):
             graph: Whose nodes they are.
             types: int64 ``[n]``, node type of each target.
             words: int64 ``[n, 4]``, random bits of each target.
-            key: Of what is shared by the batch.
+            key: Seed and epoch; what the batch shares is named by its first target.
         """
         offset = graph.csr.offset
         if self.how == "pairwise":
@@ -89,11 +89,9 @@ class Candidates(Strict):
             bits = philox(key.named("negatives"), words[:, :1].expand(-1, len(block)), block)
             size = (offset[types + 1] - offset[types] - 1).clamp(min=1).unsqueeze(1)
             return {"step": 1 + one_of(bits.flatten(1)[:, : self._drawn], size)}  # [n, K]
-        item = torch.arange(self._drawn)
         return {
-            f"negatives.{kind}": one_of(
-                draw32(key.named("shared negatives"), item, kind),
-                int(offset[kind + 1] - offset[kind]),
+            f"negatives.{kind}": shared_nodes(
+                words[0, 0], self._drawn, int(offset[kind + 1] - offset[kind]), key, kind
             )
             for kind in torch.unique(types).tolist()
         }
@@ -163,6 +161,22 @@ class Candidates(Strict):
         return sampled_softmax_loss(
             left, right, target, negatives, None, log_q, temperature=self.temperature
         )
+
+
+def shared_nodes(batch: Tensor, count: int, size: int, key: Key, node_type: int) -> Tensor:
+    """Return nodes that a batch shares, numbered within their type: int64 ``[count]``.
+
+    Args:
+        batch: int64 scalar, 32 random bits that name the batch, or all batches of an epoch would
+            share the same few.
+        count: How many, with replacement.
+        size: Nodes of the type.
+        key: Seed and epoch.
+        node_type: Its index.
+    """
+    draw = torch.arange(count, device=batch.device)
+    bits = draw32(key.named(f"shared negatives {node_type}"), batch.expand(count), draw)
+    return one_of(bits, size)
 
 
 def _unknown(graph: Graph, name: str) -> dict[str, Tensor]:

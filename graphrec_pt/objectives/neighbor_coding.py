@@ -12,11 +12,12 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.member import ANY, member
-from graphrec_pt.kernels.philox import draw32, philox
+from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.walk import walk
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import one_of, unit
+from graphrec_pt.objectives.catalogue import shared_nodes
+from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import same_nodes
 from graphrec_pt.objectives.event_masking import with_text
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
@@ -85,7 +86,7 @@ class NeighborCoding:
             "node": tokens.id[token],
             "type": types,
             "noise": draws.of_sequences()[:, 0, 0],
-            **self._shared(graph, types, draws.key),
+            **self._shared(graph, types, draws),
         }
         if self.hard:
             targets["hard"] = self._far(graph, examples, draws.key)[row]
@@ -135,14 +136,14 @@ class NeighborCoding:
     def _side(self, vectors: Tensor) -> Tensor:
         return normalize(vectors, dim=-1) if self.cosine else vectors
 
-    def _shared(self, graph: Graph, types: Tensor, key: Key) -> dict[str, Tensor]:
+    def _shared(self, graph: Graph, types: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Return the negatives of every type there is, by name: int64 ``[N]``."""
-        offset, item = graph.csr.offset, torch.arange(self.negatives)
-        found = {}
+        offset, found = graph.csr.offset, {}
+        batch = draws.of_sequences()[:1, 0, 1]
         for kind in torch.unique(types).tolist():
-            bits = draw32(key.named("shared negatives"), item, kind)
             size = int(offset[kind + 1] - offset[kind])
-            found[f"negatives.{kind}"] = offset[kind] + one_of(bits, size)
+            drawn = shared_nodes(batch[0], self.negatives, size, draws.key, kind)
+            found[f"negatives.{kind}"] = offset[kind] + drawn
         return found
 
     def _far(self, graph: Graph, examples: Examples, key: Key) -> Tensor:
