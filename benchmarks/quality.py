@@ -42,6 +42,12 @@ FEW = ("stages.1.share=0.1", "stages.1.steps=200")
 PARTS: dict[str, tuple[str, ...]] = {
     "no evidence": ("stages.1.objectives.0.evidence=null",),
     "no content": ("model.features.by_type={item: [id]}",),
+    "attributes for content": (
+        "model.features.by_type={item: [id, {name: linked, relations: [has_attribute]}]}",
+    ),
+    "words for content": (
+        "model.features.by_type={item: [id, {name: static_text, columns: [keywords]}]}",
+    ),
     "evidence of what came after alone": (
         "stages.1.objectives.0.evidence.channels=[{links: after}, {links: after, decay: 0.3}]",
     ),
