@@ -6,9 +6,10 @@ Usage: python benchmarks/quality.py [ROW …] --raw DIR [--seeds 0 1 2] [--runs 
 DIR holds the raw files of each data set in a folder of its own (``beauty``, ``yelp``, ``ml1m``).
 Every row and seed is a run of its own in ``RUNS/ROW/SEED``; one that is there already is not
 repeated, so rows can be spread over machines, nor is a pre-training that another row has finished
-there with the same seed. ``--collect`` puts what is there into one table. Without a ROW all are
-run. Full ranking, seen items left out; `test` reads links of training edges alone, `history_graph`
-those of training and validation edges; models are chosen on validation.
+there with the same seed. ``--collect`` puts what is there into one table; rows of FILE without
+runs there stay. Without a ROW all are run. Full ranking, seen items left out; `test` reads links of
+training edges alone, `history_graph` those of training and validation edges; models are chosen on
+validation.
 """
 
 import argparse
@@ -33,8 +34,13 @@ from graphrec_pt.training.strategy import strategy
 
 OUT = Path(__file__).parent / "results" / "quality.json"
 METRIC = "ndcg@10"
+SHOP = ("also_bought", "also_viewed", "bought_together", "same_as")
+"""What the shop tells of all time, purchases of the test period among it."""
+KNOWN = f"[{', '.join((*SHOP, 'has_brand', 'in_category'))}]"
 DATA: dict[str, tuple[str, ...]] = {
-    "beauty": (),
+    "beauty": (f"data.without={KNOWN}",),
+    "beauty, brands and categories": (f"data.without=[{', '.join(SHOP)}]",),
+    "beauty, knowledge graph": (),
     "yelp": ("data.card=yelp-sequences",),
     "ml1m": ("data.card=movielens-1m-kg", "data.split={name: fixed}"),
 }
@@ -71,7 +77,7 @@ class Row:
     """A line of the table.
 
     Args:
-        data: Key of DATA.
+        data: Key of DATA; its first word is the name of the folder of raw files.
         options: Changes to the recipe.
         scratch: Without pre-training, with its steps in the last stage.
     """
@@ -208,12 +214,17 @@ def main() -> None:
             for seed in arguments.seeds:
                 row, out = ROWS[name], arguments.runs / name / str(seed)
                 recipe = row.recipe(seed, arguments.set)
-                given: dict[str, Any] = {"raw": arguments.raw / row.data, "resume": True}
+                raw = arguments.raw / row.data.split(",")[0]
+                given: dict[str, Any] = {"raw": raw, "resume": True}
                 if len(recipe.stages) > 1:
                     given["pretrained"] = pretrained_alike(recipe, arguments.runs)
                 write_report(run_recipe(recipe, out, **given, progress=True))
         return
-    lines = collected(arguments.runs)
+    found = {line["row"]: line for line in collected(arguments.runs)}
+    if arguments.out.exists():
+        before = json.loads(arguments.out.read_text())["rows"]
+        found = {line["row"]: line for line in before} | found
+    lines = [found[name] for name in ROWS if name in found]
     show(lines)
     report = {"metric": METRIC, "rows": lines}
     arguments.out.write_text(json.dumps(report, indent=1) + "\n")

@@ -1,6 +1,6 @@
 """A dataset card: where the raw files are, what they may be used for, how they become a graph."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -163,6 +163,26 @@ class Card(Plan):
             ]
         raise_all(errors)
         return self
+
+    def without(self, relations: Sequence[str]) -> "Card":
+        """Return the card without some of its relations.
+
+        Raises:
+            GraphRecError: For relations that it does not have.
+        """
+        who, names = f"card {self.name!r}", list(self.edges)
+        raise_all(
+            [
+                GraphRecError(
+                    who, "one of its relations to leave out", repr(n), did_you_mean(n, names)
+                )
+                for n in relations
+                if n not in names
+            ]
+        )
+        edges = {name: edge for name, edge in self.edges.items() if name not in relations}
+        expect = {name: count for name, count in self.expect.items() if name not in relations}
+        return self.model_copy(update={"edges": edges, "expect": expect})
 
 
 def shipped(folder: str) -> Traversable:

@@ -27,6 +27,8 @@ class Data(Strict):
     Args:
         card: Name of a shipped card, or a card's YAML file.
         graph: Folder of a saved graph, in place of a card.
+        without: Relations of the card that are left out, such as those of a knowledge graph whose
+            files stand beside the others.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
         derive: Names or configs of relations to compute from the interactions, beside those of the
@@ -35,6 +37,7 @@ class Data(Strict):
 
     card: str | None = None
     graph: str | None = None
+    without: tuple[str, ...] = ()
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
     derive: tuple[Any, ...] = ()
@@ -54,6 +57,8 @@ class Data(Strict):
         if (self.card is None) == (self.graph is None):
             got = "neither" if self.card is None else "both"
             raise GraphRecError("data", "a card or a graph", got)
+        if self.without and self.card is None:
+            raise GraphRecError("data.without", "a card, whose relations it names", "a graph")
         return self
 
 

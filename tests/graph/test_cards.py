@@ -1,6 +1,7 @@
 """Every shipped card: it loads, says what it must, and builds from a sample in official layout."""
 
 from pathlib import Path
+from shutil import copyfile
 from typing import Any
 
 import polars as pl
@@ -188,6 +189,21 @@ def test_sequences_have_keywords_and_a_knowledge_graph() -> None:
     assert ends(graph, "has_brand") == {("4", "Clip"), ("1", "Lathery"), ("3", "Lathery")}
     assert times(graph, "buys")["3", "2"] == 3
     assert graph.schema.time_unit == "ordinal"
+
+
+def test_relations_left_out_are_as_if_their_files_were_not_there(tmp_path: Path) -> None:
+    card, folder = load_card("amazon-beauty"), SAMPLES / "amazon-beauty"
+    for file in folder.iterdir():
+        if file.is_file():
+            copyfile(file, tmp_path / file.name)
+    shop = ["also_bought", "also_viewed", "bought_together", "same_as"]
+    less = build_card(card.without([*shop, "has_brand", "in_category"]), folder)
+    assert less.fingerprint == build_card(card, tmp_path).fingerprint
+    some = build_card(card.without(shop), folder)
+    assert {"has_brand", "in_category"} <= set(some.schema.relation_names)
+    assert "related_product" not in some.schema.node_names
+    with pytest.raises(GraphRecError, match=r"'has_brnd'; did you mean 'has_brand'"):
+        card.without(["has_brnd"])
 
 
 def test_yelp_splits_categories_and_friends() -> None:

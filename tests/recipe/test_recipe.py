@@ -91,6 +91,7 @@ def test_every_mistake_at_once() -> None:
     [
         ({"data": {}}, "a card or a graph, got neither"),
         ({"data": {"card": "x", "graph": "y"}}, "a card or a graph, got both"),
+        ({"data": {"graph": "y", "without": ["buys"]}}, "a card, whose relations it names"),
         ({"stages": []}, "at least 1 item"),
         ({"stages": "history"}, "a list of stages, got str"),
         ({"stages": ["history"]}, "stages.0: expected a mapping, got str"),
