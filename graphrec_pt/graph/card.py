@@ -131,6 +131,8 @@ class Card(Plan):
         sources: Files to fetch.
         tables: Table → how it is read.
         expect: Node type or relation → published count; a build that differs warns.
+        all_time: Relations that were collected over all time and may tell of what a split hides;
+            recipes leave them out unless they ask for them.
         notes: What to know before trusting numbers on it.
     """
 
@@ -142,6 +144,7 @@ class Card(Plan):
     sources: tuple[Source, ...] = ()
     tables: dict[str, TablePlan]
     expect: dict[str, int] = {}
+    all_time: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -161,6 +164,7 @@ class Card(Plan):
                 for look in lookups
                 if look.table not in names[:place]
             ]
+        errors += self._unknown(self.all_time, "all_time")
         raise_all(errors)
         return self
 
@@ -170,19 +174,17 @@ class Card(Plan):
         Raises:
             GraphRecError: For relations that it does not have.
         """
-        who, names = f"card {self.name!r}", list(self.edges)
-        raise_all(
-            [
-                GraphRecError(
-                    who, "one of its relations to leave out", repr(n), did_you_mean(n, names)
-                )
-                for n in relations
-                if n not in names
-            ]
-        )
+        raise_all(self._unknown(relations, f"card {self.name!r}"))
         edges = {name: edge for name, edge in self.edges.items() if name not in relations}
         expect = {name: count for name, count in self.expect.items() if name not in relations}
         return self.model_copy(update={"edges": edges, "expect": expect})
+
+    def _unknown(self, relations: Sequence[str], who: str) -> list[GraphRecError]:
+        return [
+            GraphRecError(who, "relations of the card", repr(name), did_you_mean(name, self.edges))
+            for name in relations
+            if name not in self.edges
+        ]
 
 
 def shipped(folder: str) -> Traversable:

@@ -40,7 +40,8 @@ def graph_of(
     if data.graph is not None:
         return open_graph(data.graph)
     assert data.card is not None
-    card = load_card(data.card).without(data.without)
+    card = load_card(data.card)
+    card = card.without(card.all_time if data.without is None else data.without)
     if raw is None:
         raw = fetch(card, cache.expanduser() / card.name, tell)
     return build_card(card, raw, seed=data.seed, progress=tell)

@@ -27,8 +27,8 @@ class Data(Strict):
     Args:
         card: Name of a shipped card, or a card's YAML file.
         graph: Folder of a saved graph, in place of a card.
-        without: Relations of the card that are left out, such as those of a knowledge graph whose
-            files stand beside the others.
+        without: Relations of the card that are left out; by default those that were collected over
+            all time, as they may tell of held-out events, and none for ``[]``.
         split: Name or config of the protocol.
         seed: Of the permutation of ids and of protocols that draw.
         derive: Names or configs of relations to compute from the interactions, beside those of the
@@ -37,7 +37,7 @@ class Data(Strict):
 
     card: str | None = None
     graph: str | None = None
-    without: tuple[str, ...] = ()
+    without: tuple[str, ...] | None = None
     split: Any = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
     derive: tuple[Any, ...] = ()

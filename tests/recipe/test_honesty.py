@@ -15,7 +15,9 @@ from graphrec_pt.evaluation.tasks import ranking
 from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.synthetic import synthetic_tables
+from graphrec_pt.recipe.data import graph_of
 from graphrec_pt.recipe.folder import Run
+from graphrec_pt.recipe.recipe import Data
 from graphrec_pt.training.tracking import read_metrics
 
 RECIPE: dict[str, Any] = yaml.safe_load("""
@@ -200,3 +202,14 @@ def test_slices_and_lists_are_told_beside_accuracy(watched: tuple[Run, list[str]
     page = write_report(run).read_text(encoding="utf-8")
     assert "Beyond accuracy" in page
     assert all(f"{value:.4f}" in page for row in beyond.values() for value in row.values())
+
+
+def test_what_was_collected_over_all_time_is_left_out() -> None:
+    """Customers who bought this also bought: perhaps what the test asks for."""
+    raw = Path(__file__).parents[1] / "graph" / "samples" / "amazon-beauty"
+    found = {
+        name: set(graph_of(Data(card="amazon-beauty", **given), raw).schema.relation_names)
+        for name, given in {"said nothing": {}, "all": {"without": ()}}.items()
+    }
+    assert found["all"] - found["said nothing"] >= {"also_bought", "also_viewed", "same_as"}
+    assert found["said nothing"] >= {"buys", "has_attribute", "has_brand", "in_category"}
