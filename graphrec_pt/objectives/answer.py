@@ -62,7 +62,7 @@ class Answer:
         known = node >= 0
         token, node, types = token[known], node[known], types[known]
         words = draws.of_tokens(tokens)[token]
-        drawn = self.candidates.draw(graph, types, words, draws.key)
+        drawn = self.candidates.draw(graph, types, words, draws)
         targets = {"token": token, "node": node, "type": types}
         return Corrupted((View(tokens),), targets | drawn, len(token))
 

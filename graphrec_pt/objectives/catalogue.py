@@ -9,21 +9,20 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.kernels.philox import draw32, philox
+from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.sampled_softmax import sampled_softmax_loss
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
-from graphrec_pt.objectives.draws import one_of
+from graphrec_pt.objectives.draws import Draws, one_of
 
 
 class Candidates(Strict):
     """How a hidden state finds its node among all nodes of the type.
 
     ``softmax``: ``−log softmax(s)[v]`` over the whole type. ``sampled``: the same over `negatives`
-    drawn uniformly, corrected by log Q, shared by the batch. ``pairwise``: ``−log σ(s_v − s_v')``
+    drawn uniformly, corrected by log Q, shared by the step. ``pairwise``: ``−log σ(s_v − s_v')``
     with one negative of the type (S3-Rec, Zhou et al., CIKM 2020). ``bce``:
     ``−(β log σ(s_v) + Σ_k log σ(−s_k)) / (K + 1)`` with K negatives of the type for each target
     (SASRec, Kang & McAuley, ICDM 2018, has K = 1). ``β = 1 − t (1 − α)`` with ``α = K / (V − 1)``
@@ -68,14 +67,14 @@ class Candidates(Strict):
             width, transform=self.transform, cosine=self.cosine, temperature=self.temperature
         )
 
-    def draw(self, graph: Graph, types: Tensor, words: Tensor, key: Key) -> dict[str, Tensor]:
+    def draw(self, graph: Graph, types: Tensor, words: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Return the negatives that :meth:`loss` needs, by name.
 
         Args:
             graph: Whose nodes they are.
             types: int64 ``[n]``, node type of each target.
             words: int64 ``[n, 4]``, random bits of each target.
-            key: Seed and epoch; what the batch shares is named by its first target.
+            draws: Of the batch, named for the purpose.
         """
         offset = graph.csr.offset
         if self.how == "pairwise":
@@ -86,13 +85,11 @@ class Candidates(Strict):
             return {} if self.known is None else _unknown(graph, self.known)
         if self.how in ("bce", "choice"):
             block = torch.arange(-(-self._drawn // 4))
-            bits = philox(key.named("negatives"), words[:, :1].expand(-1, len(block)), block)
+            bits = philox(draws.key.named("negatives"), words[:, :1].expand(-1, len(block)), block)
             size = (offset[types + 1] - offset[types] - 1).clamp(min=1).unsqueeze(1)
             return {"step": 1 + one_of(bits.flatten(1)[:, : self._drawn], size)}  # [n, K]
         return {
-            f"negatives.{kind}": shared_nodes(
-                words[0, 0], self._drawn, int(offset[kind + 1] - offset[kind]), key, kind
-            )
+            f"negatives.{kind}": shared_nodes(draws, kind, self._drawn, graph) - offset[kind]
             for kind in torch.unique(types).tolist()
         }
 
@@ -163,20 +160,11 @@ class Candidates(Strict):
         )
 
 
-def shared_nodes(batch: Tensor, count: int, size: int, key: Key, node_type: int) -> Tensor:
-    """Return nodes that a batch shares, numbered within their type: int64 ``[count]``.
-
-    Args:
-        batch: int64 scalar, 32 random bits that name the batch, or all batches of an epoch would
-            share the same few.
-        count: How many, with replacement.
-        size: Nodes of the type.
-        key: Seed and epoch.
-        node_type: Its index.
-    """
-    draw = torch.arange(count, device=batch.device)
-    bits = draw32(key.named(f"shared negatives {node_type}"), batch.expand(count), draw)
-    return one_of(bits, size)
+def shared_nodes(draws: Draws, node_type: int, count: int, graph: Graph) -> Tensor:
+    """Return global ids of nodes of a type, drawn uniformly, that a step shares: ``[count]``."""
+    offset = graph.csr.offset
+    bits = draws.named(f"nodes {node_type}").shared(count)
+    return offset[node_type] + one_of(bits, int(offset[node_type + 1] - offset[node_type]))
 
 
 def _unknown(graph: Graph, name: str) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels.philox import below, philox
+from graphrec_pt.kernels.philox import below, draw32, philox
 from graphrec_pt.tokens.tokens import Tokens
 
 PLACE_BITS = 16
@@ -20,35 +20,40 @@ class Draws:
     """Names the draws of B sequences.
 
     A draw depends on seed, epoch, purpose, the row of the sequence among all roots, its number
-    among the sequences of that root, and the place of the token: never on the batch.
+    among the sequences of that root, and the place of the token: never on the batch. What all
+    sequences share (:meth:`shared`) depends on the optimiser's step instead: the micro-batches and
+    processes of a step have the same, and no two steps.
 
     Args:
         key: Seed, epoch and stream.
         row: int64 ``[B]``, below 2**32.
         number: int64 ``[B]``, 0, 1, … among the sequences of one row.
+        step: Number of the step in its epoch.
     """
 
     key: Key
     row: Tensor
     number: Tensor
+    step: int = 0
 
     @classmethod
-    def of(cls, key: Key, row: Tensor, owner: Tensor) -> Self:
+    def of(cls, key: Key, row: Tensor, owner: Tensor, step: int = 0) -> Self:
         """Return the draws of sequences that belong to the roots of a batch.
 
         Args:
             key: Seed and epoch.
             row: int64 ``[R]``, rows of the roots among all.
             owner: int64 ``[B]``, the root of each sequence in ``[0, R)``, never falling.
+            step: Number of the step in its epoch.
         """
         count = torch.bincount(owner, minlength=len(row))
         first = count.cumsum(0) - count
         number = torch.arange(len(owner), device=owner.device) - first[owner]
-        return cls(key, row[owner], number)
+        return cls(key, row[owner], number, step)
 
     def named(self, purpose: str) -> Self:
         """Return independent draws of the same sequences."""
-        return type(self)(self.key.named(purpose), self.row, self.number)
+        return replace(self, key=self.key.named(purpose))
 
     def select(self, rows: Tensor) -> Self:
         """Return the draws of some of the sequences: int64 ``[K]``."""
@@ -70,6 +75,11 @@ class Draws:
         step = torch.arange(times, device=self.row.device)
         block = (self.number[:, None] << PLACE_BITS) | step  # [B, times]
         return philox(self.key.named("sequence"), self.row[:, None].expand_as(block), block)
+
+    def shared(self, count: int) -> Tensor:
+        """Return 32 random bits, several times, that all sequences of a step share: int64."""
+        draw = torch.arange(count, device=self.row.device)
+        return draw32(self.key.named("shared"), torch.full_like(draw, self.step), draw)
 
     def _check(self, tokens: Tokens) -> None:
         if len(tokens) != len(self.row):

@@ -65,7 +65,7 @@ class GapFilling:
         row = tokens.sequence_of()[gap]
         token = view.tokens.ptr[row] + tokens.lengths()[row] + tokens.places()[gap]
         words = draws.named("candidates").of_tokens(tokens)[gap]
-        drawn = self.candidates.draw(graph, tokens.type[gap], words, draws.key)
+        drawn = self.candidates.draw(graph, tokens.type[gap], words, draws)
         targets = {"token": token, "node": tokens.id[gap], "type": tokens.type[gap]}
         return Corrupted((view,), targets | drawn, len(gap))
 

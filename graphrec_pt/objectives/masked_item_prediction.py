@@ -52,7 +52,7 @@ class MaskedItemPrediction:
         chosen = choose_events(tokens, events(tokens), draws, self.masking, last=self.last)
         token = chosen.nonzero().squeeze(1)
         words = draws.named("candidates").of_tokens(tokens)[token]
-        drawn = self.candidates.draw(graph, tokens.type[token], words, draws.key)
+        drawn = self.candidates.draw(graph, tokens.type[token], words, draws)
         if self.candidates.how == "pairwise":
             drawn["step"] = _steps_outside(graph, tokens, token, words)
         seen = hide(graph, tokens, chosen, draws, self.masking)

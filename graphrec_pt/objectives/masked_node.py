@@ -64,7 +64,7 @@ class MaskedNode:
         seen = hide(graph, tokens, chosen, draws, self.masking)
         token = chosen.nonzero().squeeze(1)
         words = draws.named("candidates").of_tokens(tokens)[token]
-        drawn = self.candidates.draw(graph, tokens.type[token], words, draws.key)
+        drawn = self.candidates.draw(graph, tokens.type[token], words, draws)
         targets = {"token": token, "node": tokens.id[token], "type": tokens.type[token]}
         return Corrupted((View(seen),), targets | drawn, len(token))
 

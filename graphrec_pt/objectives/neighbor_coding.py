@@ -41,7 +41,7 @@ class NeighborCoding:
 
     Args:
         share: Share of the nodes of every hop that are taken out; one of a hop stays.
-        negatives: Nodes of the type, drawn uniformly and shared by the batch.
+        negatives: Nodes of the type, drawn uniformly and shared by the step.
         hard: Walks from each root whose last two nodes are further negatives, where they are of
             the type and neither in the sequence nor adjacent to the root.
         hops: Length of those walks; more than the sequence reaches.
@@ -138,13 +138,10 @@ class NeighborCoding:
 
     def _shared(self, graph: Graph, types: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Return the negatives of every type there is, by name: int64 ``[N]``."""
-        offset, found = graph.csr.offset, {}
-        batch = draws.of_sequences()[:1, 0, 1]
-        for kind in torch.unique(types).tolist():
-            size = int(offset[kind + 1] - offset[kind])
-            drawn = shared_nodes(batch[0], self.negatives, size, draws.key, kind)
-            found[f"negatives.{kind}"] = offset[kind] + drawn
-        return found
+        return {
+            f"negatives.{kind}": shared_nodes(draws, kind, self.negatives, graph)
+            for kind in torch.unique(types).tolist()
+        }
 
     def _far(self, graph: Graph, examples: Examples, key: Key) -> Tensor:
         """Return where walks from the roots of a sequence end: ``[B, H]``, −1 for no negative."""

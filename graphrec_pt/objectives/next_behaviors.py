@@ -69,7 +69,7 @@ class NextBehaviors:
             "ahead": met[token] - shown[row[token]] - 1,
             "node": tokens.id[token],
             "type": types,
-        } | self.candidates.draw(graph, types, words, draws.key)
+        } | self.candidates.draw(graph, types, words, draws)
         return Corrupted((View(before),), targets, len(token))
 
     def head(self, outline: Outline, width: int) -> nn.ModuleDict:

@@ -83,7 +83,7 @@ class NextItem:
         target = self._drawn_from_window(tokens, node, words) if self.window > 1 else node
         token, target, words = node[asked] - 1, target[asked], words[asked]
         types = tokens.type[target]
-        drawn = self.candidates.draw(graph, types, words, draws.key)
+        drawn = self.candidates.draw(graph, types, words, draws)
         targets = {"token": token, "node": tokens.id[target], "type": types}
         if self.evidence is not None:
             drawn = self.evidence.pairs(graph, tokens, token, targets["node"], hide=self.hide_met)

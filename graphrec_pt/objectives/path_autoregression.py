@@ -66,7 +66,7 @@ class PathAutoregression:
         }
         if not self.joint and self.among == "type":
             words = draws.of_tokens(tokens)[node]
-            targets |= self.candidates.draw(graph, tokens.type[node], words, draws.key)
+            targets |= self.candidates.draw(graph, tokens.type[node], words, draws)
         return Corrupted((View(tokens, "causal"),), targets, len(node) + len(relation))
 
     def head(self, outline: Outline, width: int) -> nn.ModuleDict:

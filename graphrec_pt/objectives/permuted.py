@@ -62,7 +62,7 @@ class Permuted:
         order = order_of(tokens, chosen, bits[group])
         token = chosen.nonzero().squeeze(1)
         words = draws.named("candidates").of_tokens(tokens)[token]
-        drawn = self.candidates.draw(graph, tokens.type[token], words, draws.key)
+        drawn = self.candidates.draw(graph, tokens.type[token], words, draws)
         targets = {"token": token, "node": tokens.id[token], "type": tokens.type[token]}
         view = View(tokens, order=order, two_stream=True)
         return Corrupted((view,), targets | drawn, len(token))

@@ -71,7 +71,7 @@ class PseudoMasked:
         order = order_of(tokens, chosen, bits[start.clamp(min=0)])
         token = chosen.nonzero().squeeze(1)
         words = draws.named("candidates").of_tokens(tokens)[token]
-        drawn = self.candidates.draw(graph, tokens.type[token], words, draws.key)
+        drawn = self.candidates.draw(graph, tokens.type[token], words, draws)
         targets = {"token": token, "node": tokens.id[token], "type": tokens.type[token]}
         views = View(seen, "bidirectional"), View(tokens, order=order, two_stream=True)
         return Corrupted(views, targets | drawn, len(token))

@@ -73,7 +73,7 @@ class ReplacedToken:
         if self.source == "model":
             targets = {"token": token, "node": tokens.id[token], "type": types, "judged": judged}
             targets |= {"bits": words[:, 3]}
-            targets |= self.candidates.draw(graph, types, words, draws.key)
+            targets |= self.candidates.draw(graph, types, words, draws)
             view = View(hide(graph, tokens, chosen, draws, masking))
             return Corrupted((view,), targets, len(judged))
         draw = _uniform if self.source == "uniform" else _popular

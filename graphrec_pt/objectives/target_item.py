@@ -48,7 +48,7 @@ class TargetItem:
         found = positives(examples, relation)
         types = found.target.new_full(found.target.shape, graph.schema.node_index(relation.target))
         words = draws.select(found.row).of_sequences()[:, 0]  # [n, 4]
-        drawn = self.candidates.draw(graph, types, words, draws.key)
+        drawn = self.candidates.draw(graph, types, words, draws)
         targets = {"node": found.target, "type": types}
         return Corrupted((View(found.tokens, root=found.source),), targets | drawn, len(found.row))
 

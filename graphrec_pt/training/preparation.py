@@ -89,7 +89,7 @@ class Preparation:
             tokens=tokens,
             owner=owner,
             roots=self.roots[batch.rows],
-            draws=Draws.of(batch.key, batch.rows, owner),
+            draws=Draws.of(batch.key, batch.rows, owner, batch.step),
             again=again,
             exclude=None if self.exclude is None else self.exclude[batch.rows],
         )

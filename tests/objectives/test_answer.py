@@ -16,8 +16,10 @@ from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.answer import masks
 from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import objective
 
+NONE = torch.zeros(0, dtype=torch.int64)
 BUYS = "(user)-[buys]->(MASK:item)"
 
 
@@ -98,8 +100,9 @@ def test_known_is_for_the_whole_type() -> None:
 
 def test_nobody_bought_it_so_it_is_unknown(twins: Graph) -> None:
     made = split(twins, {"name": "cold_items", "valid": 0.2, "test": 0.2}, seed=3)
-    none = torch.zeros(0, dtype=torch.int64)
-    drawn = Candidates(known="buys").draw(made.train, none, none.view(0, 4), Key(0))
+    drawn = Candidates(known="buys").draw(
+        made.train, NONE, NONE.view(0, 4), Draws(Key(0), NONE, NONE)
+    )
     first = twins.nodes("item").start
     held = {int(node) - first for node in (*made.valid.target, *made.test.target)}
     assert held

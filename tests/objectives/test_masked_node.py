@@ -10,10 +10,12 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
+NONE = torch.zeros(0, dtype=torch.int64)
 UP = [["rates", "rated_by", "rates"], ["rates", "made_by", "makes"], ["views", "tagged", "tags"]]
 HOPS = {"name": "k_hop", "fanout": [4, 3], "distinct": False}
 PAIRS = {"name": "path_subgraph", "metapaths": UP}
@@ -71,7 +73,7 @@ def test_two_candidates_are_a_pair(hand: Any, small: Any) -> None:
     found = []
     for how in ("softmax", "pairwise"):
         candidates = Candidates(how=how, transform=False)
-        drawn = candidates.draw(graph, types, words, Key(0))
+        drawn = candidates.draw(graph, types, words, Draws(Key(0), NONE, NONE))
         head = candidates.head(2)
         found.append(candidates.loss(hidden, node, types, drawn, model, head).item())
     assert found[0] == pytest.approx(found[1])
@@ -87,7 +89,7 @@ def test_many_samples_come_near_the_whole(hand: Any, shop: Any) -> None:
     found = {}
     for how, negatives in (("softmax", None), ("sampled", 4), ("sampled", 20_000)):
         candidates = Candidates(how=how, negatives=negatives, transform=False)
-        drawn = candidates.draw(shop, types, words, Key(1))
+        drawn = candidates.draw(shop, types, words, Draws(Key(1), NONE, NONE))
         head = candidates.head(3)
         found[negatives] = candidates.loss(hidden, node, types, drawn, model, head).item()
     assert found[20_000] == pytest.approx(found[None], rel=0.01)
