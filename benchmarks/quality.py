@@ -43,6 +43,8 @@ DATA: dict[str, tuple[str, ...]] = {
     "ml1m": ("data.card=movielens-1m-kg", "data.split={name: fixed}"),
 }
 FEW = ("stages.1.share=0.1", "stages.1.steps=200")
+KEPT = "stages.1.strategy.frozen=['model.features.*']"
+"""Vectors of items stay as they were pre-trained; a model from scratch has none to keep."""
 PARTS: dict[str, tuple[str, ...]] = {
     "no evidence": ("stages.1.objectives.0.evidence=null",),
     "no content": ("model.features.by_type={item: [id]}",),
@@ -99,9 +101,11 @@ class Row:
 ROWS: dict[str, Row] = {
     **{f"flagship {data}": Row(data) for data in DATA},
     **{f"scratch {data}": Row(data, scratch=True) for data in DATA},
-    "flagship beauty, a tenth of the users": Row("beauty", FEW),
+    "flagship beauty, a tenth of the users": Row("beauty", (*FEW, KEPT)),
     "scratch beauty, a tenth of the users": Row("beauty", FEW, scratch=True),
     **{f"part: {name}": Row("beauty", options) for name, options in PARTS.items()},
+    "part: all weights with a tenth of the users": Row("beauty", FEW),
+    "part: vectors kept": Row("beauty", (KEPT,)),
 }
 
 
