@@ -57,7 +57,7 @@ PARTS: dict[str, tuple[str, ...]] = {
     "evidence of what came after alone": (
         "stages.1.objectives.0.evidence.channels=[{links: after}, {links: after, decay: 0.3}]",
     ),
-    "evidence without content": (
+    "evidence without content and far links": (
         "stages.1.objectives.0.evidence.channels=[{links: after}, {links: after, decay: 0.3},"
         " {links: before}, {links: together}, {links: together, decay: 0.97}]",
     ),
