@@ -82,7 +82,7 @@ class StageCurves:
 
 
 def stage_curves(run: Run, watched: str) -> list[StageCurves]:
-    """Return the curves of every stage that a run told of, in the order of the stages.
+    """Return the curves of every stage that took a step, in the order of the stages.
 
     Args:
         run: A finished run; trainings without ``metrics.jsonl`` are left out.
@@ -123,7 +123,7 @@ def _stage(name: str, told: Sequence[Told], watched: str) -> StageCurves | None:
         for who, colour, twin, lines in told
     ]
     everything = [line for *_, lines in mine for line in lines]
-    if not everything:
+    if not any(line["stage_step"] for line in everything):  # tuning-free stages take no step
         return None
     keys = dict.fromkeys(key for line in everything for key in line if key.startswith("loss/"))
     panels = [_panel(key, key.removeprefix("loss/") + ", loss", mine) for key in keys]
