@@ -175,25 +175,29 @@ def show(lines: list[dict[str, Any]]) -> None:
 
 
 def draw(lines: list[dict[str, Any]], path: Path) -> None:
-    """Draw the rows of Beauty and the baselines beside them."""
+    """Draw the rows of Beauty and the baselines: bars, and dots for the history graph."""
     from matplotlib.figure import Figure
 
     bars: dict[str, float] = {}
+    dots: dict[str, float] = {}
     for line in lines:
-        if "beauty" in line["row"] or line["row"].startswith("part"):
-            bars |= line["baselines"]
-            bars[line["row"]] = line[f"test {METRIC}"]
+        row = line["row"]
+        if "beauty" in row or row.startswith("part"):
+            bars |= {**line["baselines"], row: line[f"test {METRIC}"]}
             if line[f"history_graph {METRIC}"] is not None:
-                bars[f"{line['row']}, history graph"] = line[f"history_graph {METRIC}"]
+                dots[row] = line[f"history_graph {METRIC}"]
     names = sorted(bars, key=lambda name: bars[name])
-    figure = Figure(figsize=(7, 0.4 * len(names) + 0.8), layout="constrained")
+    figure = Figure(figsize=(8, 0.28 * len(names) + 1), layout="constrained")
     axes = figure.add_subplot()
     colors = ["#c2562c" if "flagship" in name else "#9aa5b1" for name in names]
     drawn = axes.barh(names, [bars[name] for name in names], color=colors)
-    axes.bar_label(drawn, fmt="%.4f", padding=3)
-    axes.set_title(f"Amazon Beauty, {METRIC}, full ranking", loc="left")
+    labels = [f"{bars[n]:.4f}" + (f" · {dots[n]:.4f}" if n in dots else "") for n in names]
+    axes.bar_label(drawn, labels, label_type="center", fontsize=8)
+    axes.plot(list(dots.values()), list(dots), "o", color="#20252b", markersize=4)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.margins(x=0.12)
+    axes.margins(y=0.01)
+    title = f"Amazon Beauty, {METRIC}, full ranking: training graph, and ● history graph"
+    figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=110)
 
 
