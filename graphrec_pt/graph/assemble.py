@@ -63,8 +63,9 @@ def assemble(
 ) -> Assembled:
     """Lay out edge lists as a segmented CSR, inverses included.
 
-    Edge ids number the edges of each forward relation in the order (source, time, target); an
-    inverse carries the ids of the relation it mirrors.
+    Edge ids number the edges of each forward relation in stored order (see
+    :class:`~graphrec_pt.kernels.fill.Stored`); an inverse carries the ids of the relation it
+    mirrors.
 
     Args:
         schema: Node types and relations.

@@ -21,7 +21,9 @@ RAW_ID = "id"
 
 
 class Edges(NamedTuple):
-    """The edges of one relation, one row each, ordered by (source, time, target).
+    """The edges of one relation, one row each, ordered by (source, time).
+
+    Those of one source and time stand in an order of chance, edges without a time by target.
 
     Args:
         source: int64 ``[E_r]`` global ids.

@@ -187,12 +187,12 @@ def warnings_of(found: Histories) -> Iterator[str]:
     if found.ties:
         yield (
             f"{name}: {found.ties:,} steps between equal times, in {found.tied_sources:,} of "
-            f"{steps:,} histories; their order is that of the ids"
+            f"{steps:,} histories; their order is left to chance"
         )
     if found.tied_last:
         yield (
             f"{name}: {_some(found.tied_last, steps)} end in a tie between two items; "
-            "leave-one-out picks one by its id"
+            "leave-one-out picks one by chance"
         )
     if found.short:
         yield (

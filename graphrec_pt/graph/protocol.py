@@ -35,7 +35,7 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True)
 class Events:
-    """The interactions of one relation, ordered by (source, time, target).
+    """The interactions of one relation, in the order of :class:`~graphrec_pt.graph.graph.Edges`.
 
     Args:
         source: int64 ``[n]`` global ids.

@@ -26,7 +26,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class LeaveOneOut:
     """Last event of each source to test, the one before to validation.
 
-    Untimed events are put in a random order first, fixed by the key.
+    Untimed events are put in a random order first, fixed by the key; of events at one time the
+    graph's own order of chance says which is the last.
 
     Args:
         relation: Interaction relation to predict; the first one by default.

@@ -2,6 +2,9 @@
 
 A segment is short and sits in the cache while it is sorted, so this costs two sweeps over the
 edges where a global sort would take one per digit.
+
+Events at one time stand in an order of chance, another one for every source: by their ids, the
+last event of a history would tend to be a late id, which a model can learn.
 """
 
 from dataclasses import dataclass
@@ -13,14 +16,20 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from graphrec_pt.core.key import Key
 from graphrec_pt.kernels.dispatch import chosen_body
 
 Array = npt.NDArray[Any]
+TIES = Key(0).named("ties")
+"""Orders the edges of a segment at one time: by 64 bits of (target, number of the source)."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """The edge arrays of a CSR while it is filled; edges of a segment ascend by (time, target, id).
+    """The edge arrays of a CSR while it is filled.
+
+    Edges of a segment ascend by (time, bits of :data:`TIES`, id), those without a time by
+    (target, id).
 
     Args:
         indices: int32 or int64 ``[E]`` targets.

@@ -1,6 +1,6 @@
 """Companion arrays of a CSR, sorted by target inside each segment: what membership searches.
 
-Segments ascend by (time, target), so a binary search for a target needs an order of its own. Both
+Segments ascend by time, so a binary search for a target needs an order of its own. Both
 arrays depend on the graph alone; they are built once and live as long as its `indices`.
 """
 

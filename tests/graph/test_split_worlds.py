@@ -71,3 +71,28 @@ def test_untimed_histories_are_held_out_at_random() -> None:
     assert counts.sum() == 200
     assert ((counts - 40) ** 2 / 40).sum() < 33.4  # chi-square, 4 degrees, p = 1e-6
     assert not torch.equal(cut.stage, split(cut.graph, seed=5).stage)
+
+
+def test_ids_do_not_tell_which_of_events_at_one_time_is_held_out() -> None:
+    """Everything happened at one time, so any event of a user is as likely to be the last."""
+    rng = np.random.default_rng(0)
+    users, length, items = 600, 8, 200
+    item = np.stack([rng.permutation(items)[:length] for _ in range(users)])  # [users, length]
+    rows = {
+        "user": np.repeat(range(users), length),
+        "item": item.ravel(),
+        "time": np.zeros(users * length, np.int64),
+    }
+    for seed in (None, 0):
+        whole = build(BUYS, {"t": rows}, seed=seed)
+        cut = split(whole)
+        edges = whole.edges("buys")
+        among = edges.target.view(users, length).argsort(1).argsort(1)  # rank by id in a history
+        assert edges.source.view(users, length).unique(dim=1).shape[1] == 1
+        held = among[:, -1]
+        assert (edges.target.view(users, length)[:, -1] == cut.test.target).all()
+        # each of the eight ranks about 75 times; by the ids it would be the last one always
+        assert int(torch.bincount(held, minlength=length).min()) > 40
+        # nor does a step tend to go to a later id
+        up = (edges.target.view(users, length).diff(dim=1) > 0).double().mean()
+        assert abs(float(up) - 0.5) < 0.03

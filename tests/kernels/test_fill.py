@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphrec_pt.core.key import draw32
 from graphrec_pt.kernels.dispatch import forced_body
-from graphrec_pt.kernels.fill import Stored, fill_backward, fill_forward, number_edges
+from graphrec_pt.kernels.fill import TIES, Stored, fill_backward, fill_forward, number_edges
 from graphrec_pt.kernels.numba import fill as sweep
 
 
@@ -53,12 +54,23 @@ def test_bodies_agree_to_the_bit(edges: list[tuple[int, int, int]], timed: bool)
 
 def test_order_inside_a_segment_by_hand() -> None:
     stored, former = filled("numba", [0, 0, 0, 0], [2, 1, 0, 1], [5, 5, 9, 1], (1, 3))
-    assert stored.indices[:4].tolist() == [2, 2, 3, 1]  # times 1, 5, 5, 9; ties by target
+    assert stored.indices[:4].tolist() == [2, 2, 3, 1]  # times 1, 5, 5, 9; the two 5 by chance
     assert former.tolist() == [3, 1, 0, 2]
     assert stored.edge[:4].tolist() == [100, 101, 102, 103]
     assert stored.edge[4:].tolist() == [103, 100, 101, 102]  # the inverse shares the ids
     assert stored.weight is not None
     assert stored.weight[4:].tolist() == [2, 3, 1, 0]
+
+
+def test_events_at_one_time_stand_in_an_order_of_their_own_for_every_source() -> None:
+    source, target = np.divmod(np.arange(5 * 40), 40)
+    stored, _ = filled("numba", source.tolist(), target.tolist(), [3] * 200, (5, 40))
+    histories = stored.indices[:200].reshape(5, 40) - 5
+    for node, row in enumerate(histories):
+        # the first word of a block is the draw of number 4 · block
+        bits = draw32(TIES, np.arange(40) + 5, 4 * node)
+        assert row.tolist() == np.argsort(bits).tolist()
+        assert all(row.tolist() != other.tolist() for other in histories[:node])
 
 
 @pytest.mark.parametrize("spread", [100, 2**40])

@@ -107,7 +107,7 @@ def to_dgl(graph: Graph) -> "DGLGraph":
     """Return the graph as a heterogeneous DGL graph.
 
     Node *n* of a type is the type's *n*-th node; edge *i* of a relation is row *i* of
-    ``graph.edges(relation)``, ordered by (source, time, target). Numbers, category codes and
+    ``graph.edges(relation)``, ordered by (source, time). Numbers, category codes and
     vectors go to ``nodes[type].data``; ``time``, ``weight``, ``edge_id`` (shared by an edge and
     its inverse) and such edge columns to ``edges[relation].data``. Raw ids and texts stay behind:
     DGL holds tensors only.
@@ -144,7 +144,7 @@ def from_dgl(
 
     ``time`` and ``weight`` become edge times and weights, other features of one or two dimensions
     columns. Edge types that mirror each other become a relation and its inverse. Edges are sorted
-    by (source, time, target), so their order may differ from that of `data`.
+    by (source, time), so their order may differ from that of `data`.
 
     Args:
         data: Nodes and edges.

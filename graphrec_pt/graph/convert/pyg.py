@@ -33,7 +33,7 @@ def to_pyg(graph: Graph) -> "HeteroData":
     column is an attribute: numbers ``[n]``, categories as int64 codes ``[n]`` (−1: none; their
     texts in ``data.categories[type][column]``), vectors ``[n, D]``, texts as object arrays.
     Edges of ``data[source, relation, target]`` stand in the order of ``graph.edges(relation)``,
-    (source, time, target), with ``time``, ``edge_weight``, ``edge_id`` (shared by an edge and its
+    (source, time), with ``time``, ``edge_weight``, ``edge_id`` (shared by an edge and its
     inverse) and, in the forward direction, extra edge columns.
     """
     from torch_geometric.data import HeteroData

@@ -14,14 +14,17 @@ import numpy as np
 import numpy.typing as npt
 
 from graphrec_pt.kernels.csr import NO_TIME
-from graphrec_pt.kernels.fill import Stored
+from graphrec_pt.kernels.fill import TIES, Stored
 from graphrec_pt.kernels.numba.compile import kernel
+from graphrec_pt.kernels.numba.philox import four_words, unsigned
+from graphrec_pt.kernels.philox import key_words
 
 Array = npt.NDArray[Any]
 PART_EDGES = 1 << 21  # every part reads all edges once: more parts cost more than they save
 MOST_PARTS = 64
 SHORT = 32  # segments up to this long are sorted by insertion
 NO_TIMES, NO_WEIGHTS = np.empty(0, np.int64), np.empty(0, np.float32)
+_WORDS = unsigned(key_words(TIES))
 NO_TIMES.flags.writeable = NO_WEIGHTS.flags.writeable = False
 
 
@@ -73,15 +76,39 @@ def _scatter_back(
 
 
 @kernel()
-def _sort(part: Any, out: Any, starts: Any, ends: Any) -> None:
-    """Sort every segment by (time, target, id); scattering left equal edges in id order."""
+def _sort(part: Any, out: Any, starts: Any, ends: Any, words: Any) -> None:
+    """Sort every segment; scattering left equal edges in id order."""
     indices, times = out[0], out[2]
     for s in range(part[0], part[1]):
         low, high = starts[s], ends[s]
-        if _is_sorted(indices, times, low, high):
-            continue
-        if high - low <= SHORT or not _sort_by_key(out, low, high):
+        if not _is_sorted(indices, times, low, high) and (
+            high - low <= SHORT or not _sort_by_key(out, low, high)
+        ):
             _sort_by_insertion(out, low, high)
+        if times.shape[0]:
+            _mix_ties(out, s, low, high, words)
+
+
+@kernel()
+def _mix_ties(out: Any, s: Any, low: Any, high: Any, words: Any) -> None:
+    """Put the edges of one segment and time into an order of chance, equal ones by id."""
+    indices, edges, times, weights = out
+    first = low
+    while first < high:
+        end = first + 1
+        while end < high and times[end] == times[first]:
+            end += 1
+        if end - first > 1 and times[first] != NO_TIME:
+            bits = np.empty(end - first, np.uint64)
+            for k in range(end - first):
+                one, two, _, _ = four_words(words, indices[first + k], s)
+                bits[k] = np.uint64(one) << np.uint64(32) | np.uint64(two)
+            rows = np.argsort(bits, kind="mergesort")
+            indices[first:end] = indices[first:end][rows]
+            edges[first:end] = edges[first:end][rows]
+            if weights.shape[0]:
+                weights[first:end] = weights[first:end][rows]
+        first = end
 
 
 @kernel()
@@ -180,7 +207,7 @@ def fill_forward(
     out, cursor, starts = _arrays(stored), np.array(starts), np.array(starts)
     parts = _parts(starts, len(source))
     _each(parts, _scatter, out, cursor, *given)  # the cursor moves to the ends
-    _each(parts, _sort, out, starts, cursor)
+    _each(parts, _sort, out, starts, cursor, _WORDS)
 
 
 def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
@@ -203,7 +230,7 @@ def fill_backward(
     ahead = np.array(starts), np.array(ends), first_source, first_target
     parts = _parts(back, int((ends - starts).sum()))
     _each(parts, _scatter_back, out, cursor, *ahead)
-    _each(parts, _sort, out, back, cursor)
+    _each(parts, _sort, out, back, cursor, _WORDS)
 
 
 def _arrays(stored: Stored) -> tuple[Array, Array, Array, Array]:

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from graphrec_pt.core.key import philox
 from graphrec_pt.kernels.csr import NO_TIME
-from graphrec_pt.kernels.fill import Stored, expanded
+from graphrec_pt.kernels.fill import TIES, Stored, expanded
 
 Array = npt.NDArray[Any]
 
@@ -22,7 +23,10 @@ def fill_forward(
     weight: Array | None,
 ) -> None:
     """Put edges into segments; see :func:`graphrec_pt.kernels.fill.fill_forward`."""
-    keys = (edge, target) if time is None else (edge, target, time)
+    keys = [edge, target]
+    if time is not None:
+        bits = _bits(target + first_target, source)
+        keys += [np.where(time == NO_TIME, np.uint64(0), bits), time]
     rows = np.lexsort((*keys, source))
     ends = starts + np.bincount(source, minlength=len(starts))
     place = expanded(starts, ends)[1]
@@ -32,6 +36,14 @@ def fill_forward(
         stored.time[place] = NO_TIME if time is None else time[rows]
     if stored.weight is not None:
         stored.weight[place] = 1 if weight is None else weight[rows]
+
+
+def _bits(target: Array, source: Array) -> Array:
+    """Return 64 random bits for each pair: uint64 ``[E_r]``."""
+    stream, epoch = (np.full(1, word, np.uint32) for word in (TIES.stream, TIES.epoch))
+    words = philox(TIES.words, (target.astype(np.uint32), source.astype(np.uint32), stream, epoch))
+    bits: Array = words[:, 0].astype(np.uint64) << np.uint64(32) | words[:, 1]
+    return bits
 
 
 def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
