@@ -19,17 +19,23 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.intervals import compare
+from graphrec_pt.evaluation.intervals import compare, paired_t
+from graphrec_pt.evaluation.metric import per_user
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.recipe.data import graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import METRICS, Run, open_run
 from graphrec_pt.recipe.pretrained import RECORD
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.serve.report.write import write_report
+from graphrec_pt.training.loading import loader_of, steps_of
+from graphrec_pt.training.options import Options
 from graphrec_pt.training.strategy import strategy
 
 OUT = Path(__file__).parent / "results" / "quality.json"
@@ -87,15 +93,9 @@ class Row:
     scratch: bool = False
 
     def recipe(self, seed: int, changes: list[str]) -> Recipe:
-        """Return what is run."""
+        """Return what is run, with its pre-training even if it is `scratch`."""
         fixed = ("evaluate.scratch=false", f"seeds=[{seed}]")
-        options = [*DATA[self.data], *self.options, *fixed, *changes]
-        recipe = load_recipe("flagship", options)
-        if not self.scratch:
-            return recipe
-        last, steps = recipe.stages[-1], sum(stage.steps or 0 for stage in recipe.stages)
-        alone = last.model_copy(update={"steps": steps, "strategy": strategy.build("pretrain")})
-        return recipe.model_copy(update={"stages": (alone,)})
+        return load_recipe("flagship", [*DATA[self.data], *self.options, *fixed, *changes])
 
 
 ROWS: dict[str, Row] = {
@@ -107,6 +107,14 @@ ROWS: dict[str, Row] = {
     "part: all weights with a tenth of the users": Row("beauty", FEW),
     "part: vectors kept": Row("beauty", (KEPT,)),
 }
+
+
+def alone(recipe: Recipe, graph: Graph) -> Recipe:
+    """Return a recipe without its pre-training, whose steps its last stage takes too."""
+    train = split_of(recipe.data, graph).train
+    steps = sum(steps_of(each, loader_of(each, train, Options())) for each in recipe.stages)
+    whole = {"steps": steps, "strategy": strategy.build("pretrain")}
+    return recipe.model_copy(update={"stages": (recipe.stages[-1].model_copy(update=whole),)})
 
 
 def pretrained_alike(recipe: Recipe, runs: Path) -> Path | None:
@@ -140,7 +148,9 @@ def collected(runs: Path) -> list[dict[str, Any]]:
         line["seconds"] = mean(each["seconds"] for each in told)
         twin = _runs_of(runs, name.replace("flagship", "scratch"))
         shared = sorted(done.keys() & twin.keys()) if name.startswith("flagship") else []
-        line["beside the twin"] = [_tested(done[seed], twin[seed], seed) for seed in shared]
+        pairs = {seed: (done[seed], twin[seed]) for seed in shared}
+        line["beside the twin"] = [_tested(*pair, seed) for seed, pair in pairs.items()]
+        line["p over seeds"] = _p_over_seeds(list(pairs.values())) if pairs else None
         lines.append(line)
     return lines
 
@@ -156,6 +166,15 @@ def _tested(ours: Run, theirs: Run, seed: int) -> dict[str, Any]:
     return {"seed": seed, "difference": found.difference, "p": found.p_t}
 
 
+def _p_over_seeds(pairs: list[tuple[Run, Run]]) -> float:
+    """Return the p of a paired t-test of what each user gains, as a mean over seeds."""
+    gains = [
+        per_user(ours.outcomes["test"], METRIC) - per_user(theirs.outcomes["test"], METRIC)
+        for ours, theirs in pairs
+    ]
+    return paired_t(np.mean(gains, axis=0))
+
+
 def show(lines: list[dict[str, Any]]) -> None:
     """Print the table."""
     table = Table(title=f"{METRIC}, full ranking", title_justify="left")
@@ -168,7 +187,7 @@ def show(lines: list[dict[str, Any]]) -> None:
             cells.append("" if value is None else f"{value:.4f}" + (f" ± {sd:.4f}" if sd else ""))
         beside = line["beside the twin"]
         gain = f"{mean(each['difference'] for each in beside):+.4f}" if beside else ""
-        p = f"{max(each['p'] for each in beside):.3g}" if beside else ""
+        p = f"{line['p over seeds']:.3g}" if line.get("p over seeds") is not None else ""
         seeds = str(len(line["seeds"]))
         table.add_row(line["row"], seeds, *cells, gain, p, f"{line['seconds']:.0f}")
     Console(width=140).print(table)
@@ -220,11 +239,11 @@ def main() -> None:
             for seed in arguments.seeds:
                 row, out = ROWS[name], arguments.runs / name / str(seed)
                 recipe = row.recipe(seed, arguments.set)
-                raw = arguments.raw / row.data.split(",")[0]
-                given: dict[str, Any] = {"raw": raw, "resume": True}
-                if len(recipe.stages) > 1:
-                    given["pretrained"] = pretrained_alike(recipe, arguments.runs)
-                write_report(run_recipe(recipe, out, **given, progress=True))
+                graph = graph_of(recipe.data, arguments.raw / row.data.split(",")[0])
+                recipe = alone(recipe, graph) if row.scratch else recipe
+                known = None if row.scratch else pretrained_alike(recipe, arguments.runs)
+                given: dict[str, Any] = {"graph": graph, "pretrained": known}
+                write_report(run_recipe(recipe, out, **given, resume=True, progress=True))
         return
     found = {line["row"]: line for line in collected(arguments.runs)}
     if arguments.out.exists():

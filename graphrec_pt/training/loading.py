@@ -57,11 +57,17 @@ def loader_of(
 
 def steps_of(stage: Stage, loader: Loader) -> int:
     """Return how many optimiser steps a stage takes with its batches."""
-    if stage.steps is not None:
+    if stage.steps is None:
+        return _steps_in(stage.epochs, loader)
+    if stage.most_epochs is None:
         return stage.steps
-    whole = sum(loader.steps(epoch) for epoch in range(int(stage.epochs)))
-    part = stage.epochs - int(stage.epochs)
-    return whole + (ceil(part * loader.steps(int(stage.epochs))) if part else 0)
+    return min(stage.steps, _steps_in(stage.most_epochs, loader))
+
+
+def _steps_in(epochs: float, loader: Loader) -> int:
+    whole = sum(loader.steps(epoch) for epoch in range(int(epochs)))
+    part = epochs - int(epochs)
+    return whole + (ceil(part * loader.steps(int(epochs))) if part else 0)
 
 
 def _shared(

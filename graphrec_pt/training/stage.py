@@ -51,6 +51,7 @@ class Stage(Strict):
             learned s (Kendall et al., CVPR 2018).
         epochs: Passes over the roots; fractions of one count.
         steps: Optimiser steps, in place of `epochs`.
+        most_epochs: Passes over the roots at most, where there are `steps`.
         batch: Roots per micro-batch.
         tokens: Tokens per step at most, in place of `batch`: steps of histories of like length.
         accumulate: Micro-batches per optimiser step.
@@ -69,6 +70,7 @@ class Stage(Strict):
     balance: Literal["fixed", "uncertainty"] = "fixed"
     epochs: float = Field(1.0, gt=0)
     steps: int | None = Field(None, ge=1)
+    most_epochs: float | None = Field(None, gt=0)
     batch: int = Field(128, ge=1)
     tokens: int | None = Field(None, ge=1)
     accumulate: int = Field(1, ge=1)

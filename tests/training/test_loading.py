@@ -35,5 +35,9 @@ def test_steps_are_counted_from_epochs() -> None:
     for epochs, batch, expected in ((2, 50, 4), (1.5, 30, 6), (0.1, 100, 1)):
         chosen = stage(epochs=epochs, batch=batch)
         assert steps_of(chosen, loader_of(chosen, GRAPH, Options())) == expected
-    chosen = stage(steps=11)
-    assert steps_of(chosen, loader_of(chosen, GRAPH, Options())) == 11
+
+
+def test_steps_may_be_limited_by_passes_over_the_roots() -> None:
+    for limit, expected in ((None, 11), (4, 8), (1.5, 3), (9, 11)):
+        chosen = stage(steps=11, batch=50, most_epochs=limit)
+        assert steps_of(chosen, loader_of(chosen, GRAPH, Options())) == expected
