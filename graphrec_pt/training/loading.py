@@ -57,11 +57,8 @@ def loader_of(
 
 def steps_of(stage: Stage, loader: Loader) -> int:
     """Return how many optimiser steps a stage takes with its batches."""
-    if stage.steps is None:
-        return _steps_in(stage.epochs, loader)
-    if stage.most_epochs is None:
-        return stage.steps
-    return min(stage.steps, _steps_in(stage.most_epochs, loader))
+    asked = _steps_in(stage.epochs, loader) if stage.steps is None else stage.steps
+    return asked if stage.most_epochs is None else min(asked, _steps_in(stage.most_epochs, loader))
 
 
 def _steps_in(epochs: float, loader: Loader) -> int:

@@ -51,7 +51,7 @@ class Stage(Strict):
             learned s (Kendall et al., CVPR 2018).
         epochs: Passes over the roots; fractions of one count.
         steps: Optimiser steps, in place of `epochs`.
-        most_epochs: Passes over the roots at most, where there are `steps`.
+        most_epochs: Passes over the roots at most, whatever `epochs` or `steps` say.
         batch: Roots per micro-batch.
         tokens: Tokens per step at most, in place of `batch`: steps of histories of like length.
         accumulate: Micro-batches per optimiser step.

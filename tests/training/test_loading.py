@@ -37,7 +37,9 @@ def test_steps_are_counted_from_epochs() -> None:
         assert steps_of(chosen, loader_of(chosen, GRAPH, Options())) == expected
 
 
-def test_steps_may_be_limited_by_passes_over_the_roots() -> None:
+def test_passes_over_the_roots_may_be_limited() -> None:
     for limit, expected in ((None, 11), (4, 8), (1.5, 3), (9, 11)):
         chosen = stage(steps=11, batch=50, most_epochs=limit)
         assert steps_of(chosen, loader_of(chosen, GRAPH, Options())) == expected
+    chosen = stage(epochs=3, batch=50, most_epochs=2)
+    assert steps_of(chosen, loader_of(chosen, GRAPH, Options())) == 4
