@@ -113,7 +113,7 @@ def alone(recipe: Recipe, graph: Graph) -> Recipe:
     """Return a recipe without its pre-training, whose steps its last stage takes too."""
     train = split_of(recipe.data, graph).train
     steps = sum(steps_of(each, loader_of(each, train, Options())) for each in recipe.stages)
-    whole = {"steps": steps, "strategy": strategy.build("pretrain")}
+    whole = {"steps": steps, "most_epochs": None, "strategy": strategy.build("pretrain")}
     return recipe.model_copy(update={"stages": (recipe.stages[-1].model_copy(update=whole),)})
 
 

@@ -87,7 +87,7 @@ class Training:
         alone = [stage.model_copy(update=whole) for stage in stages[first:]]
         if self.recipe.evaluate.equal_budget:
             steps = sum(self._steps(stage) for stage in (*stages[:first], alone[-1]))
-            alone[-1] = alone[-1].model_copy(update={"steps": steps})
+            alone[-1] = alone[-1].model_copy(update={"steps": steps, "most_epochs": None})
         model = new_model(self.recipe, self.made, self.seed)
         self._train(model, alone, folder)
         return model

@@ -206,7 +206,7 @@ def test_derived_relations_count_training_edges_alone(raw: Path, small: Any) -> 
 
 
 def test_numbers_on_the_history_graph_stand_apart(raw: Path, tmp_path: Path, small: Any) -> None:
-    short = "stages.0.steps=2", "stages.1.steps=3"
+    short = "stages.0.steps=9", "stages.0.most_epochs=0.5", "stages.1.steps=3"
     done = run_recipe(small("flagship", *short), tmp_path / "run", raw=raw)
     test, knowing = done.metrics["test"], done.metrics["history_graph"]
     assert test.keys() == knowing.keys()
@@ -219,4 +219,4 @@ def test_numbers_on_the_history_graph_stand_apart(raw: Path, tmp_path: Path, sma
     assert "(the history graph)" in page
     twin = [row for row in read_metrics(done.folder / "scratch") if "stage_step" in row]
     assert {row["stage"] for row in twin} == {"histories"}
-    assert twin[-1]["stage_step"] == 5  # of equal budget: those of the walks too
+    assert twin[-1]["stage_step"] == 4  # of equal budget: the one of half a pass of walks too
