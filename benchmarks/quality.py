@@ -27,6 +27,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.intervals import compare, paired_t
 from graphrec_pt.evaluation.metric import per_user
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.recipe.budget import stages_of, steps_with
 from graphrec_pt.recipe.data import graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import METRICS, Run, open_run
@@ -34,8 +35,6 @@ from graphrec_pt.recipe.pretrained import RECORD
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.serve.report.write import write_report
-from graphrec_pt.training.loading import loader_of, steps_of
-from graphrec_pt.training.options import Options
 from graphrec_pt.training.strategy import strategy
 
 OUT = Path(__file__).parent / "results" / "quality.json"
@@ -74,7 +73,7 @@ PARTS: dict[str, tuple[str, ...]] = {
         "stages.1.objectives.0.evidence=null",
         "stages.1.objectives.0.candidates.how=bce",
     ),
-    "no walks": ("stages.0.steps=1",),
+    "no walks": ("stages.0.steps=1", "budget=601"),
 }
 
 
@@ -112,7 +111,7 @@ ROWS: dict[str, Row] = {
 def alone(recipe: Recipe, graph: Graph) -> Recipe:
     """Return a recipe without its pre-training, whose steps its last stage takes too."""
     train = split_of(recipe.data, graph).train
-    steps = sum(steps_of(each, loader_of(each, train, Options())) for each in recipe.stages)
+    steps = sum(steps_with(stage, train) for stage in stages_of(recipe, train))
     whole = {"steps": steps, "most_epochs": None, "strategy": strategy.build("pretrain")}
     return recipe.model_copy(update={"stages": (recipe.stages[-1].model_copy(update=whole),)})
 

@@ -182,6 +182,8 @@ class Recipe(Strict):
         start: Folder of a saved model, such as ``runs/NAME/pretrained``, in place of the stages of
             pre-training; it may come from another data set.
         stages: Of training, in order, with different names; the last one teaches what is asked.
+        budget: Optimiser steps of all stages together: a last one without `steps` of its own takes
+            what the others leave.
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.
         options: Of every run.
@@ -195,6 +197,7 @@ class Recipe(Strict):
     model: Architecture = Architecture()
     start: str | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
+    budget: int | None = Field(None, ge=1)
     evaluate: Evaluation = Evaluation()
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     options: Options = Options()
@@ -266,6 +269,7 @@ class Recipe(Strict):
             "model": {"features": self.model.features.config(), **model},
             "start": self.start,
             "stages": [stage.config() for stage in self.stages],
+            "budget": self.budget,
             **{name: plain[name] for name in ("evaluate", "seeds", "options")},
         }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from graphrec_pt.graph.split import Split
 from graphrec_pt.models.model import Model
+from graphrec_pt.recipe.budget import stages_of, steps_with
 from graphrec_pt.recipe.pretrained import (
     Pretrained,
     find_pretrained,
@@ -18,7 +19,6 @@ from graphrec_pt.recipe.pretrained import (
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.start import first_model
 from graphrec_pt.recipe.swap import PRETRAIN, pretraining
-from graphrec_pt.training.loading import loader_of, steps_of
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.run_identity import identity_of
 from graphrec_pt.training.stage import Stage
@@ -58,7 +58,7 @@ class Training:
             folder: Of the seed. With the pre-training of another run in it, the stages after that
                 are run; otherwise all are, and the pre-training is kept there.
         """
-        kept, stages = find_pretrained(folder), self.recipe.stages
+        kept, stages = find_pretrained(folder), stages_of(self.recipe, self.made.train)
         if kept is not None and kept.source is not None:
             logger.info("seed %d: pre-trained in %s", self.seed, kept.source)
             model = kept.model(self.made.train)
@@ -82,19 +82,16 @@ class Training:
         Where the recipe asks for a twin of equal budget, its last stage is longer by as many
         optimiser steps as the pre-training has.
         """
-        whole, stages = {"strategy": strategy.build(PRETRAIN)}, self.recipe.stages
+        whole, train = {"strategy": strategy.build(PRETRAIN)}, self.made.train
+        stages = stages_of(self.recipe, train)
         first = pretraining(stages)
         alone = [stage.model_copy(update=whole) for stage in stages[first:]]
         if self.recipe.evaluate.equal_budget:
-            steps = sum(self._steps(stage) for stage in (*stages[:first], alone[-1]))
+            steps = sum(steps_with(stage, train) for stage in (*stages[:first], alone[-1]))
             alone[-1] = alone[-1].model_copy(update={"steps": steps, "most_epochs": None})
         model = new_model(self.recipe, self.made, self.seed)
         self._train(model, alone, folder)
         return model
-
-    def _steps(self, stage: Stage) -> int:
-        options = Options(**_options(self.recipe, self.seed))
-        return steps_of(stage, loader_of(stage, self.made.train, options))
 
     def _train(
         self,
