@@ -82,8 +82,14 @@ def graph_of(rows: list[tuple[int, int, int]], sources: int, targets: int) -> Gr
 def test_measurements_match_a_slow_count(rows: list[tuple[int, int, int]]) -> None:
     graph = graph_of(rows, 5, 6)
     found = measure(graph, PLAIN.relations[0])
-    histories = [sorted((t, i) for u, i, t in rows if u == user) for user in range(5)]
+    edges = graph.edges("r")  # events at one time in an order of chance
+    stored = list(
+        zip(edges.source.tolist(), edges.time.tolist(), edges.target.tolist(), strict=True)
+    )
+    assert sorted(stored) == sorted((u, t, 5 + i) for u, i, t in rows)
+    histories = [[(t, i - 5) for u, t, i in stored if u == user] for user in range(5)]
     histories = [h for h in histories if h]
+    assert all([t for t, _ in h] == sorted(t for t, _ in h) for h in histories)
     places = Counter(i for h in histories for _, i in h)
     tied = [[a[0] == b[0] and a[1] != b[1] for a, b in pairwise(h)] for h in histories]
     lasts = Counter(h[-1][1] for h in histories)
