@@ -110,8 +110,8 @@ ROWS: dict[str, Row] = {
 
 def alone(recipe: Recipe, graph: Graph) -> Recipe:
     """Return a recipe without its pre-training, whose steps its last stage takes too."""
-    train = split_of(recipe.data, graph).train
-    steps = sum(steps_with(stage, train) for stage in stages_of(recipe, train))
+    train, seed = split_of(recipe.data, graph).train, recipe.seeds[0]
+    steps = sum(steps_with(stage, train, seed) for stage in stages_of(recipe, train, seed))
     whole = {"steps": steps, "most_epochs": None, "strategy": strategy.build("pretrain")}
     return recipe.model_copy(update={"stages": (recipe.stages[-1].model_copy(update=whole),)})
 

@@ -58,7 +58,7 @@ class Training:
             folder: Of the seed. With the pre-training of another run in it, the stages after that
                 are run; otherwise all are, and the pre-training is kept there.
         """
-        kept, stages = find_pretrained(folder), stages_of(self.recipe, self.made.train)
+        kept, stages = find_pretrained(folder), stages_of(self.recipe, self.made.train, self.seed)
         if kept is not None and kept.source is not None:
             logger.info("seed %d: pre-trained in %s", self.seed, kept.source)
             model = kept.model(self.made.train)
@@ -83,11 +83,12 @@ class Training:
         optimiser steps as the pre-training has.
         """
         whole, train = {"strategy": strategy.build(PRETRAIN)}, self.made.train
-        stages = stages_of(self.recipe, train)
+        stages = stages_of(self.recipe, train, self.seed)
         first = pretraining(stages)
         alone = [stage.model_copy(update=whole) for stage in stages[first:]]
         if self.recipe.evaluate.equal_budget:
-            steps = sum(steps_with(stage, train) for stage in (*stages[:first], alone[-1]))
+            counted = (*stages[:first], alone[-1])
+            steps = sum(steps_with(stage, train, self.seed) for stage in counted)
             alone[-1] = alone[-1].model_copy(update={"steps": steps, "most_epochs": None})
         model = new_model(self.recipe, self.made, self.seed)
         self._train(model, alone, folder)

@@ -15,7 +15,7 @@ def test_the_last_stage_takes_what_is_left(raw: Path, small: Any) -> None:
     def steps(*options: str) -> list[int | None]:
         recipe = small("flagship", "stages.0.steps=4", *options)
         train = split_of(recipe.data, graph_of(recipe.data, raw)).train
-        return [stage.steps for stage in stages_of(recipe, train)]
+        return [stage.steps for stage in stages_of(recipe, train, 0)]
 
     assert steps("budget=7") == [4, 3]
     assert steps("budget=7", "stages.0.most_epochs=0.5") == [4, 6]  # half a pass is a step
