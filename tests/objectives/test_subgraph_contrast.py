@@ -133,7 +133,7 @@ def test_it_learns_to_find_the_copy(fit: Any, shop: Any) -> None:
     sampler = {"name": "k_hop", "fanout": [6]}
     config = {"name": "subgraph_contrast", "drop": 0.3}
     roots = torch.arange(15)
-    found = fit(shop, config, sampler, "subgraph", roots, steps=160, batch=15)
+    found = fit(shop, config, sampler, "subgraph", roots, steps=400, batch=15)
     chance = log(2 * 15 - 1)
     assert found.losses[0] > 0.5 * chance
-    assert found.last < 0.3 * chance  # .07 to .25 by the seed: some views share hardly a node
+    assert found.last < 0.2 * chance
