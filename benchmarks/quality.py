@@ -47,6 +47,8 @@ DATA: dict[str, tuple[str, ...]] = {
     "yelp": ("data.card=yelp-sequences",),
     "ml1m": ("data.card=movielens-1m-kg", "data.split={name: fixed}"),
 }
+SETS = ("beauty", "yelp", "ml1m")
+"""Keys of DATA that also have rows with a tenth of the users."""
 FEW = ("stages.1.share=0.1", "stages.1.steps=200")
 KEPT = "stages.1.strategy.frozen=['model.features.*']"
 """Vectors of items stay as they were pre-trained; a model from scratch has none to keep."""
@@ -100,8 +102,8 @@ class Row:
 ROWS: dict[str, Row] = {
     **{f"flagship {data}": Row(data) for data in DATA},
     **{f"scratch {data}": Row(data, scratch=True) for data in DATA},
-    "flagship beauty, a tenth of the users": Row("beauty", (*FEW, KEPT)),
-    "scratch beauty, a tenth of the users": Row("beauty", FEW, scratch=True),
+    **{f"flagship {data}, a tenth of the users": Row(data, (*FEW, KEPT)) for data in SETS},
+    **{f"scratch {data}, a tenth of the users": Row(data, FEW, scratch=True) for data in SETS},
     **{f"part: {name}": Row("beauty", options) for name, options in PARTS.items()},
     "part: all weights with a tenth of the users": Row("beauty", FEW),
     "part: vectors kept": Row("beauty", (KEPT,)),
