@@ -14,18 +14,17 @@ validation.
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.intervals import compare, paired_t
-from graphrec_pt.evaluation.metric import per_user
+from graphrec_pt.evaluation.intervals import Comparison, compare
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.recipe.budget import stages_of, steps_with
 from graphrec_pt.recipe.data import graph_of, split_of
@@ -149,9 +148,13 @@ def collected(runs: Path) -> list[dict[str, Any]]:
         line["seconds"] = mean(each["seconds"] for each in told)
         twin = _runs_of(runs, name.replace("flagship", "scratch"))
         shared = sorted(done.keys() & twin.keys()) if name.startswith("flagship") else []
-        pairs = {seed: (done[seed], twin[seed]) for seed in shared}
-        line["beside the twin"] = [_tested(*pair, seed) for seed, pair in pairs.items()]
-        line["p over seeds"] = _p_over_seeds(list(pairs.values())) if pairs else None
+        alike = {seed: _tested([done[seed]], [twin[seed]]) for seed in shared}
+        line["beside the twin"] = [
+            {"seed": seed, "difference": found.difference, "p": found.p_t}
+            for seed, found in alike.items()
+        ]
+        mine, others = ([runs[seed] for seed in shared] for runs in (done, twin))
+        line["p over seeds"] = _tested(mine, others).p_t if shared else None
         lines.append(line)
     return lines
 
@@ -161,19 +164,10 @@ def _runs_of(runs: Path, name: str) -> dict[int, Run]:
     return {int(f.name): open_run(f) for f in folders if (f / METRICS).exists()}
 
 
-def _tested(ours: Run, theirs: Run, seed: int) -> dict[str, Any]:
-    """Return how two runs differ, user by user."""
-    found = compare(ours.outcomes["test"], theirs.outcomes["test"], METRIC, Key(0).named("quality"))
-    return {"seed": seed, "difference": found.difference, "p": found.p_t}
-
-
-def _p_over_seeds(pairs: list[tuple[Run, Run]]) -> float:
-    """Return the p of a paired t-test of what each user gains, as a mean over seeds."""
-    gains = [
-        per_user(ours.outcomes["test"], METRIC) - per_user(theirs.outcomes["test"], METRIC)
-        for ours, theirs in pairs
-    ]
-    return paired_t(np.mean(gains, axis=0))
+def _tested(ours: Sequence[Run], theirs: Sequence[Run]) -> Comparison:
+    """Return how two systems differ, user by user as means over seeds."""
+    mine, others = ([run.outcomes["test"] for run in runs] for runs in (ours, theirs))
+    return compare(mine, others, METRIC, Key(0).named("quality"))
 
 
 def show(lines: list[dict[str, Any]]) -> None:

@@ -44,9 +44,9 @@ def run_notes(run: Run) -> list[str]:
     compared = next(iter(told["compared"].values()), None)
     notes = [f"history: valid {told['history']['valid']}, test {told['history']['test']}"]
     if compared is not None:
-        notes.append(
-            f"* ** *** {compared['metric']} at test differs from the model: p < .05, .01, .001"
-        )
+        seeds = f", means over {len(told['seeds'])} seeds" if len(told["seeds"]) > 1 else ""
+        what = f"{compared['metric']} at test differs from the model{seeds}"
+        notes.append(f"* ** *** {what}: p < .05, .01, .001")
     if (knowing := told.get("history_graph")) is not None:
         line = _line(knowing, run.recipe.evaluate.metrics)
         notes.append(f"on the history graph, validation edges among its links: {line}")

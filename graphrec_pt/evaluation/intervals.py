@@ -105,13 +105,20 @@ class Comparison:
 
 
 def compare(
-    ours: Outcome, theirs: Outcome, metric: str, key: Key, resamples: int = RESAMPLES
+    ours: Outcome | Sequence[Outcome],
+    theirs: Outcome | Sequence[Outcome],
+    metric: str,
+    key: Key,
+    resamples: int = RESAMPLES,
 ) -> Comparison:
     """Test whether two systems differ, user by user.
 
+    A system that was trained with several seeds is what it is on average: a user's value is the
+    mean over them, so that the luck of one seed is no gain of the system.
+
     Args:
-        ours: Outcome of one system.
-        theirs: Outcome of another for the same targets, made by the same policy.
+        ours: Outcome of one system, or its outcomes with several seeds.
+        theirs: Of another system, for the same targets, made by the same policy.
         metric: Name such as ``"ndcg@10"``.
         key: Names the draws.
         resamples: How many resamples.
@@ -119,6 +126,39 @@ def compare(
     Raises:
         GraphRecError: When targets or policies differ.
     """
+    one, other = _seeds(ours), _seeds(theirs)
+    for outcome in (*one[1:], *other):
+        _check_comparable(one[0], outcome)
+    users = len(one[0].users)
+    once = np.ones((1, users))
+    pair = [np.mean([statistic(each, metric)(once)[0] for each in seeds]) for seeds in (one, other)]
+    ours_means, their_means = (
+        np.mean([resampled(each, [metric], key, resamples) for each in seeds], axis=0)
+        for seeds in (one, other)
+    )
+    means = ours_means - their_means
+    low, high = np.quantile(means, [0.025, 0.975])
+    tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
+    each = _per_user(one, metric) - _per_user(other, metric)
+    return Comparison(
+        metric,
+        float(pair[0] - pair[1]),
+        float(low),
+        float(high),
+        min(2 * (tail + 1) / (resamples + 1), 1.0),
+        paired_t(each[~np.isnan(each)]),
+        users,
+    )
+
+
+def _seeds(outcomes: Outcome | Sequence[Outcome]) -> Sequence[Outcome]:
+    found = outcomes if isinstance(outcomes, Sequence) else [outcomes]
+    if not found:
+        raise GraphRecError("compare", "at least one outcome of each system", "none")
+    return found
+
+
+def _check_comparable(ours: Outcome, theirs: Outcome) -> None:
     if not ours.targets.equals(theirs.targets):
         rows = [Counter(each.targets.iter_rows()) for each in (ours, theirs)]
         apart = (rows[0] - rows[1]) + (rows[1] - rows[0])
@@ -128,21 +168,11 @@ def compare(
         made = [outcome.policy.get(name) for outcome in (ours, theirs)]
         if made[0] != made[1]:
             raise GraphRecError("compare", f"outcomes with one policy for {name!r}", made)
-    once = np.ones((1, len(ours.users)))
-    pair = [float(statistic(each, metric)(once)[0]) for each in (ours, theirs)]
-    means = resampled(ours, [metric], key, resamples) - resampled(theirs, [metric], key, resamples)
-    low, high = np.quantile(means, [0.025, 0.975])
-    tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    each = per_user(ours, metric) - per_user(theirs, metric)
-    return Comparison(
-        metric,
-        pair[0] - pair[1],
-        float(low),
-        float(high),
-        min(2 * (tail + 1) / (resamples + 1), 1.0),
-        paired_t(each[~np.isnan(each)]),
-        len(ours.users),
-    )
+
+
+def _per_user(seeds: Sequence[Outcome], metric: str) -> Floats:
+    found: Floats = np.mean([per_user(each, metric) for each in seeds], axis=0)
+    return found
 
 
 def paired_t(difference: Floats) -> float:

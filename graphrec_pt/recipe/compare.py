@@ -8,6 +8,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.intervals import Comparison, compare
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.recipe.folder import Run
+from graphrec_pt.recipe.measure import spread
 
 
 @dataclass(frozen=True)
@@ -16,8 +17,9 @@ class Compared:
 
     Args:
         name: Its folder.
-        values: Test metrics.
-        differences: Metric → this run minus the first one; empty for the first.
+        values: Test metrics, means over the seeds of the run.
+        differences: Metric → this run minus the first one, user by user as means over their
+            seeds; empty for the first.
     """
 
     name: str
@@ -46,10 +48,11 @@ def compare_runs(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> l
         metrics = [name for name in named[0] if all(name in other for other in named)]
     if not metrics:
         raise GraphRecError("compare", "a metric that all runs name", "none")
-    first, key = runs[0].outcomes["test"], Key(0).named("compare")
+    first, key = runs[0].tests, Key(0).named("compare")
     rows = []
     for number, run in enumerate(runs):
-        ours = run.outcomes["test"]
-        tested = {name: compare(ours, first, name, key) for name in metrics} if number else {}
-        rows.append(Compared(str(run.folder), evaluate(ours, metrics), tested))
+        tested = {name: compare(run.tests, first, name, key) for name in metrics} if number else {}
+        told = spread([evaluate(each, metrics) for each in run.tests])
+        values = {name: each["mean"] for name, each in told.items()}
+        rows.append(Compared(str(run.folder), values, tested))
     return rows

@@ -17,7 +17,7 @@
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import isclose, nan
@@ -68,6 +68,13 @@ class Run:
         return asked.read(self.folder / asked.file)
 
     @cached_property
+    def tests(self) -> Sequence[Outcome]:
+        """What the task made of ``test``, of every seed."""
+        asked, seeds = self.recipe.evaluate.asked, self.recipe.seeds
+        folders = [folder_of(self.folder, seed, seeds) for seed in seeds]
+        return [asked.read(folder / asked.file)["test"] for folder in folders]
+
+    @cached_property
     def history(self) -> Graph:
         """What recommendations are made from."""
         return open_graph(self.folder / HISTORY)
@@ -85,6 +92,11 @@ class Run:
         """
         model = Model.from_pretrained(self.folder / MODEL, trust_code=trust_code)
         return model if model.features.bound else model.bind(self.history)
+
+
+def folder_of(run: Path, seed: int, seeds: Sequence[int]) -> Path:
+    """Return where one of the seeds of a run stands: the first one in the folder itself."""
+    return run if seed == seeds[0] else run / f"seed-{seed}"
 
 
 def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:

@@ -28,9 +28,12 @@ def intervals(outcome: Outcome, metrics: Sequence[str], key: Key) -> dict[str, l
 
 
 def differences(
-    ours: Outcome, others: Mapping[str, Outcome], metric: str, key: Key
+    ours: Outcome | Sequence[Outcome],
+    others: Mapping[str, Outcome | Sequence[Outcome]],
+    metric: str,
+    key: Key,
 ) -> dict[str, dict[str, Any]]:
-    """Return how a model differs from others, tested user by user."""
+    """Return how a model differs from others, tested user by user as means over seeds."""
     return {name: asdict(compare(ours, theirs, metric, key)) for name, theirs in others.items()}
 
 

@@ -7,7 +7,7 @@
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import copytree
@@ -20,7 +20,7 @@ from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import finished_folder, writing
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import parse_yaml
-from graphrec_pt.recipe.folder import METRICS, RECIPE
+from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of
 from graphrec_pt.training.run_identity import check_same_run
 
 FORMAT = 1
@@ -95,11 +95,6 @@ def source_of(run: Path) -> str | None:
     """Return the run that pre-trained the model of a run, where that is another one."""
     kept = find_pretrained(run)
     return None if kept is None else kept.source
-
-
-def folder_of(run: Path, seed: int, seeds: Sequence[int]) -> Path:
-    """Return where one of the seeds of a run stands: the first one in the folder itself."""
-    return run if seed == seeds[0] else run / f"seed-{seed}"
 
 
 def keep_pretrained(folder: Path, identity: Mapping[str, Any], model: Model) -> None:

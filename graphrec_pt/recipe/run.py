@@ -33,6 +33,7 @@ from graphrec_pt.recipe.folder import (
     RECIPE,
     SCRATCH,
     Run,
+    folder_of,
     open_run,
     write_metrics,
 )
@@ -43,7 +44,7 @@ from graphrec_pt.recipe.measure import (
     reads_graph,
     spread,
 )
-from graphrec_pt.recipe.pretrained import copy_pretrained, find_pretrained, folder_of, source_of
+from graphrec_pt.recipe.pretrained import copy_pretrained, find_pretrained, source_of
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.swap import pretraining
 from graphrec_pt.recipe.train import Training, pretrainings
@@ -111,7 +112,7 @@ def run_recipe(
         "history": dict(SHOWN),
         "seen": recipe.evaluate.seen,
         **first.told,
-        **_beside(recipe, made, first),
+        **_beside(recipe, made, seeds),
         "transfer": elsewhere and first.moved and told_elsewhere(recipe, elsewhere, first.moved),
         "seeds": list(recipe.seeds),
         "by_seed": [{"seed": seed.seed, **seed.told} for seed in seeds],
@@ -240,8 +241,12 @@ def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, floa
     return validate
 
 
-def _beside(recipe: Recipe, made: Split, first: _Seed) -> dict[str, Any]:
-    """Return what stands beside the numbers of a model: how sure they are, and baselines."""
+def _beside(recipe: Recipe, made: Split, seeds: Sequence[_Seed]) -> dict[str, Any]:
+    """Return what stands beside the numbers of a model: how sure they are, and baselines.
+
+    Intervals and slices are of the first seed; differences of means over all.
+    """
+    first = seeds[0]
     wanted, key = recipe.evaluate, Key(0).named("run")
     asked, policy = wanted.asked, wanted.policy
     compared = recipe.options.watch or wanted.metrics[0]
@@ -258,12 +263,15 @@ def _beside(recipe: Recipe, made: Split, first: _Seed) -> dict[str, Any]:
         for seen in policies
     }
     test, others = first.outcomes["test"], dict(judged[wanted.seen])
+    tests: list[Outcome] = [seed.outcomes["test"] for seed in seeds]
+    tested: dict[str, Outcome | Sequence[Outcome]] = dict(others)
     if first.scratch is not None:
         others["scratch"] = first.scratch
+        tested["scratch"] = [seed.scratch for seed in seeds if seed.scratch is not None]
     return {
         "intervals": intervals(test, wanted.metrics, key),
         "baselines": _metrics(judged[wanted.seen], wanted.metrics),
-        "compared": differences(test, others, compared, key),
+        "compared": differences(tests, tested, compared, key),
         "slices": by_slice(test, others, compared, made),
         "beyond_accuracy": {
             "model": dict(first.beyond),

@@ -82,6 +82,21 @@ def test_a_better_system_is_told_apart(two: tuple[Ranks, Ranks]) -> None:
     assert back.p_bootstrap == found.p_bootstrap
 
 
+def test_a_system_of_several_seeds_is_their_mean(two: tuple[Ranks, Ranks]) -> None:
+    better, worse = two
+    found = compare([better, worse], [worse, worse, worse], "ndcg@10", KEY)
+    a, b = per_user(better, "ndcg@10"), per_user(worse, "ndcg@10")
+    assert found.difference == pytest.approx(float((a - b).mean()) / 2)
+    assert found.p_t == pytest.approx(ttest_rel((a + b) / 2, b).pvalue)
+    alone = compare(better, worse, "ndcg@10", KEY)  # the same resamples of the same users
+    assert (found.low, found.high) == pytest.approx((alone.low / 2, alone.high / 2))
+    assert compare([better, worse], [worse, better], "mrr", KEY).p_t == 1
+    with pytest.raises(GraphRecError, match="the same targets"):
+        compare([better, worse.where(pl.col("rank") < 20)], better, "mrr", KEY)
+    with pytest.raises(GraphRecError, match="at least one outcome"):
+        compare([], better, "mrr", KEY)
+
+
 def test_a_system_does_not_beat_itself(two: tuple[Ranks, Ranks]) -> None:
     found = compare(two[0], two[0], "mrr", KEY)
     assert (found.difference, found.p_t, found.p_bootstrap) == (0, 1, 1)

@@ -12,7 +12,9 @@ import torch
 from graphrec_pt import GraphRecError, save_graph
 from graphrec_pt.cli.tables import run_notes
 from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.evaluation.ranks import read_ranks
 from graphrec_pt.graph.card import load_card
+from graphrec_pt.recipe.compare import compare_runs
 from graphrec_pt.recipe.data import check_fits, graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run, measured_again, open_run
@@ -70,6 +72,19 @@ def test_seeds_are_averaged(two_seeds: Run) -> None:
     told = two_seeds.metrics["over_seeds"]["test"]["ndcg@10"]
     assert told["mean"] == pytest.approx(sum(rows) / 2)
     assert told["sd"] == pytest.approx(abs(rows[0] - rows[1]) / 2**0.5)
+
+
+def test_differences_are_those_of_all_seeds(two_seeds: Run) -> None:
+    metrics = two_seeds.metrics
+    ours = metrics["over_seeds"]["test"]["ndcg@10"]["mean"]
+    for name, found in metrics["compared"].items():
+        theirs = metrics["baselines"][name]["ndcg@10"]
+        assert found["difference"] == pytest.approx(ours - theirs)
+    second = read_ranks(two_seeds.folder / "seed-1" / "ranks.parquet")["test"]
+    assert two_seeds.tests[1].table.equals(second.table)
+    first, again = compare_runs([two_seeds, two_seeds], ["ndcg@10"])
+    assert first.values["ndcg@10"] == pytest.approx(ours)
+    assert again.differences["ndcg@10"].p_t == 1
 
 
 def test_the_saved_model_gives_the_saved_ranks(two_seeds: Run, raw: Path) -> None:

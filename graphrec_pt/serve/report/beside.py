@@ -66,8 +66,8 @@ class Gap:
 
     Args:
         name: Of the other one.
-        theirs: Its value.
-        difference: The model minus it.
+        theirs: Its value, the mean over its seeds.
+        difference: The model minus it, as means over seeds.
         low: Lower end of the interval.
         high: Upper end.
         p: Two-sided, paired bootstrap.
@@ -134,7 +134,9 @@ def gaps(run: Run) -> list[Gap]:
     tested = {_name(name): each for name, each in run.metrics["compared"].items()}
     if not tested:
         return []
-    rows = {_name("scratch"): run.metrics["scratch"], **run.metrics["baselines"]}
+    spread = run.metrics["over_seeds"].get("scratch", {})
+    twin = {name: each["mean"] for name, each in spread.items()}
+    rows = {_name("scratch"): twin, **run.metrics["baselines"]}
     ends = [value for each in tested.values() for value in (each["low"], each["high"])]
     axis = Axis.around([0.0, *ends], 0.0, 100.0, margin=0.04)
     found = [
