@@ -82,7 +82,7 @@ def compare(
     as_json: AsJson = False,
     trust_code: TrustCode = False,
 ) -> None:
-    """Put runs beside each other; marks say what differs from the first one."""
+    """Put runs beside each other, as means over seeds; marks say what differs from the first."""
     from graphrec_pt.cli.tables import compared_table
     from graphrec_pt.recipe.compare import compare_runs
     from graphrec_pt.recipe.folder import open_run

@@ -1,7 +1,7 @@
 """How sure a mean over users is: bootstrap intervals and paired tests."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -131,22 +131,24 @@ def compare(
         _check_comparable(one[0], outcome)
     users = len(one[0].users)
     once = np.ones((1, users))
-    pair = [np.mean([statistic(each, metric)(once)[0] for each in seeds]) for seeds in (one, other)]
-    ours_means, their_means = (
-        np.mean([resampled(each, [metric], key, resamples) for each in seeds], axis=0)
-        for seeds in (one, other)
-    )
-    means = ours_means - their_means
+
+    def apart(of: Callable[[Outcome], Floats]) -> Floats:
+        ours, theirs = (np.mean([of(each) for each in seeds], axis=0) for seeds in (one, other))
+        found: Floats = ours - theirs
+        return found
+
+    difference = float(apart(lambda each: statistic(each, metric)(once))[0])
+    means = apart(lambda each: resampled(each, [metric], key, resamples))
+    gains = apart(lambda each: per_user(each, metric))
     low, high = np.quantile(means, [0.025, 0.975])
     tail = min(int((means <= 0).sum()), int((means >= 0).sum()))
-    each = _per_user(one, metric) - _per_user(other, metric)
     return Comparison(
         metric,
-        float(pair[0] - pair[1]),
+        difference,
         float(low),
         float(high),
         min(2 * (tail + 1) / (resamples + 1), 1.0),
-        paired_t(each[~np.isnan(each)]),
+        paired_t(gains[~np.isnan(gains)]),
         users,
     )
 
@@ -168,11 +170,6 @@ def _check_comparable(ours: Outcome, theirs: Outcome) -> None:
         made = [outcome.policy.get(name) for outcome in (ours, theirs)]
         if made[0] != made[1]:
             raise GraphRecError("compare", f"outcomes with one policy for {name!r}", made)
-
-
-def _per_user(seeds: Sequence[Outcome], metric: str) -> Floats:
-    found: Floats = np.mean([per_user(each, metric) for each in seeds], axis=0)
-    return found
 
 
 def paired_t(difference: Floats) -> float:
