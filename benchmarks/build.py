@@ -67,8 +67,8 @@ def generate(folder: Path, interactions: int) -> None:
 
 def build_ours(folder: Path, kind: str) -> Callable[[], int]:
     """Return the job: files in, saved graph out; it returns the bytes of the finished arrays."""
-    from graphrec_pt.graph.build import build_card
-    from graphrec_pt.graph.card import Card
+    from graphrec_pt.data.build import build_card
+    from graphrec_pt.data.card import Card
 
     def edges(name: str) -> dict[str, str]:
         return {"table": "items", "source": "item.item", "target": f"{name}.{name}"}

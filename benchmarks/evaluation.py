@@ -35,13 +35,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from graphrec_pt.data.build import build
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.model_scorer import model_scorer
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.scorer import Factorised
-from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import load_recipe

@@ -25,12 +25,12 @@ from sections.measure import Contestant, Row, Settings, contest
 from torch import Tensor, nn
 
 import graphrec_pt.features  # noqa: F401  (registers the propagations)
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.synthetic import synthetic_graph
 
 OUT = Path(__file__).parent / "results" / "gnn.json"
 SIZES, QUICK = (22_363, 12_101, 198_502), (300, 200, 2_000)  # users, items, interactions

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import GPT2Config, GPT2Model
 
-from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View

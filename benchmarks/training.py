@@ -26,8 +26,8 @@ from sections.preparation_cost import STAGES, cost_of, shop, unmeasured
 from sections.steps import model_of, packed, stage_of
 from sections.turns import Turn, ours, rate, theirs
 
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.graph.store import open_graph, save_graph
-from graphrec_pt.graph.synthetic import synthetic_graph
 
 OUT = Path(__file__).parent / "results" / "training.json"
 TARGETS = {"recbole SASRec": 10.0, "recbole BERT4Rec": 10.0, "padded": 2.0}

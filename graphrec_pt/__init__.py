@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from graphrec_pt.core.errors import GraphRecError
     from graphrec_pt.core.key import Key
+    from graphrec_pt.data.build import build, build_card
+    from graphrec_pt.data.card import Card, load_card
+    from graphrec_pt.data.describe import describe
+    from graphrec_pt.data.plan import Plan
+    from graphrec_pt.data.reader import reader
     from graphrec_pt.features.featurizer import featurizer
     from graphrec_pt.features.node_features import Features
     from graphrec_pt.features.propagation import propagation
-    from graphrec_pt.graph.build import build, build_card
-    from graphrec_pt.graph.card import Card, load_card
     from graphrec_pt.graph.derive import derivation, derive
-    from graphrec_pt.graph.describe import describe
     from graphrec_pt.graph.graph import Graph
-    from graphrec_pt.graph.plan import Plan
     from graphrec_pt.graph.protocol import protocol
-    from graphrec_pt.graph.reader import reader
     from graphrec_pt.graph.split import Split, split
     from graphrec_pt.graph.store import open_graph, save_graph
     from graphrec_pt.models.adaptor import adaptor
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Card": "graph.card",
+    "Card": "data.card",
     "Features": "features.node_features",
     "Graph": "graph.graph",
     "GraphRecError": "core.errors",
@@ -56,7 +56,7 @@ _HOMES = {
     "Loader": "sampling.loader",
     "Model": "models.model",
     "Paths": "sampling.sample",
-    "Plan": "graph.plan",
+    "Plan": "data.plan",
     "Recipe": "recipe.recipe",
     "Recommender": "serve.recommender",
     "Split": "graph.split",
@@ -66,15 +66,15 @@ _HOMES = {
     "Trainer": "training.trainer",
     "adaptor": "models.adaptor",
     "backbone": "models.backbone",
-    "build": "graph.build",
-    "build_card": "graph.build",
+    "build": "data.build",
+    "build_card": "data.build",
     "derivation": "graph.derive",
     "derive": "graph.derive",
-    "describe": "graph.describe",
+    "describe": "data.describe",
     "featurizer": "features.featurizer",
     "from_pretrained": "serve.recommender",
     "linearizer": "tokens.linearizer",
-    "load_card": "graph.card",
+    "load_card": "data.card",
     "load_recipe": "recipe.files",
     "objective": "objectives.objective",
     "open_graph": "graph.store",
@@ -82,7 +82,7 @@ _HOMES = {
     "prompt": "models.prompts.family",
     "propagation": "features.propagation",
     "protocol": "graph.protocol",
-    "reader": "graph.reader",
+    "reader": "data.reader",
     "run_recipe": "recipe.run",
     "sampler": "sampling.sampler",
     "save_graph": "graph.store",

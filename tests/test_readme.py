@@ -1,6 +1,5 @@
-"""The README tells the truth: its code runs, its tree is the tree. Run this file to redraw it."""
+"""The README tells the truth: its code runs. Run this file to redraw its figures."""
 
-import ast
 import json
 import os
 import re
@@ -16,24 +15,6 @@ from graphrec_pt import build_card, load_card, save_graph
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
-BODIES = {"torch", "numba", "triton"}
-
-
-def expected_tree() -> str:
-    """Return the package's modules by floor, each with the first line of its docstring."""
-    lines = ["```text"]
-    for path in sorted((ROOT / "graphrec_pt").rglob("*.py"), key=_floor_order):
-        inside = path.relative_to(ROOT / "graphrec_pt")
-        if BODIES & set(inside.parts) and path.name != "__init__.py":
-            continue  # one body of the op that stands a folder higher
-        name = inside.parent.as_posix() + "/" if path.name == "__init__.py" else inside.name
-        indent = "  " * (len(inside.parts) - (2 if path.name == "__init__.py" else 1))
-        text = (ast.get_docstring(ast.parse(path.read_text())) or "").splitlines()[0]
-        if inside.parts != ("__init__.py",):
-            lines.append(
-                f"{indent}{name.split('/')[-2] + '/' if name.endswith('/') else name:<24} {text}"
-            )
-    return "\n".join([*lines, "```"])
 
 
 def expected_figures() -> str:
@@ -94,22 +75,16 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _floor_order(path: Path) -> tuple[Any, ...]:
-    floors = ["core", "kernels", "graph", "sampling", "tokens", "features", "models"]
-    floors += ["objectives", "training", "evaluation", "recipe", "serve"]
-    parts = path.relative_to(ROOT / "graphrec_pt").parts
-    floor = floors.index(parts[0]) if parts[0] in floors else len(floors)
-    return floor, [(part != "__init__.py", "." not in part, part) for part in parts]
-
-
 def section(name: str) -> str:
     found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", README.read_text(), re.DOTALL)
     assert found, f"README has no section {name}"
     return found.group(1).strip()
 
 
-def test_tree_is_the_tree() -> None:
-    assert section("tree") == expected_tree(), "run: python tests/test_readme.py"
+def test_the_architecture_page_has_a_paragraph_for_each_package() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    packages = [path.parent.name for path in (ROOT / "graphrec_pt").glob("*/__init__.py")]
+    assert sorted(re.findall(r"^## `(\w+)/`", page, re.MULTILINE)) == sorted(packages)
 
 
 def test_figures_are_those_of_the_result_files() -> None:
@@ -176,7 +151,7 @@ def test_links_and_pictures_exist() -> None:
 
 if __name__ == "__main__":
     text = README.read_text()
-    for name, content in (("tree", expected_tree()), ("measured", expected_figures())):
+    for name, content in (("measured", expected_figures()),):
         filled = f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
         text = re.sub(
             rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, f=filled: f, text, flags=re.S

@@ -9,9 +9,9 @@ import polars as pl
 import torch
 from accelerate import Accelerator
 
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Schema
-from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.training.fitting import Fitting

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph import convert
+from graphrec_pt.data import convert
 from graphrec_pt.kernels.csr import SegmentedCSR
 
 Gather = Callable[[Tensor, Tensor], Tensor]

@@ -21,8 +21,8 @@ def list_cards(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the data sets that have a card."""
-    from graphrec_pt.graph.card import card_files, load_card
-    from graphrec_pt.graph.card_table import card_table
+    from graphrec_pt.data.card import card_files, load_card
+    from graphrec_pt.data.card_table import card_table
 
     cards = [load_card(file.name.removesuffix(".yaml")) for file in card_files()]
     if as_json:
@@ -46,10 +46,10 @@ def build_data(
     ),
 ) -> None:
     """Build the graph of a data set and save it."""
-    from graphrec_pt.graph.build import build_card
-    from graphrec_pt.graph.card import load_card
-    from graphrec_pt.graph.describe import describe, render
-    from graphrec_pt.graph.fetch import fetch
+    from graphrec_pt.data.build import build_card
+    from graphrec_pt.data.card import load_card
+    from graphrec_pt.data.describe import describe, render
+    from graphrec_pt.data.fetch import fetch
 
     card = load_card(name)
     out = out or Path("graphs") / card.name
@@ -67,7 +67,7 @@ def describe_data(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in a graph, and what to be careful about."""
-    from graphrec_pt.graph.describe import describe, render
+    from graphrec_pt.data.describe import describe, render
     from graphrec_pt.graph.store import open_graph
 
     found = describe(open_graph(folder))
@@ -94,7 +94,7 @@ def draw_data(
     trust_code: TrustCode = False,
 ) -> None:
     """Draw the neighbourhood of a node, or what a sampler returns for it."""
-    from graphrec_pt.graph.draw import draw_neighborhood, save
+    from graphrec_pt.data.draw import draw_neighborhood, save
     from graphrec_pt.graph.store import open_graph
 
     graph = open_graph(folder)

@@ -1,4 +1,4 @@
-"""Floor 9: rankings, predicted values, metrics, intervals, baselines, explanation quality."""
+"""Floor 11: rankings, predicted values, metrics, intervals, baselines, explanation quality."""
 
 from graphrec_pt.evaluation import (  # registers their members
     accuracy,

@@ -116,7 +116,7 @@ def predicted_relation(graph: Graph, relation: str | None, *, timed: bool = Fals
 
 def met(graph: Graph, relation: str) -> Sparse:
     """Return which candidates each source has met, as zeros and ones: float32 ``[sources, V]``."""
-    from graphrec_pt.graph.convert.scipy import to_scipy
+    from graphrec_pt.data.convert.scipy import to_scipy
 
     matrix: Sparse = to_scipy(graph, relation, weights=False)
     matrix.data[:] = 1

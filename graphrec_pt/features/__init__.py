@@ -1,4 +1,4 @@
-"""Floor 5: node featurizers, from nodes to vectors."""
+"""Floor 6: node featurizers, from nodes to vectors."""
 
 from graphrec_pt.features import (  # register their members
     categorical,

@@ -10,7 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphrec_pt.graph.scratch import scratch_folder
+from graphrec_pt.core.scratch import scratch_folder
 
 _log = logging.getLogger(__name__)
 

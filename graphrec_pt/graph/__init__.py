@@ -1,10 +1,5 @@
-"""Floor 2: schema, graph, build, split, store and the bridges to other libraries."""
+"""Floor 2: schema, graph, store, split, protocols and derived relations."""
 
-from graphrec_pt.graph import (  # registers their members
-    derivations,
-    latest_sets,
-    protocols,
-    readers,
-)
+from graphrec_pt.graph import derivations, latest_sets, protocols  # registers their members
 
-__all__ = ["derivations", "latest_sets", "protocols", "readers"]
+__all__ = ["derivations", "latest_sets", "protocols"]

@@ -5,8 +5,8 @@ import numpy.typing as npt
 import polars as pl
 from scipy.sparse import coo_array, csr_array, diags_array
 
+from graphrec_pt.core.hashing import bucket_of, words_of
 from graphrec_pt.graph.graph import RAW_ID, Graph
-from graphrec_pt.graph.hashing import bucket_of, words_of
 
 Ints = npt.NDArray[np.int64]
 BUCKETS = 2**14

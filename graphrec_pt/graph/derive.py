@@ -11,7 +11,6 @@ from graphrec_pt.core.registry import Registry
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.planned_schema import inverse_of
 from graphrec_pt.graph.schema import Relation, Schema
 
 
@@ -57,7 +56,7 @@ def derive(graph: Graph, configs: Sequence[Any] | None = None) -> Graph:
             )
         relations.append(relation)
         if relation.inverse:
-            relations.append(inverse_of(relation))
+            relations.append(relation.inverted())
         lists[relation.name] = made.edges(graph)
     return _reassembled(graph, relations, lists)
 

@@ -73,6 +73,19 @@ class Relation(Strict):
     event: str | None = None
     derived: bool = False
 
+    def inverted(self) -> Self:
+        """Return the relation that stores the same edges backwards; it needs an `inverse`."""
+        assert self.inverse is not None
+        return self.model_copy(
+            update={
+                "name": self.inverse,
+                "source": self.target,
+                "target": self.source,
+                "inverse": self.name,
+                "backward": True,
+            }
+        )
+
 
 class Schema(Strict):
     """Node types, relations, and the relations to derive once interactions are split.

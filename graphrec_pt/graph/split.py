@@ -131,7 +131,7 @@ def split(
 
     - Relations that are not marked ``interaction`` stay whole, weights included. One made from the
       rows of an interaction table (a user "opens" the sessions that hold the clicks) shows held-out
-      rows; :func:`~graphrec_pt.graph.describe.describe` names such relations.
+      rows; :func:`~graphrec_pt.data.describe.describe` names such relations.
     - ``duplicates: sum`` adds up repeats before the split, later ones included.
     - Node columns are taken as given: averages, counters and prices over all time, the labels of a
       category, and ``quantiles`` bins see the whole data. So do a k-core (a node with fewer
@@ -142,7 +142,7 @@ def split(
       symmetric facts once and let the inverse mirror them.
     - Edge ids stay what they are, so that targets can be looked up: gaps tell how many edges a node
       lost and, without times, between which targets. They name edges and are no feature.
-    - With ``seed=None`` in :func:`~graphrec_pt.graph.build.build`, ids keep the order of the raw
+    - With ``seed=None`` in :func:`~graphrec_pt.data.build.build`, ids keep the order of the raw
       ids, which often is the order of first appearance.
 
     Args:

@@ -20,10 +20,10 @@ import polars as pl
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Schema
-from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.kernels.csr import SegmentedCSR
 
 FORMAT = 1

@@ -1,4 +1,4 @@
-"""Floor 6: backbones, prompts, adaptors and heads."""
+"""Floor 7: backbones, prompts, adaptors and heads."""
 
 from graphrec_pt.models import (  # registers their members
     adaptor_experts,

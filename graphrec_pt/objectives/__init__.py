@@ -1,4 +1,4 @@
-"""Floor 7: objectives, corruption and loss, one file each."""
+"""Floor 8: objectives, corruption and loss, one file each."""
 
 from graphrec_pt.objectives import (  # registers its members
     answer,

@@ -1,1 +1,1 @@
-"""Floor 10: recipes, from YAML over a validated form to the folder of a run."""
+"""Floor 12: recipes, from YAML over a validated form to the folder of a run."""

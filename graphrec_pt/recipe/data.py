@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
-from graphrec_pt.graph.build import build_card
-from graphrec_pt.graph.card import load_card
-from graphrec_pt.graph.fetch import fetch
+from graphrec_pt.data.build import build_card
+from graphrec_pt.data.card import load_card
+from graphrec_pt.data.fetch import fetch
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.protocol import protocol

@@ -9,7 +9,7 @@ import yaml
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.registry import trusting
-from graphrec_pt.graph.card import load_card, shipped
+from graphrec_pt.data.card import load_card, shipped
 from graphrec_pt.recipe.recipe import Recipe
 
 NAMED = ("sampler", "linearizer", "backbone", "strategy", "split", "schedule")

@@ -27,11 +27,11 @@ from typing import Any
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
+from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import open_graph, writing
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import OF_RUN, parse_yaml

@@ -15,8 +15,8 @@ from typing import Any
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import finished_folder, writing
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import parse_yaml

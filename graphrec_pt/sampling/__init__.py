@@ -1,4 +1,4 @@
-"""Floor 3: samplers, (graph, roots, key) to Paths or Subgraphs."""
+"""Floor 4: samplers, (graph, roots, key) to Paths or Subgraphs."""
 
 from graphrec_pt.sampling import (  # registers their members
     both_ends,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.graph.draw import draw_subgraph
+from graphrec_pt.data.draw import draw_subgraph
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Paths, Sample
 from graphrec_pt.sampling.sampler import Sampler, Sets, kind_of_roots, sampler

@@ -1,1 +1,1 @@
-"""Floor 11: recommendations, explanations and exports of a finished run."""
+"""Floor 13: recommendations, explanations and exports of a finished run."""

@@ -1,4 +1,4 @@
-"""Floor 4: linearizers, from samples to packed tokens; the vocabulary; batches."""
+"""Floor 5: linearizers, from samples to packed tokens; the vocabulary; batches."""
 
 from graphrec_pt.tokens import (  # registers their members
     history,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cache
 
-from graphrec_pt.graph.hashing import bucket_of, words_of
+from graphrec_pt.core.hashing import bucket_of, words_of
 
 PREFIX = "hashed:"
 """What begins the name of such a tokenizer."""

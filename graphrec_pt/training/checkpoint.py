@@ -26,7 +26,7 @@ from torch import Tensor
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.scratch import scratch_folder
+from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.graph.store import writing
 
 FORMAT = 1

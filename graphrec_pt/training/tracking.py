@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
-from graphrec_pt.graph.scratch import scratch_folder
+from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.graph.store import writing
 
 METRICS = "metrics.jsonl"

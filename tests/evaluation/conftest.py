@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec_pt.graph.build import build
+from graphrec_pt.data.build import build
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.split import Split, split
-from graphrec_pt.graph.synthetic import synthetic_graph
 
 CORNER = {
     "ann": "a b | c | d",

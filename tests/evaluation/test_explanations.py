@@ -7,17 +7,17 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.data.build import build
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.explanations import (
     diversity,
     faithful,
     linking_diversity,
     valid_paths,
 )
-from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.split import split
-from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.sampling.sampler import sampler
 

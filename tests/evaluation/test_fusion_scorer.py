@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from graphrec_pt import GraphRecError, Model, Split, Stage, Trainer, split
+from graphrec_pt.data.build import build
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.evaluation.fusion_scorer import FusionScorer
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.model_scorer import trained_head
 from graphrec_pt.evaluation.pair_scorer import scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.graph.build import build
-from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 
 PAIRS = 30
 """Each user k takes item a_k, then b_k that goes with it; c_k is told to be unlike it."""

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer, split
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.model_scorer import model_scorer, ranking_term
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from graphrec_pt import GraphRecError, Key, Model, Split, Stage, Trainer, split
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.model_scorer import model_scorer, trained_head
 from graphrec_pt.evaluation.pair_scorer import PairScorer, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.seen import seen_pairs
-from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples

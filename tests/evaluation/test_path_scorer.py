@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from graphrec_pt import GraphRecError, Key, Model, Stage, Trainer, split
+from graphrec_pt.data.build import build
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.explanations import faithful, valid_paths
 from graphrec_pt.evaluation.model_scorer import model_scorer, ranking_term, trained_head
 from graphrec_pt.evaluation.pair_scorer import scorer_of
 from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
-from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.models.view import View
 from graphrec_pt.sampling.sample import Paths
 

@@ -2,11 +2,11 @@
 
 import torch
 
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.features.content import Content
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.content import content_features
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.synthetic import synthetic_graph
 
 GRAPH = synthetic_graph(30, 25, 200)
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.features.featurizer import featurizer
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.synthetic import synthetic_graph
 
 WIDTH = 4
 BOTH = ["has_category", "has_brand"]

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.build import build
 from graphrec_pt.graph.assemble import EdgeList, assemble
-from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
 

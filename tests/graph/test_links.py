@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from graphrec_pt import Graph, build
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.graph.content import content_features
 from graphrec_pt.graph.links import Links, co_interaction_links, content_links, transition_links
-from graphrec_pt.graph.synthetic import synthetic_graph
 
 PLAN = {
     "nodes": {

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.build import build
+from graphrec_pt.data.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.protocol import Stage, protocol
 from graphrec_pt.graph.split import Split, split

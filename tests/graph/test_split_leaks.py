@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.build import build
+from graphrec_pt.data.build import build
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.split import split
 

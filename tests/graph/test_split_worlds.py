@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from graphrec_pt.graph.build import build
+from graphrec_pt.data.build import build
 from graphrec_pt.graph.split import split
 
 BUYS = {

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.key import Key
+from graphrec_pt.data.build import build
+from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.graph.build import build
-from graphrec_pt.graph.synthetic import synthetic_tables
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import View

@@ -22,11 +22,11 @@ import graphrec_pt.objectives
 import graphrec_pt.sampling
 import graphrec_pt.tokens  # noqa: F401 - registers its members
 from graphrec_pt.core.key import Key
+from graphrec_pt.data.build import build
+from graphrec_pt.data.checkerboard import checkerboard
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.graph.build import build
-from graphrec_pt.graph.checkerboard import checkerboard
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded, View

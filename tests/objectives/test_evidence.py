@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from graphrec_pt import GraphRecError, Key, Model, Stage, Trainer, split
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
 from graphrec_pt.evaluation.model_scorer import model_scorer, trained_head
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.evidence import Channel, EvidenceTerm, met_before
 from graphrec_pt.objectives.next_item import NextItem

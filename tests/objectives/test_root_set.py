@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.build import build
+from graphrec_pt.data.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import split
 from graphrec_pt.models.model import Model

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.build import build
+from graphrec_pt.data.build import build
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.objectives.telling_words import TellingWords

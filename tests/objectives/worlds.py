@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from graphrec_pt.data.build import build
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.assemble import EdgeList, assemble
-from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
 
 COUNTS = {"user": 16, "item": 20, "brand": 5, "code": 9, "basket": 8}

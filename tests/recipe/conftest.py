@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from graphrec_pt import Key
-from graphrec_pt.graph.synthetic import synthetic_tables
+from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.recipe import Recipe
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from graphrec_pt import GraphRecError, Recipe, run_recipe, save_graph, write_report
-from graphrec_pt.graph.build import build
+from graphrec_pt.data.build import build
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.plan import EdgePlan, NodePlan, Plan
 
 COLOURS = 5
 RECIPE: dict[str, Any] = yaml.safe_load("""

@@ -11,10 +11,10 @@ import yaml
 
 from graphrec_pt import Recipe, Trainer, run_recipe, write_report
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
+from graphrec_pt.data.build import build
+from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.evaluation.tasks import ranking
-from graphrec_pt.graph.build import build
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.synthetic import synthetic_tables
 from graphrec_pt.recipe.data import graph_of
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.recipe import Data
@@ -206,7 +206,7 @@ def test_slices_and_lists_are_told_beside_accuracy(watched: tuple[Run, list[str]
 
 def test_what_was_collected_over_all_time_is_left_out() -> None:
     """Customers who bought this also bought: perhaps what the test asks for."""
-    raw = Path(__file__).parents[1] / "graph" / "samples" / "amazon-beauty"
+    raw = Path(__file__).parents[1] / "data" / "samples" / "amazon-beauty"
     found = {
         name: set(graph_of(Data(card="amazon-beauty", **given), raw).schema.relation_names)
         for name, given in {"said nothing": {}, "all": {"without": ()}}.items()

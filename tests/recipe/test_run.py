@@ -11,9 +11,9 @@ import torch
 
 from graphrec_pt import GraphRecError, save_graph
 from graphrec_pt.cli.tables import run_notes
+from graphrec_pt.data.card import load_card
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.ranks import read_ranks
-from graphrec_pt.graph.card import load_card
 from graphrec_pt.recipe.compare import compare_runs
 from graphrec_pt.recipe.data import check_fits, graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe

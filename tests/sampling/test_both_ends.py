@@ -5,8 +5,8 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.graph.build import build_card
-from graphrec_pt.graph.card import load_card
+from graphrec_pt.data.build import build_card
+from graphrec_pt.data.card import load_card
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.both_ends import pairs_of_events
 from graphrec_pt.sampling.sample import Subgraphs

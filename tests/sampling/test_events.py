@@ -7,9 +7,9 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
 from graphrec_pt.tokens.linearizer import linearizer

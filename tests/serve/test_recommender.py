@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from graphrec_pt import GraphRecError, Key, Recommender, from_pretrained, open_run, run_recipe
-from graphrec_pt.graph.synthetic import synthetic_tables
+from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run
 

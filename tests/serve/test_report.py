@@ -11,7 +11,7 @@ import pytest
 
 from graphrec_pt import GraphRecError, Key, open_run, run_recipe, write_report
 from graphrec_pt.cli import main
-from graphrec_pt.graph.synthetic import synthetic_tables
+from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.serve.report import beside

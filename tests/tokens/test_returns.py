@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graphrec_pt import Graph, GraphRecError, Key, Model
-from graphrec_pt.graph.build import build
+from graphrec_pt.data.build import build
 from graphrec_pt.models.view import View
 from graphrec_pt.sampling.sampler import sampler
 from graphrec_pt.tokens.kind import Kind

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from graphrec_pt import Graph, Key, Model, Stage, Trainer
-from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.data.synthetic import synthetic_graph
 
 STRUCTURE = {"type": None, "position": 64, "hop": 4, "parent": 64}
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from graphrec_pt import Key, Model, Stage, Trainer
-from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.training import trainer
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from graphrec_pt import Key, Model, Split, Stage, Trainer, split
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.model_scorer import model_scorer
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.graph.synthetic import synthetic_graph
 
 pytestmark = [
     pytest.mark.gpu,

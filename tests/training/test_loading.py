@@ -3,7 +3,7 @@
 import torch
 
 from graphrec_pt import Stage
-from graphrec_pt.graph.synthetic import synthetic_graph
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.training.loading import loader_of, steps_of
 from graphrec_pt.training.options import Options
 

@@ -273,6 +273,6 @@ def test_what_sampler_and_linearizer_cannot_give_is_told_before_a_folder_is_made
 
 
 def _other_graph() -> Graph:
-    from graphrec_pt.graph.synthetic import synthetic_graph
+    from graphrec_pt.data.synthetic import synthetic_graph
 
     return synthetic_graph(120, 80, 1500, key=Key(4))

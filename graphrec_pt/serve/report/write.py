@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.data.describe import describe, human_time
 from graphrec_pt.evaluation.intervals import RESAMPLES
-from graphrec_pt.graph.describe import describe, human_time
-from graphrec_pt.graph.scratch import scratch_folder
 from graphrec_pt.graph.store import writing
 from graphrec_pt.recipe.files import recipe_text
 from graphrec_pt.recipe.folder import HISTORY, MODEL, RANKS, Run, measured_again, open_run

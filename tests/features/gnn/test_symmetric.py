@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.features.gnn.symmetric import normalised, polynomial
 from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.synthetic import synthetic_graph
 from graphrec_pt.kernels import transposed as module
 
 Build = Callable[..., Propagator]

@@ -1,0 +1,189 @@
+"""RecBole atomic files in, Graph out; :mod:`graphrec_pt.data.convert.recbole` tells the format."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from glob import escape
+from pathlib import Path
+
+import polars as pl
+
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.data.build import build
+from graphrec_pt.data.convert.recbole import TIME, TYPED_ENDS, WEIGHT
+from graphrec_pt.data.convert.typed import EdgeType, unique_names
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import ColumnKind, TimeUnit
+
+ENTITY = "entity"
+"""Node type of what a foreign ``.kg`` file names and ``.link`` does not."""
+
+KINDS: dict[str, ColumnKind] = {
+    "token": "category",
+    "token_seq": "text",
+    "float": "number",
+    "float_seq": "vector",
+}
+
+
+def from_recbole(
+    folder: str | Path,
+    *,
+    relation: str = "interaction",
+    explode: Collection[str] = (),
+    time_unit: TimeUnit = "s",
+    seed: int | None = 0,
+) -> Graph:
+    """Build a graph from a folder of RecBole atomic files.
+
+    The first two ``token`` fields of ``.inter`` are the ends of the interaction (``user_id`` makes
+    the node type ``user``), ``timestamp`` its time, ``rating`` its weight. An entity of ``.kg``
+    that ``.link`` gives to an item *is* that item (to several: its edges are theirs, each); other
+    entities are nodes of type ``entity``. Relations get inverses called ``rev_NAME``.
+
+    Args:
+        folder: Holds one ``.inter`` file and others of that name.
+        relation: What to call the interaction relation.
+        explode: ``token_seq`` fields of ``.user`` and ``.item`` whose words become nodes (a type
+            named after the field) instead of one text.
+        time_unit: Unit of the timestamps; they are cut to integers.
+        seed: Of the permutation of node ids; None keeps sorted raw ids, which may leak order.
+
+    Raises:
+        GraphRecError: When there is no ``.inter`` file, or one is not in the format.
+    """
+    folder = Path(folder)
+    found = sorted(folder.glob("*.inter"))
+    if len(found) != 1:
+        names = ", ".join(f.name for f in found) or "none"
+        raise GraphRecError(str(folder), "one .inter file", names, "the folder of one data set")
+    files = {f.suffix[1:]: _read(f) for f in sorted(folder.glob(f"{escape(found[0].stem)}.*"))}
+    parts = _Parts()
+    user, item = parts.add_interactions(files["inter"], relation)
+    for name, suffix in ((user, "user"), (item, "item")):
+        if suffix in files:
+            parts.add_described(name, files[suffix], explode)
+    if missing := [c for c in explode if c not in parts.nodes]:
+        known = [c for s in ("user", "item") if s in files for c in files[s].fields]
+        raise GraphRecError("explode", "a field", repr(missing[0]), did_you_mean(missing[0], known))
+    if "kg" in files:
+        parts.add_knowledge(files["kg"], files.get("link"), item)
+    content = {"nodes": parts.nodes, "edges": parts.edges, "time_unit": time_unit}
+    plan = Plan.checked(content, str(folder))
+    return build(plan, parts.tables, seed=seed)
+
+
+@dataclass(frozen=True)
+class _File:
+    """An atomic file: its rows, and the type of each field."""
+
+    path: Path
+    rows: pl.DataFrame
+    fields: Mapping[str, str]
+
+
+@dataclass
+class _Parts:
+    """Nodes, edges and tables of a plan in the making."""
+
+    nodes: dict[str, NodePlan] = field(default_factory=dict)
+    edges: dict[str, EdgePlan] = field(default_factory=dict)
+    tables: dict[str, pl.DataFrame] = field(default_factory=dict)
+
+    def add_interactions(self, file: _File, relation: str) -> tuple[str, str]:
+        """Plan the interaction relation and return its two node types."""
+        ends = [name for name, kind in file.fields.items() if kind == "token"][:2]
+        if len(ends) < 2:
+            raise GraphRecError(file.path.name, "two fields of type token", ", ".join(file.fields))
+        user, item = (end.removeprefix("target_").removesuffix("_id") for end in ends)
+        extra = {n: KINDS[k] for n, k in file.fields.items() if n not in (*ends, TIME, WEIGHT)}
+        self.tables[relation] = file.rows
+        self.nodes |= {user: NodePlan(), item: NodePlan()}
+        self.edges[relation] = EdgePlan(
+            table=relation,
+            source=f"{user}.{ends[0]}",
+            target=f"{item}.{ends[1]}",
+            time=TIME if TIME in file.fields else None,
+            weight=WEIGHT if WEIGHT in file.fields else None,
+            columns=extra,
+            interaction=True,
+            duplicates="keep",
+        )
+        return user, item
+
+    def add_described(self, name: str, file: _File, explode: Collection[str]) -> None:
+        """Plan the columns of a node type, and the nodes that its lists of tokens name."""
+        key, *columns = file.fields
+        kinds = {c: KINDS[file.fields[c]] for c in columns if c not in explode}
+        title = next((c for c in kinds if "title" in c or c == "name"), None)
+        self.tables[name] = file.rows
+        self.nodes[name] = NodePlan(table=name, id=key, columns=kinds, title=title, unknown="add")
+        for column in columns:
+            if column in explode:
+                self.nodes[column] = NodePlan()
+                self.edges[f"{name}_{column}"] = EdgePlan(
+                    table=name, source=f"{name}.{key}", target=f"{column}.{column}", split=" "
+                )
+
+    def add_knowledge(self, file: _File, link: _File | None, item: str) -> None:
+        """Plan one relation for every (head type, relation, tail type) of a ``.kg`` file."""
+        rows = file.rows
+        for end, kind in TYPED_ENDS.items():
+            if kind in rows.columns:  # `type:raw id`, written by ourselves
+                bare = pl.col(end).str.slice(pl.col(kind).str.len_chars() + 1)
+                rows = rows.with_columns(bare)
+            else:
+                rows = _linked(rows, link, end, kind, item)
+        kinds = ("head_type", "relation_id", "tail_type")
+        groups = rows.partition_by(*kinds, as_dict=True, include_key=False, maintain_order=True)
+        typed: dict[EdgeType, pl.DataFrame] = {
+            (str(h), str(r), str(t)): g for (h, r, t), g in groups.items()
+        }
+        for triple, name in unique_names(typed).items():
+            part = typed[triple]
+            self.tables[name] = part
+            self.nodes = {triple[0]: NodePlan(), triple[2]: NodePlan()} | self.nodes
+            self.edges[name] = EdgePlan(
+                table=name,
+                source=f"{triple[0]}.head_id",
+                target=f"{triple[2]}.tail_id",
+                time=TIME if TIME in part and part[TIME].count() else None,
+                weight=WEIGHT if WEIGHT in part and part[WEIGHT].count() else None,
+                duplicates="keep",
+            )
+
+
+def _linked(rows: pl.DataFrame, link: _File | None, end: str, kind: str, item: str) -> pl.DataFrame:
+    """Replace the entities at one end of triples by the items that they are."""
+    if link is None:
+        return rows.with_columns(pl.lit(ENTITY).alias(kind))
+    items = link.rows.select(pl.nth(0).alias("__item"), pl.nth(1).alias(end)).unique()
+    joined = rows.join(items, on=end, how="left", maintain_order="left_right")
+    is_item = pl.col("__item").is_not_null()
+    return joined.with_columns(
+        pl.when(is_item).then("__item").otherwise(end).alias(end),
+        pl.when(is_item).then(pl.lit(item)).otherwise(pl.lit(ENTITY)).alias(kind),
+    ).drop("__item")
+
+
+def _read(path: Path) -> _File:
+    try:
+        rows = pl.read_csv(path, separator="\t", quote_char=None, infer_schema=False)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise GraphRecError(path.name, "tab-separated fields in UTF-8", error) from error
+    fields = {}
+    for header in rows.columns:
+        name, _, kind = header.rpartition(":")
+        if not name or kind not in KINDS:
+            raise GraphRecError(
+                f"{path.name}:1", "fields called name:type", repr(header), f"one of {[*KINDS]}"
+            )
+        fields[name] = kind
+    rows = rows.rename(dict(zip(rows.columns, fields, strict=True)))
+    numbers = [pl.col(n).cast(pl.Float64, strict=False) for n, k in fields.items() if k == "float"]
+    vectors = [
+        pl.col(n).str.split(" ").cast(pl.List(pl.Float32), strict=False)
+        for n, k in fields.items()
+        if k == "float_seq"
+    ]
+    return _File(path, rows.with_columns(*numbers, *vectors), fields)

@@ -1,0 +1,31 @@
+"""Readers of single raw formats; importing this registers them."""
+
+from graphrec_pt.data.readers import (
+    json_maps,
+    line_lists,
+    loose_json_lines,
+    matrix,
+    mind,
+    nested_lists,
+    opendialkg,
+    polyvore,
+    recbole,
+    redial,
+    sequences,
+    simplices,
+)
+
+__all__ = [
+    "json_maps",
+    "line_lists",
+    "loose_json_lines",
+    "matrix",
+    "mind",
+    "nested_lists",
+    "opendialkg",
+    "polyvore",
+    "recbole",
+    "redial",
+    "sequences",
+    "simplices",
+]

@@ -1,0 +1,35 @@
+"""Files whose line number is the id: line *n* names or lists the targets of number *n*."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from graphrec_pt.data.parse import read_lines
+from graphrec_pt.data.raw import RawFile
+from graphrec_pt.data.reader import reader
+
+
+@reader("line_lists")
+class LineLists:
+    """The layout of PGPR's knowledge graphs (arXiv 1906.05237).
+
+    Part ``lists`` has ``number``, ``target`` and ``position``, a row per listed target; part
+    ``names`` has ``number`` and ``name``, the whole line. Empty lines list nothing.
+
+    Args:
+        first: Number of the first line.
+        separator: What stands between targets.
+    """
+
+    first: int = 0
+    separator: str = " "
+
+    def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
+        """Return the tables ``lists`` and ``names``."""
+        lines = pl.concat(read_lines(file) for file in files)
+        lines = lines.with_columns(number=(pl.col("line") - 1 + self.first).cast(pl.String))
+        targets = pl.col("text").str.strip_chars().str.split(self.separator)
+        lists = lines.select("number", target=targets)
+        lists = lists.with_columns(position=pl.int_ranges(0, pl.col("target").list.len()))
+        lists = lists.explode("target", "position").filter(pl.col("target") != "")
+        return {"lists": lists, "names": lines.select("number", name="text")}

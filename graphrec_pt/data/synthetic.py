@@ -1,0 +1,272 @@
+"""Invented shops with a known truth: typed, timed, textual, of any size, made from a key.
+
+Users and items fall into clusters. A user mostly takes items of the own cluster, popular ones
+more often (a power law), and after an item often its fixed successor in a cycle through the
+cluster. Attributes, title words, ratings and ages follow the clusters. So popularity,
+collaborative, content, knowledge-graph and sequential models each have something to find.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.data.build import build
+from graphrec_pt.data.chance import Floats, Ints, below, shuffled, uniform
+from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.graph.graph import Graph
+
+AT_HOME = 0.85
+"""Share of draws, of items and of attribute values, that come from the own cluster."""
+FOLLOWS = 0.4
+"""Share of interactions that go to the successor of the item before."""
+POPULARITY = 0.8
+"""Exponent of the popularity of a cluster's items by rank."""
+FEWEST = 3
+"""Interactions that every user has at least (before repeats are left out)."""
+VALUES, WORDS = 6, 40
+"""Attribute values and title words that a cluster calls its own."""
+START, DAY = 1_600_000_000, 86_400
+
+ATTRIBUTES = ("category", "brand", "style", "material")
+_SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
+
+
+@dataclass(frozen=True)
+class _Items:
+    """Items by cluster: two orders of every cluster, one after popularity, one a cycle."""
+
+    cluster: Ints  # [n]
+    start: Ints  # [clusters], where a cluster begins in the orders
+    size: Ints  # [clusters]
+    popular: Ints  # [n], items by (cluster, falling popularity)
+    cycle: Ints  # [n], items by (cluster, place in the cycle)
+    place: Ints  # [n], place of each item in its cycle
+
+    def draw(self, cluster: Ints, chance: Floats) -> Ints:
+        """Return one item of each given cluster, popular ones more often."""
+        power = 1 - POPULARITY
+        widest = (self.size[cluster] + 1.0) ** power
+        rank = (1 + chance * (widest - 1)) ** (1 / power) - 1
+        rank = np.minimum(rank.astype(np.int64), self.size[cluster] - 1)
+        item: Ints = self.popular[self.start[cluster] + rank]
+        return item
+
+    def after(self, item: Ints, steps: Ints | int) -> Ints:
+        """Return the item that many steps further in the cycle."""
+        cluster = self.cluster[item]
+        at = (self.place[item] + steps) % self.size[cluster]
+        found: Ints = self.cycle[self.start[cluster] + at]
+        return found
+
+
+def synthetic_graph(
+    users: int = 1000,
+    items: int = 500,
+    interactions: int = 20_000,
+    *,
+    attributes: int = 4,
+    clusters: int = 8,
+    repeats: bool = False,
+    key: Key = Key(0),  # noqa: B008  (immutable)
+) -> Graph:
+    """Return the graph of :func:`synthetic_tables`, ids permuted by the key's seed."""
+    plan, tables = synthetic_tables(
+        users,
+        items,
+        interactions,
+        attributes=attributes,
+        clusters=clusters,
+        repeats=repeats,
+        key=key,
+    )
+    return build(plan, tables, seed=key.seed)
+
+
+def synthetic_tables(
+    users: int = 1000,
+    items: int = 500,
+    interactions: int = 20_000,
+    *,
+    attributes: int = 4,
+    clusters: int = 8,
+    repeats: bool = False,
+    key: Key = Key(0),  # noqa: B008  (immutable)
+) -> tuple[Plan, dict[str, pl.DataFrame]]:
+    """Return the tables of an invented shop and the plan that makes them a graph.
+
+    Tables ``users``, ``items`` and ``interactions``, the last by (user, time). Columns ``cluster``
+    of the first two tell the truth; the plan leaves them out. The same arguments give the same
+    tables.
+
+    Args:
+        users: How many users.
+        items: How many items, at least one a cluster.
+        interactions: How many interactions to draw, at least three a user.
+        attributes: How many attributes an item has: category (under a department), brand, style,
+            material, attribute_5, …
+        clusters: How many groups of users and items.
+        repeats: Keep a user's second and later interactions with an item. They fall away without
+            it, and fewer interactions than drawn remain (five in six with large catalogues).
+        key: The source of chance.
+
+    Raises:
+        GraphRecError: When the numbers do not fit together.
+    """
+    if not 1 <= clusters <= items:
+        raise GraphRecError("synthetic", f"1 <= clusters <= {items} items", clusters)
+    if users < 1 or interactions < FEWEST * users:
+        raise GraphRecError(
+            "synthetic", f"at least {FEWEST} interactions a user", f"{interactions} for {users}"
+        )
+    key = key.named("synthetic")
+    world = _items(items, clusters, key.named("items"))
+    home = below(clusters, users, key.named("user cluster"))
+    tables = {
+        "users": _user_table(home, key.named("users")),
+        "items": _item_table(world, attributes, clusters, key.named("item columns")),
+        "interactions": _interactions(home, world, interactions, key.named("interactions")),
+    }
+    if not repeats:
+        rows = tables["interactions"]
+        tables["interactions"] = rows.unique(["user", "item"], keep="first", maintain_order=True)
+    names = [*ATTRIBUTES, *(f"attribute_{n + 1}" for n in range(len(ATTRIBUTES), attributes))]
+    return _plan(names[:attributes]), tables
+
+
+def _items(items: int, clusters: int, key: Key) -> _Items:
+    cluster = shuffled(np.arange(items) % clusters, key.named("cluster"))
+    size = np.bincount(cluster, minlength=clusters)
+    start = np.cumsum(size) - size
+    popular = np.lexsort((uniform(items, key.named("popular")), cluster))
+    cycle = np.lexsort((uniform(items, key.named("cycle")), cluster))
+    place = np.empty(items, np.int64)
+    place[cycle] = np.arange(items) - start[cluster[cycle]]
+    return _Items(cluster, start, size, popular, cycle, place)
+
+
+def _interactions(home: Ints, items: _Items, total: int, key: Key) -> pl.DataFrame:
+    degree = _degrees(len(home), total, key.named("degree"))
+    user = np.repeat(np.arange(len(home)), degree)
+    first = np.repeat(np.cumsum(degree) - degree, degree)  # row of each user's first interaction
+    row = np.arange(total)
+
+    stays = uniform(total, key.named("stays")) < AT_HOME
+    elsewhere = below(len(items.size), total, key.named("elsewhere"))
+    drawn = items.draw(np.where(stays, home[user], elsewhere), uniform(total, key.named("item")))
+    follows = (uniform(total, key.named("follows")) < FOLLOWS) & (row > first)
+    anchor = np.maximum.accumulate(np.where(follows, 0, row))  # the draw that a run started from
+    item = items.after(drawn[anchor], row - anchor)
+
+    gap = 1 - DAY * np.log1p(-uniform(total, key.named("gap")))
+    passed = np.cumsum(gap.astype(np.int64))
+    joined = START + below(2 * 365 * DAY, len(home), key.named("joined"))
+    time = joined[user] + passed - passed[first]
+
+    liking = np.where(items.cluster[item] == home[user], 4.3, 2.5)
+    rating = np.rint(liking + 2.4 * (uniform(total, key.named("rating")) - 0.5)).clip(1, 5)
+    return pl.DataFrame(
+        {
+            "user": _names("u", len(home)).gather(user),
+            "item": _names("i", len(items.cluster)).gather(item),
+            "rating": rating.astype(np.float32),
+            "time": time,
+        }
+    )
+
+
+def _degrees(users: int, total: int, key: Key) -> Ints:
+    """Return a power law of degrees (exponent 2.5) with the given total."""
+    share = np.cumsum((1 - uniform(users, key)) ** (-1 / 1.5))
+    ends = np.floor(share / share[-1] * (total - FEWEST * users)).astype(np.int64)
+    degree: Ints = np.diff(ends, prepend=0) + FEWEST
+    return degree
+
+
+def _user_table(home: Ints, key: Key) -> pl.DataFrame:
+    n = len(home)
+    age = 18 + home * 7 % 45 + below(10, n, key.named("age"))
+    region = _of_cluster(home, int(home.max()) + 1, 2, key.named("region"))
+    return pl.DataFrame(
+        {
+            "id": _names("u", n),
+            "age": age.astype(np.float32),
+            "region": _words(region),
+            "cluster": home,
+        }
+    )
+
+
+def _item_table(items: _Items, attributes: int, clusters: int, key: Key) -> pl.DataFrame:
+    n = len(items.cluster)
+    words = [
+        _words(_of_cluster(items.cluster, clusters, WORDS, key.named(f"word {k}")))
+        for k in range(3)
+    ]
+    title = pl.select(pl.concat_str(words, separator=" ").str.to_titlecase()).to_series()
+    columns: dict[str, pl.Series | Ints] = {
+        "id": _names("i", n),
+        "title": title,
+        "year": 1980 + below(45, n, key.named("year")),
+    }
+    for number in range(attributes):
+        name = ATTRIBUTES[number] if number < len(ATTRIBUTES) else f"attribute_{number + 1}"
+        value = _of_cluster(items.cluster, clusters, VALUES, key.named(name))
+        columns[name] = _words(value + 1000 * (number + 1))
+        if name == "category":
+            columns["department"] = _words(value // VALUES + 900)
+    return pl.DataFrame({**columns, "cluster": items.cluster})
+
+
+def _plan(attributes: list[str]) -> Plan:
+    edges = {
+        "rates": EdgePlan(
+            table="interactions",
+            source="user.user",
+            target="item.item",
+            time="time",
+            weight="rating",
+            inverse="rated_by",
+            interaction=True,
+        ),
+        "lives_in": EdgePlan(table="users", source="user.id", target="region.region"),
+    }
+    nodes = {
+        "user": NodePlan(table="users", id="id", columns={"age": "number", "region": "category"}),
+        "item": NodePlan(
+            table="items", id="id", columns={"title": "text", "year": "number"}, title="title"
+        ),
+        "region": NodePlan(),
+    }
+    for name in attributes:
+        nodes[name] = NodePlan()
+        edges[f"has_{name}"] = EdgePlan(table="items", source="item.id", target=f"{name}.{name}")
+    if "category" in attributes:
+        nodes["department"] = NodePlan()
+        edges["part_of"] = EdgePlan(
+            table="items", source="category.category", target="department.department"
+        )
+    return Plan(nodes=nodes, edges=edges, time_unit="s")
+
+
+def _of_cluster(cluster: Ints, clusters: int, each: int, key: Key) -> Ints:
+    """Return values below ``clusters * each``, mostly among the `each` of the own cluster."""
+    n = len(cluster)
+    own = cluster * each + below(each, n, key.named("own"))
+    foreign = below(clusters * each, n, key.named("foreign"))
+    return np.where(uniform(n, key.named("stays")) < AT_HOME, own, foreign)
+
+
+def _names(prefix: str, n: int) -> pl.Series:
+    return prefix + pl.Series("id", np.arange(n)).cast(pl.String)
+
+
+def _words(numbers: Ints) -> pl.Series:
+    """Return a pronounceable word for every number."""
+    every, place = np.unique(numbers, return_inverse=True)
+    base = len(_SYLLABLES)
+    mixed = every * 7919 % base**3  # neighbours in number are strangers in sound
+    words = ["".join(_SYLLABLES[m // base**k % base] for k in range(3)) for m in mixed.tolist()]
+    return pl.Series(words, dtype=pl.String).gather(place)

@@ -1,0 +1,91 @@
+import gzip
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.raw import archive_members, find_files
+
+TEXT = b"one\r\ntwo\n"
+
+
+def content(folder: Path, pattern: str) -> list[bytes]:
+    found = []
+    for file in find_files(folder, pattern):
+        with file.open() as stream:
+            found.append(stream.read())
+    return found
+
+
+def tarred(path: Path, members: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+
+
+def test_plain_wins_over_gzip_over_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("deep/a.csv", b"zip")
+    assert content(tmp_path, "a.csv") == [b"zip"]
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(b"gzip"))
+    assert content(tmp_path, "a.csv") == [b"gzip"]
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.csv").write_bytes(b"deep")
+    (tmp_path / "a.csv").write_bytes(b"plain")
+    assert content(tmp_path, "a.csv") == [b"plain"]
+
+
+def test_globs_find_all_and_nothing_is_an_empty_list(tmp_path: Path) -> None:
+    for name in ("part-1.csv", "part-2.csv", "other.csv"):
+        (tmp_path / name).write_bytes(name.encode())
+    assert content(tmp_path, "part-*.csv") == [b"part-1.csv", b"part-2.csv"]
+    assert find_files(tmp_path, "part-3.csv") == []
+
+
+def test_tar_and_gzip_inside_zip(tmp_path: Path) -> None:
+    tarred(tmp_path / "x.tar.gz", {"x/a.csv": TEXT})
+    with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
+        archive.writestr("b.csv.gz", gzip.compress(TEXT))
+    assert content(tmp_path, "a.csv") == [TEXT]
+    assert content(tmp_path, "b.csv") == [TEXT]
+    assert find_files(tmp_path, "b.csv")[0].name == "b.csv"
+
+
+def test_members_of_several_archives_belong_together(tmp_path: Path) -> None:
+    for part in ("dev", "train"):
+        with zipfile.ZipFile(tmp_path / f"{part}.zip", "w") as archive:
+            archive.writestr("log.tsv", part.encode())
+    assert content(tmp_path, "log.tsv") == [b"dev", b"train"]
+
+
+def test_an_archive_may_be_the_raw_folder_itself(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "y.zip", "w") as archive:
+        archive.writestr("b.csv", TEXT)
+    assert content(tmp_path / "y.zip", "b.csv") == [TEXT]
+
+
+def test_lines_are_numbered_and_decoded(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(TEXT + "déjà".encode("latin1"))
+    (file,) = find_files(tmp_path, "a.txt")
+    assert list(file.lines("latin1")) == [(1, "one"), (2, "two"), (3, "déjà")]
+    with pytest.raises(GraphRecError, match=r"a\.txt:3: expected utf-8 text, got byte 0xe9"):
+        list(file.lines())
+
+
+@pytest.mark.parametrize("name", ["../up.csv", "/abs.csv", "a/../../up.csv", "..\\up.csv"])
+def test_unsafe_members_are_refused(tmp_path: Path, name: str) -> None:
+    tarred(tmp_path / "x.tar.gz", {name: TEXT})
+    with pytest.raises(GraphRecError, match=r"x\.tar\.gz: expected members inside"):
+        archive_members(tmp_path / "x.tar.gz")
+
+
+@pytest.mark.parametrize("name", ["broken.zip", "broken.tar.gz"])
+def test_damaged_archives_are_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not an archive")
+    with pytest.raises(GraphRecError, match="expected a complete archive"):
+        find_files(tmp_path, "a.csv")
