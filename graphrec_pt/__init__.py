@@ -8,6 +8,8 @@ Names load when they are used, so importing the package costs next to nothing.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from graphrec_pt.core.moved import OldAddresses
+
 if TYPE_CHECKING:
     from graphrec_pt.core.errors import GraphRecError
     from graphrec_pt.core.key import Key
@@ -46,6 +48,9 @@ if TYPE_CHECKING:
     from graphrec_pt.training.trainer import Trainer
 
 __version__ = "0.1.0"
+
+# Cards, readers, the build and the bridges stood in graph/ until 0.1.
+OldAddresses("graphrec_pt.graph", ["graphrec_pt.data", "graphrec_pt.core"]).install()
 
 _HOMES = {
     "Card": "data.card",
