@@ -121,9 +121,6 @@ def _named_node(graph: "Graph", name: str) -> int:
 
 
 def _yaml(option: str, text: str) -> Any:
-    import yaml
+    from graphrec_pt.core.documents import parse_yaml
 
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GraphRecError(option, "a name or a YAML mapping", repr(text)) from error
+    return parse_yaml(text, option, "a name or a YAML mapping")

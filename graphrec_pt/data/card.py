@@ -6,9 +6,9 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import field_validator, model_validator
 
+from graphrec_pt.core.documents import YAML_BYTES, parse_yaml_mapping, read_text
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
 from graphrec_pt.graph.schema import Strict
@@ -209,7 +209,7 @@ def load_card(name: str | Path) -> Card:
     if path.suffix in (".yaml", ".yml"):
         if not path.exists():
             raise GraphRecError("card", "an existing file", repr(str(name)), "checking the path")
-        return parse_card(path.read_text(encoding="utf-8"), str(path))
+        return parse_card(read_text(path, YAML_BYTES), str(path))
     known = {f.name.removesuffix(".yaml"): f for f in card_files()}
     found = known.get(str(name)) or known.get(str(name).replace("_", "-").lower())
     if found is None:
@@ -221,10 +221,4 @@ def load_card(name: str | Path) -> Card:
 
 def parse_card(text: str, who: str) -> Card:
     """Return the card written in YAML `text`; `who` names it in errors."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GraphRecError(who, "YAML", error, "checking the indentation there") from error
-    if not isinstance(content, dict):
-        raise GraphRecError(who, "a mapping", type(content).__name__, "starting with `name:`")
-    return Card.checked(content, who)
+    return Card.checked(parse_yaml_mapping(text, who), who)

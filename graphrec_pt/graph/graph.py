@@ -232,9 +232,10 @@ class Graph:
         # A stored graph travels as its folder: other processes map the same files.
         if self.folder is None:
             return super().__reduce_ex__(protocol)
-        from graphrec_pt.graph.store import reopen_graph
+        from graphrec_pt.graph.store import checked_files, reopen_graph
 
-        return reopen_graph, (str(self.folder.resolve()), self.fingerprint)
+        folder = self.folder.resolve()
+        return reopen_graph, (str(folder), self.fingerprint, checked_files(folder))
 
     def __repr__(self) -> str:
         nodes = ", ".join(f"{name}: {self.num_nodes(name):,}" for name in self.schema.node_names)

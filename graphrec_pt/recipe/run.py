@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from graphrec_pt.core.documents import read_yaml_mapping
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.explained import explained
@@ -25,7 +26,7 @@ from graphrec_pt.graph.store import save_graph, writing
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, split_of
 from graphrec_pt.recipe.elsewhere import Moved, moved, other_data, told_elsewhere
-from graphrec_pt.recipe.files import parse_yaml, write_recipe
+from graphrec_pt.recipe.files import write_recipe
 from graphrec_pt.recipe.folder import (
     HISTORY,
     METRICS,
@@ -314,7 +315,7 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
 
 def _check_recipe(recipe: Recipe, out: Path) -> None:
     path = out / RECIPE
-    saved = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    saved = read_yaml_mapping(path)
     wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
     check_same_run(str(path), saved, wanted, of="run")
 
