@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from graphrec_pt.cli.printing import print_json, progress
+from graphrec_pt.cli.printing import Terminal, print_json, progress
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
@@ -28,7 +27,7 @@ def list_cards(
     if as_json:
         print_json([{"name": c.name, "title": c.title, "expect": c.expect} for c in cards])
     else:
-        Console().print(card_table(cards))
+        Terminal().print(card_table(cards))
 
 
 @data.command("build")
@@ -56,7 +55,7 @@ def build_data(
     with progress() as tell:
         raw = raw or fetch(card, cache.expanduser() / card.name, tell)
         graph = build_card(card, raw, seed=seed, out=out, progress=tell)
-    console = Console()
+    console = Terminal()
     console.print(render(describe(graph)))
     console.print(f"saved in {out}", soft_wrap=True)
 
@@ -74,7 +73,7 @@ def describe_data(
     if as_json:
         print_json(found.to_dict())
     else:
-        Console().print(render(found))
+        Terminal().print(render(found))
 
 
 @data.command("draw")
@@ -110,7 +109,7 @@ def draw_data(
     else:
         figure = draw_neighborhood(graph, nodes[0], hops=hops)
     save(figure, out)
-    Console().print(f"drawn in {out}", soft_wrap=True)
+    Terminal().print(f"drawn in {out}", soft_wrap=True)
 
 
 def _named_node(graph: "Graph", name: str) -> int:

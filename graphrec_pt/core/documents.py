@@ -7,6 +7,8 @@ YAML are counted as what they stand for, nesting is limited, a key may stand onl
 
 import json
 import math
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, NoReturn
@@ -138,6 +140,11 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
         GraphRecError: As :func:`parse_yaml_mapping`.
     """
     return parse_yaml_mapping(read_text(path, YAML_BYTES), str(path))
+
+
+def digest_of(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 digest of a JSON record, by which damage of any part of it shows."""
+    return sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def _regular(path: Path) -> bool:

@@ -1,4 +1,7 @@
-"""Hugging Face models by folder, name or object; nothing is downloaded unless asked for."""
+"""Hugging Face models by folder, name or object; nothing is downloaded unless asked for.
+
+Weights are read as safetensors, and code that a repository brings along is never run.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +35,10 @@ def load_model(source: Any, *, download: bool = False) -> Any:
 
     def read() -> Any:
         return AutoModel.from_pretrained(
-            source, local_files_only=not download, use_safetensors=True
+            source,
+            local_files_only=not download,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
 
     return _told("model", source, read).float().eval()
@@ -47,7 +53,9 @@ def load_config(source: Any, *, download: bool = False) -> Any:
     return _told(
         "model",
         source,
-        lambda: AutoConfig.from_pretrained(source, local_files_only=not download),
+        lambda: AutoConfig.from_pretrained(
+            source, local_files_only=not download, trust_remote_code=False
+        ),
     )
 
 
@@ -59,7 +67,9 @@ def load_tokenizer(source: str, download: bool = False) -> Any:
     return _told(
         "tokenizer",
         source,
-        lambda: AutoTokenizer.from_pretrained(source, local_files_only=not download),
+        lambda: AutoTokenizer.from_pretrained(
+            source, local_files_only=not download, trust_remote_code=False
+        ),
     )
 
 
@@ -68,7 +78,11 @@ def load_image_processor(source: str, *, download: bool = False) -> Any:
     from transformers import AutoImageProcessor
 
     read: Callable[..., Any] = AutoImageProcessor.from_pretrained
-    return _told("image processor", source, lambda: read(source, local_files_only=not download))
+    return _told(
+        "image processor",
+        source,
+        lambda: read(source, local_files_only=not download, trust_remote_code=False),
+    )
 
 
 def check_model(source: Any, who: str) -> None:

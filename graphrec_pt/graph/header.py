@@ -1,13 +1,11 @@
 """``graph.json``: what a stored graph says of itself, read with suspicion."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from graphrec_pt.core.documents import read_json_object
+from graphrec_pt.core.documents import digest_of, read_json_object
 from graphrec_pt.core.errors import GraphRecError, raise_all
 from graphrec_pt.graph.schema import Schema
 
@@ -121,8 +119,3 @@ def check_names(schema: Schema) -> None:
         if (relation.backward or partner is not None) and partner not in schema.relation_names:
             errors.append(GraphRecError(who, "an inverse that is a relation", repr(partner)))
     raise_all(errors)
-
-
-def digest_of(header: Mapping[str, Any]) -> str:
-    """Return the SHA-256 digest of a header without its digest, which shows any damage."""
-    return sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()

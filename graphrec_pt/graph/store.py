@@ -29,11 +29,12 @@ import polars as pl
 import pyarrow as pa
 import torch
 
+from graphrec_pt.core.documents import digest_of
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import RAW_ID, Graph
-from graphrec_pt.graph.header import FORMAT, NAME, Header, check_names, digest_of, read_header
+from graphrec_pt.graph.header import FORMAT, NAME, Header, check_names, read_header
 from graphrec_pt.kernels.csr import SegmentedCSR
 
 

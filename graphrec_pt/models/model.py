@@ -13,6 +13,7 @@ from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.allocation import BoundedAllocation
 from graphrec_pt.models.attachment import FAMILIES, attach_new
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.prompt import Prompt
@@ -169,7 +170,9 @@ class Model(nn.Module):
         if saved.kind != cls.__name__:
             raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
         config = ModelConfig.checked(saved.config, str(folder)).built(trust_code=trust_code)
-        model = cls(config)
+        size = sum(weight.numel() for weight in saved.weights.values())
+        with BoundedAllocation(size, str(folder)):
+            model = cls(config)
         model._check(saved.vocabulary)
         heads = {name for name in saved.weights if name.startswith(_HEADS)}
         fill(model, {n: w for n, w in saved.weights.items() if n not in heads}, str(folder))

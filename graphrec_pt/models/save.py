@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from graphrec_pt import __version__
+from graphrec_pt.core.documents import digest_of, read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.store import finished_folder
 from graphrec_pt.tokens.vocabulary import Vocabulary
@@ -71,6 +72,7 @@ def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
             "files": {path.name: _digest(path) for path in sorted(made.iterdir()) if _kept(path)},
             "model": dict(saved.config),
         }
+        record["digest"] = digest_of(record)
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (made / CONFIG).write_text(text, encoding="utf-8")
     return folder
@@ -86,16 +88,23 @@ def read_model(folder: str | Path) -> SavedModel:
     record = _read_config(folder / CONFIG)
     for name, digest in record["files"].items():
         try:
+            if not (folder / name).is_file():
+                raise FileNotFoundError("no such file")
             found = _digest(folder / name)
         except OSError as error:
             raise GraphRecError(str(folder / name), "a file of the model", error) from error
         if found != digest:
             hint = "saving or downloading the model anew"
             raise GraphRecError(str(folder / name), "the file that was saved", "another", hint)
+    weights = _load_tensors(folder / WEIGHTS)
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            hint = "another copy, or training it with a smaller learning rate"
+            raise GraphRecError(f"{folder / WEIGHTS} {name}", "finite weights", "NaN or ∞", hint)
     return SavedModel(
         kind=record["class"],
         config=record["model"],
-        weights=_load_tensors(folder / WEIGHTS),
+        weights=weights,
         vocabulary=Vocabulary.load(folder / VOCABULARY),
         inputs=_load_tensors(folder / INPUTS) if INPUTS in record["files"] else None,
     )
@@ -135,14 +144,18 @@ def _kept(path: Path) -> bool:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = read_json_object(path, "saving or downloading the model anew")
+    except OSError as error:
         raise GraphRecError(str(path), "the config of a saved model", error) from error
-    stamp = record.get("format") if isinstance(record, dict) else None
+    stamp = record.get("format")
     if stamp != FORMAT:
-        written = record.get("graphrec_pt") if isinstance(record, dict) else None
+        written = record.get("graphrec_pt")
         hint = f"graphrec_pt {written}, which wrote it" if written else "save_pretrained"
         raise GraphRecError(str(path), f"model format {FORMAT}", stamp or "none", hint)
+    digest = record.pop("digest", None)  # none in models saved before there were any
+    if digest is not None and digest != digest_of(record):
+        hint = "saving or downloading the model anew"
+        raise GraphRecError(str(path), "the config that was saved", "another", hint)
     for key, kind in (("class", str), ("files", dict), ("model", dict)):
         if not isinstance(record.get(key), kind):
             raise GraphRecError(str(path), f"{key!r} in the config of a saved model", "none")

@@ -150,7 +150,16 @@ def summary(file: Traversable) -> Mapping[str, Any]:
     return {"name": name, "title": content.get("title", ""), "paper": content.get("paper", "")}
 
 
+def recipe_source(name: str | Path) -> str:
+    """Return the YAML of a recipe as it is written; see :func:`recipe_file`."""
+    return _text(recipe_file(name))
+
+
 def _content(file: Traversable) -> dict[str, Any]:
+    return parse_yaml_mapping(_text(file), file.name)
+
+
+def _text(file: Traversable) -> str:
     if isinstance(file, Path):
-        return parse_yaml_mapping(read_text(file, YAML_BYTES), file.name)
-    return parse_yaml_mapping(file.read_text(encoding="utf-8"), file.name)
+        return read_text(file, YAML_BYTES)
+    return file.read_text(encoding="utf-8")

@@ -68,10 +68,13 @@ def _read(name: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(name)
+        # Nothing is downloaded here, and code that a repository brings along is never run.
+        return AutoTokenizer.from_pretrained(name, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError) as error:
-        expected = "the folder or name of a Hugging Face tokenizer"
-        raise GraphRecError("text", expected, f"{name!r} ({error})") from error
+        expected = "the folder of a Hugging Face tokenizer, or the name of one that is here"
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        hint = f"`hf download {name}` before"
+        raise GraphRecError("text", expected, f"{name!r} ({reason})", hint) from error
 
 
 def _packed(texts: pl.Series, tokenizer: Any) -> Packed:

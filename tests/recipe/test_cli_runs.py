@@ -71,6 +71,11 @@ def test_ranks_that_were_changed_are_told(
     policy = {k: v for k, v in pl.read_parquet_metadata(path).items() if "ARROW" not in k}
     pl.read_parquet(path).with_columns(rank=pl.lit(1.0)).write_parquet(path, metadata=policy)
     assert main(["evaluate", str(copy)]) == 2
+    assert "ranks.parquet: expected the file that was saved" in capsys.readouterr().err
+    older = json.loads((copy / "metrics.json").read_text())
+    del older["files"], older["digest"]  # as before there were any
+    (copy / "metrics.json").write_text(json.dumps(older))
+    assert main(["evaluate", str(copy)]) == 2
     assert "the ranks that metrics.json tells of" in capsys.readouterr().err
 
 
