@@ -195,6 +195,11 @@ def checked_files(folder: Path) -> "Identity | None":
     return _checked.get(str(folder.resolve()))
 
 
+def forget_checked() -> None:
+    """Check every graph anew when it is opened next."""
+    _checked.clear()
+
+
 Identity = tuple[tuple[str, int, int, int, int], ...]
 """Name, size, time of change, inode and device of files."""
 
