@@ -59,10 +59,11 @@ COURSES: dict[str, tuple[str, ...]] = {
         "data.split=leave_one_out",
         "stages.0.steps=60",
         "stages.1.steps=100",
+        "stages.1.objectives.0.decode.beams=8",
         "stages.1.sampler.relations=[rates, followed_by]",
     ),
     "ppr": ("stages.0.epochs=6", "stages.1.epochs=6"),
-    "flagship": ("stages.0.steps=60", "budget=160"),
+    "flagship": ("stages.0.steps=40", "budget=100"),
 }
 """Changes to the recipes for a short course on MovieLens 100K."""
 
