@@ -142,7 +142,7 @@ def record(out: Path, names: list[str], like: Path | None, cache: Path | None) -
         long = name.startswith(LONG)
         given = ["--cache", str(cache)] if long and cache else []
         job = {"run": options_of(name), "given": given, "files": {} if long else found["shop"]}
-        runs[name] = one(job)
+        runs[name] = {"options": job["run"], **one(job)}
         failed += "failed" in runs[name]
         made = out.with_suffix(".part")
         made.write_text(json.dumps(found) + "\n", encoding="utf-8")
