@@ -28,7 +28,6 @@ from graphrec_pt.models.usage import Usage
 from graphrec_pt.tokens.vocabulary import Vocabulary
 
 FORMAT = 2
-"""1 had heads without their shapes: such a model could not predict without its recipe."""
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocabulary.parquet"
 INPUTS, CARD = "inputs.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, VOCABULARY, INPUTS, CARD)
@@ -153,6 +152,8 @@ def _read_config(path: Path) -> dict[str, Any]:
     if stamp != FORMAT:
         written = record.get("graphrec_pt") if isinstance(record, dict) else None
         hint = f"graphrec_pt {written}, which wrote it" if written else "save_pretrained"
+        if stamp == 1:
+            hint = "training the model again, for format 1 had no shapes of heads to predict with"
         raise GraphRecError(str(path), f"model format {FORMAT}", stamp or "none", hint)
     for key, kind in (
         ("class", str),

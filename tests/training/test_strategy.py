@@ -142,7 +142,8 @@ def test_counts_of_what_trains(
     told = [record.getMessage() for record in caplog.records]
     assert f"strategy {row.config['name']}:" in told[-1]
     found = int(told[-1].splitlines()[-1].split()[1].replace(",", ""))
-    every = sum(p.numel() for p in model.parameters()) + HEAD
+    every = sum(p.numel() for p in model.parameters())
+    assert every == model.num_parameters + HEAD
     assert found == (every if row.count is None else row.count)
 
 
