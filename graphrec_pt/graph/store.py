@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -230,6 +231,8 @@ def _arrays(graph: Graph) -> list[tuple[str, torch.Tensor]]:
     return [(name, array) for name, array in every if array is not None]
 
 
+_NO_HEADER = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError)
+"""What numpy raises for a damaged header, which it reads as an expression of Python."""
 _LONG, _SHORT = np.dtype(np.int64), np.dtype(np.int32)
 _TYPES = {
     **dict.fromkeys(("offset", "slots", "base", "segment"), (_LONG,)),
@@ -268,7 +271,7 @@ def _mapped(folder: Path, name: str) -> torch.Tensor:
             if np.lib.format.read_magic(file) != (1, 0):
                 raise ValueError("another version of the format")
             shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError) as error:
+        except _NO_HEADER as error:
             raise GraphRecError(str(path), "an .npy file", error, "building it again") from error
         start, size = file.tell(), path.stat().st_size
     told = f"{dtype} {shape}"
