@@ -138,7 +138,7 @@ class Models:
         """Save two models of one shape."""
         graph = shop(0)
         for seed, name in enumerate(("one", "two")):
-            features = {"by_type": {"item": ["id", "categorical"], "*": ["id"]}}
+            features = {"by_type": {"item": ["id", "static_text"], "*": ["id"]}}
             backbone = TINY["model"]["backbone"]  # type: ignore[index]
             model = Model.of(graph, backbone=backbone, features=features, seed=seed)
             model.bind(graph).save_pretrained(base / name)

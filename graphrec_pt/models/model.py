@@ -214,10 +214,9 @@ class Model(nn.Module):
             raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
         config = ModelConfig.checked(saved.config, str(folder)).built(trust_code=trust_code)
         size = sum(weight.numel() for weight in saved.weights.values())
-        with BoundedAllocation(size, str(folder)):
+        with BoundedAllocation(size, str(folder)), trusting(trust_code):
             model = cls(config)
-        model._check(saved.vocabulary)
-        with trusting(trust_code):
+            model._check(saved.vocabulary)
             model.make_heads(saved.heads)
         fill(model, saved.weights, str(folder))
         model.usage = saved.usage
