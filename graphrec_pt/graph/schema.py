@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.core.options import option_errors
@@ -99,7 +99,7 @@ class Schema(Strict):
 
     nodes: tuple[NodeType, ...]
     relations: tuple[Relation, ...]
-    derive: tuple[dict[str, Any], ...] = ()
+    derive: tuple[dict[str, JsonValue], ...] = ()
     time_unit: TimeUnit = "s"
 
     @cached_property

@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -49,6 +49,9 @@ class Adaptor(Protocol):
 
 adaptor: Registry[Adaptor] = Registry("adaptor")
 """``@adaptor("name")`` makes a class usable as an adaptor."""
+
+AdaptorField = Annotated[Adaptor, adaptor]
+"""Type of a config field that holds an adaptor."""
 
 
 @adaptor("bottleneck")

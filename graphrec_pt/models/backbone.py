@@ -1,6 +1,6 @@
 """The backbone family: configs that build a network from token vectors to token vectors."""
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from torch import nn
 
@@ -26,3 +26,6 @@ class Backbone(Protocol):
 
 backbone: Registry[Backbone] = Registry("backbone")
 """``@backbone("name")`` makes a class usable as a backbone."""
+
+BackboneField = Annotated[Backbone, backbone]
+"""Type of a config field that holds a backbone."""

@@ -9,11 +9,12 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.attachment import FAMILIES, attach_new
+from graphrec_pt.models.backbone import Backbone
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.prompt import Prompt
 from graphrec_pt.models.prompts.family import PromptNetwork
@@ -34,6 +35,7 @@ class Model(nn.Module):
 
     Args:
         config: Its shape.
+        outline: Of the graph that it is for.
         seed: Of the first weights, which are a function of it and the config.
 
     Attributes:
@@ -44,15 +46,16 @@ class Model(nn.Module):
             ``of_{label}.{weight}``; saved with it.
     """
 
-    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+    def __init__(self, config: ModelConfig, outline: Outline, seed: int = 0) -> None:
         super().__init__()
-        self.config = config = config.built()
+        self.outline = outline
+        self.config = config = config.sized(outline)
         chosen, width = config.backbone, config.backbone.width
         self.features = seeded(
-            lambda: config.features.build(config.outline, width), apart(seed, "features")
+            lambda: config.features.build(outline, width), apart(seed, "features")
         )
         self.embedding = seeded(
-            lambda: TokenEmbedding(config.outline, width, text=config.text, prompts=config.prompts),
+            lambda: TokenEmbedding(outline, width, text=config.text, prompts=config.prompts),
             apart(seed, "embedding"),
         )
         self.backbone = chosen.build(apart(seed, "backbone"))
@@ -61,16 +64,16 @@ class Model(nn.Module):
         self.prompt: PromptNetwork | None = None
         self.heads: dict[str, Tensor] = {}
         self._columns = tuple(getattr(chosen, "structure", {}))
-        for kind in FAMILIES:
-            if (wanted := getattr(config, kind)) is not None:
-                attach_new(self, kind, wanted, seed)
+        for kind, wanted in (("prompt", config.prompt), ("adaptor", config.adaptor)):
+            if wanted is not None:
+                wanted.attach(self, apart(seed, kind))
 
     @classmethod
     def of(
         cls,
         graph: Graph,
         *,
-        backbone: Any = "graph_transformer",
+        backbone: str | Mapping[str, object] | Backbone = "graph_transformer",
         features: Features | None = None,
         text: int = 0,
         prompts: int = 0,
@@ -87,23 +90,22 @@ class Model(nn.Module):
             seed: Of the first weights.
         """
         config = ModelConfig(
-            outline=Outline.of(graph),
             features=features or Features(),
             backbone=backbone,
             text=text,
             prompts=prompts,
         )
-        return cls(config, seed).bind(graph)
+        return cls(config, Outline.of(graph), seed).bind(graph)
 
     @property
     def width(self) -> int:
         """D."""
         return int(self.config.backbone.width)
 
-    @property
-    def outline(self) -> Outline:
-        """Of the graph that the model is for."""
-        return self.config.outline
+    def shape(self) -> dict[str, Any]:
+        """Return the outline and the config, JSON-ready: what ``config.json`` of a folder holds."""
+        outline = self.outline.model_dump(mode="json")
+        return {"outline": outline, **self.config.model_dump(mode="json")}
 
     def bind(self, graph: Graph) -> Self:
         """Read what the features need of a graph, and return the model.
@@ -136,7 +138,7 @@ class Model(nn.Module):
             raise GraphRecError("save_pretrained", "a bound model", "none", "model.bind(graph)")
         read = self.features.reads
         kept = inputs and read and self.features.propagate is None
-        config, weights = self.config.json_ready(), self.state_dict()
+        config, weights = self.shape(), self.state_dict()
         weights |= {_HEADS + name: weight for name, weight in self.heads.items()}
         saved = SavedModel(
             kind=type(self).__name__,
@@ -168,8 +170,11 @@ class Model(nn.Module):
         saved = read_model(folder)
         if saved.kind != cls.__name__:
             raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
-        config = ModelConfig.checked(saved.config, str(folder)).built(trust_code=trust_code)
-        model = cls(config)
+        content = dict(saved.config)
+        outline = Outline.checked(content.pop("outline", None), str(folder))
+        with trusting(trust_code):
+            config = ModelConfig.checked(content, str(folder))
+        model = cls(config, outline)
         model._check(saved.vocabulary)
         heads = {name for name in saved.weights if name.startswith(_HEADS)}
         fill(model, {n: w for n, w in saved.weights.items() if n not in heads}, str(folder))

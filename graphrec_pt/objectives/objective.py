@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -136,3 +136,6 @@ class Objective(Protocol):
 
 objective: Registry[Objective] = Registry("objective")
 """``@objective("name")`` makes a class usable as an objective."""
+
+ObjectiveField = Annotated[Objective, objective]
+"""Type of a config field that holds an objective."""

@@ -1,6 +1,6 @@
 """The prompt family: what is put before the sequences of a model that may be frozen."""
 
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Annotated, ClassVar, Protocol
 
 import polars as pl
 from torch import nn
@@ -56,3 +56,6 @@ class PromptNetwork(nn.Module):
 
 prompt: Registry[Prompting] = Registry("prompt")
 """``@prompt("name")`` makes a class usable as a soft prompt."""
+
+PromptField = Annotated[Prompting, prompt]
+"""Type of a config field that holds a soft prompt."""

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.propagation import Propagator, propagation
+from graphrec_pt.features.propagation import PropagationField, Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
@@ -46,14 +46,9 @@ class Knowledge:
     size: int = Field(8, ge=1)
     learned: int = Field(0, ge=0)
     types: tuple[str, ...] | None = None
-    propagation: Any = None
+    propagation: PropagationField | None = None
     inner: int = Field(0, ge=0)
     where: Where = "layers"
-
-    def __post_init__(self) -> None:
-        if self.propagation is not None:
-            config = propagation.config(propagation.build(self.propagation))
-            object.__setattr__(self, "propagation", config)
 
     def attach(self, model: "Model", seed: int) -> None:
         """Give the model a graph network and the fusion; bind it to a graph before use.
@@ -64,10 +59,9 @@ class Knowledge:
         outline, layers = model.outline, layers_of(model, self.where)
         for name in self.types or ():
             outline.node_index(name)
-        config = self.propagation
-        if config is None:
-            config = {"name": "rgcn", "relations": _facts(outline), "residual": True}
-        network = propagation.build(config)
+        network = self.propagation or propagation.build(
+            {"name": "rgcn", "relations": _facts(outline), "residual": True}
+        )
 
         def make() -> Fused:
             around = network.build(outline, model.width)
