@@ -1,6 +1,7 @@
 """A dataset card: where the raw files are, what they may be used for, how they become a graph."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import JsonValue, field_validator, model_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
+from graphrec_pt.data.reader import ReaderField
 from graphrec_pt.graph.schema import Strict
 
 ColumnType = Literal["int", "float", "text"]
