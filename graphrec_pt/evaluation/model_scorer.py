@@ -9,7 +9,6 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.core.registry import name_of
 from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
 from graphrec_pt.evaluation.scorer import Factorised, Scorer
 from graphrec_pt.graph.graph import Graph
@@ -329,4 +328,4 @@ def _reading(term: Term) -> Reading | None:
 
 def name_of(term: Term) -> str:
     """Return what the objective of a term is registered as."""
-    return name_of(term.objective)
+    return str(getattr(type(term.objective), "registered_name", type(term.objective).__name__))

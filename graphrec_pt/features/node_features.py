@@ -14,13 +14,13 @@ from graphrec_pt.features.featurizer import Feature, Featurizer, FeaturizerField
 from graphrec_pt.features.propagation import PropagationField, Propagator
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.schema import Strict
+from graphrec_pt.graph.schema import Checked
 
 EVERY = "*"
 """Stands for the node types that are not named."""
 
 
-class Features(Strict):
+class Features(Checked):
     """Which features the nodes of each type have, and how they become one vector.
 
     Args:
@@ -32,9 +32,7 @@ class Features(Strict):
         propagation: Config of a graph neural network over all nodes, if any.
     """
 
-    by_type: dict[str, tuple[FeaturizerField, ...]] = Field(
-        {EVERY: ("id",)}, validate_default=True
-    )
+    by_type: dict[str, tuple[FeaturizerField, ...]] = Field({EVERY: ("id",)}, validate_default=True)
     compose: Composition = "sum"
     id_dropout: float = Field(0.0, ge=0, lt=1)
     propagation: PropagationField | None = None

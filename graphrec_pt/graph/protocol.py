@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Annotated, Protocol as Interface
+from typing import Annotated
+from typing import Protocol as Interface
 
 import numpy as np
 import numpy.typing as npt

@@ -32,6 +32,22 @@ class Strict(BaseModel):
             raise
 
 
+class Checked(Strict):
+    """One whose constructor reports mistakes as :meth:`Strict.checked` does."""
+
+    def __init__(self, **options: Any) -> None:
+        """Validate everything.
+
+        Raises:
+            GraphRecError: For every mistake at once.
+        """
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise_all(option_errors(type(self).__name__.lower(), error, type(self)))
+            raise
+
+
 class NodeType(Strict):
     """One kind of node.
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.sddmm import sddmm
+from graphrec_pt.kernels.sparse import sddmm
 from graphrec_pt.kernels.transposed import owners
 
 _orders: Memo[Tensor] = Memo()  # of the scores

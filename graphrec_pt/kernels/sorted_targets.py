@@ -9,7 +9,6 @@ from importlib import import_module
 from torch import Tensor
 
 from graphrec_pt.core.memo import Memo
-
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import chosen_body
 

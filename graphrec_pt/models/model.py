@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
@@ -15,9 +15,9 @@ from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.backbone import Backbone
+from graphrec_pt.models.host import Host
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.prompts.family import PromptNetwork
 from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
 from graphrec_pt.models.save_card import model_card
 from graphrec_pt.models.save_hub import model_folder, upload
@@ -30,7 +30,7 @@ _HEADS = "heads."
 """Before the names of heads among the saved weights."""
 
 
-class Model(nn.Module):
+class Model(Host):
     """From views of tokens to hidden states.
 
     Args:
@@ -61,7 +61,7 @@ class Model(nn.Module):
         self.backbone = chosen.build(apart(seed, "backbone"))
         self.vocabulary: Vocabulary | None = None
         self.graph: Graph | None = None
-        self.prompt: PromptNetwork | None = None
+        self.prompt = None
         self.heads: dict[str, Tensor] = {}
         self._columns = tuple(getattr(chosen, "structure", {}))
         for kind, wanted in (("prompt", config.prompt), ("adaptor", config.adaptor)):
@@ -96,11 +96,6 @@ class Model(nn.Module):
             prompts=prompts,
         )
         return cls(config, Outline.of(graph), seed).bind(graph)
-
-    @property
-    def width(self) -> int:
-        """D."""
-        return int(self.config.backbone.width)
 
     def shape(self) -> dict[str, Any]:
         """Return the outline and the config, JSON-ready: what ``config.json`` of a folder holds."""
@@ -243,15 +238,6 @@ class Model(nn.Module):
             edges=tokens.edges,
         )
         return Encoded(view, hidden)
-
-    def nodes(self, nodes: Tensor) -> Tensor:
-        """Return the vectors of nodes by global id, as they go in: ``[n, D]``."""
-        vectors: Tensor = self.features(nodes)
-        return vectors
-
-    def table(self, node_type: str) -> Tensor:
-        """Return the vectors of all nodes of a type: ``[V, D]``."""
-        return self.features.table(node_type)
 
     def _check(self, vocabulary: Vocabulary) -> None:
         """Raise unless every id means the same as in the model."""

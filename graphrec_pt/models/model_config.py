@@ -7,7 +7,7 @@ from pydantic import Field
 
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.schema import Strict
+from graphrec_pt.graph.schema import Checked
 from graphrec_pt.models.adaptor import AdaptorField
 from graphrec_pt.models.backbone import BackboneField
 from graphrec_pt.models.prompts.family import PromptField
@@ -18,7 +18,7 @@ def _none(value: object) -> bool:
     return value is None
 
 
-class ModelConfig(Strict):
+class ModelConfig(Checked):
     """Everything that the shape of a model depends on beside its graph: ``model:`` of a recipe.
 
     Args:

@@ -134,11 +134,8 @@ class Evaluation(Strict):
         for name in names:
             if measures(name) != chosen.outcome:
                 hint = ", ".join(chosen.metrics)
-                raise GraphRecError(
-                    "metrics", f"metrics of {name_of(chosen)}", name, hint
-                )
+                raise GraphRecError("metrics", f"metrics of {name_of(chosen)}", name, hint)
         return names or chosen.metrics
-
 
 
 class Recipe(Strict):

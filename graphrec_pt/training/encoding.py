@@ -63,7 +63,9 @@ def encoded_nodes(model: Model, graph: Graph, chosen: Encoding) -> Tensor:
     with torch.no_grad(), _at_rest(model), model.held():
         for roots in torch.split(torch.arange(owned.start, owned.stop), BLOCK):
             key = Key(chosen.seed).named("encoding")
-            tokens = chosen.linearizer.linearize(graph, chosen.sampler.sample(graph, roots, key), key)
+            tokens = chosen.linearizer.linearize(
+                graph, chosen.sampler.sample(graph, roots, key), key
+            )
             if len(tokens) != len(roots):
                 got = f"{len(tokens)} of {len(roots)} nodes"
                 raise GraphRecError("encoded", "one sequence for each node", got, "join: true")

@@ -1,12 +1,10 @@
 """A stage of training as data: what is sampled, what is learned from it, and how."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from graphrec_pt.core.errors import raise_all
-from graphrec_pt.core.options import option_errors
-from graphrec_pt.graph.schema import Strict
+from graphrec_pt.graph.schema import Checked, Strict
 from graphrec_pt.sampling.sampler import SamplerField
 from graphrec_pt.tokens.linearizer import LinearizerField
 from graphrec_pt.training.groups import ParameterRule
@@ -35,7 +33,7 @@ class Optimization(Strict):
     rules: tuple[ParameterRule, ...] = ()
 
 
-class Stage(Strict):
+class Stage(Checked):
     """One stage: sampler, linearizer, a mixture of objectives, and the optimisation.
 
     Args:
@@ -76,15 +74,3 @@ class Stage(Strict):
     validate_every: int = Field(1, ge=1)
     patience: int = Field(0, ge=0)
     name: str = "pretrain"
-
-    def __init__(self, **options: Any) -> None:
-        """Validate everything; a mistake is told in one line of the house.
-
-        Raises:
-            GraphRecError: For every mistake at once.
-        """
-        try:
-            super().__init__(**options)
-        except ValidationError as error:
-            raise_all(option_errors("stage", error, type(self)))
-            raise

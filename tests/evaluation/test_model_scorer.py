@@ -14,7 +14,7 @@ from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
 from graphrec_pt.tokens.linearizer import linearizer
-from graphrec_pt.training.term import terms_of
+from graphrec_pt.training.term import Term
 
 WINDOW = 8
 
@@ -89,10 +89,10 @@ def test_replaced_tokens_are_ranked_by_their_generator(shop: Split) -> None:
     mine = "of_replaced_token.generator."
     generator = {n.removeprefix(mine): w for n, w in model.heads.items() if n.startswith(mine)}
     model.heads = {f"of_masked_item.{name}": weight for name, weight in generator.items()}
-    same = stage.model_copy(update={"objectives": terms_of(["masked_item"])})
+    same = stage.model_copy(update={"objectives": (Term.checked("masked_item", "term"),)})
     cloze = model_scorer(model, same, shop.history("test"), "rates", users).scores(users)
     assert torch.equal(found, cloze)
-    drawn = stage.model_copy(update={"objectives": terms_of(["replaced_token"])})
+    drawn = stage.model_copy(update={"objectives": (Term.checked("replaced_token", "term"),)})
     assert ranking_term(drawn) is None  # nobody tells which node it was
 
 

@@ -132,10 +132,10 @@ def test_held_vectors_are_made_once_and_learn(graph, model_of):
     ],
 )
 def test_configs_survive_json(graph, model_of, parts):
-    config = ModelConfig(outline=model_of(graph).outline, **parts).built()
-    again = ModelConfig.checked(config.json_ready(), "test").built()
+    config = ModelConfig(**parts).sized(model_of(graph).outline)
+    again = ModelConfig.checked(config.model_dump(mode="json"), "test")
     assert again == config
-    assert again.json_ready() == config.json_ready()
+    assert again.model_dump(mode="json") == config.model_dump(mode="json")
 
 
 def test_sizes_come_from_the_graph(graph, model_of):

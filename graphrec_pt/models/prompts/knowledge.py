@@ -1,7 +1,5 @@
 """Prompts made from the knowledge graph around what a sequence mentions: UniCRS."""
 
-from typing import TYPE_CHECKING, Any
-
 import polars as pl
 import torch
 from pydantic import Field
@@ -12,15 +10,13 @@ from graphrec_pt.features.propagation import PropagationField, Propagator, propa
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.host import Host, PromptNetwork
 from graphrec_pt.models.insert import device_of
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.prompts.family import PromptNetwork, prompt
+from graphrec_pt.models.prompts.family import prompt
 from graphrec_pt.models.prompts.outlet import Outlet, Where, layers_of
 from graphrec_pt.models.view import View
 from graphrec_pt.tokens.kind import Kind
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
 
 
 @prompt("knowledge")
@@ -50,7 +46,7 @@ class Knowledge:
     inner: int = Field(0, ge=0)
     where: Where = "layers"
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Give the model a graph network and the fusion; bind it to a graph before use.
 
         Raises:
@@ -97,7 +93,7 @@ class Fused(PromptNetwork):
         """Return what the network says of its rows."""
         return {f"around.{name}": names for name, names in self.around.row_names().items()}
 
-    def forward(self, view: View, model: "Model") -> Prompt:
+    def forward(self, view: View, model: Host) -> Prompt:
         """Return one prompt for each sequence."""
         learned, size = self.config.learned, self.config.size
         outline = model.outline
