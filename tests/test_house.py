@@ -79,7 +79,7 @@ def circles(imports: Mapping[str, set[str]]) -> list[list[str]]:
     grew = True
     while grew:
         grew = False
-        for module, others in reached.items():
+        for others in reached.values():
             more = set().union(*(reached[other] for other in others)) - others
             others |= more
             grew |= bool(more)

@@ -74,7 +74,7 @@ class Image:
         processor = self.encoder if self.processor is None else self.processor
         if isinstance(processor, str):
             processor = load_image_processor(processor, download=self.download)
-        return ImageFeature(self, node_type, column, processor, inputs, width)
+        return ImageFeature(self, self.encoder, node_type, column, processor, inputs, width)
 
 
 class ImageFeature(EncodedFeature):
@@ -82,6 +82,7 @@ class ImageFeature(EncodedFeature):
 
     Args:
         config: How.
+        encoder: Of the images.
         node_type: Whose nodes.
         column: Of the file names.
         processor: From images to pixels.
@@ -90,10 +91,17 @@ class ImageFeature(EncodedFeature):
     """
 
     def __init__(
-        self, config: Image, node_type: str, column: str, processor: Any, inputs: int, width: int
+        self,
+        config: Image,
+        encoder: str | nn.Module,
+        node_type: str,
+        column: str,
+        processor: Any,
+        inputs: int,
+        width: int,
     ) -> None:
         encoding = Encoding(
-            config.encoder, config.train, config.map, config.unit, config.cache, config.download
+            encoder, config.train, config.map, config.unit, config.cache, config.download
         )
         super().__init__(encoding, inputs, width)
         self.config, self.node_type, self.column = config, node_type, column

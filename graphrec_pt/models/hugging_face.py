@@ -71,7 +71,7 @@ class HuggingFace:
 
         options = dict(self.model)
         family = options.pop("model_type", None)
-        if family not in CONFIG_MAPPING:
+        if not isinstance(family, str) or family not in CONFIG_MAPPING:
             hint = did_you_mean(str(family), CONFIG_MAPPING) if family else "bert, gpt2, t5"
             raise GraphRecError("hugging_face", "a model_type of transformers", family, hint)
         plain = AutoConfig.for_model(family)

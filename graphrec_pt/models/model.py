@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.backbone import Backbone
+from graphrec_pt.models.backbone import Backbone, TwoStream
 from graphrec_pt.models.host import Host
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.prompt import Prompt
@@ -223,7 +223,7 @@ class Model(Host):
             if view.order is None:
                 raise GraphRecError("model", "an order for two streams", "none", "View(order=…)")
             query = self.embedding.special.weight[Special.MASK].expand_as(x)
-            hidden, asked = self.backbone.two_stream(
+            hidden, asked = cast(TwoStream, self.backbone).two_stream(
                 x, query, tokens.ptr, structure, view.order, prompt, edges=tokens.edges
             )
             return Encoded(view, hidden, asked)

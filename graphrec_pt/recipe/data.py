@@ -84,12 +84,11 @@ def check_fits(recipe: Recipe, made: Split) -> None:
 
 def baselines_of(recipe: Recipe, made: Split) -> dict[str, dict[str, Any]]:
     """Return the baselines by name, those that fit the data where the recipe names none."""
-    asked, configs = recipe.evaluate.asked, recipe.evaluate.baselines
-    if configs is None:
-        family = asked.family
-        configs = tuple(family.config(family.build(name)) for name in asked.baselines(made))
+    asked, chosen = recipe.evaluate.asked, recipe.evaluate.baselines
+    if chosen is None:
+        chosen = tuple(asked.family.build(name) for name in asked.baselines(made))
     found: dict[str, dict[str, Any]] = {}
-    for config in configs:
+    for config in map(config_of, chosen):
         again = sum(other["name"] == config["name"] for other in found.values())
         found[f"{config['name']} {again + 1}" if again else config["name"]] = config
     return found

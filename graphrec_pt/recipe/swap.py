@@ -151,13 +151,14 @@ def _answered(term: Term, before: Sequence[Stage]) -> Term:
     if not isinstance(term.objective, Link):
         return term
     learnt = (other for stage in before for other in stage.objectives)
-    taught = next((t for t in learnt if isinstance(t.objective, MaskedNode)), None)
-    if taught is None:
+    taught = [(t, t.objective) for t in learnt if isinstance(t.objective, MaskedNode)]
+    if not taught:
         return Term.checked(
             {"name": "answer", "weight": term.weight, "schedule": term.schedule}, "objective"
         )
-    answer = objective.build({"name": "answer", "candidates": taught.objective.candidates})
-    return term.model_copy(update={"objective": answer, "label": taught.label})
+    first, masked = taught[0]
+    answer = objective.build({"name": "answer", "candidates": masked.candidates})
+    return term.model_copy(update={"objective": answer, "label": first.label})
 
 
 def _wants_template(chosen: Strategy, read: Linearizer) -> bool:

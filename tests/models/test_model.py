@@ -179,9 +179,10 @@ def test_a_bad_config_says_so(graph):
     for parts, message in (
         ({"backbone": "graph_transformr"}, "did you mean 'graph_transformer'"),
         ({"features": Features(by_type={"itm": ["id"]})}, "did you mean 'item'"),
-        ({"features": Features(by_type={"item": ["idd"]})}, "did you mean 'id'"),
         ({"backbone": {"name": "graph_transformer", "structure": {"typ": 3}}}, "mean 'type'"),
         ({"backbone": {"name": "graph_transformer", "structure": {"hop": None}}}, "hop: 64"),
     ):
         with pytest.raises(GraphRecError, match=message):
             Model.of(graph, **parts)
+    with pytest.raises(GraphRecError, match="by_type.item.0 featurizer: .*did you mean 'id'"):
+        Features(by_type={"item": ["idd"]})
