@@ -16,7 +16,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.backbone import Backbone, TwoStream
 from graphrec_pt.models.host import Host
-from graphrec_pt.models.model_config import ModelConfig
+from graphrec_pt.models.model_config import ModelConfig, Shape
 from graphrec_pt.models.prompt import Prompt
 from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
 from graphrec_pt.models.save_card import model_card
@@ -98,9 +98,8 @@ class Model(Host):
         return cls(config, Outline.of(graph), seed).bind(graph)
 
     def shape(self) -> dict[str, Any]:
-        """Return the outline and the config, JSON-ready: what ``config.json`` of a folder holds."""
-        outline = self.outline.model_dump(mode="json")
-        return {"outline": outline, **self.config.model_dump(mode="json")}
+        """Return config and outline, JSON-ready: what ``config.json`` of a folder holds."""
+        return Shape(outline=self.outline, **dict(self.config)).model_dump(mode="json")
 
     def bind(self, graph: Graph) -> Self:
         """Read what the features need of a graph, and return the model.
@@ -165,11 +164,9 @@ class Model(Host):
         saved = read_model(folder)
         if saved.kind != cls.__name__:
             raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
-        content = dict(saved.config)
-        outline = Outline.checked(content.pop("outline", None), str(folder))
         with trusting(trust_code):
-            config = ModelConfig.checked(content, str(folder))
-        model = cls(config, outline)
+            shape = Shape.checked(saved.config, str(folder))
+        model = cls(shape.config, shape.outline)
         model._check(saved.vocabulary)
         heads = {name for name in saved.weights if name.startswith(_HEADS)}
         fill(model, {n: w for n, w in saved.weights.items() if n not in heads}, str(folder))

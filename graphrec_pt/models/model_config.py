@@ -45,3 +45,18 @@ class ModelConfig(Checked):
             return self
         network = replace(network, structure=sizes_of(structure, outline))  # type: ignore[type-var]
         return self.model_copy(update={"backbone": network})
+
+
+class Shape(ModelConfig):
+    """What ``config.json`` of a saved model holds: its config, and the outline of its graph.
+
+    Args:
+        outline: Of the graph.
+    """
+
+    outline: Outline
+
+    @property
+    def config(self) -> ModelConfig:
+        """The config alone."""
+        return ModelConfig(**{name: getattr(self, name) for name in ModelConfig.model_fields})

@@ -184,5 +184,5 @@ def test_a_bad_config_says_so(graph):
     ):
         with pytest.raises(GraphRecError, match=message):
             Model.of(graph, **parts)
-    with pytest.raises(GraphRecError, match="by_type.item.0 featurizer: .*did you mean 'id'"):
+    with pytest.raises(GraphRecError, match=r"by_type\.item\.0 featurizer: .*did you mean 'id'"):
         Features(by_type={"item": ["idd"]})
