@@ -1,19 +1,23 @@
 """Prompts and adaptors for a model that is trained already."""
 
+from collections.abc import Mapping
+
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import apart
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.adaptor import Adaptor
+from graphrec_pt.models.adaptor import adaptor as adaptors
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.prompts.family import Prompting
+from graphrec_pt.models.prompts.family import prompt as prompts
 
 
 def attach(
     model: Model,
     graph: Graph | None = None,
     *,
-    prompt: Prompting | None = None,
-    adaptor: Adaptor | None = None,
+    prompt: str | Mapping[str, object] | Prompting | None = None,
+    adaptor: str | Mapping[str, object] | Adaptor | None = None,
     seed: int = 0,
 ) -> None:
     """Give a model a prompt and an adaptor; one that it has already is left as it is.
@@ -23,16 +27,16 @@ def attach(
     Args:
         model: Changed in place; the weights it has keep their values and names.
         graph: To bind a prompt to that reads one.
-        prompt: To put before its sequences; None for none.
-        adaptor: To put into its backbone; None for none.
+        prompt: Name, config or object; None for none.
+        adaptor: Likewise.
         seed: Of the first weights.
 
     Raises:
         GraphRecError: When the model has another one, or no place for it.
     """
     attached = (
-        ("prompt", prompt, model.config.prompt),
-        ("adaptor", adaptor, model.config.adaptor),
+        ("prompt", prompt and prompts.build(prompt), model.config.prompt),
+        ("adaptor", adaptor and adaptors.build(adaptor), model.config.adaptor),
     )
     for kind, wanted, has in attached:
         if wanted is None:
