@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import LabelHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.event_masking import without_attributes
-from graphrec_pt.objectives.multi_label import LabelHead, Labels, Over, linked, multi_label_loss
+from graphrec_pt.objectives.multi_label import Labels, Over, linked, multi_label_loss
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import Projector
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
@@ -64,7 +65,7 @@ class HistoryContrast(Objective):
 
     def head(self, outline: Outline, width: int) -> nn.Module:
         """Return the net before the contrast."""
-        return projector(width) if self.projection else nn.Identity()
+        return Projector(width) if self.projection else nn.Identity()
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Module
@@ -74,8 +75,3 @@ class HistoryContrast(Objective):
         if self.loss_form == "nt_xent":
             return nt_xent(first, second, self.temperature)
         return info_nce(first, second, self.temperature)
-
-
-def projector(width: int) -> nn.Module:
-    """Return two layers between hidden states and what is contrasted (Chen et al., ICML 2020)."""
-    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))

@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import LabelHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.associated_attribute import attribute_type
 from graphrec_pt.objectives.event_masking import choose_events, events, without_attributes
 from graphrec_pt.objectives.masking import Masking, hide
-from graphrec_pt.objectives.multi_label import LabelHead, Labels, Over, linked, multi_label_loss
+from graphrec_pt.objectives.multi_label import Labels, Over, linked, multi_label_loss
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 

@@ -7,10 +7,11 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import LabelHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.masking import Masking, choose, hide
-from graphrec_pt.objectives.multi_label import LabelHead, Labels, Over, multi_label_loss
+from graphrec_pt.objectives.multi_label import Labels, Over, multi_label_loss
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind, Special
 

@@ -4,7 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.graph.schema import Checked, Strict
+from graphrec_pt.models.usage import Usage
 from graphrec_pt.sampling.sampler import SamplerField
 from graphrec_pt.tokens.linearizer import LinearizerField
 from graphrec_pt.training.groups import ParameterRule
@@ -74,3 +76,18 @@ class Stage(Checked):
     validate_every: int = Field(1, ge=1)
     patience: int = Field(0, ge=0)
     name: str = "pretrain"
+
+
+def usage_of(stage: Stage, relation: str | None = None) -> Usage:
+    """Return what a model must remember of its last stage, to be asked as it was taught.
+
+    Args:
+        stage: The last one.
+        relation: What is predicted; None for the first interaction relation.
+    """
+    return Usage(
+        sampler=config_of(stage.sampler),
+        linearizer=config_of(stage.linearizer),
+        objectives={term.label: config_of(term.objective) for term in stage.objectives},
+        relation=relation,
+    )
