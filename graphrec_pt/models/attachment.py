@@ -35,8 +35,8 @@ def attach(
         GraphRecError: When the model has another one, or no place for it.
     """
     attached = (
-        ("prompt", prompt and prompts.build(prompt), model.config.prompt),
-        ("adaptor", adaptor and adaptors.build(adaptor), model.config.adaptor),
+        ("prompt", None if prompt is None else prompts.build(prompt), model.config.prompt),
+        ("adaptor", None if adaptor is None else adaptors.build(adaptor), model.config.adaptor),
     )
     for kind, wanted, has in attached:
         if wanted is None:
