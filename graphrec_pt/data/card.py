@@ -2,17 +2,19 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import field_validator, model_validator
+from pydantic import JsonValue, field_validator, model_validator
 
 from graphrec_pt.core.documents import YAML_BYTES, parse_yaml_mapping, read_text
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
+from graphrec_pt.data.reader import ReaderField
 from graphrec_pt.graph.schema import Strict
 
 ColumnType = Literal["int", "float", "text"]
@@ -123,8 +125,8 @@ class TablePlan(Strict):
     """
 
     file: str | tuple[str, ...] | None = None
-    rows: tuple[dict[str, Any], ...] | None = None
-    reader: str | dict[str, Any] | None = None
+    rows: tuple[dict[str, JsonValue | date | datetime], ...] | None = None
+    reader: ReaderField | None = None
     part: str | None = None
     separator: str | None = None
     header: bool | tuple[str, ...] = True

@@ -2,8 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from graphrec_pt.core.documents import digest_of, read_json_object
 from graphrec_pt.core.errors import GraphRecError, raise_all
@@ -119,3 +122,27 @@ def check_names(schema: Schema) -> None:
         if (relation.backward or partner is not None) and partner not in schema.relation_names:
             errors.append(GraphRecError(who, "an inverse that is a relation", repr(partner)))
     raise_all(errors)
+
+
+def check_unchanged(folder: Path, fingerprint: str) -> None:
+    """Refuse a folder that was built anew since a graph was opened from it."""
+    if (now := read_header(folder).fingerprint) != fingerprint:
+        raise GraphRecError(
+            str(folder),
+            f"the graph {fingerprint[:12]} opened from it",
+            now[:12],
+            "opening it again",
+        )
+
+
+def check_file(folder: Path, name: str, header: Header) -> None:
+    """Raise when a file of a graph is not the one that was saved."""
+    if header.checksums and header.checksums.get(name) != checksum_of(folder / name):
+        who = str(folder / name)
+        raise GraphRecError(who, "the file that was saved", "another", "building it again")
+
+
+def checksum_of(path: Path) -> str:
+    """Return the checksum of a file; see :func:`graphrec_pt.graph.integrity.checksum`."""
+    content = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+    return str(import_module("graphrec_pt.graph.integrity").checksum(content))

@@ -16,6 +16,7 @@ the user does not see. A forger can write checksums too; `verify` compares the c
 fingerprint from another source.
 """
 
+import copyreg
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,16 +27,24 @@ from tokenize import TokenError
 from typing import Any
 
 import numpy as np
-import polars as pl
-import pyarrow as pa
 import torch
 
 from graphrec_pt.core.documents import digest_of
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.graph.fingerprint import fingerprint
-from graphrec_pt.graph.graph import RAW_ID, Graph
-from graphrec_pt.graph.header import FORMAT, NAME, Header, check_names, read_header
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.header import (
+    FORMAT,
+    NAME,
+    Header,
+    check_file,
+    check_names,
+    check_unchanged,
+    checksum_of,
+    read_header,
+)
+from graphrec_pt.graph.stored_tables import StoredTables, TableCheck
 from graphrec_pt.kernels.csr import SegmentedCSR
 
 
@@ -116,7 +125,7 @@ def save_graph(graph: Graph, folder: str | Path) -> Graph:
             for name, table in tables.items():
                 table.write_ipc(scratch / kind / f"{name}.arrow")
         header = _header(graph)
-        header["checksums"] = {name: _checksum(scratch / name) for name in _files(header)}
+        header["checksums"] = {name: checksum_of(scratch / name) for name in _files(header)}
         header["digest"] = digest_of(header)
         (scratch / NAME).write_text(json.dumps(header, indent=1))
     return open_graph(folder)
@@ -142,12 +151,12 @@ def open_graph(folder: str | Path, *, verify: bool = False) -> Graph:
     header = read_header(folder)
     try:
         csr = SegmentedCSR(**_mapped_arrays(folder, header))
-        check = _Check(folder, header, csr)
+        check = TableCheck(folder, header, csr)
         graph = Graph(
             header.schema,
             csr,
-            _StoredTables(folder, "nodes", header.schema.node_names, check),
-            _StoredTables(folder, "edges", header.edge_tables, check),
+            StoredTables(folder, "nodes", header.schema.node_names, check),
+            StoredTables(folder, "edges", header.edge_tables, check),
             header.edge_offset,
             header.fingerprint,
             header.provenance,
@@ -165,17 +174,6 @@ def open_graph(folder: str | Path, *, verify: bool = False) -> Graph:
     return graph
 
 
-def check_unchanged(folder: Path, fingerprint: str) -> None:
-    """Refuse a folder that was built anew since a graph was opened from it."""
-    if (now := read_header(folder).fingerprint) != fingerprint:
-        raise GraphRecError(
-            str(folder),
-            f"the graph {fingerprint[:12]} opened from it",
-            now[:12],
-            "opening it again",
-        )
-
-
 def reopen_graph(folder: str, fingerprint: str, checked: "Identity | None" = None) -> Graph:
     """Open a graph that another process has open.
 
@@ -191,11 +189,6 @@ def reopen_graph(folder: str, fingerprint: str, checked: "Identity | None" = Non
     return open_graph(path)
 
 
-def checked_files(folder: Path) -> "Identity | None":
-    """Return which files of a graph this process has checked, for :func:`reopen_graph`."""
-    return _checked.get(str(folder.resolve()))
-
-
 def forget_checked() -> None:
     """Check every graph anew when it is opened next."""
     _checked.clear()
@@ -205,6 +198,17 @@ Identity = tuple[tuple[str, int, int, int, int], ...]
 """Name, size, time of change, inode and device of files."""
 
 _checked: dict[str, Identity] = {}
+
+
+def _reduced(graph: Graph) -> str | tuple[Any, ...]:
+    """Return how a graph is pickled: a stored one as its folder, whose files others map too."""
+    if graph.folder is None:
+        return graph.__reduce_ex__(4)
+    folder = str(graph.folder.resolve())
+    return reopen_graph, (folder, graph.fingerprint, _checked.get(folder))
+
+
+copyreg.pickle(Graph, _reduced)
 
 
 def _empty(folder: Path) -> bool:
@@ -292,7 +296,7 @@ def _check_once(folder: Path, header: Header, graph: Graph) -> None:
     if _checked.get(key) == identity:
         return
     for name in header.arrays:
-        _check_file(folder, f"{name}.npy", header)
+        check_file(folder, f"{name}.npy", header)
     _check_arrays(str(folder), graph)
     counts = {name: graph.num_nodes(name) for name in header.schema.node_names}
     edges = {r.name: graph.num_edges(r.name) for r in header.schema.relations}
@@ -306,18 +310,6 @@ def _identity(folder: Path, names: Sequence[str]) -> Identity:
     return tuple((n, s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev) for n, s in stats)
 
 
-def _check_file(folder: Path, name: str, header: Header) -> None:
-    """Raise when a file is not the one that was saved."""
-    if header.checksums and header.checksums.get(name) != _checksum(folder / name):
-        who = str(folder / name)
-        raise GraphRecError(who, "the file that was saved", "another", "building it again")
-
-
-def _checksum(path: Path) -> str:
-    content = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
-    return str(import_module("graphrec_pt.graph.integrity").checksum(content))
-
-
 def _check_arrays(who: str, graph: Graph) -> None:
     """Raise for arrays of a graph that would lead a kernel astray."""
     integrity = import_module("graphrec_pt.graph.integrity")  # compiled code, loaded when needed
@@ -325,80 +317,3 @@ def _check_arrays(who: str, graph: Graph) -> None:
     if (problem := integrity.problem_of(*given)) is not None:
         who, hint = f"{who}: {problem.array}", "building it again"
         raise GraphRecError(who, problem.expected, problem.got, hint)
-
-
-class _Check:
-    """Raises for tables that do not fit the arrays of their graph."""
-
-    def __init__(self, folder: Path, header: Header, csr: SegmentedCSR) -> None:
-        self.folder, self.header, self.csr = folder, header, csr
-
-    def before(self, name: str) -> None:
-        """Check a file, before it is read."""
-        check_unchanged(self.folder, self.header.fingerprint)
-        _check_file(self.folder, name, self.header)
-
-    def after(self, kind: str, name: str, table: pl.DataFrame) -> None:
-        """Check a table, after it is read: its height and columns, and what reads its rows."""
-        check_unchanged(self.folder, self.header.fingerprint)  # it was this graph's
-        who, schema = str(self.folder / kind / f"{name}.arrow"), self.header.schema
-        if kind == "nodes":
-            rows = self.header.nodes[name]
-            missing = [c for c in (RAW_ID, *schema.node(name).columns) if c not in table.columns]
-            if missing or len(table) != rows or table[RAW_ID].dtype != pl.String:
-                expected = f"{rows} rows with the column {(missing or [RAW_ID])[0]!r}"
-                raise GraphRecError(who, expected, f"{len(table)} with {table.columns}")
-            return
-        first = self.header.edge_offset.get(name, 0)
-        outside = import_module("graphrec_pt.graph.integrity").edges_outside
-        if outside(schema, self.csr, name, first, first + len(table)):
-            raise GraphRecError(who, "a row for each edge id", f"{len(table)} rows")
-
-
-class _StoredTables(Mapping[str, pl.DataFrame]):
-    """Arrow files of a graph, each read when it is first asked for."""
-
-    def __init__(self, folder: Path, kind: str, names: Sequence[str], check: _Check) -> None:
-        self._folder, self._kind, self._names = folder, kind, tuple(names)
-        self._check = check
-        self._read: dict[str, pl.DataFrame] = {}
-
-    def __getitem__(self, name: str) -> pl.DataFrame:
-        if name not in self._names:
-            raise KeyError(name)
-        if name not in self._read:
-            path = self._folder / self._kind / f"{name}.arrow"
-            try:
-                if not path.is_file():
-                    raise FileNotFoundError("no such file")
-                self._check.before(f"{self._kind}/{name}.arrow")
-                table = _read_arrow(path)
-            except (OSError, ValueError, pl.exceptions.PolarsError) as error:
-                if isinstance(error, GraphRecError):
-                    raise
-                raise GraphRecError(str(path), "an Arrow file", error, "building again") from error
-            self._check.after(self._kind, name, table)
-            self._read[name] = table
-        return self._read[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-def _read_arrow(path: Path) -> pl.DataFrame:
-    """Return a memory-mapped table after a check of all its offsets, texts and codes.
-
-    Arrow's own reader checks what it is asked to check; that of polars trusts a mapped file.
-    """
-    try:
-        with pa.memory_map(str(path)) as source:
-            table = pa.ipc.open_file(source).read_all()
-        table.validate(full=True)
-        found = pl.from_arrow(table, rechunk=False)
-    except (pa.ArrowException, pl.exceptions.PanicException) as error:
-        raise ValueError(str(error).splitlines()[0]) from error
-    assert isinstance(found, pl.DataFrame)
-    return found

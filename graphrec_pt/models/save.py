@@ -109,11 +109,12 @@ def read_model(folder: str | Path) -> SavedModel:
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             hint = "another copy, or training it with a smaller learning rate"
             raise GraphRecError(f"{folder / WEIGHTS} {name}", "finite weights", "NaN or ∞", hint)
+    usage = record["usage"]
     return SavedModel(
         kind=record["class"],
         config=record["model"],
         heads=record["heads"],
-        usage=None if record["usage"] is None else Usage.checked(record["usage"], str(folder)),
+        usage=None if usage is None else Usage.checked(usage, f"{folder} usage"),
         weights=weights,
         vocabulary=Vocabulary.load(folder / VOCABULARY),
         inputs=_load_tensors(folder / INPUTS) if INPUTS in record["files"] else None,
