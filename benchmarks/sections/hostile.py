@@ -11,6 +11,7 @@ import polars as pl
 import torch
 import yaml
 
+from benchmarks.sections.hostile_inputs import Objects, Raw
 from benchmarks.sections.mutations import BYTES, damage_folder, odd_value
 from graphrec_pt import GraphRecError, Key, Model, from_pretrained, save_graph
 from graphrec_pt.cli.tables import recommended_table, run_notes, run_tables
@@ -156,7 +157,7 @@ class Models:
         with torch.no_grad():
             vectors = float(model.table("item").double().square().sum())
         names = model.vocabulary.nodes.hash_rows().sum()
-        return [sums, vectors, names, model.config.json_ready()]
+        return [sums, vectors, names, repr(model.config)]
 
 
 class Runs:
@@ -233,4 +234,6 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "models": Models,
     "runs": Runs,
     "recipes": Recipes,
+    "raw": Raw,
+    "objects": Objects,
 }

@@ -1,4 +1,4 @@
-"""Node and edge columns of a stored graph: Arrow files, each checked and read when it is needed."""
+"""Tables on disk, checked before they are used: the Arrow files of a graph, and Parquet files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
+from pyarrow import parquet
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import RAW_ID
@@ -88,3 +89,31 @@ def _read_arrow(path: Path) -> pl.DataFrame:
         raise ValueError(str(error).splitlines()[0]) from error
     assert isinstance(found, pl.DataFrame)
     return found
+
+
+ROWS_PER_BYTE = 16
+"""Rows of a Parquet file at most: those of ids and numbers take a byte or more."""
+
+
+def read_parquet(path: str | Path) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Return a Parquet file and its metadata, after a check of all its offsets, texts and codes.
+
+    Raises:
+        OSError: For a file that is missing.
+        ValueError: For one that is damaged, or claims many more rows than its size has room for.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError("no such file")
+    try:
+        with parquet.ParquetFile(path) as file:
+            if file.metadata.num_rows > ROWS_PER_BYTE * path.stat().st_size + 1000:
+                raise ValueError(f"{file.metadata.num_rows:,} rows in a file of its size")
+            table, texts = file.read(), file.metadata.metadata or {}
+        table.validate(full=True)
+        found = pl.from_arrow(table)
+        named = {name.decode(): value.decode() for name, value in texts.items()}
+    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        raise ValueError((str(error).splitlines() or ["damaged"])[0]) from error
+    assert isinstance(found, pl.DataFrame)
+    return found, named

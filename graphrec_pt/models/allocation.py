@@ -1,6 +1,7 @@
 """A bound on what is allocated while a network is made from a config that somebody else wrote."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from math import prod
 from typing import Any
 
@@ -50,12 +51,30 @@ class BoundedAllocation(TorchFunctionMode):
         """Run a function of torch, after a look at how much it would allocate."""
         options = dict(kwargs or {})
         if func in _BY_SIZE:
-            self.left -= _numbers(func, args, options)
-            if self.left < 0:
+            size = _numbers(func, args, options)
+            self.left -= size
+            if self.left < 0 or size < 0:
                 raise GraphRecError(
-                    self.who, "a model of the size of its weights", "a config of a much larger one"
+                    self.who, "a model of the size of its weights", "a config of another size"
                 )
         return func(*args, **options)
+
+
+@contextmanager
+def bounded(weights: int, who: str) -> Iterator[None]:
+    """Make a network from a config inside the block; see :class:`BoundedAllocation`.
+
+    Raises:
+        GraphRecError: When the config asks for too much, or for what cannot be made.
+    """
+    try:
+        with BoundedAllocation(weights, who):
+            yield
+    except GraphRecError:
+        raise
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        got = (str(e).splitlines() or [type(e).__name__])[0]
+        raise GraphRecError(who, "a config that a model can be made from", got) from e
 
 
 def _numbers(func: Callable[..., Any], args: Sequence[Any], options: Mapping[str, Any]) -> int:

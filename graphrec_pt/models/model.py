@@ -15,7 +15,7 @@ from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.allocation import BoundedAllocation
+from graphrec_pt.models.allocation import bounded
 from graphrec_pt.models.backbone import Backbone, TwoStream
 from graphrec_pt.models.head import build_head, head_config
 from graphrec_pt.models.host import Host
@@ -209,7 +209,7 @@ class Model(Host):
         with trusting(trust_code):
             shape = Shape.checked(saved.config, str(folder))
         size = sum(weight.numel() for weight in saved.weights.values())
-        with BoundedAllocation(size, str(folder)), trusting(trust_code):
+        with bounded(size, str(folder)), trusting(trust_code):
             model = cls(shape.config, shape.outline)
             model._check(saved.vocabulary)
             model.make_heads(saved.heads)

@@ -231,7 +231,9 @@ class _Metrics(BaseModel):
 def _checked_files(folder: Path) -> list[str]:
     """Return the files of a run that its numbers stand for, each the key to its folder."""
     names = ("*.parquet", "*.jsonl", f"{MODEL}/config.json", f"{HISTORY}/graph.json")
-    found = [path for name in names for seed in ("", "seed-*/") for path in folder.glob(seed + name)]
+    found = [
+        path for name in names for seed in ("", "seed-*/") for path in folder.glob(seed + name)
+    ]
     found.append(folder / RECIPE)
     return sorted(path.relative_to(folder).as_posix() for path in found)
 
