@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,30 +52,35 @@ def answer(target: Any, place: Path) -> tuple[str, str]:
         return f"{type(error).__name__}", f"{where}: {str(error)[:300]}"
 
 
-def work(name: str, base: Path, seed: int, start: int, count: int) -> None:
-    """Run cases in this process, a line of JSON for each."""
-    from benchmarks.sections.hostile import TARGETS
-
-    target = TARGETS[name]()
+def cases(
+    target: Any, base: Path, seed: int, numbers: Iterable[int]
+) -> Iterator[tuple[int, str, str, str]]:
+    """Yield number, damage, result and error of each case; before it runs, without a result."""
     good = answer(target, base / "one") if (base / "one").exists() else ("answered", "")
     if good[0] != "answered":
         raise SystemExit(f"the undamaged one: {good}")
-    for case in range(start, count):
+    for case in numbers:
         draw = random.Random(f"{seed}-{case}")
         place = base / "case"
         shutil.rmtree(place, ignore_errors=True)
         did, forged = target.damage(base, place, draw)
-        print(json.dumps({"case": case, "did": did}), flush=True)
+        yield case, did, "", ""
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         result, told = answer(target, place)
         if result == "answered" and not forged:
             result = "equal" if told == good[1] else "another answer"
         if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory > MEMORY:
             result = "memory"
-        fine = result in FINE
-        print(
-            json.dumps({"case": case, "result": result, "told": "" if fine else told}), flush=True
-        )
+        yield case, did, result, "" if result in FINE else told
+
+
+def work(name: str, base: Path, seed: int, start: int, count: int) -> None:
+    """Run cases in this process, a line of JSON for each."""
+    from benchmarks.sections.hostile import TARGETS
+
+    for case, did, result, told in cases(TARGETS[name](), base, seed, range(start, count)):
+        record = {"case": case, "result": result, "told": told} if result else {}
+        print(json.dumps(record or {"case": case, "did": did}), flush=True)
 
 
 def supervise(name: str, base: Path, seed: int, count: int, show: bool) -> dict[str, Any]:
