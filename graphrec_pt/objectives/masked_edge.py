@@ -26,8 +26,7 @@ from graphrec_pt.objectives.event_masking import with_text
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
 from graphrec_pt.objectives.non_neighbors import non_neighbors
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairwise import bpr
-from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.objectives.pairs import bce, bpr
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens

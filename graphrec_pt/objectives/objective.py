@@ -63,17 +63,20 @@ class Corrupted:
         views: What is encoded, in the order of ``loss(encoded, …)``.
         targets: Tensors that the loss needs, by name.
         count: Terms that the loss is the mean of; with 0 there is nothing to learn here.
+        unencoded: Views that the loss encodes itself, with another encoder than the model.
     """
 
     views: tuple[View, ...]
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     count: int = 0
+    unencoded: tuple[View, ...] = ()
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Corrupted":
         """Return the same on another device."""
         return replace(
             self,
             views=tuple(view.to(device, non_blocking=non_blocking) for view in self.views),
+            unencoded=tuple(view.to(device, non_blocking=non_blocking) for view in self.unencoded),
             targets={
                 name: value.to(device, non_blocking=non_blocking)
                 for name, value in self.targets.items()

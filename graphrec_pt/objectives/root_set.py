@@ -14,7 +14,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.multi_label import Labels, Over, linked, multi_label_loss
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import Pool
+from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -35,7 +35,7 @@ class RootSet(Objective):
     """
 
     relation: str
-    pool: Pool = "first"
+    pool: SequencePool = "first"
     transform: bool = True
     over: Over = "mean"
 

@@ -9,12 +9,13 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import Pool, checked_relation, positives, relation_of
+from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.pairs import OfRelation, positives, relation_of
+from graphrec_pt.objectives.pooling import SequencePool
 
 
 @objective("target_item")
-class TargetItem(Objective):
+class TargetItem(OfRelation):
     """One item for a whole history, which may be of other behaviour than leads to the item.
 
     ``L = −1/n Σ log p(v⁺ | history)``: v⁺ is the target of the edge hidden from the root, else the
@@ -28,18 +29,8 @@ class TargetItem(Objective):
         candidates: What the item is told from.
     """
 
-    relation: str | None = None
-    pool: Pool = "last"
+    pool: SequencePool = "last"
     candidates: Candidates = Candidates()
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots."""
-        return Needs(fields=frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation."""
-        checked_relation(outline, self.relation)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return histories, and the item that each leads to."""

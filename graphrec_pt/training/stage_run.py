@@ -140,6 +140,8 @@ class StageRun:
         if self.average is not None:
             found |= _under("average", self.average.tensors())
         found |= _under("earlier", self.earlier)
+        for label, state in self.learner.states.items():
+            found |= _under(f"state/{label}", state.state_dict())
         return found | _under("best", self.watch.weights)
 
     def state(self) -> dict[str, Any]:
@@ -162,6 +164,8 @@ class StageRun:
         self.stopped = state["stopped"]
         self.learner.load_state_dict(_of("learner", tensors))
         self.earlier = _of("earlier", tensors)
+        for label, objective_state in self.learner.states.items():
+            objective_state.load_state_dict(_of(f"state/{label}", tensors))
         optimizer = self.fitting.plain_optimizer
         load_optimizer(optimizer, _of("optimizer", tensors), state["optimizer"])
         if self.average is not None:
