@@ -18,8 +18,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
 from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import links, same_nodes, without_edges
-from graphrec_pt.objectives.event_masking import events, with_text
-from graphrec_pt.objectives.masking import Masking, first_occurrence, hide
+from graphrec_pt.objectives.masking import Masking, events, first_occurrence, hide, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pooling import Pool, SequencePool, pooled
 from graphrec_pt.sampling.sampler import Sets

@@ -9,8 +9,8 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.associated_attribute import attribute_type
-from graphrec_pt.objectives.event_masking import choose_events, events, without_attributes
-from graphrec_pt.objectives.masking import Masking, hide
+from graphrec_pt.objectives.event_masking import without_attributes
+from graphrec_pt.objectives.masking import Masking, choose_events, events, hide
 from graphrec_pt.objectives.multi_label import LabelHead, Labels, Over, linked, multi_label_loss
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind

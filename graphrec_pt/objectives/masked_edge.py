@@ -22,8 +22,7 @@ from graphrec_pt.objectives.edge_masking import (
     without_edges,
     without_slots,
 )
-from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, with_text
 from graphrec_pt.objectives.non_neighbors import non_neighbors
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import bce, bpr

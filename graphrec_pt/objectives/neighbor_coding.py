@@ -19,8 +19,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import shared_nodes
 from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import same_nodes
-from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.forest import first_of

@@ -20,7 +20,7 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
-from graphrec_pt.objectives.event_masking import events, last_of, with_text
+from graphrec_pt.objectives.masking import events, last_of, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.sampling.edges import segment_edges

@@ -12,8 +12,7 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
-from graphrec_pt.objectives.event_masking import events, with_text
-from graphrec_pt.objectives.masking import Masking, hide
+from graphrec_pt.objectives.masking import Masking, events, hide, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.others import of_others
 from graphrec_pt.tokens.kind import Kind
