@@ -139,7 +139,7 @@ def test_what_does_not_fit_is_refused() -> None:
 PAST, EVENTS = {"name": "history"}, {"name": "history"}
 
 
-def test_by_hand_of_history_contrast(ring: Graph, making: Any, hand: Any) -> None:
+def test_history_contrast_by_hand(ring: Graph, making: Any, hand: Any) -> None:
     preparation = making.prepared(ring, PAST, EVENTS, torch.tensor([0, 1]))
     views = hand.encoded([[4, 0], [0, 1]], [0, 1, 2]), hand.encoded([[1, 0], [0, 9]], [0, 1, 2])
     # Cosines are 1 with the own version, 0 with every other.
@@ -180,7 +180,7 @@ def test_gradients_of_history_contrast(
     assert hand.gradients_hold({"name": "history_contrast", **options}, examples)
 
 
-def test_learns_of_history_contrast(ring: Graph, fit: Callable[..., Any]) -> None:
+def test_history_contrast_learns(ring: Graph, fit: Callable[..., Any]) -> None:
     config = {"name": "history_contrast", "augment": {"operations": ["drop"]}, "temperature": 0.2}
     found = fit(ring, config, PAST, EVENTS, torch.arange(12), steps=60, rate=1e-2)
     assert found.losses[0] > 0.7 * log(23)  # 12 histories, two versions each
@@ -198,7 +198,7 @@ def contrast(**options: Any) -> Any:
     return objective.build({"name": "subgraph_contrast", **options})
 
 
-def test_the_loss_by_hand_of_subgraph_contrast(hand: Any) -> None:
+def test_subgraph_contrast_by_hand(hand: Any) -> None:
     one = [[1.0, 0.0], [3.0, 2.0], [0.0, 1.0]]  # two sequences: tokens 0 and 1, token 2
     two = [[2.0, 2.0], [1.0, -1.0], [0.5, 1.0], [0.5, 3.0]]
     chosen = contrast(temperature=0.5)

@@ -139,7 +139,7 @@ def test_bpr_by_hand() -> None:
     assert bpr(positive[:0], negative[:0]).item() == 0
 
 
-def test_by_hand_of_pairwise(toy: Graph, making: Any, hand: Any) -> None:
+def test_pairwise_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     chosen: Any = objective.build("pairwise")
     preparation = making.prepared(toy, PAST, EVENTS, torch.tensor([0]))
     corrupted = chosen.corrupt(making.examples(preparation, [0]))
@@ -157,7 +157,7 @@ def test_gradients_of_pairwise(toy: Graph, making: Any, hand: Any, user: str) ->
 
 
 @pytest.mark.parametrize("user", ["state", "vector"])
-def test_learns_of_pairwise(board: Graph, fit: Callable[..., Any], user: str) -> None:
+def test_pairwise_learns(board: Graph, fit: Callable[..., Any], user: str) -> None:
     """On the checkerboard what is liked has the user's colour, negatives have the other one."""
     users = torch.tensor(list(board.nodes("user")))
     config = {"name": "pairwise", "pairs": {"user": user, "pool": "mean", "negatives": 4}}
@@ -192,7 +192,7 @@ def test_gradients_of_pointwise(toy: Graph, making: Any, hand: Any, user: str) -
     assert hand.gradients_hold({"name": "pointwise", "pairs": pairs}, examples)
 
 
-def test_learns_of_pointwise(board: Graph, fit: Callable[..., Any]) -> None:
+def test_pointwise_learns(board: Graph, fit: Callable[..., Any]) -> None:
     users = torch.tensor(list(board.nodes("user")))
     config = {"name": "pointwise", "pairs": {"user": "vector", "negatives": 1}}
     found = fit(board, config, PAST, EVENTS, users, steps=80, rate=3e-2)

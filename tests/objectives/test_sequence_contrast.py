@@ -17,7 +17,7 @@ from graphrec_pt.objectives.objective import objective
 PAST, EVENTS = {"name": "history"}, {"name": "history"}
 
 
-def test_by_hand_of_sequence_item(toy: Graph, making: Any, hand: Any) -> None:
+def test_sequence_item_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     chosen: Any = objective.build({"name": "sequence_item", "temperature": 0.5})
     preparation = making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1]))
     corrupted = chosen.corrupt(making.examples(preparation, [0, 1]))
@@ -78,7 +78,7 @@ def test_gradients_of_sequence_item(toy: Graph, making: Any, hand: Any) -> None:
     assert hand.gradients_hold({"name": "sequence_item", "temperature": 0.5}, examples)
 
 
-def test_learns_of_sequence_item(ring: Graph, noise: Graph, fit: Callable[..., Any]) -> None:
+def test_sequence_item_learns(ring: Graph, noise: Graph, fit: Callable[..., Any]) -> None:
     given = {"structure": {"position": 8}, "steps": 40, "rate": 2e-2}
     chance = log(12)  # 24 histories end at twelve items, two at each
     config = {"name": "sequence_item", "temperature": 0.2}
@@ -89,7 +89,7 @@ def test_learns_of_sequence_item(ring: Graph, noise: Graph, fit: Callable[..., A
     assert found.last > 0.9 * chance  # 32 histories at once, more than twelve choices
 
 
-def test_by_hand_of_sequence_sequence(small: Any, making: Any, hand: Any) -> None:
+def test_sequence_sequence_by_hand(small: Any, making: Any, hand: Any) -> None:
     rates = [(0, 0, 1), (0, 2, 2), (1, 1, 1), (1, 2, 2), (2, 1, 1), (2, 0, 2)]
     graph = small([3, 3, 1], rates, [(0, 0)])
     chosen: Any = objective.build({"name": "sequence_sequence", "temperature": 1.0})
@@ -124,7 +124,7 @@ def test_gradients_of_sequence_sequence(toy: Graph, making: Any, hand: Any) -> N
     assert hand.gradients_hold({"name": "sequence_sequence", "temperature": 0.5}, examples)
 
 
-def test_learns_of_sequence_sequence(ring: Graph, fit: Callable[..., Any]) -> None:
+def test_sequence_sequence_learns(ring: Graph, fit: Callable[..., Any]) -> None:
     config = {"name": "sequence_sequence", "pool": "mean", "temperature": 0.2}
     found = fit(ring, config, PAST, EVENTS, torch.arange(12), steps=50, rate=3e-2)
     assert found.losses[0] > 0.7 * log(12)
