@@ -125,7 +125,7 @@ def test_a_relation_is_found_or_refused(toy: Graph) -> None:
     outline = Outline.of(toy)
     assert checked_relation(outline, None) == "rates"
     with pytest.raises(GraphRecError, match="did you mean 'rates'"):
-        Pairs(relation="rate").check(outline)
+        checked_relation(outline, "rate")
     tame = [each.model_copy(update={"interaction": False}) for each in outline.relations]
     with pytest.raises(GraphRecError, match="an interaction relation"):
         checked_relation(outline.model_copy(update={"relations": tuple(tame)}), None)
