@@ -18,9 +18,9 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.answer import masks
-from graphrec_pt.objectives.masking import last_of
 from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.gap_filling import with_decoder
+from graphrec_pt.objectives.masking import last_of
 from graphrec_pt.objectives.permuted import asked_last
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.sampler import kind_of_roots
@@ -307,14 +307,14 @@ def trained_head(model: Model, term: Term) -> Any:
     Raises:
         GraphRecError: When the model has no such head.
     """
-    head: Any = term.objective.head(model.outline, model.width)
-    prefix = f"of_{term.label}."
-    kept = {n.removeprefix(prefix): w for n, w in model.heads.items() if n.startswith(prefix)}
-    if kept.keys() != head.state_dict().keys():
-        got = ", ".join(sorted({name.split(".")[0] for name in model.heads})) or "none"
+    kept = model.labelled_heads()
+    if term.label in kept:
+        return kept[term.label]
+    head = term.objective.head(model.outline, model.width)
+    if head.state_dict():
+        got = ", ".join(sorted(kept)) or "none"
         raise GraphRecError("model", f"the trained head of {term.label!r}", got, "training it")
-    head.load_state_dict(kept)
-    return head.to(next(model.parameters()).device).eval()
+    return head
 
 
 def _candidates(history: Graph, relation: str) -> str:

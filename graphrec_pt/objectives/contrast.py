@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, normalize
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import FeatureHead
+from graphrec_pt.models.heads import FeatureHead, Projector
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
@@ -67,9 +67,7 @@ class TwoVersions(Objective):
 
     def head(self, outline: Outline, width: int) -> nn.Module:
         """Return the net before the contrast."""
-        if not self.projection:
-            return nn.Identity()
-        return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+        return Projector(width) if self.projection else nn.Identity()
 
 
 @objective("history_contrast")

@@ -121,7 +121,8 @@ class KeyEncoder(nn.Module):
             raise GraphRecError("momentum_contrast", "a bound model", "none", "model.bind(graph)")
         # Built anew and not copied: what is compiled in the model would still read the model.
         self.model = type(model)(model.config).bind(model.graph)
-        self.model.load_state_dict(model.state_dict())
+        weights = model.state_dict()  # those of the model's heads are not needed
+        self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
         self.head = deepcopy(head)
         self.eval()
         draw = torch.Generator().manual_seed(seed)
@@ -142,8 +143,9 @@ class KeyEncoder(nn.Module):
     def follow(self, model: Model, head: nn.Module, momentum: float) -> None:
         """Move every weight towards that of the model: ``θ_k ← m θ_k + (1 − m) θ_q``."""
         for slow, fast in ((self.model, model), (self.head, head)):
-            for mine, theirs in zip(slow.parameters(), fast.parameters(), strict=True):
-                mine.lerp_(theirs, 1 - momentum)
+            weights = dict(fast.named_parameters())
+            for name, mine in slow.named_parameters():
+                mine.lerp_(weights[name], 1 - momentum)
 
     def enqueue(self) -> None:
         """Put the waiting keys in place of the oldest ones."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.heads import ItemHead, Steps
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates, NodePrediction
@@ -164,7 +164,7 @@ class NextBehaviors(NodePrediction):
 
     def head(self, outline: Outline, width: int) -> nn.ModuleDict:
         """Return the head of the candidates, and a vector for each step."""
-        step = nn.Embedding(self.steps, width)
+        step = Steps(self.steps, width)
         return nn.ModuleDict({"item": self.candidates.head(width), "step": step})
 
     def loss(

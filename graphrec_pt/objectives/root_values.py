@@ -13,10 +13,10 @@ from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.models.heads import FeatureHead
+from graphrec_pt.models.heads import FeatureHead, LinkHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.link import LinkHead, pair_roots
+from graphrec_pt.objectives.link import pair_roots
 from graphrec_pt.objectives.masking import masked_out
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.valued import Told

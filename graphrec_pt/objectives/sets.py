@@ -9,11 +9,10 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.heads import ItemHead, LabelHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.labels import (
-    LabelHead,
     Labels,
     OfAttributes,
     Over,

@@ -11,7 +11,8 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.objectives.labels import LabelHead, Labels, linked, multi_label_loss
+from graphrec_pt.models.heads import LabelHead
+from graphrec_pt.objectives.labels import Labels, linked, multi_label_loss
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.tokens.kind import Kind, Special
 

@@ -189,7 +189,7 @@ def test_a_resumed_run_has_the_same_queue_to_the_bit(ring: Graph, tmp_path: Path
     assert int(found[state + "oldest"]) == 8 * 8 % 20
     assert set(found[state + "sources"].tolist()) <= set(range(24))
     weights = [name for name in found if name.startswith(state + "model.")]
-    assert len(weights) == len(model.state_dict())
+    assert len(weights) == len([name for name in model.state_dict() if "heads." not in name])
     trained = {name: found["learner/model." + name.split("model.")[1]] for name in weights}
     assert any(not torch.equal(found[name], trained[name]) for name in weights)  # it lags behind
 
