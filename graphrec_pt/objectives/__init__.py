@@ -1,7 +1,30 @@
 """Floor 8: objectives, corruption and loss, one family a file."""
 
-from importlib import import_module
-from pkgutil import iter_modules
-
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")  # registers its members
+from graphrec_pt.objectives import (  # noqa: F401 - registers their members
+    answer,
+    cloze,
+    contrast,
+    distillation,
+    fusion,
+    gap_filling,
+    graph_structure,
+    labels,
+    link,
+    masked_edge,
+    masked_feature,
+    masked_language,
+    metapath_type,
+    modalities,
+    momentum_contrast,
+    neighbor_coding,
+    next_item,
+    pairs,
+    path_autoregression,
+    permuted,
+    replaced_token,
+    root_values,
+    segment_prediction,
+    segments,
+    sequence_contrast,
+    sets,
+)
