@@ -97,6 +97,8 @@ def build_card(
                 opened[name] = table
         graph = _build(card, opened, problems, seed, tell)
     provenance = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
+    if problems.copies:
+        provenance["notes"] = list(dict.fromkeys(problems.copies))
     graph = replace(graph, provenance=provenance)
     return graph if out is None else save_graph(graph, out)
 

@@ -229,6 +229,7 @@ def _warnings(
             f"{problem['where']}: {problem['rows']:,} rows dropped, expected {problem['expected']}"
             + (f" ({some})" if some else "")
         )
+    yield from graph.provenance.get("notes") or ()
     for name, interaction in dict(graph.provenance.get("shared_rows") or {}).items():
         yield f"{name}: made from the rows of {interaction}; no split holds its edges out"
     yield from _odd_times(graph)
