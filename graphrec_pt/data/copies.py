@@ -14,7 +14,9 @@ from typing import TypeVar
 File = TypeVar("File")
 PACKED = (".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".tgz", ".tbz2", ".txz", ".tar", ".zip")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zstd", ".br", ".lz4", ".z")
-NEVER_DATA = re.compile(r"\._.*|\.#.*|#.*#|~\$.*|\.~.*|\..*\.sw[a-p]|\.ds_store|thumbs\.db|__macosx")
+NEVER_DATA = re.compile(
+    r"\._.*|\.#.*|#.*#|~\$.*|\.~.*|\..*\.sw[a-p]|\.ds_store|thumbs\.db|__macosx"
+)
 """Names that no data set has: what macOS, editors and office programs keep beside a file."""
 AT_THE_END = re.compile(
     r"(~|\.~\d+~|[._-](bak|bck|back|backup|old|orig|original|prev|previous|save|saved|tmp|temp|copy)"
