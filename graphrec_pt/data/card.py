@@ -11,6 +11,7 @@ from pydantic import field_validator, model_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
+from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.schema import Strict
 
 ColumnType = Literal["int", "float", "text"]
@@ -130,6 +131,8 @@ class Card(Plan):
         cite: Paper to cite.
         sources: Files to fetch.
         tables: Table → how it is read.
+        split: Name or config of the protocol that recipes use unless they name one; the last event
+            of each source is held out where a card does not say.
         expect: Node type or relation → published count; a build that differs warns.
         all_time: Relations that were collected over all time and may tell of what a split hides;
             recipes leave them out unless they ask for them.
@@ -143,9 +146,15 @@ class Card(Plan):
     cite: str = ""
     sources: tuple[Source, ...] = ()
     tables: dict[str, TablePlan]
+    split: Any = None
     expect: dict[str, int] = {}
     all_time: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, config: Any) -> Any:
+        return None if config is None else protocol.config(protocol.build(config))
 
     @model_validator(mode="after")
     def _check_tables(self) -> "Card":

@@ -16,6 +16,8 @@ from graphrec_pt.graph.events import telling_events
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.held_out import HeldOut, events_of, later
 from graphrec_pt.graph.protocol import (
+    DEFAULT_SPLIT,
+    SPLIT_OF_CARD,
     Events,
     SplitProtocol,
     Stage,
@@ -130,7 +132,7 @@ class Split:
 
 
 def split(
-    graph: Graph, how: str | Mapping[str, Any] | SplitProtocol = "leave_one_out", seed: int = 0
+    graph: Graph, how: str | Mapping[str, Any] | SplitProtocol | None = None, seed: int = 0
 ) -> Split:
     """Cut a graph into training, validation and test without leaks.
 
@@ -158,12 +160,15 @@ def split(
 
     Args:
         graph: The whole graph.
-        how: A protocol's name, config or object.
+        how: A protocol's name, config or object; by default that of the graph's card, else
+            leave-one-out.
         seed: For protocols that draw.
 
     Raises:
         GraphRecError: When the protocol does not fit the graph, or leaves nothing to train on.
     """
+    if how is None:
+        how = graph.provenance.get(SPLIT_OF_CARD) or DEFAULT_SPLIT
     named = protocol.build(how)
     chosen = named.on(graph) if hasattr(named, "on") else named
     key = Key(seed).named("split")

@@ -5,13 +5,14 @@ from typing import Any, Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.data.card import load_card
 from graphrec_pt.evaluation.metric import measures
 from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.evaluation.task import Policy, Task, task
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.graph.derive import derivation
-from graphrec_pt.graph.protocol import protocol
+from graphrec_pt.graph.protocol import DEFAULT_SPLIT, protocol
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.backbone import backbone
 from graphrec_pt.training.options import Options
@@ -29,7 +30,7 @@ class Data(Strict):
         graph: Folder of a saved graph, in place of a card.
         without: Relations of the card that are left out; by default those that were collected over
             all time, as they may tell of held-out events, and none for ``[]``.
-        split: Name or config of the protocol.
+        split: Name or config of the protocol; that of the card by default, else leave-one-out.
         seed: Of the permutation of ids and of protocols that draw.
         derive: Names or configs of relations to compute from the interactions, beside those of the
             card; each view of the split has them of its own edges.
@@ -38,13 +39,15 @@ class Data(Strict):
     card: str | None = None
     graph: str | None = None
     without: tuple[str, ...] | None = None
-    split: Any = Field("leave_one_out", validate_default=True)
+    split: Any = Field(None, validate_default=True)
     seed: int = Field(0, ge=0)
     derive: tuple[Any, ...] = ()
 
     @field_validator("split")
     @classmethod
-    def _known(cls, config: Any) -> Any:
+    def _known(cls, config: Any, info: ValidationInfo) -> Any:
+        if config is None:
+            config = _split_of_card(info.data.get("card")) or DEFAULT_SPLIT
         return protocol.config(protocol.build(config))
 
     @field_validator("derive")
@@ -60,6 +63,14 @@ class Data(Strict):
         if self.without and self.card is None:
             raise GraphRecError("data.without", "a card, whose relations it names", "a graph")
         return self
+
+
+def _split_of_card(card: str | None) -> Any:
+    """Return the protocol of a card; None where it has none, and where there is no such card."""
+    try:
+        return None if card is None else load_card(card).split
+    except GraphRecError:  # told when the data are read
+        return None
 
 
 class OtherData(Data):
