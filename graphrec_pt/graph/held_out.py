@@ -13,6 +13,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.leaks import (
     LEVEL,
     UNPREDICTED,
+    Overlap,
     beside,
     hidden_pairs,
     levels_of_copy,
@@ -23,7 +24,7 @@ from graphrec_pt.graph.leaks import (
     undirected,
     without_repeats,
 )
-from graphrec_pt.graph.protocol import Events, Stage, Stages
+from graphrec_pt.graph.protocol import Events, Stages
 from graphrec_pt.graph.schema import Relation
 
 
@@ -53,48 +54,48 @@ class HeldOut:
         relation = self.graph.schema.relation(name)
         both_ways = undirected(self.graph, relation)
         stages, count = without_repeats(events, assigned, backwards=both_ways)
+        how = "in the reverse direction or " if both_ways else ""
+        again = f"repeat{'s' if count == 1 else ''} a held-out pair {how}not earlier"
         if given and count:
-            ways = ", in either direction," if both_ways else ""
             self.told.append(
-                f"{name}: {_edges(count)} of the training part{ways} repeat{_s(count)} a pair that "
-                "is held out, at the same time or later; the parts are used as they are given"
+                f"{name}: {_edges(count)} of the training part {again}; the parts are used as they "
+                "are given"
+            )
+        elif count:
+            self.told.append(
+                f"{name}: {_edges(count)} that {again} {_were(count)} left out of training"
             )
         stages = assigned if given else stages
-        if both_ways and not given and count:
-            self.told.append(
-                f"{name}: lists its pairs in both directions; {_edges(count)} that repeat a "
-                "held-out pair, mostly backwards, were left out of training"
-            )
-        elif relation.source == relation.target and not both_ways:
+        if relation.source == relation.target and not both_ways:
             self._tell_reciprocal(events, stages)
         self.stage[events.edge] = stages
         return stages
 
     def hide_copies(self, predicted: Relation) -> None:
         """Hide held-out pairs in what says an interaction relation again; count them elsewhere."""
-        others = [r for r in self.graph.schema.interactions if r.name != predicted.name]
-        done = set()
-        for interaction in (predicted, *others):
-            events = events_of(self.graph, interaction.name)
-            stages = self.stage[events.edge]
-            if not (stages != Stage.TRAIN).any():
-                continue
+        found: dict[str, list[Overlap]] = {}
+        for interaction in self.graph.schema.interactions:
             for other in beside(self.graph, interaction):
-                if other.name in done:
-                    continue
-                if overlap(self.graph, interaction, other).copy:
-                    done.add(other.name)
-                    level = levels_of_copy(self.graph, other, interaction, events, stages)
-                    edge = self.graph.edges(other.name).edge.numpy()
-                    self.stage[edge] = later(self.stage[edge], UNPREDICTED[level])
-                    if count := int((level > 0).sum()):
-                        self.told.append(
-                            f"{other.name}: says what {interaction.name} says; {_edges(count)} "
-                            f"of held-out pairs {_were(count)} left out of training"
-                        )
-        for other in beside(self.graph, predicted):
-            if other.name not in done:
+                found.setdefault(other.name, []).append(overlap(self.graph, interaction, other))
+        for name, each in found.items():
+            other = self.graph.schema.relation(name)
+            copied = max((one for one in each if one.copy), key=Overlap.likeness, default=None)
+            if copied is not None:
+                self._hide_copy(self.graph.schema.relation(copied.interaction), other)
+            elif other in beside(self.graph, predicted):
                 self._tell_readable(predicted, other)
+
+    def _hide_copy(self, interaction: Relation, other: Relation) -> None:
+        events = events_of(self.graph, interaction.name)
+        stages = self.stage[events.edge]
+        level = levels_of_copy(self.graph, other, interaction, events, stages)
+        edge = self.graph.edges(other.name).edge.numpy()
+        self.stage[edge] = later(self.stage[edge], UNPREDICTED[level])
+        if count := int((level > 0).sum()):
+            self.told.append(
+                f"{other.name}: says what {interaction.name} says; {_edges(count)} "
+                f"of held-out pairs {_were(count)} left out of training"
+            )
 
     def joining_nodes(self, predicted: Relation) -> tuple[Tensor, Tensor] | None:
         """Return the nodes that are events but not declared so, and the views that show them."""
@@ -160,7 +161,3 @@ def _edges(count: int) -> str:
 
 def _were(count: int) -> str:
     return "was" if count == 1 else "were"
-
-
-def _s(count: int) -> str:
-    return "s" if count == 1 else ""

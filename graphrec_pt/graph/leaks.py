@@ -4,9 +4,9 @@ A split holds events of one relation out. Other relations between the same two n
 either direction, may hold the same pairs. For every interaction relation I with the set P of pairs,
 and every plain relation R with the set Q (unordered pairs where both ends have one type):
 
-- **R is a copy of I** when it says nothing but I (nine tenths of Q are in P), or all of I and not
-  much more (nine tenths of P are in Q, and half of Q are in P). Shares are counted beyond chance,
-  ``(share − chance) / (1 − chance)``, with the density of the other set as chance: in a world where
+- **R is a copy of I** when Q = P, when it says nothing but I (nine tenths of Q are in P), or all of
+  I and not much more (nine tenths of P are in Q, and half of Q are in P). Shares are counted beyond
+  chance, ``(share − chance) / (1 − chance)``, with the density of the other set as chance: where
   everybody meets everything, an unrelated relation agrees with I and still is no copy. That covers
   mirrors that were coalesced, reweighted, cut or made a bit longer, and selections such as "rated
   four stars". Held-out pairs are hidden in copies, whatever share of them is readable. Of the
@@ -20,6 +20,8 @@ and every plain relation R with the set Q (unordered pairs where both ends have 
 - **A node type that is not declared as event** but whose nodes nearly all (nine tenths) join one
   source with one target, hardly any pair of them outside P, is treated as the events of I: the
   nodes of hidden pairs lose their edges, columns and raw ids.
+
+A copy of several interaction relations follows the one that it is most like.
 
 In I itself a hidden pair is also hidden in events at the same time or later (in all of them without
 times), and, when I is undirected (nine tenths of its pairs, beyond chance, stand there in both
@@ -71,6 +73,10 @@ class Overlap:
     own: int
     copy: bool
 
+    def likeness(self) -> float:
+        """Return the share of pairs that both join among those that one joins."""
+        return self.shared / (self.pairs + self.own - self.shared)
+
 
 def overlaps(graph: Graph) -> Iterator[Overlap]:
     """Yield how much plain relations say of each interaction relation, where they say something."""
@@ -121,9 +127,9 @@ def undirected(graph: Graph, relation: Relation) -> bool:
     ahead = np.unique(_key(source, target)[source != target])
     if not len(ahead):
         return False
-    both = np.isin(_key(ahead & 0xFFFFFFFF, ahead >> 32), ahead, assume_unique=True).mean()
+    both = float(np.isin(_key(ahead & 0xFFFFFFFF, ahead >> 32), ahead, assume_unique=True).mean())
     n = graph.num_nodes(relation.source)
-    return _beyond_chance(float(both), len(ahead) / (n * (n - 1))) >= COPY
+    return both == 1 or _beyond_chance(both, len(ahead) / (n * (n - 1))) >= COPY
 
 
 def without_repeats(events: Events, stage: Stages, *, backwards: bool) -> tuple[Stages, int]:
@@ -284,8 +290,8 @@ def _compared(graph: Graph, interaction: Relation, name: str, mine: Ints, theirs
     shared = int(np.isin(theirs, mine, assume_unique=True).sum())
     n, m = graph.num_nodes(interaction.source), graph.num_nodes(interaction.target)
     possible = n * (n + 1) // 2 if interaction.source == interaction.target else n * m
-    copy = False
-    if shared:
+    copy = shared == len(mine) == len(theirs)
+    if shared and not copy:
         of_other = _beyond_chance(shared / len(theirs), len(mine) / possible)
         of_interaction = _beyond_chance(shared / len(mine), len(theirs) / possible)
         copy = of_other >= COPY or (of_interaction >= COPY and of_other >= HALF)

@@ -204,7 +204,7 @@ def _nothing_to_train_on(
     hint = "smaller " + " and ".join(f"`{option}`" for option in options[:2]) if options else ""
     if isinstance(config.get("train"), str):
         hint = "`train:` with the name of the training part"
-    if same and "test_from" in config:
+    if same and config["name"] in ("global_time", "session"):
         hint = "leave_one_out or ratio, or another `time:` in the card"
     return GraphRecError(
         f"split {config['name']!r}", f"events of {events.relation!r} to train on", got, hint
