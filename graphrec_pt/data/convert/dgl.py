@@ -168,7 +168,7 @@ def from_dgl(
             features = data.nodes[name].data
             nodes[name] = node_table(name, counts[name], features.items(), {}, notes)
         elif name not in counts or len(given[name]) != counts[name]:
-            got = f"{len(given[name])} rows"
+            got = f"{len(given[name])} row" + ("s" if len(given[name]) != 1 else "")
             expected = f"{counts.get(name, 0)} rows, as the graph has nodes of this type"
             raise GraphRecError(f"tables[{name!r}]", expected, got)
         else:
