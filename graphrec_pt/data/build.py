@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.data.card import Card
 from graphrec_pt.data.columns import node_table
@@ -99,7 +100,7 @@ def build_card(
         graph = _build(card, opened, problems, seed, tell)
     provenance = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
     if card.split is not None:
-        provenance[SPLIT_OF_CARD] = card.split
+        provenance[SPLIT_OF_CARD] = config_of(card.split)
     if problems.copies:
         provenance["notes"] = list(dict.fromkeys(problems.copies))
     graph = replace(graph, provenance=provenance)

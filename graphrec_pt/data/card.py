@@ -1,17 +1,19 @@
 """A dataset card: where the raw files are, what they may be used for, how they become a graph."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import field_validator, model_validator
+from pydantic import JsonValue, field_validator, model_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
-from graphrec_pt.graph.protocol import protocol
+from graphrec_pt.data.reader import ReaderField
+from graphrec_pt.graph.protocol import ProtocolField
 from graphrec_pt.graph.schema import Strict
 
 ColumnType = Literal["int", "float", "text"]
@@ -96,8 +98,8 @@ class TablePlan(Strict):
     """
 
     file: str | tuple[str, ...] | None = None
-    rows: tuple[dict[str, Any], ...] | None = None
-    reader: str | dict[str, Any] | None = None
+    rows: tuple[dict[str, JsonValue | date | datetime], ...] | None = None
+    reader: ReaderField | None = None
     part: str | None = None
     separator: str | None = None
     header: bool | tuple[str, ...] = True
@@ -146,15 +148,10 @@ class Card(Plan):
     cite: str = ""
     sources: tuple[Source, ...] = ()
     tables: dict[str, TablePlan]
-    split: Any = None
+    split: ProtocolField | None = None
     expect: dict[str, int] = {}
     all_time: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-
-    @field_validator("split")
-    @classmethod
-    def _known_split(cls, config: Any) -> Any:
-        return None if config is None else protocol.config(protocol.build(config))
 
     @model_validator(mode="after")
     def _check_tables(self) -> "Card":

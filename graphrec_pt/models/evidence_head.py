@@ -4,8 +4,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu
 
-from graphrec_pt.kernels.sddmm import sddmm
 from graphrec_pt.kernels.softmax_loss import softmax_loss
+from graphrec_pt.kernels.sparse import sddmm
 from graphrec_pt.kernels.transposed import owners
 
 SCALE, FIRST, SPREAD = 27.0, 1.0, 0.3
@@ -28,6 +28,10 @@ class EvidenceHead(nn.Module):
         self.direct = nn.Parameter(torch.zeros(channels))
         self.inward = nn.Linear(channels, inner, bias=False)
         self.outward = nn.Linear(inner, 1, bias=False)
+
+    def options(self) -> dict[str, int]:
+        """Return the arguments that make a network of the same shape."""
+        return {"channels": self.inward.in_features, "inner": self.inward.out_features}
 
     def initialise(self, draw: Generator) -> None:
         """Begin as the mean over channels; W apart from 0, so that w can learn."""

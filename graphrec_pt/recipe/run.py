@@ -13,6 +13,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.evaluation.explained import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
@@ -49,6 +50,7 @@ from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.swap import pretraining
 from graphrec_pt.recipe.train import Training, pretrainings
 from graphrec_pt.training.run_identity import check_same_run
+from graphrec_pt.training.stage import usage_of
 
 logger = logging.getLogger(__name__)
 HISTORY_GRAPH = "history-graph"
@@ -106,7 +108,7 @@ def run_recipe(
     first = seeds[0]
     metrics = {
         "recipe": recipe.name,
-        "task": recipe.evaluate.task,
+        "task": config_of(recipe.evaluate.task),
         "pretrained": source_of(out),
         "data": _data(recipe, made),
         "history": dict(SHOWN),
@@ -206,6 +208,7 @@ def _run_seed(
         for seen in asked.policies(made)
         if seen != policy.seen
     }
+    model.usage = usage_of(last, made.relation)
     model.save_pretrained(folder / MODEL)
     with writing(folder):
         write_outcomes(folder / asked.file, list(outcomes.values()))
@@ -225,8 +228,7 @@ def _run_seed(
     beyond = asked.beyond(ours, made, policy)
     there = None if elsewhere is None else moved(recipe, model, elsewhere, seed)
     told["transfer"] = None if there is None else evaluate(there.outcome, wanted.metrics)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return _Seed(seed, told, outcomes, other, scratch, beyond, there, parameters)
+    return _Seed(seed, told, outcomes, other, scratch, beyond, there, model.num_parameters)
 
 
 def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
