@@ -311,6 +311,7 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
         "test": len(made.test),
         "split": dict(made.protocol),
         "permutation_seed": graph.provenance.get("permutation_seed"),
+        "warnings": list(made.warnings),
     }
 
 
