@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
-from graphrec_pt.core.scratch import scratch_folder
-from graphrec_pt.graph.store import writing
+from graphrec_pt.core.scratch import open_log, write_text, writing
 
 METRICS = "metrics.jsonl"
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -48,9 +47,8 @@ class Tracking:
         for name in trackers:
             _check_tracker(name)
         self.path = Path(folder) / METRICS
-        with writing(self.path.parent):
-            _go_on(self.path, resumed)
-            self._file = self.path.open("a", encoding="utf-8")
+        _go_on(self.path, resumed)
+        self._file = open_log(self.path)
         self._trackers = [_start(name, run, self.path.parent, resumed) for name in trackers]
         for tracker in self._trackers if resumed is None else ():
             tracker.store_init_configuration(_flat(config or {}))
@@ -109,17 +107,13 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
 
 def _go_on(path: Path, resumed: int | None) -> None:
     """Keep the lines up to the step that is resumed, all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return
     if resumed is None:
         hint = "resuming it, or another folder"
         raise GraphRecError(str(path), "no metrics before a new run", "those of a run", hint)
     kept = [record for record in read_metrics(path.parent) if record["step"] <= resumed]
-    with scratch_folder(path.parent) as scratch:
-        written = scratch / METRICS
-        written.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        written.replace(path)
+    write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def _check_tracker(name: str) -> None:
@@ -152,9 +146,9 @@ def _start(name: str, run: str, folder: Path, resumed: int | None) -> Any:
     tracker = LOGGER_TYPE_TO_CLASS[name](run, **options[name])
     tracker.start()
     if name == "wandb":
-        note.write_text(tracker.tracker.id)
+        write_text(note, tracker.tracker.id)
     elif name == "mlflow":
-        note.write_text(tracker.tracker.info.run_id)
+        write_text(note, tracker.tracker.info.run_id)
     return tracker
 
 
