@@ -87,6 +87,8 @@ def waiting_signal() -> int:
 def deferred(defers: bool = True) -> Iterator[None]:
     """Let a signal wait inside the block; with `defers` false, raise it at once again."""
     before = _signals.depth
+    if before and not defers and _signals.waiting:
+        raise Interrupted(_signals.waiting)
     _signals.depth = before + 1 if defers else 0
     try:
         yield

@@ -29,6 +29,7 @@ class Tracking:
         run: Project or experiment of the trackers.
         config: Options of the run, for the trackers.
         resumed: Step of the checkpoint that the run goes on from; None for a new run.
+        validates: Whether the run goes on with the validation of that step.
 
     Raises:
         GraphRecError: For an unknown tracker or one that is not installed, for a new run where
@@ -43,11 +44,12 @@ class Tracking:
         run: str = "graphrec",
         config: Mapping[str, Any] | None = None,
         resumed: int | None = None,
+        validates: bool = False,
     ) -> None:
         for name in trackers:
             _check_tracker(name)
         self.path = Path(folder) / METRICS
-        _go_on(self.path, resumed)
+        _go_on(self.path, resumed, validates)
         self._file = open_log(self.path)
         self._trackers = [_start(name, run, self.path.parent, resumed) for name in trackers]
         for tracker in self._trackers if resumed is None else ():
@@ -105,14 +107,19 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     return found
 
 
-def _go_on(path: Path, resumed: int | None) -> None:
+def _go_on(path: Path, resumed: int | None, validates: bool) -> None:
     """Keep the lines up to the step that is resumed, all or nothing."""
     if not path.exists() or not path.stat().st_size:
         return
     if resumed is None:
         hint = "resuming it, or another folder"
         raise GraphRecError(str(path), "no metrics before a new run", "those of a run", hint)
-    kept = [record for record in read_metrics(path.parent) if record["step"] <= resumed]
+
+    def stays(record: Mapping[str, Any]) -> bool:
+        repeated = validates and any(name.startswith("valid/") for name in record)
+        return bool(record["step"] < resumed + (not repeated))
+
+    kept = [record for record in read_metrics(path.parent) if stays(record)]
     write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
