@@ -210,8 +210,7 @@ def _run_seed(
     }
     model.usage = usage_of(last, made.relation)
     model.save_pretrained(folder / MODEL)
-    with writing(folder):
-        write_outcomes(folder / asked.file, list(outcomes.values()))
+    write_outcomes(folder / asked.file, list(outcomes.values()))
     told: dict[str, Any] = {n: evaluate(each, wanted.metrics) for n, each in outcomes.items()}
     told["scratch"] = None if scratch is None else evaluate(scratch, wanted.metrics)
     told["history_graph"] = None
@@ -221,8 +220,7 @@ def _run_seed(
         knowing = asked.judge(system, made, "test", policy)
         model.bind(made.train)
         told["history_graph"] = evaluate(knowing, wanted.metrics)
-        with writing(folder):
-            write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
+        write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
     ours = systems["test"]
     told["explanations"] = explained(ours, made) if isinstance(ours, PathScorer) else None
     beyond = asked.beyond(ours, made, policy)
