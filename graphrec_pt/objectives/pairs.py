@@ -2,16 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from threading import Lock
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import softplus
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Relation, Strict
@@ -26,8 +25,7 @@ from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.tokens.tokens import Tokens
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {(relation, power): popularity}
-_making = Lock()
+_popularities: Memo[Tensor] = Memo()  # of a graph
 
 
 class Positives(NamedTuple):
@@ -350,11 +348,10 @@ def _without(tokens: Tokens, taken: Tensor) -> Tokens:
 
 def _popularity(graph: Graph, relation: str, power: float) -> Tensor:
     """Return how often each target of a relation is met, as a distribution: int64 ``[V]``."""
-    with _making:
-        kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
-        if (relation, power) not in kept:
-            among = graph.nodes(graph.schema.relation(relation).target)
-            met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
-            kept[relation, power] = popularity(met, power)
-    found: Tensor = kept[relation, power]
-    return found
+
+    def made() -> Tensor:
+        among = graph.nodes(graph.schema.relation(relation).target)
+        met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
+        return popularity(met, power)
+
+    return _popularities(graph, (relation, power), made)
