@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.registry import Registry
+from graphrec_pt.core.registry import C, Registry
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
@@ -255,7 +255,30 @@ class StatefulObjective(Objective):
         """
 
 
-objective: Registry[Objective] = Registry("objective")
+class Objectives(Registry[Objective]):
+    """The registry of objectives, which takes classes that derive from :class:`Objective` alone."""
+
+    def __call__(self, name: str) -> Callable[[C], C]:
+        """Return the decorator that registers a class under `name`.
+
+        Raises:
+            GraphRecError: For a class of another kind, and one that lacks a method.
+        """
+        register = super().__call__(name)
+
+        def checked(cls: C) -> C:
+            who = f"@objective({name!r})"
+            if not issubclass(cls, Objective):
+                hint = f"class {cls.__name__}(Objective)"
+                raise GraphRecError(who, "a class that derives from Objective", cls.__name__, hint)
+            if missing := sorted(cls.__abstractmethods__):
+                raise GraphRecError(who, "corrupt and loss", f"no {' and no '.join(missing)}")
+            return register(cls)
+
+        return checked
+
+
+objective = Objectives("objective")
 """``@objective("name")`` makes a class usable as an objective."""
 
 ObjectiveField = Annotated[Objective, objective]
