@@ -14,6 +14,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
+from graphrec_pt.core.scratch import writing
 from graphrec_pt.evaluation.explained import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
@@ -22,7 +23,7 @@ from graphrec_pt.evaluation.seen import HISTORY as SHOWN
 from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
-from graphrec_pt.graph.store import save_graph, writing
+from graphrec_pt.graph.store import save_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, split_of
 from graphrec_pt.recipe.elsewhere import Moved, moved, other_data, told_elsewhere
