@@ -32,12 +32,12 @@ from graphrec_pt.core.documents import digest_of, read_json_object, read_yaml_ma
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.options import option_errors
 from graphrec_pt.core.registry import trusting
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.scratch import write_text
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.store import open_graph, writing
+from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import OF_RUN
 from graphrec_pt.recipe.recipe import Recipe
@@ -150,10 +150,7 @@ def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     record = {"format": FORMAT, "graphrec_pt": __version__, **metrics}
     record["files"] = {name: _digest(folder / name) for name in _checked_files(folder)}
     record["digest"] = digest_of(json.loads(json.dumps(record)))
-    with writing(folder), scratch_folder(folder) as scratch:
-        made = scratch / METRICS
-        made.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        made.replace(folder / METRICS)
+    write_text(folder / METRICS, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
