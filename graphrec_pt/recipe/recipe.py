@@ -66,7 +66,9 @@ class Data(Strict):
     @field_validator("split", mode="before")
     @classmethod
     def _of_card(cls, config: object, info: ValidationInfo) -> object:
-        return config or _split_of_card(info.data.get("card")) or DEFAULT_SPLIT
+        if config is not None:
+            return config
+        return _split_of_card(info.data.get("card")) or DEFAULT_SPLIT
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
