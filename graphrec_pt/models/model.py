@@ -245,9 +245,13 @@ class Model(nn.Module):
             return upload(folder, name, private=private, message=message)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Make the vectors of a node type at most once inside the block: one forward pass."""
-        with self.features.held():
+    def held(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
+        """Make the vectors of a node type at most once inside the block: one forward pass.
+
+        Args:
+            tables: Where they are kept for later blocks, between which no weight changes.
+        """
+        with self.features.held(tables):
             yield
 
     def encode(self, view: View, prompt: Prompt | None = None) -> Encoded:

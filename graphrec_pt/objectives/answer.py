@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from graphrec_pt.graph.outline import Outline
@@ -12,8 +13,15 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.objectives.readout import (
+    RERANK,
+    Either,
+    PairReadout,
+    QueryReadout,
+    last_masks,
+    masks,
+)
+from graphrec_pt.tokens.kind import Kind
 
 
 @objective("answer")
@@ -31,10 +39,13 @@ class Answer(Objective):
     Args:
         candidates: What the answers are told from.
         types: Names of the node types that are asked for; all by default.
+        rerank: Where the prompts are about pairs: candidates of each source that are put in the
+            order of their answers, the best by the vectors of the nodes; 0 for none.
     """
 
     candidates: Candidates = Candidates()
     types: tuple[str, ...] | None = None
+    rerank: int = Field(RERANK, ge=0)
 
     @property
     def needs(self) -> Needs:
@@ -70,6 +81,10 @@ class Answer(Objective):
         """Return the head of the candidates."""
         return self.candidates.head(width)
 
+    def readout(self) -> Either:
+        """Return what the last mask stands for; of pairs, how well the answer fits."""
+        return Either(QueryReadout("mask"), PairReadout(_fit_of_answers, rerank=self.rerank))
+
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
     ) -> Tensor:
@@ -79,9 +94,14 @@ class Answer(Objective):
         return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
 
 
-def masks(tokens: Tokens) -> Tensor:
-    """Return which tokens stand for a node that is asked for: bool ``[T]``."""
-    return (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.MASK) & (tokens.type >= 0)
+def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: ItemHead) -> Tensor:
+    """Return the log-probability of the second node of each pair behind the last mask: ``[n]``."""
+    outline = model.outline
+    name = next(each for each in outline.node_names if int(pairs[0, 1]) in outline.ids(each))
+    at = last_masks(encoded.view.tokens, outline.node_index(name))
+    items = (pairs[:, 1] - outline.ids(name).start).to(encoded.hidden.device)
+    hidden = encoded.hidden.index_select(0, at)
+    return -head.loss(hidden, model.table(name), items, reduction="none")
 
 
 def _other_ends(examples: Examples) -> Tensor:

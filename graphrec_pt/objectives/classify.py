@@ -13,8 +13,10 @@ from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import CategoryReadout
 from graphrec_pt.objectives.root_values import column_of, hidden_roots, root_of_type
 from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("classify")
@@ -61,6 +63,17 @@ class Classify(Objective):
     def head(self, outline: Outline, width: int) -> FeatureHead:
         """Return C logits."""
         return FeatureHead(width, len(outline.categories[self.node_type][self.column]))
+
+    def readout(self) -> CategoryReadout:
+        """Return the chance of each category of a root."""
+        return CategoryReadout(self.column, self._shown, self._chances)
+
+    def _shown(self, tokens: Tokens, root: Tensor) -> Tokens:
+        return hidden_roots(tokens, root) if self.hide else tokens
+
+    def _chances(self, encoded: Encoded, head: FeatureHead) -> Tensor:
+        logits: Tensor = head(encoded.pooled())
+        return logits.softmax(1) if self.link == "softmax" else logits.sigmoid()
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: FeatureHead

@@ -1,7 +1,7 @@
 """Local and global: which item of the catalogue, with a say for what the user's subgraph holds."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor
@@ -11,11 +11,12 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Relation
-from graphrec_pt.models.heads import PairHead
+from graphrec_pt.models.heads import ItemHead, PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import checked_relation, positives, relation_of
+from graphrec_pt.objectives.readout import CatalogueReadout, QueryReadout, Sequences
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -36,10 +37,12 @@ class Fusion(Objective):
     Args:
         relation: Leads from users to items; by default the first interaction relation.
         temperature: τ.
+        scoring: What ranks at inference: both, or the vectors of the nodes (``"towers"``) alone.
     """
 
     relation: str | None = None
     temperature: float = Field(1.0, gt=0)
+    scoring: Literal["fusion", "towers"] = "fusion"
 
     @property
     def needs(self) -> Needs:
@@ -61,6 +64,18 @@ class Fusion(Objective):
     def head(self, outline: Outline, width: int) -> PairHead:
         """Return what the subgraph adds to the score of an item."""
         return PairHead(width)
+
+    def readout(self) -> CatalogueReadout | QueryReadout:
+        """Return the scores of both, or of the vectors alone."""
+        if self.scoring == "towers":
+            return QueryReadout("vector", head=ItemHead(0, temperature=self.temperature))
+        return CatalogueReadout(self._catalogue)
+
+    def _catalogue(self, given: Sequences) -> Tensor:
+        inside = items_inside(given.graph, given.tokens, given.relation)
+        device = given.encoded.hidden.device
+        at = (part.to(device) for part in (given.source, *inside))
+        return self.scores(given.encoded, *at, given.relation.target, given.model, given.head)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: PairHead

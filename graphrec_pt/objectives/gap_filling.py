@@ -13,6 +13,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
@@ -73,6 +74,10 @@ class GapFilling(Objective):
         """Return the head of the candidates."""
         return self.candidates.head(width)
 
+    def readout(self) -> QueryReadout:
+        """Return what the decoder says after the whole sequence."""
+        return QueryReadout("end", shown=_without_gaps)
+
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
     ) -> Tensor:
@@ -99,3 +104,7 @@ def with_decoder(seen: Tokens, whole: Tokens) -> View:
     place = joined.places() - length[joined.sequence_of()]  # in the decoder, from 0
     position = torch.where(place >= 0, place, joined.position)
     return View(replace(joined, position=position), "prefix", prefix=length)
+
+
+def _without_gaps(tokens: Tokens) -> View:
+    return with_decoder(tokens, tokens)

@@ -21,7 +21,7 @@ from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objecti
 from graphrec_pt.objectives.pairs import checked_relation, relation_of
 from graphrec_pt.objectives.pairwise import bpr
 from graphrec_pt.objectives.pointwise import bce
-from graphrec_pt.objectives.valued import Told
+from graphrec_pt.objectives.readout import RERANK, PairReadout
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -43,11 +43,14 @@ class Link(Objective):
         relation: Leads from users to items; by default the first interaction relation.
         form: One of the three.
         negatives: K.
+        rerank: Candidates of each source that are put in the order of their subgraphs, the best by
+            the vectors of the nodes; 0 for none.
     """
 
     relation: str | None = None
     form: Literal["bpr", "bce", "softmax"] = "bpr"
     negatives: int = Field(1, ge=1)
+    rerank: int = Field(RERANK, ge=0)
 
     @property
     def needs(self) -> Needs:
@@ -99,6 +102,17 @@ class Link(Objective):
         """Return the score of a pair."""
         return LinkHead(width)
 
+    def readout(self) -> PairReadout:
+        """Return the score of a pair; its sigmoid is a chance with the form ``bce`` alone."""
+        chance = self.form == "bce"
+        return PairReadout(
+            _score_of_pairs,
+            shown=unlinked,
+            value=torch.sigmoid if chance else None,
+            of="chance" if chance else None,
+            rerank=self.rerank,
+        )
+
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: LinkHead
     ) -> Tensor:
@@ -114,22 +128,13 @@ class Link(Objective):
             return cross_entropy(scores, first, reduction="sum") / max(len(true), 1)
         return bpr(true, false) if self.form == "bpr" else bce(true, false)
 
-    @property
-    def tells(self) -> Told | None:
-        """The chance of a link, which the form ``bce`` alone makes of a score."""
-        return "chance" if self.form == "bce" else None
-
-    def shown(self, tokens: Tokens) -> Tokens:
-        """Return subgraphs without what tells of edges between the roots."""
-        return unlinked(tokens)
-
-    def values(self, encoded: Encoded, model: Model, head: LinkHead) -> Tensor:
-        """Return ``σ(s(u, i))``: ``[B]``."""
-        scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
-        return scores.sigmoid()
-
 
 _SIDES = ("positive", "negative")
+
+
+def _score_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: LinkHead) -> Tensor:
+    scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
+    return scores
 
 
 def pair_roots(tokens: Tokens) -> Tensor:

@@ -12,6 +12,7 @@ from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.masking import Masking
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import QueryReadout
 
 
 @objective("masked_item")
@@ -63,6 +64,10 @@ class MaskedItem(Objective):
     def head(self, outline: Outline, width: int) -> ItemHead:
         """Return the head of the candidates."""
         return self.candidates.head(width)
+
+    def readout(self) -> QueryReadout:
+        """Return what a MASK after the sequence stands for."""
+        return QueryReadout("end")
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead

@@ -24,6 +24,7 @@ from graphrec_pt.objectives.event_masking import with_text
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pooling import pooled
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -96,6 +97,10 @@ class NeighborCoding(Objective):
     def head(self, outline: Outline, width: int) -> Coding:
         """Return what makes a code of a state."""
         return Coding(width, self.bottleneck > 0, self.cosine, self.temperature)
+
+    def readout(self) -> QueryReadout:
+        """Return the code of the root."""
+        return QueryReadout("roots")
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Coding

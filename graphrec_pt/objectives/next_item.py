@@ -16,6 +16,7 @@ from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.masking import of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -95,6 +96,10 @@ class NextItem(Objective):
         if self.evidence is not None:
             head.evidence = self.evidence.head()
         return head
+
+    def readout(self) -> QueryReadout:
+        """Return what comes next, off the last token."""
+        return QueryReadout("last", "causal", prior=self.evidence)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead

@@ -21,6 +21,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.event_masking import events, last_of, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -111,6 +112,14 @@ class Pairs(Strict):
     def head(self, width: int) -> ItemHead:
         """Return what scores pairs."""
         return ItemHead(width, cosine=self.cosine, temperature=self.temperature)
+
+    def readout(self, chance: Literal["pair"] | None = None) -> QueryReadout:
+        """Return the vectors of users whose products with those of items are scores.
+
+        Args:
+            chance: Whether the scores are logits of the chance of a pair.
+        """
+        return QueryReadout("vector" if self.user == "vector" else self.pool, chance=chance)
 
     def scores(
         self, encoded: Sequence[Encoded], at: Mapping[str, Tensor], model: Model, head: ItemHead

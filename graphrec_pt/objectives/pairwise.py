@@ -11,6 +11,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pairs
+from graphrec_pt.objectives.readout import QueryReadout
 
 
 def bpr(positive: Tensor, negative: Tensor) -> Tensor:
@@ -58,6 +59,10 @@ class Pairwise(Objective):
     def head(self, outline: Outline, width: int) -> ItemHead:
         """Return what scores pairs; it has no weights."""
         return self.pairs.head(width)
+
+    def readout(self) -> QueryReadout:
+        """Return the vectors whose products were compared."""
+        return self.pairs.readout()
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead

@@ -14,6 +14,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.decoding import Decoding
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import PathReadout
 from graphrec_pt.tokens.kind import Kind
 
 
@@ -75,6 +76,10 @@ class PathAutoregression(Objective):
             return nn.ModuleDict({"both": self.candidates.head(width)})
         relation = ItemHead(width, transform=True)
         return nn.ModuleDict({"node": self.candidates.head(width), "relation": relation})
+
+    def readout(self) -> PathReadout:
+        """Return items by the paths that are decoded to them."""
+        return PathReadout(self.decode, self.node_scores, self.relation_scores)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict

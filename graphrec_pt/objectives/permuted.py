@@ -12,6 +12,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, occurrences, of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -70,6 +71,10 @@ class Permuted(Objective):
     def head(self, outline: Outline, width: int) -> ItemHead:
         """Return the head of the candidates."""
         return self.candidates.head(width)
+
+    def readout(self) -> QueryReadout:
+        """Return what the query stream makes of a MASK after the sequence."""
+        return QueryReadout("end", shown=asked_last)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead

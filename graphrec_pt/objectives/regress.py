@@ -15,15 +15,14 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.link import pair_roots
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import PairReadout, Value
 from graphrec_pt.objectives.root_values import (
     column_of,
     hidden_roots,
     root_of_type,
     weight_of_excluded,
 )
-from graphrec_pt.objectives.valued import Told
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("regress")
@@ -95,6 +94,13 @@ class Regress(Objective):
         """Return one number."""
         return FeatureHead(width, 1) if self.read == "mean" else LinkHead(width)
 
+    def readout(self) -> PairReadout | None:
+        """Return the weight of the edge between two roots, or the chance that it is high."""
+        if self.column is not None:
+            return None
+        of: Value = "number" if self.above is None else "chance"
+        return PairReadout(_outputs_of_pairs, value=self._value, of=of)
+
     def loss(
         self,
         encoded: Sequence[Encoded],
@@ -109,21 +115,15 @@ class Regress(Objective):
             return mse_loss(found, number)
         return binary_cross_entropy_with_logits(found, number)
 
-    @property
-    def tells(self) -> Told | None:
-        """The weight of the edge between two roots, or the chance that it is high."""
-        if self.column is not None:
-            return None
-        return "number" if self.above is None else "chance"
-
-    def shown(self, tokens: Tokens) -> Tokens:
-        """Return the sequences as they are."""
-        return tokens
-
-    def values(self, encoded: Encoded, model: Model, head: FeatureHead | LinkHead) -> Tensor:
-        """Return ``mean + scale f``, or the chance ``σ(f)``: ``[B]``."""
-        found = _outputs(encoded, head)
+    def _value(self, found: Tensor) -> Tensor:
+        """Return ``mean + scale f``, or the chance ``σ(f)``."""
         return found * self.scale + self.mean if self.above is None else found.sigmoid()
+
+
+def _outputs_of_pairs(
+    encoded: Encoded, pairs: Tensor, model: Model, head: FeatureHead | LinkHead
+) -> Tensor:
+    return _outputs(encoded, head)
 
 
 def _outputs(encoded: Encoded, head: FeatureHead | LinkHead) -> Tensor:

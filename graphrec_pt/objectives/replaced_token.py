@@ -19,6 +19,7 @@ from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.generator import generated
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.kind import Kind
 
 
@@ -87,6 +88,10 @@ class ReplacedToken(Objective):
         if self.source == "model":
             heads["generator"] = self.candidates.head(width)
         return nn.ModuleDict(heads)
+
+    def readout(self) -> QueryReadout | None:
+        """Return what the generator puts in place of a MASK, if the model is one."""
+        return QueryReadout("end", part="generator") if self.source == "model" else None
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict

@@ -15,6 +15,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.multi_label import Labels, Over, linked, multi_label_loss
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -73,6 +74,10 @@ class RootSet(Objective):
         """Return what scores the nodes of the type, with a bias for each: most are in no set."""
         target = outline.relations[outline.relation_index(self.relation)].target
         return ItemHead(width, items=len(outline.ids(target)), transform=self.transform)
+
+    def readout(self) -> QueryReadout:
+        """Return the chance of every member, off the state of the root."""
+        return QueryReadout(self.pool, chance="set")
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead

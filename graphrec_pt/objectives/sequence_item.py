@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from graphrec_pt.features.codes import made_up_nodes
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.contrast import info_nce
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool, checked_relation, positives, relation_of
+from graphrec_pt.objectives.readout import QueryReadout
 
 
 @objective("sequence_item")
@@ -59,6 +61,10 @@ class SequenceItem(Objective):
     def head(self, outline: Outline, width: int) -> nn.Module:
         """Return nothing: items are compared as they go in."""
         return nn.Identity()
+
+    def readout(self) -> QueryReadout:
+        """Return the state of the history, compared with items by their cosine."""
+        return QueryReadout(self.pool, head=ItemHead(0, cosine=True, temperature=self.temperature))
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Module

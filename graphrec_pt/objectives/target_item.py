@@ -11,6 +11,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool, checked_relation, positives, relation_of
+from graphrec_pt.objectives.readout import QueryReadout
 
 
 @objective("target_item")
@@ -55,6 +56,10 @@ class TargetItem(Objective):
     def head(self, outline: Outline, width: int) -> ItemHead:
         """Return the head of the candidates."""
         return self.candidates.head(width)
+
+    def readout(self) -> QueryReadout:
+        """Return the state that was compared with the items."""
+        return QueryReadout(self.pool)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead

@@ -54,7 +54,7 @@ def moved(recipe: Recipe, model: Model, made: Split, seed: int) -> Moved:
     new = Model.of(made.train, **dict(recipe.model), seed=seed)
     new.heads = deepcopy(there.heads)
     outcomes = [
-        asked.judge(asked.trained(each, last, made, "test", policy), made, "test", policy)
+        asked.judge(asked.trained(each, last, made, "test"), made, "test", policy)
         for each in (there, new)
     ]
     return Moved(outcomes[0], outcomes[1], report.nodes)

@@ -34,6 +34,7 @@ from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import open_graph, writing
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.recipe.files import OF_RUN, parse_yaml
 from graphrec_pt.recipe.recipe import Recipe
 
@@ -92,6 +93,18 @@ class Run:
         """
         model = Model.from_pretrained(self.folder / MODEL, trust_code=trust_code)
         return model if model.features.bound else model.bind(self.history)
+
+
+def predictor_of(run: Run, *, trust_code: bool = False) -> Predictor:
+    """Return what predicts as the run was measured: its model, from what its history shows.
+
+    Args:
+        run: Finished.
+        trust_code: Let the model's config name code outside the library, which is then run.
+    """
+    model = run.model(trust_code=trust_code)
+    last = run.recipe.stages[-1]
+    return Predictor(model, run.history, stage=last, relation=run.relation)
 
 
 def folder_of(run: Path, seed: int, seeds: Sequence[int]) -> Path:

@@ -155,8 +155,10 @@ def _answered(term: Term, before: Sequence[Stage]) -> Term:
     learnt = (other for stage in before for other in stage.objectives)
     taught = next((t for t in learnt if isinstance(t.objective, MaskedNode)), None)
     if taught is None:
-        return Term.of({"name": "answer", "weight": term.weight, "schedule": term.schedule})
-    answer = objective.build({"name": "answer", "candidates": taught.objective.candidates})
+        more = {"weight": term.weight, "schedule": term.schedule}
+        return Term.of({"name": "answer", "rerank": term.objective.rerank, **more})
+    given = {"candidates": taught.objective.candidates, "rerank": term.objective.rerank}
+    answer = objective.build({"name": "answer", **given})
     return term.model_copy(update={"objective": answer, "label": taught.label})
 
 

@@ -12,7 +12,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, linearizer
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, linearizer, names_root
 from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of, tokenizer_named
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -56,6 +56,11 @@ class Text:
     def makes(self) -> Makes:
         """What the base makes, text, and whole words."""
         return self.inner.makes.plus([Kind.TEXT], ["word"])
+
+    @property
+    def names_root(self) -> bool:
+        """Whether the sequences of the base do."""
+        return names_root(self.inner)
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return the sequences of the base, longer by their text."""

@@ -1,4 +1,4 @@
-"""Heads: what is saved of each makes it again; what could not be saved is refused before training."""
+"""Heads: what is saved of each makes it again; what could not be saved is refused at once."""
 
 import json
 import sys

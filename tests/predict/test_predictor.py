@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer, split
 from graphrec_pt.data.synthetic import synthetic_graph
-from graphrec_pt.evaluation.model_scorer import model_scorer, ranking_term
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.scorer import Factorised, Scorer
+from graphrec_pt.predict.taught import Taught
 from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.training.term import terms_of
 
@@ -37,6 +39,10 @@ def trained(shop: Split, objective: Any, mode: str = "bidirectional") -> tuple[M
     model = Model.of(shop.train, backbone={"name": "graph_transformer", **sizes})
     Trainer(cpu=True).fit(model, shop.train, stage)
     return model, stage
+
+
+def scorer_of(model: Model, stage: Stage, history: Graph, relation: str, users: Tensor) -> Scorer:
+    return Predictor(model, history, stage=stage, relation=relation).scorer(users)
 
 
 def examples(graph: Graph, stage: Stage, nodes: Tensor) -> Examples:
@@ -66,7 +72,7 @@ def test_what_is_asked_is_what_was_taught(shop: Split, objective: Any) -> None:
         states = encoded.hidden if encoded.query is None else encoded.query
         hidden = states[corrupted.targets["token"]]
     # The same histories without their last event, which is the test item of a leave-one-out split.
-    scorer = model_scorer(model, stage, shop.history("test"), "rates", users)
+    scorer = scorer_of(model, stage, shop.history("test"), "rates", users)
     head = chosen.head(model.outline, model.width)
     (kept,) = model.heads.values()
     head.load_state_dict(kept.state_dict())
@@ -86,19 +92,20 @@ def test_what_is_asked_is_what_was_taught(shop: Split, objective: Any) -> None:
 def test_replaced_tokens_are_ranked_by_their_generator(shop: Split) -> None:
     model, stage = trained(shop, {"name": "replaced_token", "source": "model", "share": 0.4})
     users = torch.tensor(list(shop.graph.nodes("user")))
-    found = model_scorer(model, stage, shop.history("test"), "rates", users).scores(users)
+    found = scorer_of(model, stage, shop.history("test"), "rates", users).scores(users)
     model.put_head("masked_item", model.heads["of_replaced_token"]["generator"])
     same = stage.model_copy(update={"objectives": terms_of(["masked_item"])})
-    cloze = model_scorer(model, same, shop.history("test"), "rates", users).scores(users)
+    cloze = scorer_of(model, same, shop.history("test"), "rates", users).scores(users)
     assert torch.equal(found, cloze)
     drawn = stage.model_copy(update={"objectives": terms_of(["replaced_token"])})
-    assert ranking_term(drawn) is None  # nobody tells which node it was
+    with pytest.raises(GraphRecError, match="an objective that ranks, got replaced_token"):
+        Taught.by(drawn).ranking()  # nobody says which node it was
 
 
 def test_two_towers_are_inner_products_of_vectors(shop: Split) -> None:
     model, stage = trained(shop, {"name": "pairwise", "pairs": {"user": "vector"}})
     users = torch.tensor(list(shop.graph.nodes("user")))
-    scorer = model_scorer(model, stage, shop.history("test"), "rates", users)
+    scorer = scorer_of(model, stage, shop.history("test"), "rates", users)
     with torch.no_grad():
         expected = model.table("user") @ model.table("item").T
     assert torch.allclose(scorer.scores(users), expected, atol=1e-6)
@@ -107,7 +114,7 @@ def test_two_towers_are_inner_products_of_vectors(shop: Split) -> None:
 def test_contrast_is_ranked_by_cosine(shop: Split) -> None:
     model, stage = trained(shop, {"name": "sequence_item", "temperature": 0.5})
     users = torch.tensor(list(shop.graph.nodes("user")))
-    scores = model_scorer(model, stage, shop.history("test"), "rates", users).scores(users)
+    scores = scorer_of(model, stage, shop.history("test"), "rates", users).scores(users)
     assert float(scores.abs().max()) <= 2 + 1e-5  # cosines over a temperature of a half
 
 
@@ -115,10 +122,13 @@ def test_the_test_item_does_not_matter(shop: Split) -> None:
     """The same model asked on train + valid edges alone, whatever the whole graph holds."""
     model, stage = trained(shop, "next_item")
     users = shop.valid.source.unique()
-    valid = model_scorer(model, stage, shop.history("valid"), "rates", users)
-    train = model_scorer(model, stage, shop.train, "rates", users)
+    valid = scorer_of(model, stage, shop.history("valid"), "rates", users)
+    train = scorer_of(model, stage, shop.train, "rates", users)
+    assert isinstance(valid, Factorised)
+    assert isinstance(train, Factorised)
     assert torch.equal(valid.queries, train.queries)
-    test = model_scorer(model, stage, shop.history("test"), "rates", users)
+    test = scorer_of(model, stage, shop.history("test"), "rates", users)
+    assert isinstance(test, Factorised)
     assert not torch.equal(valid.queries, test.queries)
     assert len(rank_targets(test, shop, "test")) == len(shop.test)
 
@@ -127,12 +137,11 @@ def test_what_cannot_rank_says_so(shop: Split) -> None:
     model, stage = trained(shop, "next_item")
     users = torch.tensor([0])
     other = Stage(sampler="k_hop", linearizer="subgraph", objectives=["masked_edge"])
-    assert ranking_term(other) is None
     with pytest.raises(GraphRecError, match="an objective that ranks, got masked_edge"):
-        model_scorer(model, other, shop.train, "rates", users)
+        scorer_of(model, other, shop.train, "rates", users)
     model.heads = nn.ModuleDict()
     with pytest.raises(GraphRecError, match="the trained head of 'next_item'"):
-        model_scorer(model, stage, shop.train, "rates", users)
+        scorer_of(model, stage, shop.train, "rates", users)
 
 
 def test_a_prompt_is_read_at_its_mask(shop: Split) -> None:
@@ -151,7 +160,7 @@ def test_a_prompt_is_read_at_its_mask(shop: Split) -> None:
     model = Model.of(shop.train, backbone={"name": "graph_transformer", **sizes})
     Trainer(cpu=True).fit(model, shop.train, stage)
     shown, users = shop.history("test"), torch.tensor([0, 3, 7])
-    found = model_scorer(model, stage, shown, "rates", users).scores(users)
+    found = scorer_of(model, stage, shown, "rates", users).scores(users)
     tokens = stage.linearizer.linearize(shown, stage.sampler.sample(shown, users, Key(0)), Key(0))
     with torch.no_grad():
         states = model.encode(View(tokens)).hidden[tokens.ptr[1:] - 1]  # the mask stands last
@@ -159,7 +168,7 @@ def test_a_prompt_is_read_at_its_mask(shop: Split) -> None:
     assert torch.allclose(found, expected, atol=1e-5)
     other = stage.model_copy(update={"linearizer": linearizer.build("history")})
     with pytest.raises(GraphRecError, match="a mask of the candidates' type, got 3 of 3"):
-        model_scorer(model, other, shown, "rates", users)
+        scorer_of(model, other, shown, "rates", users)
 
 
 @pytest.mark.parametrize("cosine", [False, True])
@@ -178,7 +187,7 @@ def test_codes_are_compared_with_vectors_as_in_training(shop: Split, cosine: boo
     model = Model.of(shop.train, backbone=backbone)
     Trainer(cpu=True).fit(model, shop.train, stage)
     history, users = shop.history("test"), shop.test.source[:5].unique()
-    given = model_scorer(model, stage, history, "rates", users).scores(users)
+    given = scorer_of(model, stage, history, "rates", users).scores(users)
     tokens = examples(history, stage, users).tokens
     mean = model.heads["of_neighbor_coding"].mean
     weight, bias = mean.weight, mean.bias
