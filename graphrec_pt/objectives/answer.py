@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.torch.segments import ranges
@@ -94,8 +94,9 @@ class Answer(Objective):
         return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
 
 
-def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: ItemHead) -> Tensor:
+def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
     """Return the log-probability of the second node of each pair behind the last mask: ``[n]``."""
+    assert isinstance(head, ItemHead)
     outline = model.outline
     name = next(each for each in outline.node_names if int(pairs[0, 1]) in outline.ids(each))
     at = last_masks(encoded.view.tokens, outline.node_index(name))

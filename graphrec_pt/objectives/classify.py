@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
 from graphrec_pt.features.columns import columns_of
@@ -71,7 +71,7 @@ class Classify(Objective):
     def _shown(self, tokens: Tokens, root: Tensor) -> Tokens:
         return hidden_roots(tokens, root) if self.hide else tokens
 
-    def _chances(self, encoded: Encoded, head: FeatureHead) -> Tensor:
+    def _chances(self, encoded: Encoded, head: nn.Module) -> Tensor:
         logits: Tensor = head(encoded.pooled())
         return logits.softmax(1) if self.link == "softmax" else logits.sigmoid()
 

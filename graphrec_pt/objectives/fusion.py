@@ -72,10 +72,12 @@ class Fusion(Objective):
         return CatalogueReadout(self._catalogue)
 
     def _catalogue(self, given: Sequences) -> Tensor:
+        assert isinstance(given.head, PairHead)
         inside = items_inside(given.graph, given.tokens, given.relation)
         device = given.encoded.hidden.device
-        at = (part.to(device) for part in (given.source, *inside))
-        return self.scores(given.encoded, *at, given.relation.target, given.model, given.head)
+        source, root, token = (part.to(device) for part in (given.source, *inside))
+        kind = given.relation.target
+        return self.scores(given.encoded, source, root, token, kind, given.model, given.head)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: PairHead

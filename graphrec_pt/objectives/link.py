@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from graphrec_pt.core.errors import GraphRecError
@@ -132,7 +132,7 @@ class Link(Objective):
 _SIDES = ("positive", "negative")
 
 
-def _score_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: LinkHead) -> Tensor:
+def _score_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
     scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
     return scores
 

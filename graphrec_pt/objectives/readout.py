@@ -151,9 +151,10 @@ class QueryReadout(Readout):
         if self.where == "mask":
             at = last_masks(tokens, node_type)
             return encoded.hidden.index_select(0, at.to(encoded.hidden.device))
-        if self.where in ("end", "last"):
+        if self.where == "end":
             return encoded.pooled("last")
-        assert self.where != "vector"  # which needs no sequence
+        if self.where == "vector":
+            raise GraphRecError("readout", "a vector of a sequence", "that of the source itself")
         return pooled(encoded, self.where)
 
     def sides(self, head: nn.Module) -> Sides:

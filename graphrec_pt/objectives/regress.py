@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, mse_loss
 
 from graphrec_pt.core.errors import GraphRecError
@@ -120,13 +120,11 @@ class Regress(Objective):
         return found * self.scale + self.mean if self.above is None else found.sigmoid()
 
 
-def _outputs_of_pairs(
-    encoded: Encoded, pairs: Tensor, model: Model, head: FeatureHead | LinkHead
-) -> Tensor:
+def _outputs_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
     return _outputs(encoded, head)
 
 
-def _outputs(encoded: Encoded, head: FeatureHead | LinkHead) -> Tensor:
+def _outputs(encoded: Encoded, head: nn.Module) -> Tensor:
     """Return what a head makes of each sequence: ``[B]``."""
     if isinstance(head, LinkHead):
         found: Tensor = head(encoded, pair_roots(encoded.view.tokens))

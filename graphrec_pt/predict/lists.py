@@ -136,4 +136,5 @@ def _best_of_scores(
         scores = scores.masked_fill(~among.to(scores.device), -torch.inf)
     score = scores.new_full((len(scores), k), -torch.inf)
     best = torch.full_like(score, -1, dtype=torch.int64)
-    return body("topk", scores)(scores.contiguous(), 0, score, best)
+    score, best = body("topk", scores)(scores.contiguous(), 0, score, best)
+    return score, best

@@ -353,7 +353,7 @@ class Predictor:
                 encoded = reading.encode(readout.view(tokens), root)
                 vectors.append(readout.query(encoded, tokens, reading.item_type))
                 if readout.prior is not None:
-                    added.append(self._prior(readout.prior, head.evidence, tokens))
+                    added.append(self._prior(readout.prior, head.get_submodule("evidence"), tokens))
             empty = torch.empty(0, reading.model.width, device=reading.device)
             sides = readout.sides(head)
             left, right = sides.sides(torch.cat(vectors or [empty]), table)

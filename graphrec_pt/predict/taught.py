@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import NamedTuple, Self, TypeVar, cast
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.objectives.objective import Objective, objective
 from graphrec_pt.objectives.readout import PathReadout, Readout, Value
-from graphrec_pt.sampling.sampler import Sampler, kind_of_roots, sampler
+from graphrec_pt.sampling.sampler import Kind, Sampler, kind_of_roots, sampler
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
 from graphrec_pt.training.stage import Stage
 
@@ -141,11 +141,10 @@ def _with_room(part: T) -> T:
     window = vars(part)["window"]
     if window is None or window < 2:
         return part
-    changed: Any = replace(part, window=window - 1)  # type: ignore[type-var]
-    return changed
+    return cast(T, replace(part, window=window - 1))  # type: ignore[type-var]
 
 
-def _names(fits: Callable[[Readout], bool], roots: Any) -> list[str]:
+def _names(fits: Callable[[Readout], bool], roots: Kind) -> list[str]:
     """Return the objectives of the library that answer with their default options."""
     names = []
     for name in objective.names():
