@@ -327,7 +327,7 @@ class Predictor:
 
     def _chances(self, found: Found, pairs: Tensor) -> Tensor:
         """Return ``σ(s(u, i))`` of pairs: float64 ``[n]``."""
-        source, column = pairs[:, 0], self._columns(pairs[:, 1])
+        source, column = pairs[:, 0].contiguous(), self._columns(pairs[:, 1])
         assert isinstance(found.readout, QueryReadout)
         scorer = self._products(found, found.readout, torch.unique(source))
         return chances(scorer, source, column)

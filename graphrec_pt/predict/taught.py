@@ -14,6 +14,11 @@ from graphrec_pt.tokens.linearizer import Linearizer, linearizer
 from graphrec_pt.training.stage import Stage
 
 T = TypeVar("T")
+RATES: dict[Value, str] = {
+    "number": "regress on pairs, which has the weights of edges",
+    "chance": "link with form: bce or regress with above: on pairs, or pointwise on nodes",
+}
+"""What an error says of objectives whose options make them predict a value."""
 
 
 class Found(NamedTuple):
@@ -89,7 +94,7 @@ class Taught:
             GraphRecError: When no objective teaches that.
         """
         wanted = f"an objective that predicts a {value}"
-        return self._first(lambda readout: readout.rates == value, wanted)
+        return self._first(lambda readout: readout.rates == value, wanted, RATES[value])
 
     def setting(self) -> Found:
         """Return the first readout that predicts sets.
@@ -116,7 +121,7 @@ class Taught:
         """
         return self._first(lambda readout: isinstance(readout, kind), wanted)
 
-    def _first(self, fits: Callable[[Readout], bool], wanted: str) -> Found:
+    def _first(self, fits: Callable[[Readout], bool], wanted: str, hint: str = "") -> Found:
         roots = kind_of_roots(self.sampler)
         for label, each in self.objectives.items():
             readout = each.readout()
@@ -124,7 +129,8 @@ class Taught:
             if found is not None and fits(found):
                 return Found(label, each, found)
         got = ", ".join(self.objectives)
-        hint = f"on roots that are {roots}: " + (", ".join(_names(fits, roots)) or "none of ours")
+        names = ", ".join(_names(fits, roots))
+        hint = hint or (f"{names}, on roots that are {roots}" if names else "another sampler")
         raise GraphRecError(f"stage {self.name!r}", wanted, got, hint)
 
     def with_room(self) -> Self:
