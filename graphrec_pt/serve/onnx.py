@@ -13,8 +13,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.store import finished_folder, new_folder
+from graphrec_pt.kernels.attention import Sight
 from graphrec_pt.models.heads import ItemHead
-from graphrec_pt.models.layer import Layer
+from graphrec_pt.models.layer import Frame
 from graphrec_pt.models.token_embedding import GAP, structure_of
 from graphrec_pt.models.transformer import Transformer
 from graphrec_pt.objectives.readout import QueryReadout
@@ -29,7 +30,7 @@ WHO = "export onnx"
 
 
 class PaddedHistories(nn.Module):
-    """A causal transformer over padded histories: what is left of a model once the graph is read.
+    """A causal transformer over padded histories: the modules of a model once the graph is read.
 
     Padding stands behind every event, so that the causal mask hides it.
 
@@ -59,20 +60,19 @@ class PaddedHistories(nn.Module):
             lengths: int64 ``[B]`` in ``[1, L]``, events of each history.
         """
         x = self.vectors[items] + self.places[: items.shape[1]]  # [B, L, D]
+        frame = Frame(lengths, Sight(causal=True), attend=_causal)
         for layer in self.layers:
-            x = _applied(cast(Layer, layer), x)
+            x = layer(x, frame)
         at = (lengths - 1).view(-1, 1, 1).expand(-1, 1, x.shape[2])
         last = self.norm(x.gather(1, at).squeeze(1))  # [B, D]
         scores: Tensor = self.head(last, self.vectors)
         return scores
 
 
-def _applied(layer: Layer, x: Tensor) -> Tensor:
-    """Return the next hidden states of padded sequences: ``[B, L, D]``."""
-    joint = layer.qkv(layer.before_attention(x)).unflatten(2, (3, layer.heads, -1))
-    q, k, v = joint.permute(2, 0, 3, 1, 4)  # [B, H, L, d]
-    mixed = scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-    return layer.feed(x + layer.out(mixed))
+def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return causal attention over padded sequences: ``[B, L, H, d]``."""
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # [B, H, L, d]
+    return scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
 
 def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
