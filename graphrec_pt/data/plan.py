@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.graph.schema import ColumnKind, Strict, TimeUnit
@@ -132,7 +132,7 @@ class Plan(Strict):
 
     nodes: dict[str, NodePlan]
     edges: dict[str, EdgePlan]
-    derive: tuple[dict[str, Any], ...] = ()
+    derive: tuple[dict[str, JsonValue], ...] = ()
     core: Core | None = None
     time_unit: TimeUnit = "s"
 

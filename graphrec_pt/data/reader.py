@@ -1,7 +1,7 @@
 """Readers: formats that a table plan cannot express, one small module each."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import polars as pl
 
@@ -23,3 +23,6 @@ class Reader(Protocol):
 
 reader: Registry[Reader] = Registry("reader")
 """``@reader("name")`` makes a class usable as ``reader: name`` in a card's table."""
+
+ReaderField = Annotated[Reader, reader]
+"""Type of a config field that holds a reader."""

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from graphrec_pt.data.lookup import look_up
 from graphrec_pt.data.parse import empty, read_json, read_json_lines
 from graphrec_pt.data.problems import SHOWN, Problems
 from graphrec_pt.data.raw import RawFile, find_files
-from graphrec_pt.data.reader import reader
 
 TYPES: dict[ColumnType, type[pl.DataType]] = {
     "int": pl.Int64,
@@ -194,10 +192,9 @@ def _open_files(
 ) -> Table:
     drop = plan.bad_rows == "drop"
     if plan.reader is not None:
-        import_module("graphrec_pt.data.readers")  # registers them
         key = (str(plan.reader), tuple(files))
         if key not in cache:
-            cache[key] = reader.build(plan.reader).read(files)
+            cache[key] = plan.reader.read(files)
         parts: Frames = cache[key]
         part = plan.part or name
         if part not in parts:

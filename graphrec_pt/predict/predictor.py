@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import Schema
 from graphrec_pt.graph.store import open_graph
@@ -91,7 +92,8 @@ class Predictor:
         if stage is not None:
             taught = Taught.by(stage)
         elif model.usage is not None:
-            taught = Taught.built(model.usage, trust_code=trust_code)
+            with trusting(trust_code):
+                taught = Taught.built(model.usage)
         else:
             expected, got = "a model that was trained", "a new one"
             raise GraphRecError("Predictor", expected, got, "Trainer(…).fit, or stage=…")

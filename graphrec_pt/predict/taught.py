@@ -5,7 +5,6 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import NamedTuple, Self, TypeVar, cast
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.registry import trusting
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.objectives.objective import Objective, objective
 from graphrec_pt.objectives.readout import PathReadout, Readout, Value
@@ -60,24 +59,19 @@ class Taught:
         return cls(stage.name, stage.sampler, stage.linearizer, objectives)
 
     @classmethod
-    def built(cls, usage: Usage, *, trust_code: bool = False) -> Self:
+    def built(cls, usage: Usage) -> Self:
         """Return what a saved model was taught.
-
-        Args:
-            usage: As the model keeps it.
-            trust_code: Let configs name code outside the library, which is then run.
 
         Raises:
             GraphRecError: For names and options that are not known.
         """
-        with trusting(trust_code):
-            return cls(
-                "of the model",
-                sampler.build(usage.sampler),
-                linearizer.build(usage.linearizer),
-                {label: objective.build(each) for label, each in usage.objectives.items()},
-                usage.relation,
-            )
+        return cls(
+            "of the model",
+            sampler.build(usage.sampler),
+            linearizer.build(usage.linearizer),
+            {label: objective.build(each) for label, each in usage.objectives.items()},
+            usage.relation,
+        )
 
     def ranking(self) -> Found:
         """Return the first readout that ranks candidates.

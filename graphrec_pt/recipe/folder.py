@@ -85,26 +85,16 @@ class Run:
         """The relation that is predicted."""
         return str(self.metrics["data"]["relation"])
 
-    def model(self, *, trust_code: bool = False) -> Model:
-        """Return the trained model of the first seed.
-
-        Args:
-            trust_code: Let its config name code outside the library, which is then run.
-        """
-        model = Model.from_pretrained(self.folder / MODEL, trust_code=trust_code)
+    def model(self) -> Model:
+        """Return the trained model of the first seed."""
+        model = Model.from_pretrained(self.folder / MODEL)
         return model if model.features.bound else model.bind(self.history)
 
 
-def predictor_of(run: Run, *, trust_code: bool = False) -> Predictor:
-    """Return what predicts as the run was measured: its model, from what its history shows.
-
-    Args:
-        run: Finished.
-        trust_code: Let the model's config name code outside the library, which is then run.
-    """
-    model = run.model(trust_code=trust_code)
+def predictor_of(run: Run) -> Predictor:
+    """Return what predicts as the run was measured: its model, from what its history shows."""
     last = run.recipe.stages[-1]
-    return Predictor(model, run.history, stage=last, relation=run.relation)
+    return Predictor(run.model(), run.history, stage=last, relation=run.relation)
 
 
 def folder_of(run: Path, seed: int, seeds: Sequence[int]) -> Path:

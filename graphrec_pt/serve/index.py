@@ -20,7 +20,7 @@ INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parque
 Floats = npt.NDArray[np.float32]
 
 
-def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+def export_index(run: Run, out: str | Path) -> list[Path]:
     """Write an index (HNSW, Malkov & Yashunin, TPAMI 2020) whose inner products rank the items.
 
     ``items.usearch`` holds the items' side of the scores under the keys of ``items.parquet``
@@ -31,7 +31,6 @@ def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list
     Args:
         run: Whose model.
         out: A new folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
 
     Returns:
         The files.
@@ -45,7 +44,7 @@ def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list
     history, relation = run.history, run.history.schema.relation(run.relation)
     owned = history.nodes(relation.source)
     nodes = torch.arange(owned.start, owned.stop)
-    scorer = predictor_of(run, trust_code=trust_code).scorer(nodes)
+    scorer = predictor_of(run).scorer(nodes)
     if not isinstance(scorer, Factorised):
         expected, got = "a model whose scores are inner products", type(scorer).__name__
         raise GraphRecError("export ann", expected, got, "--to embeddings")

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.store import finished_folder, new_folder
-from graphrec_pt.kernels.attention import Sight
+from graphrec_pt.kernels.sight import Sight
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.layer import Frame
 from graphrec_pt.models.token_embedding import GAP, structure_of
@@ -75,7 +75,7 @@ def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
 
-def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+def export_onnx(run: Run, out: str | Path) -> list[Path]:
     """Write a model that reads histories of items to ONNX, everything of the graph folded in.
 
     ``model.onnx`` takes ``items`` int64 ``[B, L]`` (keys, oldest first, padded behind the end) and
@@ -85,7 +85,6 @@ def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[
     Args:
         run: Whose model.
         out: A new folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
 
     Returns:
         The files.
@@ -96,7 +95,7 @@ def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[
     """
     out = new_folder(out)
     _check_installed()
-    predictor = predictor_of(run, trust_code=trust_code)
+    predictor = predictor_of(run)
     padded = padded_histories(predictor)
     with finished_folder(out) as made:
         _write(padded, made / MODEL)

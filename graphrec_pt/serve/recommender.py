@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.folder import Run, open_run, predictor_of
@@ -211,4 +212,5 @@ def from_pretrained(run: str | FilePath | Run, *, trust_code: bool = False) -> R
         GraphRecError: When there is no finished run.
     """
     opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
-    return Recommender(predictor_of(opened, trust_code=trust_code), opened.recipe.evaluate.seen)
+    with trusting(trust_code):
+        return Recommender(predictor_of(opened), opened.recipe.evaluate.seen)

@@ -78,7 +78,7 @@ def test_the_subgraph_tells_what_towers_cannot(world: Split, trained: tuple[Mode
     users = world.test.source.unique()
     found = {}
     for scoring in ("fusion", "towers"):
-        term = Term.of({"name": "fusion", "scoring": scoring})
+        term = Term.checked({"name": "fusion", "scoring": scoring}, "term")
         asked = stage.model_copy(update={"objectives": (term,)})
         predictor = Predictor(model, world.history("test"), stage=asked, relation="buys")
         scorer = predictor.scorer(users)

@@ -16,7 +16,7 @@ from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.scorer import Factorised, Scorer
 from graphrec_pt.predict.taught import Taught
 from graphrec_pt.tokens.linearizer import linearizer
-from graphrec_pt.training.term import terms_of
+from graphrec_pt.training.term import Term
 
 WINDOW = 8
 
@@ -94,10 +94,10 @@ def test_replaced_tokens_are_ranked_by_their_generator(shop: Split) -> None:
     users = torch.tensor(list(shop.graph.nodes("user")))
     found = scorer_of(model, stage, shop.history("test"), "rates", users).scores(users)
     model.put_head("masked_item", model.heads["of_replaced_token"]["generator"])
-    same = stage.model_copy(update={"objectives": terms_of(["masked_item"])})
+    same = stage.model_copy(update={"objectives": (Term.checked("masked_item", "term"),)})
     cloze = scorer_of(model, same, shop.history("test"), "rates", users).scores(users)
     assert torch.equal(found, cloze)
-    drawn = stage.model_copy(update={"objectives": terms_of(["replaced_token"])})
+    drawn = stage.model_copy(update={"objectives": (Term.checked("replaced_token", "term"),)})
     with pytest.raises(GraphRecError, match="an objective that ranks, got replaced_token"):
         Taught.by(drawn).ranking()  # nobody says which node it was
 

@@ -44,8 +44,8 @@ def scorer_of(
 ) -> Scorer:
     """Return the scorer of a stage whose objective puts so many items in order."""
     term = stage.objectives[0]
-    config = {**term.config(), "rerank": rerank}
-    chosen = stage.model_copy(update={"objectives": (Term.of(config),)})
+    config = {**term.model_dump(mode="json"), "rerank": rerank}
+    chosen = stage.model_copy(update={"objectives": (Term.checked(config, "term"),)})
     return Predictor(model, history, stage=chosen, relation="rates").scorer(users)
 
 
