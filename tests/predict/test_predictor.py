@@ -1,5 +1,7 @@
 """Trained models as scorers: what is asked at inference is what was taught."""
 
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +11,17 @@ from torch import Tensor, nn
 from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer, split
 from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.models.view import View
+from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
-from graphrec_pt.objectives.objective import Examples
+from graphrec_pt.objectives.next_item import NextItem
+from graphrec_pt.objectives.objective import Examples, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.scorer import Factorised, Scorer
 from graphrec_pt.predict.taught import Taught
+from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.linearizer import linearizer
+from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.training.term import Term
 
 WINDOW = 8
@@ -197,3 +203,145 @@ def test_codes_are_compared_with_vectors_as_in_training(shop: Split, cosine: boo
         if cosine:
             code, table = (side / side.norm(dim=1, keepdim=True) for side in (code, table))
     assert torch.allclose(given, code @ table.T / 0.5, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def predictor(shop: Split) -> Predictor:
+    model, stage = trained(shop, "next_item")
+    return Predictor(model, shop.history("test"), stage=stage, relation="rates")
+
+
+@pytest.mark.parametrize("seen", ["mask", "keep"])
+@pytest.mark.parametrize("new", [False, True])
+def test_a_ranking_is_the_top_of_a_sort(predictor: Predictor, new: bool, seen: Any) -> None:
+    graph, items = predictor.graph, predictor.reading.items
+    users = torch.tensor([5, 2, 5, 30])  # in any order, twice
+    histories = [graph.neighbors(int(user), "rates") for user in users]
+    sources: Any = histories if new else users
+    best, scores = predictor.rank(sources, 6, seen=seen), predictor.score(sources)
+    for row, history in enumerate(histories):
+        wanted = scores[row].clone()
+        if seen == "mask":
+            wanted[history - items.start] = -torch.inf
+        value, place = wanted.sort(descending=True, stable=True)
+        assert torch.equal(best.items[row], place[:6] + items.start)
+        assert torch.equal(best.score[row], value[:6])
+
+
+def test_only_some_candidates(predictor: Predictor) -> None:
+    items = predictor.reading.items
+    some = torch.arange(items.start, items.start + 5)
+    users = torch.tensor([3, 8])
+    best = predictor.rank(users, 4, among=some, seen="keep")
+    scores = predictor.score(users, some)
+    assert torch.equal(scores, predictor.score(users)[:, :5])
+    assert torch.equal(scores[1:], predictor.score(users, some.expand(2, -1))[1:])
+    for row, user in enumerate(users.tolist()):
+        ordered = predictor.rerank(user, some)
+        assert torch.equal(ordered, some[scores[row].sort(descending=True, stable=True).indices])
+        assert torch.equal(best.items[row], ordered[:4])
+
+
+def test_what_is_no_candidate_is_told(predictor: Predictor) -> None:
+    users = torch.tensor([3])
+    with pytest.raises(GraphRecError, match="nodes of type 'item', got node 0; try transfer"):
+        predictor.score(users, torch.tensor([0]))
+    with pytest.raises(GraphRecError, match="1 <= k <= 30"):
+        predictor.rank(users, 31)
+    with pytest.raises(GraphRecError, match="an objective that predicts a category, got next_item"):
+        predictor.classify(users)
+    with pytest.raises(GraphRecError, match="an objective that decodes paths"):
+        predictor.paths(users)
+
+
+def test_equal_scores_go_to_the_lower_id(shop: Split) -> None:
+    model, stage = trained(shop, "next_item")
+    with torch.no_grad():
+        model.heads["of_next_item"].transform[0].weight.zero_()  # every query is the same
+        for part in model.features.of_type["of_item"].parts:
+            part.table.weight[::2] = part.table.weight[0]  # half of the items are alike
+    predictor = Predictor(model, shop.history("test"), stage=stage, relation="rates")
+    start = predictor.reading.items.start
+    best = predictor.rank(torch.tensor([0, 1]), 30, seen="keep").items - start
+    for row in best.tolist():
+        alike = [item for item in row if item % 2 == 0]
+        assert alike == sorted(alike)
+
+
+def test_the_table_is_made_once(predictor: Predictor) -> None:
+    predictor.score(torch.tensor([1]))
+    first = predictor.reading.tables["item"]
+    predictor.rank(torch.tensor([1, 2, 3]), 4)
+    assert predictor.reading.tables["item"] is first
+    with predictor.reading.at_rest():
+        assert predictor.model.table("item") is first
+    assert predictor.model.table("item") is not first
+
+
+def test_new_sources_need_no_graph(predictor: Predictor, tmp_path: Path) -> None:
+    """What was saved knows the items; histories are all there is to say."""
+    folder = predictor.model.save_pretrained(tmp_path / "model")
+    alone = Predictor.load(folder)
+    assert alone.graph.num_edges() == 0
+    histories = [predictor.graph.neighbors(user, "rates") for user in (4, 9)]
+    found = alone.rank(histories, 5, seen="keep")
+    wanted = predictor.rank(histories, 5, seen="keep")
+    assert torch.equal(found.items, wanted.items)
+    assert torch.equal(found.score, wanted.score)
+    with pytest.raises(GraphRecError, match="a model that was trained, got a new one"):
+        Predictor(Model.of(predictor.graph))
+
+
+def test_categories_of_roots(shop: Split) -> None:
+    """By hand: the root hidden, the mean of the states, a softmax of the head's logits."""
+    stage = Stage(
+        sampler={"name": "k_hop", "fanout": [3]},
+        linearizer="subgraph",
+        objectives=[{"name": "classify", "node_type": "item", "column": "category"}],
+        roots="item",
+        batch=20,
+        steps=3,
+    )
+    backbone = {"name": "graph_transformer", "width": 16, "layers": 1, "structure": {"hop": 4}}
+    model = Model.of(shop.train, backbone=backbone)
+    Trainer(cpu=True).fit(model, shop.train, stage)
+    predictor = Predictor(model, shop.train, stage=stage)
+    items = torch.tensor(list(shop.train.nodes("item"))[:3])
+    found = predictor.classify(items)
+    head = model.heads["of_classify"]
+    for row, item in enumerate(items):
+        sample = stage.sampler.sample(shop.train, item.unsqueeze(0), Key(0))
+        tokens = stage.linearizer.linearize(shop.train, sample, Key(0))
+        hidden = replace(
+            tokens,
+            id=torch.where(tokens.id == item, int(Special.MASK), tokens.id),
+            kind=torch.where(tokens.id == item, int(Kind.SPECIAL), tokens.kind),
+        )
+        with torch.no_grad():
+            logits = head(model.encode(View(hidden)).hidden.mean(0, keepdim=True))[0]
+        assert torch.allclose(found[row], logits.softmax(0), atol=1e-5)
+    assert torch.allclose(found.sum(1), torch.ones(3))
+
+
+@dataclass(frozen=True)
+class FirstAndLast(QueryReadout):
+    """A readout of one's own: the sum of the first and the last state."""
+
+    def query(self, encoded: Encoded, tokens: Tokens, node_type: int) -> Tensor:
+        return encoded.pooled("first") + encoded.pooled("last")
+
+
+def test_a_readout_of_ones_own(shop: Split) -> None:
+    @objective("test_first_and_last")
+    class Own(NextItem):
+        def readout(self) -> QueryReadout:
+            return FirstAndLast("last", "causal")
+
+    model, stage = trained(shop, Own(candidates={"transform": False}))
+    users = torch.tensor([1, 6])
+    found = Predictor(model, shop.history("test"), stage=stage, relation="rates").score(users)
+    tokens = examples(shop.history("test"), stage, users).tokens
+    with torch.no_grad():
+        encoded = model.encode(View(tokens, "causal"))
+        expected = (encoded.pooled("first") + encoded.pooled("last")) @ model.table("item").T
+    assert torch.allclose(found, expected, atol=1e-5)
