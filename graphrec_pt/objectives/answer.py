@@ -1,18 +1,15 @@
 """Answers to prompts: which node stands behind the mask of a template."""
 
-from collections.abc import Sequence
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.catalogue import NodePrediction
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.readout import (
     RERANK,
     Either,
@@ -25,7 +22,7 @@ from graphrec_pt.tokens.kind import Kind
 
 
 @objective("answer")
-class Answer(Objective):
+class Answer(NodePrediction):
     """What a template asks for, as P5 (Geng et al., RecSys 2022) is trained on its prompts.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | prompt)`` over the nodes of the type of each mask that the
@@ -43,19 +40,12 @@ class Answer(Objective):
             order of their answers, the best by the vectors of the nodes; 0 for none.
     """
 
-    candidates: Candidates = Candidates()
-    types: tuple[str, ...] | None = None
     rerank: int = Field(RERANK, ge=0)
 
     @property
     def needs(self) -> Needs:
         """Masks with their type and what is known of them."""
         return Needs(frozenset({Kind.SPECIAL}), frozenset({"type", "labels"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise for node types that the graph does not have."""
-        for name in self.types or ():
-            outline.node_index(name)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the prompts as they are, and the answers."""
@@ -77,21 +67,9 @@ class Answer(Objective):
         targets = {"token": token, "node": node, "type": types}
         return Corrupted((View(tokens),), targets | drawn, len(token))
 
-    def head(self, outline: Outline, width: int) -> ItemHead:
-        """Return the head of the candidates."""
-        return self.candidates.head(width)
-
     def readout(self) -> Either:
         """Return what the last mask stands for; of pairs, how well the answer fits."""
         return Either(QueryReadout("mask"), PairReadout(_fit_of_answers, rerank=self.rerank))
-
-    def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
-    ) -> Tensor:
-        """Return the mean over the answers."""
-        at = corrupted.targets
-        hidden = encoded[0].hidden.index_select(0, at["token"])
-        return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
 
 
 def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:

@@ -14,15 +14,15 @@ from graphrec_pt.graph.schema import Relation
 from graphrec_pt.models.heads import ItemHead, PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import checked_relation, positives, relation_of
+from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.pairs import OfRelation, checked_relation, positives, relation_of
 from graphrec_pt.objectives.readout import CatalogueReadout, QueryReadout, Sequences
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("fusion")
-class Fusion(Objective):
+class Fusion(OfRelation):
     """The item that a user takes, from two towers and one subgraph around the user.
 
     ``L = −1/n Σ_u log softmax_i(s(u, ·))[i_u]`` over the whole catalogue, with
@@ -40,18 +40,8 @@ class Fusion(Objective):
         scoring: What ranks at inference: both, or the vectors of the nodes (``"towers"``) alone.
     """
 
-    relation: str | None = None
     temperature: float = Field(1.0, gt=0)
     scoring: Literal["fusion", "towers"] = "fusion"
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their type, and their hop, which tells the root."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the subgraphs, the users and the items that they take."""
@@ -64,20 +54,6 @@ class Fusion(Objective):
     def head(self, outline: Outline, width: int) -> PairHead:
         """Return what the subgraph adds to the score of an item."""
         return PairHead(width)
-
-    def readout(self) -> CatalogueReadout | QueryReadout:
-        """Return the scores of both, or of the vectors alone."""
-        if self.scoring == "towers":
-            return QueryReadout("vector", head=ItemHead(0, temperature=self.temperature))
-        return CatalogueReadout(self._catalogue)
-
-    def _catalogue(self, given: Sequences) -> Tensor:
-        assert isinstance(given.head, PairHead)
-        inside = items_inside(given.graph, given.tokens, given.relation)
-        device = given.encoded.hidden.device
-        source, root, token = (part.to(device) for part in (given.source, *inside))
-        kind = given.relation.target
-        return self.scores(given.encoded, source, root, token, kind, given.model, given.head)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: PairHead
@@ -116,6 +92,20 @@ class Fusion(Objective):
         local = head(user, encoded.hidden.index_select(0, token))  # [m]
         item = encoded.view.tokens.id[token] - model.outline.ids(kind).start
         return scores.index_put((row, item), local.to(scores.dtype), accumulate=True)
+
+    def readout(self) -> CatalogueReadout | QueryReadout:
+        """Return the scores of both, or of the vectors alone."""
+        if self.scoring == "towers":
+            return QueryReadout("vector", head=ItemHead(0, temperature=self.temperature))
+        return CatalogueReadout(self._catalogue)
+
+    def _catalogue(self, given: Sequences) -> Tensor:
+        assert isinstance(given.head, PairHead)
+        inside = items_inside(given.graph, given.tokens, given.relation)
+        device = given.encoded.hidden.device
+        source, root, token = (part.to(device) for part in (given.source, *inside))
+        kind = given.relation.target
+        return self.scores(given.encoded, source, root, token, kind, given.model, given.head)
 
 
 class Inside(NamedTuple):

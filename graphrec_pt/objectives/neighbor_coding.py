@@ -20,9 +20,8 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import shared_nodes
 from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import same_nodes
-from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, with_text
+from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.forest import first_of
@@ -60,14 +59,6 @@ class NeighborCoding(Objective):
     temperature: float = Field(1.0, gt=0)
     cosine: bool = False
 
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Nothing is named that a graph could lack."""
-
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return what is left of every sequence, and what was taken out of it."""
         graph, tokens = examples.graph, examples.tokens
@@ -97,10 +88,6 @@ class NeighborCoding(Objective):
     def head(self, outline: Outline, width: int) -> Coding:
         """Return what makes a code of a state."""
         return Coding(width, self.bottleneck > 0, self.cosine, self.temperature)
-
-    def readout(self) -> QueryReadout:
-        """Return the code of the root."""
-        return QueryReadout("roots")
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Coding
@@ -171,6 +158,10 @@ class NeighborCoding(Objective):
         near = member(graph.csr, start.flatten(), ANY, ends.clamp(min=0).flatten())
         ends = ends.masked_fill(wrong | near.view_as(ends), -1)
         return torch.full((len(tokens), ends.shape[1]), -1).index_copy(0, some, ends)
+
+    def readout(self) -> QueryReadout:
+        """Return the code of the root."""
+        return QueryReadout("roots")
 
 
 def _normal(bits: Tensor, width: int) -> Tensor:

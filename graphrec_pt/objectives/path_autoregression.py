@@ -48,9 +48,6 @@ class PathAutoregression(Objective):
         """Nodes and relations as tokens."""
         return Needs(frozenset({Kind.NODE, Kind.RELATION}), frozenset({"type"}))
 
-    def check(self, outline: Outline) -> None:
-        """Need nothing but nodes and relations."""
-
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the paths as they are, and what follows each token."""
         graph, tokens = examples.graph, examples.tokens
@@ -77,10 +74,6 @@ class PathAutoregression(Objective):
         relation = ItemHead(width, transform=True)
         return nn.ModuleDict({"node": self.candidates.head(width), "relation": relation})
 
-    def readout(self) -> PathReadout:
-        """Return items by the paths that are decoded to them."""
-        return PathReadout(self.decode, self.node_scores, self.relation_scores)
-
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
     ) -> Tensor:
@@ -99,7 +92,7 @@ class PathAutoregression(Objective):
         if self.among == "all":
             node = of_node.loss(rows, _every_node(model), at["node"])
         else:
-            node = self.candidates.loss(rows, at["node"], at["type"], at, model, of_node)
+            node = self.candidates.loss(rows, at, model, of_node)
         rows = hidden.index_select(0, at["before"])  # [m, D]
         relation = of_relation.loss(rows, relations, at["relation"])
         nodes, steps = len(at["node"]), len(at["relation"])
@@ -116,6 +109,10 @@ class PathAutoregression(Objective):
         chosen = head.get_submodule("both" if self.joint else "relation")
         scores: Tensor = chosen(hidden, model.embedding.relation.weight)
         return scores
+
+    def readout(self) -> PathReadout:
+        """Return items by the paths that are decoded to them."""
+        return PathReadout(self.decode, self.node_scores, self.relation_scores)
 
 
 def _every_node(model: Model) -> Tensor:

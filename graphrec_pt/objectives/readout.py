@@ -19,8 +19,8 @@ from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.decoding import Decoding
-from graphrec_pt.objectives.event_masking import last_of
 from graphrec_pt.objectives.evidence import EvidenceTerm
+from graphrec_pt.objectives.masking import last_of
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.sampler import Kind as Roots
 from graphrec_pt.tokens.kind import Kind, Special
