@@ -177,15 +177,18 @@ class Predictor:
             ``[B, K]``, or ``[B, V]`` in the order of the ids.
         """
         scorer, names, row = self._asked(sources)
-        parts = []
-        for block in torch.split(torch.arange(len(row)), BLOCK):
-            scores = scorer.scores(names[row[block]])
-            if candidates is not None:
-                wanted = candidates if candidates.ndim == 1 else candidates[block]
-                column = self._columns(wanted).to(scores.device).expand(len(block), -1)
-                scores = scores.gather(1, column)
-            parts.append(scores)
-        return torch.cat(parts) if parts else torch.empty(0, len(self.reading.items))
+        if candidates is None:
+            parts = [scorer.scores(block) for block in torch.split(names, BLOCK)]
+            empty = torch.empty(0, len(self.reading.items))
+            return torch.cat(parts)[row.to(parts[0].device)] if parts else empty
+        column = self._columns(candidates).expand(len(row), -1)
+        found = torch.empty(column.shape)
+        for low in range(0, len(names), BLOCK):
+            scores = scorer.scores(names[low : low + BLOCK])
+            mine = ((row >= low) & (row < low + BLOCK)).nonzero().squeeze(1)
+            at = (row[mine] - low).to(scores.device)
+            found[mine] = scores[at].gather(1, column[mine].to(scores.device)).float().cpu()
+        return found
 
     def rank(
         self,
