@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
@@ -81,9 +81,11 @@ class TablePlan(Strict):
         separator: Field separator of text files; several characters are allowed.
         header: Column names when the file has no header line; True reads them from the file.
         quote: Quote character of text files; None when quotes are plain text.
+        escape: Character that stands before quotes inside quoted fields, such as a backslash;
+            by default such quotes are doubled.
         encoding: Text encoding.
         file_as: Column to add with the name of each row's file, up to its first dot.
-        types: Columns that are not text: ``int`` or ``float``.
+        types: Column → ``int``, ``float`` or ``text``, in files of every format.
         rename: Column in the file → column in the plan.
         lookup: New column → where another table holds it (after `rename`, before `derive`).
         derive: New column → SQL expression over the others.
@@ -98,9 +100,10 @@ class TablePlan(Strict):
     rows: tuple[dict[str, Any], ...] | None = None
     reader: str | dict[str, Any] | None = None
     part: str | None = None
-    separator: str | None = None
+    separator: str | None = Field(None, pattern=r"^[^\r\n]+$")
     header: bool | tuple[str, ...] = True
-    quote: str | None = '"'
+    quote: str | None = Field('"', min_length=1, max_length=1)
+    escape: str | None = Field(None, min_length=1, max_length=1)
     encoding: str = "utf-8"
     file_as: str | None = None
     types: dict[str, ColumnType] = {}

@@ -1,11 +1,13 @@
 """The plan of a graph: which table columns become nodes and edges (the heart of a card)."""
 
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
-from graphrec_pt.graph.schema import ColumnKind, Strict, TimeUnit
+from graphrec_pt.graph.assemble import EdgeList
+from graphrec_pt.graph.schema import ColumnKind, NodeType, Relation, Schema, Strict, TimeUnit
 
 Duplicates = Literal["keep", "first", "last", "sum", "error"]
 Unknown = Literal["add", "drop", "error"]
@@ -184,6 +186,63 @@ class Plan(Strict):
         if edge.bins and list(edge.bins) != sorted(set(edge.bins)):
             errors.append(GraphRecError(f"edges.{name}.bins", "increasing numbers", edge.bins))
         return errors
+
+
+def planned_schema(
+    plan: Plan,
+    edges: Mapping[str, EdgePlan],
+    node_types: Iterable[str],
+    described: Collection[str],
+    lists: Mapping[str, EdgeList],
+) -> Schema:
+    """Return the schema of a plan's graph; each inverse follows its relation.
+
+    Args:
+        plan: The plan.
+        edges: Those of its edges whose tables are there.
+        node_types: Those of its node types that occur.
+        described: Those of the node types whose tables are there.
+        lists: The edges themselves: they know whether there are times and weights.
+
+    Raises:
+        GraphRecError: When two relations would have one name.
+    """
+    relations: list[Relation] = []
+    for name, edge in edges.items():
+        forward = Relation(
+            name=name,
+            source=edge.source_type,
+            target=edge.target_type,
+            inverse=None if edge.inverse is False else edge.inverse or f"rev_{name}",
+            timed=lists[name].time is not None,
+            weighted=lists[name].weight is not None,
+            interaction=edge.interaction,
+            event=edge.event.partition(".")[0] if edge.event else None,
+        )
+        relations.append(forward)
+        if forward.inverse:
+            relations.append(forward.inverted())
+    names = [relation.name for relation in relations]
+    raise_all(
+        [
+            GraphRecError(
+                f"edges.{n}", "a name of its own", f"{names.count(n)} of it", "`inverse:`"
+            )
+            for n in sorted(set(names))
+            if names.count(n) > 1
+        ]
+    )
+    nodes = tuple(
+        NodeType(
+            name=name,
+            columns=plan.nodes[name].columns if name in described else {},
+            title=plan.nodes[name].title if name in described else None,
+        )
+        for name in node_types
+    )
+    return Schema(
+        nodes=nodes, relations=tuple(relations), derive=plan.derive, time_unit=plan.time_unit
+    )
 
 
 def _unknown(who: str, what: str, got: str, known: Any) -> GraphRecError:
