@@ -20,6 +20,7 @@ SEPARATORS = (",", "\t", ";", "|", "::", " ")
 LINE = "__line"
 BLOCK = 1 << 24
 QUOTE_HINT = "`quote: null` in the card, which reads quotes as text"
+UNENDED = "a quote that does not end its field"
 ESCAPE_HINT = "`escape: '\\\\'` in the card"
 
 
@@ -226,6 +227,7 @@ class Delimited:
         """Follow quotes over lines, as RFC 4180 has them; refuse those that do not end."""
         patterns = {name: re.compile(text) for name, text in self._lines.items()}
         name, opened, joined, literal, first = self.file.name, 0, 0, 0, 0
+        begun = ""
         starts: list[int] = []
         rows: set[int] = set()
         like_rows = False
@@ -237,23 +239,23 @@ class Delimited:
                 if patterns["lenient"].fullmatch(line):
                     literal, first = literal + 1, first or number
                 elif patterns["opens"].fullmatch(line):
-                    opened = number
+                    opened, begun = number, line
                 else:
-                    raise self._bad_quote(number, line)
+                    raise self._bad_quote(number, line, UNENDED)
                 continue
             joined += 1
             rows.add(opened)
             like_rows |= line.count(self.separator) == self.width - 1 > 0
-            if f"\\{quote}" in line:
-                raise self._bad_quote(opened, line)
+            if f"\\{quote}" in begun + line:
+                raise self._bad_quote(opened, begun + line, UNENDED)
             if quote not in line or patterns["inside"].fullmatch(line):
                 continue
             if patterns["closes"].fullmatch(line):
                 opened = 0
             elif not patterns["reopens"].fullmatch(line):
-                raise self._bad_quote(opened, line)
+                raise self._bad_quote(opened, line, UNENDED)
         if opened:
-            raise self._bad_quote(opened, "")
+            raise self._bad_quote(opened, begun, "a quote that is never closed")
         if joined:
             doubt = "; some look like rows, then write `quote: null`" if like_rows else ""
             self.problems.note(
@@ -268,22 +270,12 @@ class Delimited:
             )
         self._rewrite(None)
 
-    def _bad_quote(self, line: int, text: str) -> GraphRecError:
-        # A backslash before a quote is no escape to most programs; the opening line tells best.
-        text = text or next((t for n, t in self._texts() if n == line), "")
-        escaped = f"\\{self.plan.quote}" in text or any(
-            f"\\{self.plan.quote}" in t for n, t in self._texts() if n == line
-        )
-        hint = ESCAPE_HINT if escaped else QUOTE_HINT
-        got = "quotes after a backslash" if escaped else "a quote that does not end its field"
-        if not escaped and not text.strip():
-            got = "a quote that is never closed"
-        return GraphRecError(
-            f"{self.file.name}:{line}",
-            f"{counted(self.width, 'field')} with closed quotes",
-            got,
-            hint,
-        )
+    def _bad_quote(self, number: int, texts: str, got: str) -> GraphRecError:
+        what = f"{counted(self.width, 'field')} with closed quotes"
+        hint = QUOTE_HINT
+        if f"\\{self.plan.quote}" in texts:
+            got, hint = "quotes after a backslash", ESCAPE_HINT
+        return GraphRecError(f"{self.file.name}:{number}", what, got, hint)
 
     def _rewrite(self, escape: str | None) -> None:
         """Copy the rows with quotes that every program reads alike."""

@@ -74,7 +74,7 @@ def _sessions(parsed: Any) -> list[list[int]]:
 
 
 def _literal(file: RawFile, content: bytes) -> Any:
-    text = content.decode("utf-8", errors="replace").strip()
+    text = content.decode("utf-8-sig", errors="replace").strip()
     try:
         return json.loads(text)
     except json.JSONDecodeError:
