@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
@@ -127,7 +127,7 @@ class Card(Plan):
 
     Args:
         name: What ``graphrec data build`` calls it.
-        title: Full name.
+        title: Full name; optional, as `licence` is, in a card for one's own data.
         about: A sentence or two.
         licence: What the owner allows.
         cite: Paper to cite.
@@ -140,9 +140,9 @@ class Card(Plan):
     """
 
     name: str
-    title: str
+    title: str = ""
     about: str = ""
-    licence: Licence
+    licence: Licence = Licence(name="not stated")
     cite: str = ""
     sources: tuple[Source, ...] = ()
     tables: dict[str, TablePlan]
@@ -150,8 +150,8 @@ class Card(Plan):
     all_time: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _check_tables(self) -> "Card":
+    def mistakes(self) -> list[GraphRecError]:
+        """Return the names in the card that do not fit each other."""
         used = {f"nodes.{n}.table": node.table for n, node in self.nodes.items() if node.table}
         used |= {f"edges.{n}.table": edge.table for n, edge in self.edges.items()}
         names = list(self.tables)
@@ -167,9 +167,7 @@ class Card(Plan):
                 for look in lookups
                 if look.table not in names[:place]
             ]
-        errors += self._unknown(self.all_time, "all_time")
-        raise_all(errors)
-        return self
+        return [*super().mistakes(), *errors, *self._unknown(self.all_time, "all_time")]
 
     def without(self, relations: Sequence[str]) -> "Card":
         """Return the card without some of its relations.
@@ -216,9 +214,12 @@ def load_card(name: str | Path) -> Card:
     known = {f.name.removesuffix(".yaml"): f for f in card_files()}
     found = known.get(str(name)) or known.get(str(name).replace("_", "-").lower())
     if found is None:
-        raise GraphRecError(
-            "card", "a known data set", repr(str(name)), did_you_mean(str(name), known)
-        )
+        hint = did_you_mean(str(name), known)
+        if path.exists():
+            hint = "a card in YAML that reads it; datasets/tables.yaml is the shortest to copy"
+        elif not hint.startswith("did you"):
+            hint = "`graphrec data ls`, or the path of a card in YAML"
+        raise GraphRecError("card", "a known data set", repr(str(name)), hint)
     return parse_card(found.read_text(encoding="utf-8"), found.name)
 
 
