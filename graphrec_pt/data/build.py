@@ -190,6 +190,7 @@ def _fitting(plan: Plan, tables: Mapping[str, Table]) -> dict[str, EdgePlan]:
             errors += [table.lacks(column, f"edges.{name}") for column in needed_columns(edge)]
     told = {str(error): error for error in errors if error is not None}
     raise_all(list(told.values()))
+    raise_all([error for table in tables.values() for error in table.misnamed])
     return {name: edge for name, edge in plan.edges.items() if edge.table in tables}
 
 

@@ -52,6 +52,9 @@ class Delimited:
         self.width = len(self.names or self._split(first))
         if names is not None or self.wide:
             self._check_width(first)
+        if self.wide and _holds(self.path, "\x1f"):
+            got, hint = "the control character \\x1f", "a separator of one character"
+            raise GraphRecError(file.name, "lines of plain text", got, hint)
         try:
             self._survey()
         except pl.exceptions.PolarsError as error:
@@ -257,11 +260,11 @@ class Delimited:
         if opened:
             raise self._bad_quote(opened, begun, "a quote that is never closed")
         if joined:
-            doubt = "; some look like rows, then write `quote: null`" if like_rows else ""
-            self.problems.note(
-                f"{name}: quoted fields join {counted(joined + len(rows), 'line')} into "
-                f"{counted(len(rows), 'row')} (first {name}:{min(rows)}){doubt}"
-            )
+            lines, made = counted(joined + len(rows), "line"), counted(len(rows), "row")
+            told = f"{name}: quoted fields join {lines} into {made} (first {name}:{min(rows)})"
+            if like_rows:
+                told += "; some of them look like rows: `quote: null` keeps lines apart"
+            self.problems.note(told)
             self.starts = pl.Series(starts, dtype=pl.Int64)
         if literal:
             self.problems.note(

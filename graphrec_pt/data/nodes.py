@@ -252,7 +252,7 @@ def _one_row_each(
     else:
         lost = counted(len(described) - len(unique), "row")
         problems.note(
-            f"nodes.{name}: {lost} of {where} left out, for an earlier row has its {column!r} ({some})"
+            f"nodes.{name}: {lost} of {where} left out; earlier ones have that {column!r} ({some})"
         )
     return unique
 
@@ -274,7 +274,7 @@ def _typed(name: str, column: pl.Series, kind: ColumnKind, problems: Problems) -
     number = spaced.cast(pl.Float32, strict=False)
     bad = column.filter(number.is_null() & column.is_not_null())
     examples = [shown(v) for v in bad.head(4)]
-    hint = number_hint(column.name, str(bad[0])) if len(bad) else ""
+    hint = number_hint(column.name, bad.head(1000).cast(pl.String)) if len(bad) else ""
     problems.meet(who, "numbers", len(bad), examples, drop=False, hint=hint)
     odd = number.is_not_null() & ~number.is_finite()
     if odd.any():
@@ -302,26 +302,31 @@ def _vectors(who: str, column: pl.Series) -> pl.Series:
     return lists.list.to_array(int(widths[0]) if len(widths) else 0)
 
 
-def number_hint(column: str, text: str) -> str:
-    """Return how a card reads numbers that are written for people, such as ``12,99 €``."""
-    parts = re.fullmatch(r"([^\d+-]*)([-+]?\d[\d.,' ]*\d|\d)([^\d]*)", text.strip())
-    if parts is None:
-        return "kind `category` or `text`"
-    before, body, after = parts.groups()
+def number_hint(column: str, texts: pl.Series) -> str:
+    """Return how a card reads numbers that are written for people, such as ``12,99 €``.
+
+    Args:
+        column: Its name.
+        texts: Values that are no numbers.
+    """
+    fallback = "kind `category` or `text`"
+    matches = [re.fullmatch(r"(.*?)([-+]?\d[\d.,' ]*)(.*)", text.strip()) for text in texts]
+    parts = [match.groups() for match in matches if match is not None]
+    extras = sorted({extra.strip() for one in parts for extra in (one[0], one[2])} - {""})
+    bodies = [one[1].strip() for one in parts]
+    comma = any(re.search(r",\d{1,2}$", body) or body.count(",") == 1 for body in bodies)
+    comma = comma and not any(re.search(r",\d{3}\.|\.\d{1,2}$", body) for body in bodies)
     made = column
-    for extra in (before, after):
-        if extra.strip():
-            made = f"REPLACE({made}, {_sql_text(extra.strip())}, '')"
-    decimal = (
-        "," if re.search(r",\d{1,2}$", body) or body.count(",") == 1 > body.count(".") else "."
-    )
-    for sign in {",", ".", "'", " "} - {decimal}:
-        if sign in body:
-            made = f"REPLACE({made}, {_sql_text(sign)}, '')"
-    if decimal == "," and "," in body:
+    for extra in [*extras, *sorted({",", ".", "'", " "} - ({","} if comma else {"."}))]:
+        if any(extra in text for text in texts):
+            made = f"REPLACE({made}, {_sql_text(extra)}, '')"
+    if comma:
         made = f"REPLACE({made}, ',', '.')"
-    derived = f"TRY_CAST(TRIM({made}) AS DOUBLE)"
-    return f'`derive: {{{column}: "{derived}"}}` in the card\'s table, or kind `category`'
+    made = f"TRY_CAST(TRIM({made}) AS DOUBLE)"
+    read = pl.DataFrame({column: texts}).select(pl.sql_expr(made).alias("read"))
+    if len(extras) > 4 or read["read"].null_count():
+        return fallback
+    return f'`derive: {{{column}: "{made}"}}` in the card\'s table, or {fallback}'
 
 
 def _sql_text(text: str) -> str:

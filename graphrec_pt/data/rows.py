@@ -64,6 +64,8 @@ def edge_rows(
         plan = plan.model_copy(update={"bins": _cut_points(table, target, plan.quantiles)})
     _require_readable(who, plan, table, problems)
     rows = table.collect(partial(_query, plan=plan, dtypes=dtypes, unit=unit))
+    if plan.interaction:
+        _tell_empty_lists(who, plan, table, dtypes, problems)
 
     def shown(column: str, chosen: pl.Expr) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
         def query(frame: pl.LazyFrame) -> pl.LazyFrame:
@@ -152,9 +154,7 @@ def _query(
         return frame.select(*keep, made.alias(TARGET))
     ends = pl.col(target)
     if plan.split is not None:
-        parts = ends.cast(pl.String).str.split(plan.split).list.eval(pl.element().str.strip_chars())
-        parts = parts.list.eval(pl.element().filter(pl.element() != ""))
-        return frame.select(*keep, parts.alias(TARGET)).explode(TARGET)
+        return frame.select(*keep, _parts(plan).alias(TARGET)).explode(TARGET)
     dtype = dtypes[target]
     if isinstance(dtype, pl.List):
         inner = dtype.inner
@@ -216,7 +216,7 @@ def check_id_type(
     if listed and isinstance(whole, pl.List) and isinstance(whole.inner, pl.DataType):
         dtype = whole.inner
     if dtype.is_float() or dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-        hint = "" if whole.is_nested() else table.type_hint(column, "int")
+        hint = table.type_hint(column, "int") if dtype.is_float() and dtype is whole else ""
         if dtype == pl.Binary:
             hint = table.type_hint(column, "text")
         expected = f"whole numbers or text as ids in {column!r}"
@@ -263,6 +263,36 @@ def _require_readable(who: str, plan: EdgePlan, table: Table, problems: Problems
             else:
                 hint = table.drop_hint(examples)
                 problems.meet(who, what, count, examples, drop=False, hint=hint)
+
+
+def _tell_empty_lists(
+    who: str, plan: EdgePlan, table: Table, dtypes: Dtypes, problems: Problems
+) -> None:
+    """Tell rows that list no target at all: they make no edge and are no mistake."""
+    column = plan.target.partition(".")[2]
+    if plan.split is not None:
+        nothing = _parts(plan).list.len() == 0
+    elif column and isinstance(dtypes[column], pl.List):
+        nothing = pl.col(column).list.len() == 0
+    else:
+        return
+    where = pl.sql_expr(plan.where) if plan.where else pl.lit(True)
+    count = int(table.collect(lambda f: f.select((where & nothing).sum())).item())
+    if count:
+        value = pl.col(column).alias("__shown")
+        examples = table.examples(lambda f: f.filter(where & nothing).with_columns(value))
+        problems.note(
+            f"{who}: {counted(count, 'row')} without any target in {column!r} "
+            f"({some(examples, count)}); no edge comes of them"
+        )
+
+
+def _parts(plan: EdgePlan) -> pl.Expr:
+    """Return the texts that a separator sets apart, without empty ones."""
+    assert plan.split is not None
+    texts = pl.col(plan.target.partition(".")[2]).cast(pl.String)
+    parts = texts.str.split(plan.split).list.eval(pl.element().str.strip_chars())
+    return parts.list.eval(pl.element().filter(pl.element() != ""))
 
 
 def _flag(column: str) -> pl.Expr:

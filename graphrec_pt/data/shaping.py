@@ -131,8 +131,10 @@ def _sql(who: str, text: str, frame: pl.LazyFrame, column: str | None = None) ->
         frame_.collect_schema()
     except pl.exceptions.PolarsError as error:
         names = ", ".join(frame.collect_schema().names()[:12])
-        got = f"{text!r} ({str(error).splitlines()[0]})"
-        raise GraphRecError(who, "a SQL expression", got, f"one on columns {names}") from error
+        got, hint = f"{text!r} ({str(error).splitlines()[0]})", f"one on columns {names}"
+        if "unsupported" in got:
+            hint += '; a name that SQL itself uses stands in double quotes, as in "user"'
+        raise GraphRecError(who, "a SQL expression", got, hint) from error
     return frame_
 
 

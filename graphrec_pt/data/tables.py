@@ -37,6 +37,7 @@ class Table:
         drop_bad: Whether rows that cannot be used may be dropped.
         in_card: Whether options of a card apply to it.
         steps: What made the rows, by option: the rows before each.
+        misnamed: Options of the card that name columns which the files lack.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Table:
     drop_bad: bool = False
     in_card: bool = True
     steps: Steps = field(default_factory=list)
+    misnamed: list[GraphRecError] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -93,7 +95,8 @@ class Table:
             return GraphRecError(who, f"one column {column!r} in table {self.name!r}", "several")
         if column in self.columns:
             return None
-        got = "columns " + ", ".join(c if c.strip() == c else repr(c) for c in self.columns[:12])
+        names = ", ".join(c if c.strip() == c else repr(c) for c in self.columns[:12])
+        got = f"columns {names}" if names else "no columns"
         return GraphRecError(who, expected, got, self._column_hint(column))
 
     def _column_hint(self, column: str) -> str:
@@ -194,7 +197,9 @@ def open_table(
         return None
     wanted = " or ".join(" + ".join(_patterns(p)) for p in (plan, *plan.or_else))
     where = f"{wanted} in {raw.name or raw}"
-    raise GraphRecError(f"table {name!r}", where, "no such file", "another --raw folder")
+    here = sorted(path.name for path in raw.iterdir())[:6] if raw.is_dir() else []
+    got = f"no such file among {', '.join(here)}" if here else "no such file"
+    raise GraphRecError(f"table {name!r}", where, got, "another --raw folder")
 
 
 def frame_table(name: str, frame: Any) -> Table:
@@ -256,7 +261,9 @@ def _open_files(
     frame = shaped(name, rows.typed(), plan, earlier, steps)
     rows.shape = lambda frame: shaped(name, frame, plan, earlier)
     drop = plan.bad_rows == "drop"
-    return Table(name, frame, rows.located, rows.reread, drop, steps=steps)
+    table = Table(name, frame, rows.located, rows.reread, drop, steps=steps)
+    table.misnamed = rows.misnamed(rows.columns)
+    return table
 
 
 class _Files:
@@ -267,6 +274,7 @@ class _Files:
     ) -> None:
         self.name, self.plan, self.sources, self.problems = name, plan, sources, problems
         self.shape: Query = lambda frame: frame
+        self.columns: list[str] = []
         self.fast = all(isinstance(source, Delimited) for source in sources)
         before = {new: old for old, new in plan.rename.items()}
         self.types = {before.get(c, c): t for c, t in plan.types.items()}
@@ -289,7 +297,7 @@ class _Files:
         """Return the rows as `types` asks; those that do not parse are told and left out."""
         text = Table(self.name, self.scan(), reread=self.untyped_again)
         schema = text.frame.collect_schema()
-        self._check_names(text.columns)
+        self.columns = text.columns
         types = {column: type_ for column, type_ in self.types.items() if column in schema}
         if self.fast:
             dtypes = {column: TYPES[type_] for column, type_ in types.items() if type_ != "text"}
@@ -352,20 +360,15 @@ class _Files:
             hint=table.drop_hint(examples),
         )
 
-    def _check_names(self, columns: Sequence[str]) -> None:
-        after = {self.plan.rename.get(column, column) for column in columns}
-        raise_all(
-            [
-                GraphRecError(
-                    f"tables.{self.name}.types",
-                    "columns of the file",
-                    repr(column),
-                    did_you_mean(column, after),
-                )
-                for column in self.plan.types
-                if column not in after
-            ]
-        )
+    def misnamed(self, columns: Sequence[str]) -> list[GraphRecError]:
+        """Return the columns that `types` names and no file has."""
+        after = [self.plan.rename.get(column, column) for column in columns]
+        who = f"tables.{self.name}.types"
+        return [
+            GraphRecError(who, "columns of the file", repr(column), did_you_mean(column, after))
+            for column in self.plan.types
+            if column not in after
+        ]
 
 
 def _unparsed(column: str, type_: ColumnType, dtype: pl.DataType) -> pl.Expr:

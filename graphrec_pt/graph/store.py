@@ -69,8 +69,11 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         # numpy counts what it wrote, without a number or a reason
-        got = error if error.errno else "a write cut short, as on a full disk"
+        short = error.errno is None and "written" in str(error)
+        got = "a write cut short, as on a full disk" if short else str(error)
         hint = "freeing space or another --out"
+        if isinstance(error, FileNotFoundError):  # no lack of space
+            hint = "another --out, and names of node types and relations without slashes"
         raise GraphRecError(str(folder), "a folder that can be written", got, hint) from error
 
 

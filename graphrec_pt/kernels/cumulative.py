@@ -35,9 +35,9 @@ def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
         wrong = ~((csr.weight >= 0) & (csr.weight < torch.inf))
         if bool(wrong.any()):
             i = int(wrong.nonzero()[0])
-            raise GraphRecError(
-                who, "weights >= 0 and finite", f"{float(csr.weight[i])} at edge position {i}"
-            )
+            got = f"{float(csr.weight[i])} at edge position {i}"
+            hint = "weighted=False, or `where: WEIGHT >= 0` in the card's edges and a new graph"
+            raise GraphRecError(who, "weights >= 0 and finite", got, hint)
         sums = import_module("graphrec_pt.kernels.numba.cumulative").cumulative_weight(csr)
         found = _kept[csr.weight] = (csr.segment, sums.to(csr.weight.device))
     cumulative: Tensor = found[1]

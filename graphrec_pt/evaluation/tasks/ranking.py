@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from graphrec_pt.core.errors import GraphRecError, raise_all
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.ease import LARGEST
@@ -55,13 +55,13 @@ class Ranking:
         graph = split.graph
         catalogue = graph.num_nodes(graph.schema.relation(split.relation).target)
         cuts = {name: getattr(parse_metric(name), "k", None) for name in metrics}
-        raise_all(
-            [
-                GraphRecError(name, f"k <= {catalogue}, the catalogue", k)
-                for name, k in cuts.items()
-                if k is not None and k > catalogue
-            ]
-        )
+        wide = [name for name, k in cuts.items() if k is not None and k > catalogue]
+        if wide:
+            k = max(catalogue // 2, 1)
+            fit = [f"{n.partition('@')[0]}@{k}" if n in wide else n for n in metrics]
+            hint = f"`evaluate.metrics=[{', '.join(dict.fromkeys(fit))}]`"
+            expected = f"cut-offs within the catalogue of {catalogue} items"
+            raise GraphRecError("evaluate.metrics", expected, ", ".join(wide), hint)
 
     def baselines(self, split: Split) -> tuple[str, ...]:
         """Return those that the relation has times for and the catalogue is small enough for."""
