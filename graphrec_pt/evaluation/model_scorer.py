@@ -307,14 +307,14 @@ def trained_head(model: Model, term: Term) -> Any:
     Raises:
         GraphRecError: When the model has no such head.
     """
-    head: Any = term.objective.head(model.outline, model.width)
-    prefix = f"of_{term.label}."
-    kept = {n.removeprefix(prefix): w for n, w in model.heads.items() if n.startswith(prefix)}
-    if kept.keys() != head.state_dict().keys():
-        got = ", ".join(sorted({name.split(".")[0] for name in model.heads})) or "none"
+    kept = model.labelled_heads()
+    if term.label in kept:
+        return kept[term.label]
+    head = term.objective.head(model.outline, model.width)
+    if head.state_dict():
+        got = ", ".join(sorted(kept)) or "none"
         raise GraphRecError("model", f"the trained head of {term.label!r}", got, "training it")
-    head.load_state_dict(kept)
-    return head.to(next(model.parameters()).device).eval()
+    return head
 
 
 def _candidates(history: Graph, relation: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -9,11 +10,13 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.attachment import FAMILIES, attach_new
+from graphrec_pt.models.head import build_head, head_config
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.prompt import Prompt
 from graphrec_pt.models.prompts.family import PromptNetwork
@@ -21,12 +24,13 @@ from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
 from graphrec_pt.models.save_card import model_card
 from graphrec_pt.models.save_hub import model_folder, upload
 from graphrec_pt.models.token_embedding import TokenEmbedding, structure_of
+from graphrec_pt.models.usage import Usage
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.vocabulary import Vocabulary
 
-_HEADS = "heads."
-"""Before the names of heads among the saved weights."""
+OF = "of_"
+"""Before the label of an objective in the name of its head: modules cannot have any name."""
 
 
 class Model(nn.Module):
@@ -40,8 +44,8 @@ class Model(nn.Module):
         vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
         graph: What it was last bound to: what it may know of the world; None before.
         prompt: What makes the prompt of a batch; None for none.
-        heads: Weights of the heads that the model was trained with, each as it was last, by
-            ``of_{label}.{weight}``; saved with it.
+        heads: The heads that the model was trained with, each as it was last, by ``of_{label}``.
+        usage: How its last stage read the graph, and what it taught; None before any training.
     """
 
     def __init__(self, config: ModelConfig, seed: int = 0) -> None:
@@ -58,8 +62,10 @@ class Model(nn.Module):
         self.backbone = chosen.build(apart(seed, "backbone"))
         self.vocabulary: Vocabulary | None = None
         self.graph: Graph | None = None
-        self.prompt: PromptNetwork | None = None
-        self.heads: dict[str, Tensor] = {}
+        self.prompt: PromptNetwork | None
+        self.register_module("prompt", None)  # before the heads, whenever it comes
+        self.heads = nn.ModuleDict()
+        self.usage: Usage | None = None
         self._columns = tuple(getattr(chosen, "structure", {}))
         for kind in FAMILIES:
             if (wanted := getattr(config, kind)) is not None:
@@ -105,6 +111,42 @@ class Model(nn.Module):
         """Of the graph that the model is for."""
         return self.config.outline
 
+    @property
+    def num_parameters(self) -> int:
+        """How many weights it has, those of heads left out."""
+        heads = sum(parameter.numel() for parameter in self.heads.parameters())
+        return sum(parameter.numel() for parameter in self.parameters()) - heads
+
+    def labelled_heads(self) -> dict[str, nn.Module]:
+        """Return the heads by the labels of their objectives, in the order they were put in."""
+        return {name.removeprefix(OF): each for name, each in self.heads.items()}
+
+    def put_head(self, label: str, network: nn.Module) -> None:
+        """Keep the head of an objective from now on, as the last one.
+
+        Args:
+            label: Of the objective.
+            network: In place of any head that it has.
+
+        Raises:
+            GraphRecError: For a network that could not be saved.
+        """
+        head_config(network)
+        if OF + label in self.heads:
+            del self.heads[OF + label]
+        self.heads[OF + label] = network
+
+    def make_heads(self, configs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make room for saved heads, whose weights are to be filled, unless they are there.
+
+        Args:
+            configs: By label; see :func:`~graphrec_pt.models.head.head_config`.
+        """
+        for label, config in configs.items():
+            has = self.labelled_heads().get(label)
+            if has is None or head_config(has) != config:
+                self.put_head(label, seeded(partial(build_head, config), 0))
+
     def bind(self, graph: Graph) -> Self:
         """Read what the features need of a graph, and return the model.
 
@@ -136,16 +178,17 @@ class Model(nn.Module):
             raise GraphRecError("save_pretrained", "a bound model", "none", "model.bind(graph)")
         read = self.features.reads
         kept = inputs and read and self.features.propagate is None
-        config, weights = self.config.json_ready(), self.state_dict()
-        weights |= {_HEADS + name: weight for name, weight in self.heads.items()}
+        config = self.config.json_ready()
         saved = SavedModel(
             kind=type(self).__name__,
             config=config,
-            weights=weights,
+            heads={label: head_config(each) for label, each in self.labelled_heads().items()},
+            usage=self.usage,
+            weights=self.state_dict(),
             vocabulary=self.vocabulary,
             inputs=self.features.inputs() if kept else None,
         )
-        size = sum(parameter.numel() for parameter in self.parameters())
+        size = self.num_parameters
         ready = (kept or not read) and not (self.prompt is not None and self.prompt.reads)
         card = model_card(config, self.outline, size, ready=ready)
         return write_model(folder, saved, card)
@@ -171,9 +214,10 @@ class Model(nn.Module):
         config = ModelConfig.checked(saved.config, str(folder)).built(trust_code=trust_code)
         model = cls(config)
         model._check(saved.vocabulary)
-        heads = {name for name in saved.weights if name.startswith(_HEADS)}
-        fill(model, {n: w for n, w in saved.weights.items() if n not in heads}, str(folder))
-        model.heads = {name.removeprefix(_HEADS): saved.weights[name] for name in heads}
+        with trusting(trust_code):
+            model.make_heads(saved.heads)
+        fill(model, saved.weights, str(folder))
+        model.usage = saved.usage
         if saved.inputs is not None:
             model.features.restore(saved.inputs)
         model.vocabulary = saved.vocabulary

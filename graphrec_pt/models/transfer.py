@@ -1,6 +1,7 @@
 """Warm start: the weights of a model, for another graph."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -64,7 +65,8 @@ def transfer(
     new = type(model)(config, seed)
     hits = _carry(model, _rows(model, model.vocabulary), new, _rows(new, vocabulary))
     if _named_alike(model.outline, new.outline):
-        new.heads = {name: weight.clone() for name, weight in model.heads.items()}
+        new.heads = deepcopy(model.heads)
+    new.usage = model.usage
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     new.to(device).train(model.training).bind(graph)
     return new, Report(
@@ -73,7 +75,7 @@ def transfer(
         categories=_categories(new, model),
         tensors=(sum(hit > 0 for hit in hits.values()), len(hits)),
         fresh=tuple(name for name, hit in hits.items() if not hit),
-        lost=tuple(name for name in model.state_dict() if name not in hits),
+        lost=tuple(name for name in _shared(model) if name not in hits),
     )
 
 
@@ -161,9 +163,9 @@ def _carry(
     old: Model, known: Mapping[str, pl.Series], new: Model, rows: Mapping[str, pl.Series]
 ) -> dict[str, int]:
     """Copy what fits into the weights of a model; return how many rows of each were filled."""
-    sources, strange = old.state_dict(), _strange(old, new)
+    sources, strange = _shared(old), _strange(old, new)
     filled = {}
-    for name, target in new.state_dict().items():
+    for name, target in _shared(new).items():
         source = sources.get(name)
         filled[name] = 0
         if source is None or source.shape[1:] != target.shape[1:] or name.startswith(strange):
@@ -178,6 +180,11 @@ def _carry(
             target.copy_(source)
             filled[name] = max(source.ndim and len(source), 1)
     return filled
+
+
+def _shared(model: Model) -> dict[str, Tensor]:
+    """Return the weights of a model, those of its heads left out."""
+    return {n: w for n, w in model.state_dict().items() if not n.startswith("heads.")}
 
 
 def _strange(old: Model, new: Model) -> tuple[str, ...]:

@@ -8,17 +8,18 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import Projector
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
 from graphrec_pt.objectives.contrast import info_nce, nt_xent
 from graphrec_pt.objectives.event_masking import events
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool
 
 
 @objective("history_contrast")
-class HistoryContrast:
+class HistoryContrast(Objective):
     """Contrast of two corruptions of each history (CL4SRec, Xie et al., ICDE 2022, re-derived).
 
     ``−log e^{cos(z_i, z_i')/τ} / Σ_j e^{cos(z_i, z_j)/τ}`` where z and z' are read off two versions
@@ -64,7 +65,7 @@ class HistoryContrast:
 
     def head(self, outline: Outline, width: int) -> nn.Module:
         """Return the net before the contrast."""
-        return projector(width) if self.projection else nn.Identity()
+        return Projector(width) if self.projection else nn.Identity()
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Module
@@ -74,8 +75,3 @@ class HistoryContrast:
         if self.loss_form == "nt_xent":
             return nt_xent(first, second, self.temperature)
         return info_nce(first, second, self.temperature)
-
-
-def projector(width: int) -> nn.Module:
-    """Return two layers between hidden states and what is contrasted (Chen et al., ICML 2020)."""
-    return nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))

@@ -6,18 +6,18 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.negative import negative
-from graphrec_pt.models.heads import FeatureHead
+from graphrec_pt.models.heads import LinkHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.edge_masking import links, without_edges
 from graphrec_pt.objectives.masking import occurrences
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import checked_relation, relation_of
 from graphrec_pt.objectives.pairwise import bpr
 from graphrec_pt.objectives.pointwise import bce
@@ -27,7 +27,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("link")
-class Link:
+class Link(Objective):
     """Scores of user–item pairs by their subgraphs, as CHEST is fine-tuned, re-derived.
 
     ``s(u, i) = f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])`` on the subgraph of (u, i) (Wang et al.,
@@ -95,12 +95,12 @@ class Link:
         }
         return Corrupted(tuple(View(view) for view in views), targets, len(kept))
 
-    def head(self, outline: Outline, width: int) -> "LinkHead":
+    def head(self, outline: Outline, width: int) -> LinkHead:
         """Return the score of a pair."""
         return LinkHead(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: "LinkHead"
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: LinkHead
     ) -> Tensor:
         """Return the mean over the positive pairs."""
         true, false = (
@@ -123,38 +123,13 @@ class Link:
         """Return subgraphs without what tells of edges between the roots."""
         return unlinked(tokens)
 
-    def values(self, encoded: Encoded, model: Model, head: "LinkHead") -> Tensor:
+    def values(self, encoded: Encoded, model: Model, head: LinkHead) -> Tensor:
         """Return ``σ(s(u, i))``: ``[B]``."""
         scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
         return scores.sigmoid()
 
 
 _SIDES = ("positive", "negative")
-
-
-class LinkHead(nn.Module):
-    """``f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])``: one logit for a subgraph between two roots.
-
-    Args:
-        width: D.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.mix = nn.Linear(4 * width, width)
-        self.score = FeatureHead(width, 1)
-
-    def forward(self, encoded: Encoded, roots: Tensor) -> Tensor:
-        """Return logits ``[B]``.
-
-        Args:
-            encoded: Hidden states of B subgraphs.
-            roots: int64 ``[B, 2]``, tokens of the two roots of each.
-        """
-        user, item = (encoded.hidden.index_select(0, at) for at in roots.unbind(1))
-        joint = torch.cat([user, item, user * item, encoded.pooled("mean")], dim=1)  # [B, 4D]
-        logits: Tensor = self.score(self.mix(joint)).squeeze(1)
-        return logits
 
 
 def pair_roots(tokens: Tokens) -> Tensor:

@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from graphrec_pt.graph.graph import Graph
@@ -48,27 +48,6 @@ def linked(graph: Graph, relation: str, nodes: Tensor) -> Labels:
     position, row = segment_edges(graph, nodes, relation)
     among = graph.nodes(graph.schema.relation(relation).target)
     return Labels.of(row, graph.csr.indices[position].long() - among.start, max(len(among), 1))
-
-
-class LabelHead(nn.Module):
-    """Scores of every node of a type for a vector: ``s_a = e_aᵀ W h``, W learned.
-
-    Args:
-        width: D.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.map = nn.Linear(width, width)
-
-    def initialise(self, draw: torch.Generator) -> None:
-        """Keep the size of the vectors: a product of two small maps would have no gradient."""
-        self.map.weight.normal_(0, self.map.in_features**-0.5, generator=draw)
-
-    def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
-        """Return logits ``[n, A]`` for vectors ``[n, D]`` and nodes ``[A, D]``."""
-        scores: Tensor = self.map(hidden) @ table.T
-        return scores
 
 
 def multi_label_loss(scores: Tensor, labels: Labels, over: Over = "mean") -> Tensor:

@@ -5,23 +5,24 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import Bilinear
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.event_masking import events, with_text
 from graphrec_pt.objectives.masking import Masking, hide
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.others import of_others
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("segment_prediction")
-class SegmentPrediction:
+class SegmentPrediction(Objective):
     """Segment prediction (SP) of S3-Rec (Zhou et al., CIKM 2020).
 
     ``L = −log σ(cᵀ W s − cᵀ W s')``: c is read off the history with a segment hidden, s off the
@@ -63,38 +64,17 @@ class SegmentPrediction:
         views = hidden, _cut(tokens, chosen, first), _cut(other, negative, first)
         return Corrupted(tuple(map(View, views)), {}, len(rows))
 
-    def head(self, outline: Outline, width: int) -> "Bilinear":
+    def head(self, outline: Outline, width: int) -> Bilinear:
         """Return W."""
         return Bilinear(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: "Bilinear"
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Bilinear
     ) -> Tensor:
         """Return the mean over histories."""
         context, true, false = (each.pooled(self.pool) for each in encoded)  # [B, D] each
         margin = head(context, true) - head(context, false)
         return softplus(-margin).sum() / max(corrupted.count, 1)
-
-
-class Bilinear(nn.Module):
-    """One score for two vectors: ``aᵀ W b``.
-
-    Args:
-        width: D.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.map = nn.Linear(width, width, bias=False)
-
-    def initialise(self, draw: torch.Generator) -> None:
-        """Start with scores near 1 for normed vectors."""
-        self.map.weight.normal_(0, 1 / self.map.in_features, generator=draw)
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return ``[n]`` for ``[n, D]`` and ``[n, D]``."""
-        scores: Tensor = (left * self.map(right)).sum(1)
-        return scores
 
 
 def _count(tokens: Tokens, event: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Zero-shot: the model of a recipe on data that it was never trained on."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from graphrec_pt.core.key import Key
@@ -51,7 +52,7 @@ def moved(recipe: Recipe, model: Model, made: Split, seed: int) -> Moved:
     asked, policy, last = recipe.evaluate.asked, recipe.evaluate.policy, recipe.stages[-1]
     there, report = transfer(model, made.train, seed=seed)
     new = Model.of(made.train, **dict(recipe.model), seed=seed)
-    new.heads = {name: weight.clone() for name, weight in there.heads.items()}
+    new.heads = deepcopy(there.heads)
     outcomes = [
         asked.judge(asked.trained(each, last, made, "test", policy), made, "test", policy)
         for each in (there, new)

@@ -50,6 +50,7 @@ from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.swap import pretraining
 from graphrec_pt.recipe.train import Training, pretrainings
 from graphrec_pt.training.run_identity import check_same_run
+from graphrec_pt.training.stage import usage_of
 
 logger = logging.getLogger(__name__)
 HISTORY_GRAPH = "history-graph"
@@ -208,6 +209,7 @@ def _run_seed(
         for seen in asked.policies(made)
         if seen != policy.seen
     }
+    model.usage = usage_of(last, made.relation)
     model.save_pretrained(folder / MODEL)
     with writing(folder):
         write_outcomes(folder / asked.file, list(outcomes.values()))
@@ -227,8 +229,7 @@ def _run_seed(
     beyond = asked.beyond(ours, made, policy)
     there = None if elsewhere is None else moved(recipe, model, elsewhere, seed)
     told["transfer"] = None if there is None else evaluate(there.outcome, wanted.metrics)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return _Seed(seed, told, outcomes, other, scratch, beyond, there, parameters)
+    return _Seed(seed, told, outcomes, other, scratch, beyond, there, model.num_parameters)
 
 
 def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:

@@ -6,6 +6,8 @@ from pydantic import Field, field_validator
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.schema import Strict
+from graphrec_pt.models.usage import Usage
+from graphrec_pt.objectives.objective import objective
 from graphrec_pt.sampling.sampler import sampler
 from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.training.groups import ParameterRule
@@ -135,3 +137,18 @@ class Stage(Strict):
             },
             **self.model_dump(mode="json", exclude=special),
         }
+
+
+def usage_of(stage: Stage, relation: str | None = None) -> Usage:
+    """Return what a model must remember of its last stage, to be asked as it was taught.
+
+    Args:
+        stage: The last one.
+        relation: What is predicted; None for the first interaction relation.
+    """
+    return Usage(
+        sampler=sampler.config(stage.sampler),
+        linearizer=linearizer.config(stage.linearizer),
+        objectives={term.label: objective.config(term.objective) for term in stage.objectives},
+        relation=relation,
+    )

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.head import head_config
 from graphrec_pt.models.model import Model
 from graphrec_pt.training.checkpoint import Checkpoint
 from graphrec_pt.training.ema import Average
@@ -21,7 +22,7 @@ from graphrec_pt.training.loading import loader_of, steps_of
 from graphrec_pt.training.optimizer_state import load_optimizer, save_optimizer
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.progress import Meter, Progress, Summary
-from graphrec_pt.training.stage import Stage
+from graphrec_pt.training.stage import Stage, usage_of
 from graphrec_pt.training.strategy_run import make_ready, patterns_of, start_anew, take_heads
 from graphrec_pt.training.strategy_table import trained
 from graphrec_pt.training.watch import Watch
@@ -70,9 +71,7 @@ class StageRun:
         self.total = steps_of(stage, self.loader) if self.groups.trained else 0
         self.watch = Watch(options.watch, stage.patience)
         self.average: Average | None = None
-        anew = tuple(f"of_{label}." for label in self.learner.terms)
-        heads = self.learner.model.heads.items()
-        self.earlier = {name: weight for name, weight in heads if not name.startswith(anew)}
+        model.usage = usage_of(stage)
         self.epoch, self.step, self.done, self.stopped = 0, 0, 0, False
 
     def __call__(
@@ -107,7 +106,6 @@ class StageRun:
                 self.average = Average(self.learner.named_parameters(), options.average)
             if checkpoint is not None:
                 self._load(checkpoint)
-            self._keep_heads()
             while self.done < self.total and not self.stopped:
                 yield from self._steps_of_epoch(save, shown)
                 if self.step == self.loader.steps(self.epoch):
@@ -121,17 +119,9 @@ class StageRun:
     def _only_looked_at(self, validate: Validate | None) -> Iterator[Row]:
         """Take no step, where nothing trains."""
         self.learner.to(self.accelerator.device)
-        self._keep_heads()
         if validate is not None:
             yield self._validated(validate)
         self.learner.eval()
-
-    def _keep_heads(self) -> None:
-        """Let the model know its heads, which share their memory with those that train.
-
-        Those of earlier stages stay as they were, for a strategy that wants them kept.
-        """
-        self.learner.model.heads = self.earlier | self.learner.heads.state_dict()
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a checkpoint of the stage must hold."""
@@ -139,7 +129,6 @@ class StageRun:
         found = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
         if self.average is not None:
             found |= _under("average", self.average.tensors())
-        found |= _under("earlier", self.earlier)
         return found | _under("best", self.watch.weights)
 
     def state(self) -> dict[str, Any]:
@@ -152,6 +141,10 @@ class StageRun:
             "done": self.done,
             "stopped": self.stopped,
             "watch": self.watch.state(),
+            "heads": {
+                label: head_config(head)
+                for label, head in self.learner.model.labelled_heads().items()
+            },
             "optimizer": optimizer,
             "scaler": None if scaler is None else scaler.state_dict(),
         }
@@ -160,8 +153,8 @@ class StageRun:
         state, tensors = checkpoint.state["run"], checkpoint.tensors
         self.epoch, self.step, self.done = state["epoch"], state["step"], state["done"]
         self.stopped = state["stopped"]
+        self.learner.model.make_heads(state["heads"])  # those of earlier stages too
         self.learner.load_state_dict(_of("learner", tensors))
-        self.earlier = _of("earlier", tensors)
         optimizer = self.fitting.plain_optimizer
         load_optimizer(optimizer, _of("optimizer", tensors), state["optimizer"])
         if self.average is not None:

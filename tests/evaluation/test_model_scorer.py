@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer, split
 from graphrec_pt.data.synthetic import synthetic_graph
@@ -68,7 +68,8 @@ def test_what_is_asked_is_what_was_taught(shop: Split, objective: Any) -> None:
     # The same histories without their last event, which is the test item of a leave-one-out split.
     scorer = model_scorer(model, stage, shop.history("test"), "rates", users)
     head = chosen.head(model.outline, model.width)
-    head.load_state_dict({n.partition(".")[2]: w for n, w in model.heads.items()})
+    (kept,) = model.heads.values()
+    head.load_state_dict(kept.state_dict())
     with torch.no_grad():
         expected = head.transform(hidden) @ model.table("item").T
     row = torch.searchsorted(users, shop.test.source)
@@ -86,9 +87,7 @@ def test_replaced_tokens_are_ranked_by_their_generator(shop: Split) -> None:
     model, stage = trained(shop, {"name": "replaced_token", "source": "model", "share": 0.4})
     users = torch.tensor(list(shop.graph.nodes("user")))
     found = model_scorer(model, stage, shop.history("test"), "rates", users).scores(users)
-    mine = "of_replaced_token.generator."
-    generator = {n.removeprefix(mine): w for n, w in model.heads.items() if n.startswith(mine)}
-    model.heads = {f"of_masked_item.{name}": weight for name, weight in generator.items()}
+    model.put_head("masked_item", model.heads["of_replaced_token"]["generator"])
     same = stage.model_copy(update={"objectives": terms_of(["masked_item"])})
     cloze = model_scorer(model, same, shop.history("test"), "rates", users).scores(users)
     assert torch.equal(found, cloze)
@@ -131,7 +130,7 @@ def test_what_cannot_rank_says_so(shop: Split) -> None:
     assert ranking_term(other) is None
     with pytest.raises(GraphRecError, match="an objective that ranks, got masked_edge"):
         model_scorer(model, other, shop.train, "rates", users)
-    model.heads = {}
+    model.heads = nn.ModuleDict()
     with pytest.raises(GraphRecError, match="the trained head of 'next_item'"):
         model_scorer(model, stage, shop.train, "rates", users)
 
@@ -181,7 +180,8 @@ def test_codes_are_compared_with_vectors_as_in_training(shop: Split, cosine: boo
     history, users = shop.history("test"), shop.test.source[:5].unique()
     given = model_scorer(model, stage, history, "rates", users).scores(users)
     tokens = examples(history, stage, users).tokens
-    weight, bias = (model.heads[f"of_neighbor_coding.mean.{name}"] for name in ("weight", "bias"))
+    mean = model.heads["of_neighbor_coding"].mean
+    weight, bias = mean.weight, mean.bias
     with torch.no_grad():
         states = model.encode(View(tokens)).hidden[tokens.ptr[:-1]]  # the root comes first
         code, table = states @ weight.T + bias, model.table("item")

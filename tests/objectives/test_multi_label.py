@@ -7,7 +7,8 @@ import torch
 
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.objectives.multi_label import LabelHead, Labels, linked, multi_label_loss
+from graphrec_pt.models.heads import LabelHead
+from graphrec_pt.objectives.multi_label import Labels, linked, multi_label_loss
 
 
 def test_linked_follows_the_relation_once(toy: Graph) -> None:
