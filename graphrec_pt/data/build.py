@@ -22,10 +22,7 @@ from graphrec_pt.data.nodes import (
 )
 from graphrec_pt.data.plan import EdgePlan, Plan, planned_schema
 from graphrec_pt.data.problems import Problems
-from graphrec_pt.data.rows import (
-    edge_rows,
-    needed_columns,
-)
+from graphrec_pt.data.rows import edge_ends, edge_rows, needed_columns
 from graphrec_pt.data.tables import Table, frame_table, open_table
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.fingerprint import fingerprint
@@ -131,6 +128,7 @@ def _build(
     if len(rows) < len(edges):
         problems.settle()
     tell("numbering nodes", steps - 3, steps)
+    sizes = {name: len(found) for name, found in rows.items()}
     numbered, details = number_nodes(plan, edges, rows, tables, problems)
     lists = {
         name: edge_list(name, edge, rows.pop(name), numbered, plan, tables, problems)
@@ -140,7 +138,7 @@ def _build(
         every = {name: np.arange(len(numbering)) for name, numbering in numbered.items()}
         _node_tables(plan, numbered, every, details, problems)
         problems.settle()
-    _require_interactions(edges, lists, tables, problems)
+    _require_interactions(plan, edges, lists, sizes, tables, problems)
     ids = renumbering(plan, edges, lists, numbered, seed, problems)
     counts = [int((ids[name] >= 0).sum()) for name in numbered]
     schema = planned_schema(plan, edges, numbered, details, lists)
@@ -210,8 +208,10 @@ def _node_tables(
 
 
 def _require_interactions(
+    plan: Plan,
     edges: Mapping[str, EdgePlan],
     lists: Mapping[str, EdgeList],
+    made: Mapping[str, int],
     tables: Mapping[str, Table],
     problems: Problems,
 ) -> None:
@@ -228,12 +228,16 @@ def _require_interactions(
         if last is None:  # a table without rows makes no edges
             continue
         edge = edges[name]
-        cause = f"`where: {edge.where}`" if edge.where else last
-        if last.startswith("`where"):
+        dropping = [t for t in edge_ends(edge).values() if plan.nodes[t].unknown == "drop"]
+        if made[name] and dropping:
+            cause = f"`unknown: drop` of node type {dropping[0]!r}"
+        elif last.startswith("`where"):
             cause = last
-        elif not edge.where and edge.flags:
+        elif edge.where:
+            cause = f"`where: {edge.where}`"
+        elif edge.flags:
             cause = f"`flags` ({', '.join(edge.flags.values())})"
-        elif not edge.where:
+        else:
             cause = f"the column {edge.target.partition('.')[2]!r} of table {edge.table!r}"
         if gone and edge.interaction:
             got = f"none; {cause} leaves no row"

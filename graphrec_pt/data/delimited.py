@@ -103,6 +103,7 @@ class Delimited:
             raise empty(self.file)
         for _ in self.file.texts(self.plan.encoding):
             pass
+        self._survey(closely=True)
 
     def _fields(self, lines: pl.LazyFrame) -> pl.LazyFrame:
         null = ["", *self.plan.missing]
@@ -150,13 +151,15 @@ class Delimited:
                 hint if guess not in (self.separator, None) else "",
             )
 
-    def _survey(self) -> None:
+    def _survey(self, *, closely: bool = False) -> None:
         """Find out whether lines are rows, and make a clean copy where they are not."""
+        # A long row and a short one agree in sum; polars then stops at the long one.
+        closely |= self.plan.bad_rows == "drop"
         quote = None if self.wide else self.plan.quote
         if quote and self.plan.escape:
             return self._rewrite(self.plan.escape)
         quoted = quote is not None and _holds(self.path, quote)
-        if not quoted and not self.wide and self._counts_agree():
+        if not (quoted or self.wide or closely) and self._counts_agree():
             return None
         lines = pl.scan_csv(
             self.path,

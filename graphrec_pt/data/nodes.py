@@ -64,7 +64,7 @@ def number_nodes(
             # Both sides must agree on the type, or "7" and 7 would be different nodes.
             numbered[name] = number([*described, *(m.head(0) for m in mentioned)])
             _require_meeting(name, plan, edges, rows, tables, known, numbered[name], problems)
-            _tell_spaces(name, numbered[name], problems)
+            _tell_odd_ids(name, numbered[name], problems)
     return numbered, details
 
 
@@ -121,22 +121,29 @@ def _require_meeting(
                 if known is not None:
                     problems.note(
                         f"edges.{relation}: none of {counted(len(ids), f'{name} id')} is known to "
-                        f"table {there[0]!r} ({shown(ids[0])} here, {shown(its[0])} there); "
+                        f"table {there[0]!r} ({shown(ids.min())} here, {shown(its[0])} there); "
                         "they are added without columns"
                     )
             groups.append((*here, ids))
 
 
-def _tell_spaces(name: str, numbering: Numbering, problems: Problems) -> None:
-    """Tell ids that only spaces around them set apart from another."""
-    if numbering.ids.dtype != pl.String:
+def _tell_odd_ids(name: str, numbering: Numbering, problems: Problems) -> None:
+    """Tell ids that only spaces set apart from another, and lists that were taken for one id."""
+    ids = numbering.ids
+    if ids.dtype != pl.String:
         return
-    padded = numbering.ids.filter(numbering.ids != numbering.ids.str.strip_chars())
-    twins = padded.filter(padded.str.strip_chars().is_in(numbering.ids.implode()))
+    padded = ids.filter(ids != ids.str.strip_chars())
+    twins = padded.filter(padded.str.strip_chars().is_in(ids.implode()))
     if len(twins):
         problems.note(
             f"{name}: {counted(len(twins), 'id')} like another but for spaces around it "
             f"({shown(twins[0])}); `derive: {{COLUMN: TRIM(COLUMN)}}` joins them"
+        )
+    lists = ids.filter(ids.str.contains(r"^\s*(\[.*\]|\{.*\})\s*$"))
+    if len(lists):
+        problems.note(
+            f"{name}: {counted(len(lists), 'id')} written like a list or a record "
+            f"({shown(lists[0])}), each taken for one id"
         )
 
 

@@ -63,7 +63,7 @@ def edge_rows(
     if plan.quantiles:
         plan = plan.model_copy(update={"bins": _cut_points(table, target, plan.quantiles)})
     _require_readable(who, plan, table, problems)
-    rows = table.collect(partial(_query, plan=plan, dtypes=dtypes, unit=unit))
+    rows = table.collect(partial(_query, plan=plan, unit=unit))
     if plan.interaction:
         _tell_empty_lists(who, plan, table, dtypes, problems)
 
@@ -74,8 +74,8 @@ def edge_rows(
             if not there[column].is_nested():
                 value = value.cast(pl.String, strict=False)
             value = value.alias("__shown")
-            made = _query(frame, plan, there, unit, (pl.col(FILE), pl.col(LINE), value))
-            return made.filter(chosen & ~_blank(plan, there, made.collect_schema().names()))
+            made = _query(frame, plan, unit, (pl.col(FILE), pl.col(LINE), value))
+            return made.filter(chosen & ~_blank(plan, made.collect_schema().names()))
 
         return query
 
@@ -114,7 +114,7 @@ def id_places(name: str, plan: EdgePlan, table: Table, end: str, ids: pl.Series)
 
     def query(frame: pl.LazyFrame) -> pl.LazyFrame:
         places = (pl.col(FILE), pl.col(LINE))
-        made = _query(frame, plan, dict(frame.collect_schema()), "s", places)
+        made = _query(frame, plan, "s", places)
         made = made.with_columns(pl.col(end).cast(pl.String).alias("__shown"))
         return made.filter(pl.col("__shown").is_in(ids.cast(pl.String).to_list()))
 
@@ -124,10 +124,10 @@ def id_places(name: str, plan: EdgePlan, table: Table, end: str, ids: pl.Series)
 def _query(
     frame: pl.LazyFrame,
     plan: EdgePlan,
-    dtypes: Dtypes,
     unit: TimeUnit,
     more: tuple[pl.Expr, ...] = (),
 ) -> pl.LazyFrame:
+    dtypes = frame.collect_schema()  # of this reading; another one may find other types
     source, target = plan.source.partition(".")[2], plan.target.partition(".")[2]
     keep = [_raw_id(source, dtypes[source]).alias(SOURCE)]
     if plan.timing:
@@ -166,7 +166,7 @@ def _query(
     return frame.select(*keep, _raw_id(target, dtypes[target]).alias(TARGET))
 
 
-def _blank(plan: EdgePlan, dtypes: Dtypes, made: list[str]) -> pl.Expr:
+def _blank(plan: EdgePlan, made: list[str]) -> pl.Expr:
     """Return whether a made row comes from a blank line: nothing is in it."""
     names = [n for n in (SOURCE, TARGET, TIME, WEIGHT, EVENT, *plan.columns) if n in made]
     if len(names) < 2:

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.data.card import ColumnType, TablePlan
 from graphrec_pt.data.delimited import LINE, Delimited, guess_separator
 from graphrec_pt.data.frames import any_frame, card_rows, plain

@@ -83,6 +83,8 @@ def _epoch(texts: pl.Series, pattern: str, ticks: str) -> pl.Series:
         fast = pattern.replace(".%f", "%.f").replace("%z", "%#z")
         try:
             parsed = texts.str.to_datetime(fast, strict=False, time_unit="us")
+            if "%y" in pattern:  # 69 is 1969 for Python and 2069 for Polars
+                parsed = parsed.set(parsed.dt.year() == 2069, None)
             times = parsed.dt.epoch("ms" if ticks == "ms" else "s")
         except pl.exceptions.PolarsError:
             pass  # a pattern that Polars refuses, such as hours without minutes

@@ -56,7 +56,10 @@ def test_missing_columns_are_named(plan: Lookup, told: str) -> None:
     ("ids", "hint"),
     [
         (["1.0", "3.0"], "none (for example '1.0' here and '1' there); try `types: {item: int}`"),
-        ([" 1", " 3"], "none (for example ' 1' here and '1' there); try `derive: {item: TRIM(item)}`"),
+        (
+            [" 1", " 3"],
+            "none (for example ' 1' here and '1' there); try `derive: {item: TRIM(item)}`",
+        ),
         (["x", "y"], "none (for example 'x' here and '1' there); try another `column` or `key`"),
     ],
 )

@@ -63,7 +63,10 @@ def _folder(folder: Path) -> Path:
         (ROWS.encode("utf-16"), "interactions.csv:1: expected utf-8 text, got utf-16"),
         (ROWS.replace("item", "user"), "one column 'user' in table 'interactions', got several"),
         (ROWS.replace("item", "Item"), "did you mean 'Item'"),
-        (ROWS + 'cat,"pen,30\n', "interactions.csv:4: expected 3 fields with closed quotes, got a quote that is never"),
+        (
+            ROWS + 'cat,"pen,30\n',
+            "interactions.csv:4: expected 3 fields with closed quotes, got a quote that is never",
+        ),
         (ROWS + "cat,pen,3,000\n", "interactions.csv:4: expected 3 fields, got 4"),
         (ROWS + "cat,pen,99999999999999999999\n", "interactions.csv:4 '99999999999999999999'"),
         (ROWS + "cat,pen,nan\n", "a time that reads, .*interactions.csv:4 'nan'"),
