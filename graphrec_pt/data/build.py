@@ -178,7 +178,7 @@ def _fitting(plan: Plan, tables: Mapping[str, Table]) -> dict[str, EdgePlan]:
     errors: list[GraphRecError | None] = []
     for name, node in plan.nodes.items():
         errors.append(_absent(plan, node.table, tables))
-        if node.table in tables:
+        if node.table is not None and node.table in tables:
             table = tables[node.table]
             errors += [table.lacks(c, f"nodes.{name}") for c in (node.id or "id", *node.columns)]
     for name, edge in plan.edges.items():

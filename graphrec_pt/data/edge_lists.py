@@ -69,10 +69,10 @@ def edge_list(
     )
     kept = listed if keep.all() else listed.take(keep)
     merged = merge_duplicates(name, kept, edge.merge)
-    lost = len(kept.source) - len(merged.source)
-    if lost and (edge.interaction or edge.weight):
+    fewer = len(kept.source) - len(merged.source)
+    if fewer and (edge.interaction or edge.weight):
         problems.note(
-            f"edges.{name}: {counted(lost, 'edge')} merged into others of the same ends "
+            f"edges.{name}: {counted(fewer, 'edge')} merged into others of the same ends "
             f"(`duplicates: {edge.merge}`)"
         )
     return merged

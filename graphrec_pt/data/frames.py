@@ -71,10 +71,12 @@ def _cells(who: str, column: str, values: list[Any]) -> pl.Series:
 
 def plain(frame: pl.LazyFrame) -> pl.LazyFrame:
     """Return the rows with texts instead of categories, which only say how texts are stored."""
-    coded = {
-        column: pl.List(pl.String) if isinstance(dtype, pl.List) else pl.String
-        for column, dtype in frame.collect_schema().items()
-        for inner in [dtype.inner if isinstance(dtype, pl.List) else dtype]
-        if isinstance(inner, pl.Categorical | pl.Enum)
-    }
-    return frame.cast(dict(coded)) if coded else frame
+    casts: list[pl.Expr] = []
+    for column, dtype in frame.collect_schema().items():
+        listed = isinstance(dtype, pl.List)
+        if isinstance(
+            dtype.inner if isinstance(dtype, pl.List) else dtype, pl.Categorical | pl.Enum
+        ):
+            text = pl.List(pl.String()) if listed else pl.String()
+            casts.append(pl.col(column).cast(text))
+    return frame.with_columns(casts) if casts else frame

@@ -7,9 +7,10 @@ from itertools import pairwise
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.delimited import LINE
 from graphrec_pt.data.plan import EdgePlan, TimePlan
 from graphrec_pt.data.problems import Problems, counted, some
-from graphrec_pt.data.tables import FILE, LINE, Table
+from graphrec_pt.data.tables import FILE, Table
 from graphrec_pt.data.times import guess_format, integer_time
 from graphrec_pt.graph.schema import ColumnKind, TimeUnit
 
@@ -256,13 +257,17 @@ def _require_readable(who: str, plan: EdgePlan, table: Table, problems: Problems
     for (what, column, _), odd, count in zip(checks, bad.values(), counts, strict=True):
         if count:
             value = pl.col(column).cast(pl.String).alias("__shown")
-            examples = table.examples(lambda f, o=odd, v=value: f.filter(o).with_columns(v))
+            examples = table.examples(partial(_chosen, odd=odd, value=value))
             if table.drop_bad:
                 rows = f"{counted(count, 'row')} without {what} ({some(examples, count)})"
                 problems.note(f"{who}: {rows}; they count as empty")
             else:
                 hint = table.drop_hint(examples)
                 problems.meet(who, what, count, examples, drop=False, hint=hint)
+
+
+def _chosen(frame: pl.LazyFrame, odd: pl.Expr, value: pl.Expr) -> pl.LazyFrame:
+    return frame.filter(odd).with_columns(value)
 
 
 def _tell_empty_lists(
@@ -280,7 +285,7 @@ def _tell_empty_lists(
     count = int(table.collect(lambda f: f.select((where & nothing).sum())).item())
     if count:
         value = pl.col(column).alias("__shown")
-        examples = table.examples(lambda f: f.filter(where & nothing).with_columns(value))
+        examples = table.examples(partial(_chosen, odd=where & nothing, value=value))
         problems.note(
             f"{who}: {counted(count, 'row')} without any target in {column!r} "
             f"({some(examples, count)}); no edge comes of them"

@@ -186,8 +186,8 @@ def parsed(column: str, type_: ColumnType, dtype: pl.DataType) -> pl.Expr:
     if type_ != "int" or dtype.is_integer() or dtype == pl.Boolean:
         return values.cast(TYPES[type_], strict=False)
     number = values.cast(pl.Float64, strict=False)
-    whole = pl.when((number == number.round()) & (number.abs() < 2.0**53)).then(number)
-    whole = whole.cast(pl.Int64, strict=False)
+    exact = (number == number.round()) & (number.abs() < 2.0**53)
+    whole = pl.when(exact).then(number).cast(pl.Int64, strict=False)
     if dtype == pl.String:
         return pl.coalesce(values.cast(pl.Int64, strict=False), whole)
     return whole

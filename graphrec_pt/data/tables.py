@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -302,12 +303,12 @@ class _Files:
         if self.fast:
             dtypes = {column: TYPES[type_] for column, type_ in types.items() if type_ != "text"}
             return self.scan(dtypes) if dtypes else text.frame
-        for column, type_ in types.items():
-            bad = _unparsed(column, type_, schema[column])
-            count = int(text.collect(lambda frame, bad=bad: frame.select(bad.sum())).item())
-            if count:
-                self._meet(column, type_, count)
-        return self._cast(text.frame, schema)
+        if types:
+            counts = text.collect(partial(_count_unparsed, types=types)).row(0)
+            for (column, type_), count in zip(types.items(), counts, strict=True):
+                if count:
+                    self._meet(column, type_, count)
+        return self._cast(text.frame, text.frame.collect_schema())
 
     def located(self) -> pl.LazyFrame:
         """Return the rows that :meth:`typed` keeps, with their places."""
@@ -373,6 +374,11 @@ class _Files:
 
 def _unparsed(column: str, type_: ColumnType, dtype: pl.DataType) -> pl.Expr:
     return pl.col(column).is_not_null() & parsed(column, type_, dtype).is_null()
+
+
+def _count_unparsed(frame: pl.LazyFrame, types: Mapping[str, ColumnType]) -> pl.LazyFrame:
+    schema = frame.collect_schema()  # of this reading; another one may find other types
+    return frame.select(_unparsed(c, t, schema[c]).sum().alias(c) for c, t in types.items())
 
 
 def _without(frame: pl.LazyFrame, missing: Sequence[str]) -> pl.LazyFrame:
