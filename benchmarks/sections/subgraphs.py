@@ -17,7 +17,7 @@ from graphrec_pt.kernels.member import member
 from graphrec_pt.kernels.negative import negative
 from graphrec_pt.kernels.paths import paths
 from graphrec_pt.kernels.ppr import ppr
-from graphrec_pt.kernels.spmm import spmm
+from graphrec_pt.kernels.sparse import spmm
 from graphrec_pt.kernels.topk import topk
 from sections.graphs import power_law
 from sections.measure import Contestant, Row, Settings, contest

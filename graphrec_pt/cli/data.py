@@ -55,7 +55,8 @@ def build_data(
     """Build the graph of a data set and save it."""
     from graphrec_pt.data.build import build_card
     from graphrec_pt.data.card import load_card
-    from graphrec_pt.data.describe import describe, render
+    from graphrec_pt.data.describe import describe
+    from graphrec_pt.data.description_view import view
     from graphrec_pt.data.fetch import fetch
 
     card = load_card(name)
@@ -64,7 +65,7 @@ def build_data(
         raw = raw or fetch(card, cache.expanduser() / card.name, tell)
         graph = build_card(card, raw, seed=seed, out=out, progress=tell)
     console = Console()
-    console.print(render(describe(graph)))
+    console.print(view(describe(graph)))
     console.print(f"saved in {out}", soft_wrap=True)
 
 
@@ -74,14 +75,15 @@ def describe_data(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in a graph, and what to be careful about."""
-    from graphrec_pt.data.describe import describe, render
+    from graphrec_pt.data.describe import describe
+    from graphrec_pt.data.description_view import view
     from graphrec_pt.graph.store import open_graph
 
     found = describe(open_graph(folder))
     if as_json:
         print_json(found.to_dict())
     else:
-        Console().print(render(found))
+        Console().print(view(found))
 
 
 @data.command("draw")

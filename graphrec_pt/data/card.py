@@ -1,16 +1,18 @@
 """A dataset card: where the raw files are, what they may be used for, how they become a graph."""
 
 from collections.abc import Iterator, Sequence
+from datetime import date, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
+from graphrec_pt.data.reader import ReaderField
 from graphrec_pt.graph.schema import Strict
 
 ColumnType = Literal["int", "float", "text"]
@@ -97,8 +99,8 @@ class TablePlan(Strict):
     """
 
     file: str | tuple[str, ...] | None = None
-    rows: tuple[dict[str, Any], ...] | None = None
-    reader: str | dict[str, Any] | None = None
+    rows: tuple[dict[str, JsonValue | date | datetime], ...] | None = None
+    reader: ReaderField | None = None
     part: str | None = None
     separator: str | None = Field(None, pattern=r"^[^\r\n]+$")
     header: bool | tuple[str, ...] = True

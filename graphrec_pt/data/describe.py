@@ -15,7 +15,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation, TimeUnit
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    pass
 
 FAR_SECONDS = 32_503_680_000  # the year 3000; as milliseconds, January 1971
 
@@ -144,13 +144,6 @@ def human_time(time: int | None, unit: TimeUnit) -> str | None:
     except (OverflowError, ValueError, OSError):  # beyond the calendar
         return str(time)
     return moment.date().isoformat()
-
-
-def render(description: Description) -> "RenderableType":
-    """Return the description as rich tables."""
-    from graphrec_pt.data.description_view import view
-
-    return view(description)
 
 
 def _touched(graph: Graph) -> Tensor:

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, did_you_mean, raise_all
 from graphrec_pt.core.options import option_errors
@@ -136,7 +136,7 @@ class Plan(Strict):
 
     nodes: dict[str, NodePlan]
     edges: dict[str, EdgePlan]
-    derive: tuple[dict[str, Any], ...] = ()
+    derive: tuple[dict[str, JsonValue], ...] = ()
     core: Core | None = None
     time_unit: TimeUnit = "s"
 

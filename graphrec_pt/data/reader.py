@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import polars as pl
 
@@ -25,6 +25,9 @@ class Reader(Protocol):
 
 reader: Registry[Reader] = Registry("reader")
 """``@reader("name")`` makes a class usable as ``reader: name`` in a card's table."""
+
+ReaderField = Annotated[Reader, reader]
+"""Type of a config field that holds a reader."""
 
 
 def read_lines(file: RawFile, encoding: str = "utf-8", *, keep_blank: bool = False) -> pl.DataFrame:

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ from graphrec_pt.data.delimited import LINE, Delimited, guess_separator
 from graphrec_pt.data.frames import any_frame, card_rows, plain
 from graphrec_pt.data.problems import SHOWN, Problems, shown
 from graphrec_pt.data.raw import RawFile, find_files
-from graphrec_pt.data.reader import reader
 from graphrec_pt.data.shaping import Steps, shaped
 from graphrec_pt.data.sources import TYPES, Dtypes, Source, open_source, parsed
 
@@ -232,11 +230,10 @@ def _open_reader(
     cache: dict[Any, Any],
     earlier: Mapping[str, "Table"],
 ) -> Table:
-    import_module("graphrec_pt.data.readers")  # registers them
     key = (str(plan.reader), tuple(files))
     if key not in cache:
         assert plan.reader is not None
-        cache[key] = reader.build(plan.reader).read(files)
+        cache[key] = plan.reader.read(files)
     parts: Frames = cache[key]
     part = plan.part or name
     if part not in parts:

@@ -51,7 +51,8 @@ class FusionScorer:
     def _block(self, nodes: Tensor) -> Tensor:
         term = ranking_term(self.stage)
         assert term is not None
-        objective: Fusion = term.objective
+        objective = term.objective
+        assert isinstance(objective, Fusion)
         device = next(self.model.parameters()).device
         relation = self.history.schema.relation(self.relation)
         sample: Any = self.stage.sampler.sample(self.history, nodes.contiguous(), Key(0))

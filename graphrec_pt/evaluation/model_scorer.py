@@ -235,9 +235,9 @@ def _tokens(
 ) -> Tokens:
     """Return the sequence of each source, with what asks for the next item."""
     key, asks = Key(0), reading.where == "end"
-    chosen, linearizer = (
-        _with_room(part) if asks else part for part in (stage.sampler, stage.linearizer)
-    )
+    chosen, linearizer = stage.sampler, stage.linearizer
+    if asks:
+        chosen, linearizer = _with_room(chosen), _with_room(linearizer)
     if sample is None:
         drawn = chosen.sample(history, nodes, key)
     else:

@@ -25,10 +25,10 @@ from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import seen_pairs
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.heads import ItemHead, LinkHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.link import LinkHead, pair_roots, unlinked
+from graphrec_pt.objectives.link import pair_roots, unlinked
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.training.stage import Stage

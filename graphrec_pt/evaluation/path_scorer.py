@@ -12,6 +12,7 @@ from graphrec_pt.evaluation.model_scorer import trained_head
 from graphrec_pt.evaluation.path_decoder import PathDecoder
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
+from graphrec_pt.objectives.path_autoregression import PathAutoregression
 from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.term import Term
@@ -47,7 +48,9 @@ class PathScorer:
         """What says the paths."""
         head: Any = trained_head(self.model, self.term)
         given = self.stage.linearizer, self.history, self.relation
-        return PathDecoder(self.model, self.term.objective, head, *given)
+        objective = self.term.objective
+        assert isinstance(objective, PathAutoregression)
+        return PathDecoder(self.model, objective, head, *given)
 
     def scores(self, nodes: Tensor) -> Tensor:
         """Return the scores of the whole catalogue: ``[B, V]``."""

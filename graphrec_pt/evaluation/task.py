@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, Protocol
 
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.outcome import Outcome
@@ -86,3 +86,6 @@ class Task(Protocol):
 
 task: Registry[Task] = Registry("task")
 """``@task("name")`` makes a class usable as a task."""
+
+TaskField = Annotated[Task, task]
+"""Type of a config field that holds a task."""

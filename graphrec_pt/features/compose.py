@@ -1,7 +1,7 @@
 """Several features of a node made one: sum, linear map of all, or a gated sum."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,7 @@ from graphrec_pt.features.identity import IdentityFeature
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 
-if TYPE_CHECKING:
-    from graphrec_pt.features.node_features import Features
+Composition = Literal["sum", "concat", "gate"]
 
 
 class Composed(nn.Module):
@@ -27,7 +26,8 @@ class Composed(nn.Module):
         outline: Of the graph.
         node_type: Whose nodes.
         width: D.
-        how: Composition and id-dropout.
+        compose: How several features become one vector.
+        id_dropout: Share of nodes whose id feature is left out in training.
     """
 
     def __init__(
@@ -36,18 +36,20 @@ class Composed(nn.Module):
         outline: Outline,
         node_type: str,
         width: int,
-        how: "Features",
+        *,
+        compose: Composition = "sum",
+        id_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if not configs:
             raise GraphRecError("features", f"at least one feature of {node_type!r}", "none", "id")
-        self.compose, self.id_dropout = how.compose, how.id_dropout
+        self.compose, self.id_dropout = compose, id_dropout
         self.parts = nn.ModuleList(each.build(outline, node_type, width) for each in configs)
         several = len(configs) > 1
         self.joint = (
-            nn.Linear(len(configs) * width, width) if several and how.compose == "concat" else None
+            nn.Linear(len(configs) * width, width) if several and compose == "concat" else None
         )
-        self.gate = nn.Linear(width, 1, bias=False) if several and how.compose == "gate" else None
+        self.gate = nn.Linear(width, 1, bias=False) if several and compose == "gate" else None
         # Knows where the module is, also when no feature has weights.
         self.register_buffer("anchor", torch.zeros(0), persistent=False)
 

@@ -1,26 +1,26 @@
 """Vectors of nodes of any type: featurizers composed per type, and propagated if asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal, Self, cast
+from typing import cast
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
-from graphrec_pt.features.compose import Composed
-from graphrec_pt.features.featurizer import Feature, featurizer
-from graphrec_pt.features.propagation import Propagator, propagation
+from graphrec_pt.features.compose import Composed, Composition
+from graphrec_pt.features.featurizer import Feature, Featurizer, FeaturizerField, featurizer
+from graphrec_pt.features.propagation import PropagationField, Propagator
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.schema import Strict
+from graphrec_pt.graph.schema import Checked
 
 EVERY = "*"
 """Stands for the node types that are not named."""
 
 
-class Features(Strict):
+class Features(Checked):
     """Which features the nodes of each type have, and how they become one vector.
 
     Args:
@@ -32,33 +32,15 @@ class Features(Strict):
         propagation: Config of a graph neural network over all nodes, if any.
     """
 
-    by_type: dict[str, list[Any]] = Field(default_factory=lambda: {EVERY: ["id"]})
-    compose: Literal["sum", "concat", "gate"] = "sum"
+    by_type: dict[str, tuple[FeaturizerField, ...]] = Field({EVERY: ("id",)}, validate_default=True)
+    compose: Composition = "sum"
     id_dropout: float = Field(0.0, ge=0, lt=1)
-    propagation: Any = None
+    propagation: PropagationField | None = None
 
-    def of(self, node_type: str) -> list[Any]:
+    def of(self, node_type: str) -> tuple[Featurizer, ...]:
         """Return the featurizers of a node type."""
-        configs = self.by_type.get(node_type, self.by_type.get(EVERY, ["id"]))
-        return [featurizer.build(config) for config in configs]
-
-    def built(self, *, trust_code: bool = False) -> Self:
-        """Return the same with configs replaced by what they describe.
-
-        Args:
-            trust_code: Allow dotted paths and installed plug-ins.
-        """
-
-        def made(config: Any) -> Any:
-            return featurizer.build(config, trust_code=trust_code)
-
-        return self.model_copy(
-            update={
-                "by_type": {name: [made(c) for c in cs] for name, cs in self.by_type.items()},
-                "propagation": self.propagation
-                and propagation.build(self.propagation, trust_code=trust_code),
-            }
-        )
+        every = self.by_type.get(EVERY) or (featurizer.build("id"),)
+        return self.by_type.get(node_type, every)
 
     def build(self, outline: Outline, width: int) -> "NodeFeatures":
         """Return a module for the nodes of a graph; runs on the meta device.
@@ -69,19 +51,6 @@ class Features(Strict):
         for name in self.by_type.keys() - {EVERY}:
             outline.node_index(name)
         return NodeFeatures(self, outline, width)
-
-    def config(self) -> dict[str, Any]:
-        """Return the JSON-ready form; ``Features(**config)`` is equal."""
-        return {
-            "by_type": {
-                name: [featurizer.config(featurizer.build(each)) for each in configs]
-                for name, configs in self.by_type.items()
-            },
-            "compose": self.compose,
-            "id_dropout": self.id_dropout,
-            "propagation": self.propagation
-            and propagation.config(propagation.build(self.propagation)),
-        }
 
 
 class NodeFeatures(nn.Module):
@@ -100,13 +69,20 @@ class NodeFeatures(nn.Module):
         self.names, self.width = outline.node_names, width
         self.of_type = nn.ModuleDict(
             {
-                f"of_{name}": Composed(config.of(name), outline, name, width, config)
+                f"of_{name}": Composed(
+                    config.of(name),
+                    outline,
+                    name,
+                    width,
+                    compose=config.compose,
+                    id_dropout=config.id_dropout,
+                )
                 for name in self.names
             }
         )
         self.propagate: Propagator | None = None
         if config.propagation is not None:
-            self.propagate = propagation.build(config.propagation).build(outline, width)
+            self.propagate = config.propagation.build(outline, width)
         self.counts = list(outline.counts)
         self.bound = not self.reads
         self._held: dict[str, Tensor] | None = None
@@ -237,10 +213,9 @@ class NodeFeatures(nn.Module):
             out = torch.zeros(len(nodes), self.width, device=device)
         return out
 
-    def _kept(self, name: str, make: Any) -> Tensor:
+    def _kept(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         if self._held is None:
-            made: Tensor = make()
-            return made
+            return make()
         if name not in self._held:
             self._held[name] = make()
         return self._held[name]

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from functools import cache
-from typing import Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
+from pydantic import PlainSerializer, PlainValidator
 from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
@@ -71,13 +72,14 @@ def load_image_processor(source: str, *, download: bool = False) -> Any:
     return _told("image processor", source, lambda: read(source, local_files_only=not download))
 
 
-def check_model(source: Any, who: str) -> None:
-    """Raise unless something is a folder, a name, or a network with a config."""
+def _checked(source: Any) -> Any:
+    """Return a folder, a name, or a network with a config; anything else is a mistake."""
     if not isinstance(source, str) and not (
         isinstance(source, nn.Module) and hasattr(source, "config")
     ):
         expected = "a Hugging Face model, or its folder or name"
-        raise GraphRecError(who, expected, type(source).__name__)
+        raise GraphRecError("encoder", expected, type(source).__name__)
+    return source
 
 
 def model_name(source: Any) -> str:
@@ -85,6 +87,22 @@ def model_name(source: Any) -> str:
     if isinstance(source, str):
         return source
     return str(getattr(source, "name_or_path", "") or type(source).__name__)
+
+
+class Processor(Protocol):
+    """What makes pixels of images, as the image processors of Hugging Face do."""
+
+    def __call__(self, images: Any, *, return_tensors: str) -> Any:
+        """Return ``pixel_values`` of images."""
+        ...
+
+
+EncoderField = Annotated[str | nn.Module, PlainValidator(_checked), PlainSerializer(model_name)]
+"""Type of a config field that holds a Hugging Face model, or the folder or name of one."""
+ProcessorField = Annotated[
+    str | Processor, PlainValidator(lambda source: source), PlainSerializer(model_name)
+]
+"""Type of a config field that holds an image processor, or the folder or name of one."""
 
 
 def fingerprint(model: Any) -> str:

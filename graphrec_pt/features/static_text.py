@@ -1,9 +1,9 @@
 """Text as a bag of learned word or subword vectors; needs no download."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
@@ -15,7 +15,7 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import ColumnKind
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.tokens.hashed_words import hashed_words
-from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of, tokenizer_named
+from graphrec_pt.tokens.texts import TokenizerField, texts_of, tokenizer_named
 
 
 @featurizer("static_text")
@@ -30,12 +30,8 @@ class StaticText:
     """
 
     columns: tuple[str, ...] | None = None
-    tokenizer: Annotated[Any, PlainSerializer(lambda value: value and name_of(value))] = None
+    tokenizer: TokenizerField | None = None
     buckets: int = Field(2**15, ge=1)
-
-    def __post_init__(self) -> None:
-        if self.tokenizer is not None:
-            check_tokenizer(self.tokenizer)
 
     def build(self, outline: Outline, node_type: str, width: int) -> "StaticTextFeature":
         """Return the table of words."""

@@ -1,10 +1,10 @@
 """Text of nodes through any Hugging Face encoder."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
@@ -12,11 +12,11 @@ from graphrec_pt.features.cache import digest
 from graphrec_pt.features.columns import one_column_of
 from graphrec_pt.features.encoded import EncodedFeature, Encoding, Train, batches
 from graphrec_pt.features.featurizer import featurizer
-from graphrec_pt.features.pretrained import check_model, load_config, load_tokenizer, model_name
+from graphrec_pt.features.pretrained import EncoderField, load_config, load_tokenizer
 from graphrec_pt.features.projection import Map
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of
+from graphrec_pt.tokens.texts import TokenizerField, texts_of
 
 Pooling = Literal["mean", "cls", "last", "attention"]
 
@@ -43,8 +43,8 @@ class Text:
         download: Let Hugging Face fetch a model that is not here.
     """
 
-    encoder: Annotated[Any, PlainSerializer(model_name)]
-    tokenizer: Annotated[Any, PlainSerializer(lambda value: value and name_of(value))] = None
+    encoder: EncoderField
+    tokenizer: TokenizerField | None = None
     column: str | None = None
     train: Train = "frozen"
     pooling: Pooling = "mean"
@@ -56,10 +56,7 @@ class Text:
     download: bool = False
 
     def __post_init__(self) -> None:
-        check_model(self.encoder, "text")
-        if self.tokenizer is not None:
-            check_tokenizer(self.tokenizer)
-        elif not isinstance(self.encoder, str):
+        if self.tokenizer is None and not isinstance(self.encoder, str):
             raise GraphRecError("text", "the tokenizer of an encoder given as object", "none")
         if self.train == "frozen" and self.pooling == "attention":
             hint = "train: 0, which trains the pooling and nothing of the encoder"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -227,14 +227,6 @@ class Graph:
         return pl.DataFrame(
             {RAW_ID: ids, "node": pl.int_range(start, start + len(ids), eager=True)}
         )
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        # A stored graph travels as its folder: other processes map the same files.
-        if self.folder is None:
-            return super().__reduce_ex__(protocol)
-        from graphrec_pt.graph.store import reopen_graph
-
-        return reopen_graph, (str(self.folder.resolve()), self.fingerprint)
 
     def __repr__(self) -> str:
         nodes = ", ".join(f"{name}: {self.num_nodes(name):,}" for name in self.schema.node_names)

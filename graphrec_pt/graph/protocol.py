@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated
 from typing import Protocol as Interface
 
 import numpy as np
@@ -70,6 +71,9 @@ class SplitProtocol(Interface):
 
 protocol: Registry[SplitProtocol] = Registry("protocol")
 """``@protocol("name")`` makes a class usable as a split."""
+
+ProtocolField = Annotated[SplitProtocol, protocol]
+"""Type of a config field that holds a split protocol."""
 
 Follow = Callable[[Events, Stages, Events, Key], Stages]
 

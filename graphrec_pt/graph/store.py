@@ -8,6 +8,7 @@
     edges/<relation>.arrow extra edge columns, row n = edge id n of the relation
 """
 
+import copyreg
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -151,6 +152,16 @@ def reopen_graph(folder: str, fingerprint: str) -> Graph:
     """Open a graph that another process has open."""
     check_unchanged(Path(folder), fingerprint)
     return open_graph(folder)
+
+
+def _reduced(graph: Graph) -> str | tuple[Any, ...]:
+    """Return how a graph is pickled: a stored one as its folder, whose files others map too."""
+    if graph.folder is None:
+        return graph.__reduce_ex__(4)
+    return reopen_graph, (str(graph.folder.resolve()), graph.fingerprint)
+
+
+copyreg.pickle(Graph, _reduced)
 
 
 def _empty(folder: Path) -> bool:

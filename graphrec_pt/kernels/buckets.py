@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
+
+from graphrec_pt.core.memo import Memo
 
 TIGHTNESS = 0.85  # the shortest sequence of a bucket fills at least this much of a row
 SHORT = 8  # sequences up to this length share one bucket: a call costs more than their padding
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # ptr → buckets
+_buckets: Memo["Buckets"] = Memo()  # of ptr
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,10 +56,7 @@ def buckets(ptr: Tensor) -> Buckets:
     Args:
         ptr: int64 ``[B+1]``, where each sequence starts. Empty sequences are in no bucket.
     """
-    found: Buckets | None = _kept.get(ptr)  # type: ignore[no-untyped-call]
-    if found is None:
-        found = _kept[ptr] = _built(ptr)
-    return found
+    return _buckets(ptr, None, lambda: _built(ptr))
 
 
 def _built(ptr: Tensor) -> Buckets:

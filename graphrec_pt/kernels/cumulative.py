@@ -4,12 +4,12 @@ from importlib import import_module
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.csr import SegmentedCSR
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()
+_sums: Memo[Tensor] = Memo()  # of the weights
 
 
 def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
@@ -28,17 +28,19 @@ def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
     Raises:
         GraphRecError: When the graph has no weights, or one is negative, infinite or NaN.
     """
-    if csr.weight is None:
+    weight = csr.weight
+    if weight is None:
         raise GraphRecError(who, "a graph with weights for weighted=True", "none")
-    found = _kept.get(csr.weight)  # type: ignore[no-untyped-call]
-    if found is None or found[0] is not csr.segment:
-        wrong = ~((csr.weight >= 0) & (csr.weight < torch.inf))
+
+    def made() -> Tensor:
+        wrong = ~((weight >= 0) & (weight < torch.inf))
         if bool(wrong.any()):
             i = int(wrong.nonzero()[0])
-            got = f"{float(csr.weight[i])} at edge position {i}"
+            got = f"{float(weight[i])} at edge position {i}"
             hint = "weighted=False, or `where: WEIGHT >= 0` in the card's edges and a new graph"
             raise GraphRecError(who, "weights >= 0 and finite", got, hint)
-        sums = import_module("graphrec_pt.kernels.numba.cumulative").cumulative_weight(csr)
-        found = _kept[csr.weight] = (csr.segment, sums.to(csr.weight.device))
-    cumulative: Tensor = found[1]
-    return cumulative
+        body = import_module("graphrec_pt.kernels.numba.cumulative")
+        sums: Tensor = body.cumulative_weight(csr)
+        return sums.to(weight.device)
+
+    return _sums(weight, None, made, given=(csr.segment,))

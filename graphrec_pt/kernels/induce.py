@@ -9,7 +9,7 @@ from graphrec_pt.kernels.checks import check_nodes
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.sorted_targets import sorted_targets, target_order
-from graphrec_pt.kernels.spmm import check_ptr
+from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.kernels.transposed import owners
 
 

@@ -4,20 +4,17 @@ Segments ascend by time, so a binary search for a target needs an order of its o
 arrays depend on the graph alone; they are built once and live as long as its `indices`.
 """
 
-from collections.abc import Callable
 from importlib import import_module
 
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import chosen_body
 
-# indices → (segment, companion); None stands for the indices themselves, so that no key is
-# kept alive by its own value.
-_Kept = WeakIdKeyDictionary
-_targets: _Kept = WeakIdKeyDictionary()
-_orders: _Kept = WeakIdKeyDictionary()
+# Both of the indices; None stands for the indices themselves, which a value must not hold.
+_targets: Memo[Tensor | None] = Memo()
+_orders: Memo[Tensor] = Memo()
 
 
 def sorted_targets(csr: SegmentedCSR) -> Tensor:
@@ -29,7 +26,7 @@ def sorted_targets(csr: SegmentedCSR) -> Tensor:
     Returns:
         int32 or int64 ``[E]`` like `csr.indices`; `csr.indices` itself when it already ascends.
     """
-    found = _keep(_targets, csr, _sort)
+    found = _targets(csr.indices, None, lambda: _sort(csr), given=(csr.segment,))
     return csr.indices if found is None else found
 
 
@@ -43,9 +40,7 @@ def target_order(csr: SegmentedCSR) -> Tensor:
         int64 ``[E]``: ``sorted_targets(csr) == csr.indices[target_order(csr)]``; parallel edges
         keep their order.
     """
-    found = _keep(_orders, csr, _order)
-    assert found is not None
-    return found
+    return _orders(csr.indices, None, lambda: _order(csr), given=(csr.segment,))
 
 
 def _order(csr: SegmentedCSR) -> Tensor:
@@ -61,13 +56,3 @@ def _sort(csr: SegmentedCSR) -> Tensor | None:
     starts = inner[(inner > 0) & (inner < csr.num_edges)]
     steps_down[starts - 1] = False  # a new segment may start lower
     return csr.indices[target_order(csr)] if bool(steps_down.any()) else None
-
-
-def _keep(
-    kept: _Kept, csr: SegmentedCSR, build: Callable[[SegmentedCSR], Tensor | None]
-) -> Tensor | None:
-    found = kept.get(csr.indices)  # type: ignore[no-untyped-call]
-    if found is None or found[0] is not csr.segment:
-        found = kept[csr.indices] = (csr.segment, build(csr))
-    companion: Tensor | None = found[1]
-    return companion

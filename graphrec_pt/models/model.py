@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, Self, cast
 
-from torch import Tensor, nn
+from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
@@ -15,11 +15,11 @@ from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.attachment import FAMILIES, attach_new
+from graphrec_pt.models.backbone import Backbone, TwoStream
 from graphrec_pt.models.head import build_head, head_config
-from graphrec_pt.models.model_config import ModelConfig
+from graphrec_pt.models.host import Host
+from graphrec_pt.models.model_config import ModelConfig, Shape
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.prompts.family import PromptNetwork
 from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
 from graphrec_pt.models.save_card import model_card
 from graphrec_pt.models.save_hub import model_folder, upload
@@ -33,11 +33,12 @@ OF = "of_"
 """Before the label of an objective in the name of its head: modules cannot have any name."""
 
 
-class Model(nn.Module):
+class Model(Host):
     """From views of tokens to hidden states.
 
     Args:
         config: Its shape.
+        outline: Of the graph that it is for.
         seed: Of the first weights, which are a function of it and the config.
 
     Attributes:
@@ -48,35 +49,35 @@ class Model(nn.Module):
         usage: How its last stage read the graph, and what it taught; None before any training.
     """
 
-    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+    def __init__(self, config: ModelConfig, outline: Outline, seed: int = 0) -> None:
         super().__init__()
-        self.config = config = config.built()
+        self.outline = outline
+        self.config = config = config.sized(outline)
         chosen, width = config.backbone, config.backbone.width
         self.features = seeded(
-            lambda: config.features.build(config.outline, width), apart(seed, "features")
+            lambda: config.features.build(outline, width), apart(seed, "features")
         )
         self.embedding = seeded(
-            lambda: TokenEmbedding(config.outline, width, text=config.text, prompts=config.prompts),
+            lambda: TokenEmbedding(outline, width, text=config.text, prompts=config.prompts),
             apart(seed, "embedding"),
         )
         self.backbone = chosen.build(apart(seed, "backbone"))
         self.vocabulary: Vocabulary | None = None
         self.graph: Graph | None = None
-        self.prompt: PromptNetwork | None
         self.register_module("prompt", None)  # before the heads, whenever it comes
         self.heads = nn.ModuleDict()
         self.usage: Usage | None = None
         self._columns = tuple(getattr(chosen, "structure", {}))
-        for kind in FAMILIES:
-            if (wanted := getattr(config, kind)) is not None:
-                attach_new(self, kind, wanted, seed)
+        for kind, wanted in (("prompt", config.prompt), ("adaptor", config.adaptor)):
+            if wanted is not None:
+                wanted.attach(self, apart(seed, kind))
 
     @classmethod
     def of(
         cls,
         graph: Graph,
         *,
-        backbone: Any = "graph_transformer",
+        backbone: str | Mapping[str, object] | Backbone = "graph_transformer",
         features: Features | None = None,
         text: int = 0,
         prompts: int = 0,
@@ -93,23 +94,16 @@ class Model(nn.Module):
             seed: Of the first weights.
         """
         config = ModelConfig(
-            outline=Outline.of(graph),
             features=features or Features(),
             backbone=backbone,
             text=text,
             prompts=prompts,
         )
-        return cls(config, seed).bind(graph)
+        return cls(config, Outline.of(graph), seed).bind(graph)
 
-    @property
-    def width(self) -> int:
-        """D."""
-        return int(self.config.backbone.width)
-
-    @property
-    def outline(self) -> Outline:
-        """Of the graph that the model is for."""
-        return self.config.outline
+    def shape(self) -> dict[str, Any]:
+        """Return config and outline, JSON-ready: what ``config.json`` of a folder holds."""
+        return Shape(outline=self.outline, **dict(self.config)).model_dump(mode="json")
 
     @property
     def num_parameters(self) -> int:
@@ -178,7 +172,7 @@ class Model(nn.Module):
             raise GraphRecError("save_pretrained", "a bound model", "none", "model.bind(graph)")
         read = self.features.reads
         kept = inputs and read and self.features.propagate is None
-        config = self.config.json_ready()
+        config = self.shape()
         saved = SavedModel(
             kind=type(self).__name__,
             config=config,
@@ -211,8 +205,9 @@ class Model(nn.Module):
         saved = read_model(folder)
         if saved.kind != cls.__name__:
             raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
-        config = ModelConfig.checked(saved.config, str(folder)).built(trust_code=trust_code)
-        model = cls(config)
+        with trusting(trust_code):
+            shape = Shape.checked(saved.config, str(folder))
+        model = cls(shape.config, shape.outline)
         model._check(saved.vocabulary)
         with trusting(trust_code):
             model.make_heads(saved.heads)
@@ -267,7 +262,7 @@ class Model(nn.Module):
             if view.order is None:
                 raise GraphRecError("model", "an order for two streams", "none", "View(order=…)")
             query = self.embedding.special.weight[Special.MASK].expand_as(x)
-            hidden, asked = self.backbone.two_stream(
+            hidden, asked = cast(TwoStream, self.backbone).two_stream(
                 x, query, tokens.ptr, structure, view.order, prompt, edges=tokens.edges
             )
             return Encoded(view, hidden, asked)
@@ -282,15 +277,6 @@ class Model(nn.Module):
             edges=tokens.edges,
         )
         return Encoded(view, hidden)
-
-    def nodes(self, nodes: Tensor) -> Tensor:
-        """Return the vectors of nodes by global id, as they go in: ``[n, D]``."""
-        vectors: Tensor = self.features(nodes)
-        return vectors
-
-    def table(self, node_type: str) -> Tensor:
-        """Return the vectors of all nodes of a type: ``[V, D]``."""
-        return self.features.table(node_type)
 
     def _check(self, vocabulary: Vocabulary) -> None:
         """Raise unless every id means the same as in the model."""

@@ -100,11 +100,12 @@ def read_model(folder: str | Path) -> SavedModel:
         if found != digest:
             hint = "saving or downloading the model anew"
             raise GraphRecError(str(folder / name), "the file that was saved", "another", hint)
+    usage = record["usage"]
     return SavedModel(
         kind=record["class"],
         config=record["model"],
         heads=record["heads"],
-        usage=None if record["usage"] is None else Usage.checked(record["usage"], str(folder)),
+        usage=None if usage is None else Usage.checked(usage, f"{folder} usage"),
         weights=_load_tensors(folder / WEIGHTS),
         vocabulary=Vocabulary.load(folder / VOCABULARY),
         inputs=_load_tensors(folder / INPUTS) if INPUTS in record["files"] else None,

@@ -61,8 +61,9 @@ def transfer(
         raise GraphRecError("transfer", "a bound or loaded model", "none", "model.bind(graph)")
     vocabulary = Vocabulary.of(graph)
     matched = vocabulary.match(model.vocabulary)
-    config = _config_for(Outline.of(graph), model.config, features, structure or {})
-    new = type(model)(config, seed)
+    outline = Outline.of(graph)
+    config = _config_for(outline, model, features, structure or {})
+    new = type(model)(config, outline, seed)
     hits = _carry(model, _rows(model, model.vocabulary), new, _rows(new, vocabulary))
     if _named_alike(model.outline, new.outline):
         new.heads = deepcopy(model.heads)
@@ -81,14 +82,15 @@ def transfer(
 
 def _config_for(
     outline: Outline,
-    config: ModelConfig,
+    model: Model,
     features: Features | None,
     structure: Mapping[str, int],
 ) -> ModelConfig:
     """Return the config of a model of another graph: what a graph tells is told anew."""
+    config = model.config
     network: Any = config.backbone
-    types = len(config.outline.nodes), len(outline.nodes)
-    relations = len(config.outline.relations), len(outline.relations)
+    types = len(model.outline.nodes), len(outline.nodes)
+    relations = len(model.outline.relations), len(outline.relations)
     changes: dict[str, Any] = {}
     if getattr(network, "relations", 0):
         changes["relations"] = _told_anew(network.relations, *relations)
@@ -106,7 +108,7 @@ def _config_for(
             if name == EVERY or name in outline.node_names
         }
         features = config.features.model_copy(update={"by_type": by_type})
-    return config.model_copy(update={"outline": outline, "backbone": network, "features": features})
+    return config.model_copy(update={"backbone": network, "features": features})
 
 
 def _named_alike(a: Outline, b: Outline) -> bool:

@@ -1,15 +1,14 @@
 """Masked features: what the columns of a hidden node say."""
 
 from collections.abc import Mapping, Sequence
-from threading import Lock
 
 import polars as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.features.columns import columns_of, floats_of, read_column, vectors_of
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
@@ -23,8 +22,7 @@ from graphrec_pt.tokens.kind import Kind
 
 KINDS: tuple[ColumnKind, ...] = ("number", "vector", "category")
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {(node type, column): values}
-_making = Lock()
+_columns: Memo[tuple[Tensor, Tensor]] = Memo()  # of a graph
 
 
 @objective("masked_feature")
@@ -148,13 +146,12 @@ def _values(graph: Graph, node_type: str, column: str) -> tuple[Tensor, Tensor]:
     Returns:
         int64 ``[n]`` codes of categories, or floats ``[n, F]``; bool ``[n]``.
     """
-    with _making:
-        kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
-        if (node_type, column) not in kept:
-            series = read_column(graph, node_type, column, "masked_feature")
-            kept[node_type, column] = _read(series, graph.schema.node(node_type).columns[column])
-    found: tuple[Tensor, Tensor] = kept[node_type, column]
-    return found
+
+    def made() -> tuple[Tensor, Tensor]:
+        series = read_column(graph, node_type, column, "masked_feature")
+        return _read(series, graph.schema.node(node_type).columns[column])
+
+    return _columns(graph, (node_type, column), made)
 
 
 def _read(series: pl.Series, kind: ColumnKind) -> tuple[Tensor, Tensor]:

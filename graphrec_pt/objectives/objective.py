@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -225,3 +225,6 @@ class StatefulObjective(Objective):
 
 objective: Registry[Objective] = Registry("objective")
 """``@objective("name")`` makes a class usable as an objective."""
+
+ObjectiveField = Annotated[Objective, objective]
+"""Type of a config field that holds an objective."""

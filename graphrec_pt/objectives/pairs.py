@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from threading import Lock
 from typing import Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Relation, Strict
@@ -27,8 +26,7 @@ from graphrec_pt.tokens.tokens import Tokens
 Pool = Literal["last", "first", "mean"]
 """Where the vector of a sequence is read off."""
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {(relation, power): popularity}
-_making = Lock()
+_popularities: Memo[Tensor] = Memo()  # of a graph
 
 
 class Positives(NamedTuple):
@@ -241,11 +239,10 @@ def _without(tokens: Tokens, taken: Tensor) -> Tokens:
 
 def _popularity(graph: Graph, relation: str, power: float) -> Tensor:
     """Return how often each target of a relation is met, as a distribution: int64 ``[V]``."""
-    with _making:
-        kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
-        if (relation, power) not in kept:
-            among = graph.nodes(graph.schema.relation(relation).target)
-            met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
-            kept[relation, power] = popularity(met, power)
-    found: Tensor = kept[relation, power]
-    return found
+
+    def made() -> Tensor:
+        among = graph.nodes(graph.schema.relation(relation).target)
+        met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
+        return popularity(met, power)
+
+    return _popularities(graph, (relation, power), made)

@@ -1,20 +1,18 @@
 """Words that tell of a number: those of good reviews, and those of bad ones."""
 
-from typing import Annotated, Any
-
 import polars as pl
 import torch
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.tokens.texts import name_of, texts_of, tokenizer_named
+from graphrec_pt.tokens.texts import TokenizerField, texts_of, tokenizer_named
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # node table → {config: ids}
+_ids: Memo[Tensor] = Memo()  # of a node table
 
 
 class TellingWords(Strict):
@@ -36,7 +34,7 @@ class TellingWords(Strict):
     node_type: str
     text: str
     number: str
-    tokenizer: Annotated[Any, PlainSerializer(name_of)]
+    tokenizer: TokenizerField
     least: float = Field(3.0, ge=0)
     occurs: int = Field(5, ge=1)
 
@@ -47,12 +45,8 @@ class TellingWords(Strict):
 
     def ids(self, graph: Graph) -> Tensor:
         """Return the tokens that tell, ascending: int64 ``[n]``; kept with the node table."""
-        kept = _kept.setdefault(graph.tables[self.node_type], {})  # type: ignore[no-untyped-call]
-        name = self.model_dump_json()
-        if name not in kept:
-            kept[name] = self._found(graph)
-        found: Tensor = kept[name]
-        return found
+        table = graph.tables[self.node_type]
+        return _ids(table, self.model_dump_json(), lambda: self._found(graph))
 
     def _found(self, graph: Graph) -> Tensor:
         words = tokenizer_named(self.tokenizer)

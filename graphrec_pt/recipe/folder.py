@@ -87,13 +87,9 @@ class Run:
         """The relation that is predicted."""
         return str(self.metrics["data"]["relation"])
 
-    def model(self, *, trust_code: bool = False) -> Model:
-        """Return the trained model of the first seed.
-
-        Args:
-            trust_code: Let its config name code outside the library, which is then run.
-        """
-        model = Model.from_pretrained(self.folder / MODEL, trust_code=trust_code)
+    def model(self) -> Model:
+        """Return the trained model of the first seed."""
+        model = Model.from_pretrained(self.folder / MODEL)
         return model if model.features.bound else model.bind(self.history)
 
 

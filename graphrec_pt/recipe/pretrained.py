@@ -57,9 +57,9 @@ class Pretrained:
         who = str(self.folder / PRETRAINED)
         check_same_run(who, self.identity, wanted, of="pre-training")
 
-    def model(self, graph: Graph, *, trust_code: bool = False) -> Model:
+    def model(self, graph: Graph) -> Model:
         """Return its model, bound to the graph that it is to be adapted on."""
-        found = Model.from_pretrained(self.folder / PRETRAINED, trust_code=trust_code)
+        found = Model.from_pretrained(self.folder / PRETRAINED)
         return found.bind(graph)
 
 

@@ -1,24 +1,44 @@
 """A recipe as data: a data set, a model, stages of training, and what is measured."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.core.errors import GraphRecError, raise_all
+from graphrec_pt.core.registry import config_of, name_of
+from graphrec_pt.evaluation.baseline import Baseline
 from graphrec_pt.evaluation.metric import measures
 from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
 from graphrec_pt.evaluation.seen import SeenPolicy
-from graphrec_pt.evaluation.task import Policy, Task, task
-from graphrec_pt.features.node_features import Features
-from graphrec_pt.graph.derive import derivation
-from graphrec_pt.graph.protocol import protocol
+from graphrec_pt.evaluation.task import Policy, Task, TaskField, task
+from graphrec_pt.evaluation.values import ValueBaseline
+from graphrec_pt.graph.derive import DerivationField
+from graphrec_pt.graph.protocol import ProtocolField
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.models.backbone import backbone
+from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 
 RANKING = "ranking"
 """What is asked of held-out targets, unless a recipe says otherwise."""
+
+
+def _of_task(config: Any, info: ValidationInfo) -> Any:
+    """Return the baseline that a config describes, of the family of the task."""
+    return info.data["task"].family.build(config) if "task" in info.data else config
+
+
+BaselineField = Annotated[
+    Baseline | ValueBaseline, PlainValidator(_of_task), PlainSerializer(config_of)
+]
+"""Type of a config field that holds a baseline of the task beside it."""
 
 
 class Data(Strict):
@@ -38,19 +58,9 @@ class Data(Strict):
     card: str | None = None
     graph: str | None = None
     without: tuple[str, ...] | None = None
-    split: Any = Field("leave_one_out", validate_default=True)
+    split: ProtocolField = Field("leave_one_out", validate_default=True)
     seed: int = Field(0, ge=0)
-    derive: tuple[Any, ...] = ()
-
-    @field_validator("split")
-    @classmethod
-    def _known(cls, config: Any) -> Any:
-        return protocol.config(protocol.build(config))
-
-    @field_validator("derive")
-    @classmethod
-    def _derivations(cls, configs: tuple[Any, ...]) -> Any:
-        return tuple(derivation.config(derivation.build(config)) for config in configs)
+    derive: tuple[DerivationField, ...] = ()
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -70,32 +80,6 @@ class OtherData(Data):
     """
 
     raw: str | None = None
-
-
-class Architecture(Strict):
-    """Shape of the model; see :class:`~graphrec_pt.models.model_config.ModelConfig`.
-
-    Args:
-        features: Of the nodes.
-        backbone: Name or config.
-        text: Size of the text vocabulary.
-        prompts: Number of learned prompt tokens that linearizers may place.
-    """
-
-    features: Features = Features()
-    backbone: Any = Field("graph_transformer", validate_default=True)
-    text: int = Field(0, ge=0)
-    prompts: int = Field(0, ge=0)
-
-    @field_validator("features")
-    @classmethod
-    def _features(cls, features: Features) -> Features:
-        return Features(**features.config())
-
-    @field_validator("backbone")
-    @classmethod
-    def _backbone(cls, config: Any) -> Any:
-        return backbone.config(backbone.build(config))
 
 
 class Evaluation(Strict):
@@ -121,10 +105,10 @@ class Evaluation(Strict):
             there (zero-shot).
     """
 
-    task: Any = Field(RANKING, validate_default=True)
+    task: TaskField = Field(RANKING, validate_default=True)
     metrics: tuple[str, ...] = Field((), validate_default=True)
     seen: SeenPolicy = "mask"
-    baselines: tuple[Any, ...] | None = None
+    baselines: tuple[BaselineField, ...] | None = None
     scratch: bool = True
     equal_budget: bool = False
     rerank: int = Field(RERANK, ge=1)
@@ -134,39 +118,24 @@ class Evaluation(Strict):
     @property
     def asked(self) -> Task:
         """The task."""
-        return task.build(self.task)
+        return self.task
 
     @property
     def policy(self) -> Policy:
         """How a catalogue is ranked."""
         return Policy(self.seen, self.rerank, self.scoring)
 
-    @field_validator("task")
-    @classmethod
-    def _task(cls, config: Any) -> Any:
-        return task.config(task.build(config))
-
     @field_validator("metrics")
     @classmethod
     def _metrics(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "task" not in info.data:  # told already
             return names
-        chosen = task.build(info.data["task"])
+        chosen = info.data["task"]
         for name in names:
             if measures(name) != chosen.outcome:
                 hint = ", ".join(chosen.metrics)
-                raise GraphRecError(
-                    "metrics", f"metrics of {info.data['task']['name']}", name, hint
-                )
+                raise GraphRecError("metrics", f"metrics of {name_of(chosen)}", name, hint)
         return names or chosen.metrics
-
-    @field_validator("baselines")
-    @classmethod
-    def _baselines(cls, configs: tuple[Any, ...] | None, info: ValidationInfo) -> Any:
-        if configs is None or "task" not in info.data:
-            return configs
-        family = task.build(info.data["task"]).family
-        return tuple(family.config(family.build(config)) for config in configs)
 
 
 class Recipe(Strict):
@@ -194,11 +163,11 @@ class Recipe(Strict):
     paper: str = ""
     notes: tuple[str, ...] = ()
     data: Data
-    model: Architecture = Architecture()
+    model: ModelConfig = Field(default_factory=ModelConfig)
     start: str | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     budget: int | None = Field(None, ge=1)
-    evaluate: Evaluation = Evaluation()
+    evaluate: Evaluation = Field(default_factory=Evaluation)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     options: Options = Options()
 
@@ -214,23 +183,6 @@ class Recipe(Strict):
         if not isinstance(options, dict) or name not in task.names():
             return content  # told elsewhere
         return {**content, "options": {"watch": task.get(name).watch, **options}}
-
-    @field_validator("stages", mode="before")
-    @classmethod
-    def _stages(cls, configs: Any) -> Any:
-        if not isinstance(configs, list | tuple):
-            raise GraphRecError("stages", "a list of stages", type(configs).__name__)
-        found: list[GraphRecError] = []
-        stages = []
-        for number, config in enumerate(configs):
-            try:
-                stages.append(_stage(config, f"stages.{number}"))
-            except ConfigErrors as errors:
-                found += errors.errors
-            except GraphRecError as error:
-                found.append(error)
-        raise_all(found)
-        return stages
 
     @field_validator("seeds")
     @classmethod
@@ -262,32 +214,4 @@ class Recipe(Strict):
 
     def resolved(self) -> dict[str, Any]:
         """Return the form with nothing left open: YAML can hold it, and it resolves to itself."""
-        plain = self.model_dump(mode="json", exclude={"model", "stages"})
-        model = self.model.model_dump(mode="json", exclude={"features"})
-        return {
-            **{name: plain[name] for name in ("name", "title", "paper", "notes", "data")},
-            "model": {"features": self.model.features.config(), **model},
-            "start": self.start,
-            "stages": [stage.config() for stage in self.stages],
-            "budget": self.budget,
-            **{name: plain[name] for name in ("evaluate", "seeds", "options")},
-        }
-
-
-def _stage(config: Any, who: str) -> Stage:
-    """Return a stage; its mistakes say which of the stages has them."""
-    if isinstance(config, Stage):
-        return config
-    if not isinstance(config, dict):
-        raise GraphRecError(who, "a mapping", type(config).__name__, "starting with `sampler:`")
-    try:
-        return Stage(**config)
-    except ConfigErrors as errors:
-        raise ConfigErrors([_placed(error, who) for error in errors.errors]) from errors
-    except GraphRecError as error:
-        raise _placed(error, who) from error
-
-
-def _placed(error: GraphRecError, who: str) -> GraphRecError:
-    inner = error.who.removeprefix("stage").strip()
-    return GraphRecError(f"{who} {inner}".strip(), error.expected, error.got, error.hint)
+        return self.model_dump(mode="json")

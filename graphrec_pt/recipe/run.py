@@ -13,6 +13,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.evaluation.explained import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
@@ -109,7 +110,7 @@ def run_recipe(
     first = seeds[0]
     metrics = {
         "recipe": recipe.name,
-        "task": recipe.evaluate.task,
+        "task": config_of(recipe.evaluate.task),
         "pretrained": source_of(out),
         "data": _data(recipe, made),
         "history": dict(SHOWN),

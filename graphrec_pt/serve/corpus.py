@@ -95,7 +95,7 @@ def export_corpus(
         if writer is not None:
             writer.close()
         about = {
-            "stage": chosen.config(),
+            "stage": chosen.model_dump(mode="json"),
             "epochs": epochs,
             "seed": seed,
             "rows": rows,

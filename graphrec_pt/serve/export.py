@@ -13,7 +13,7 @@ SHARD = 100_000
 """Rows of a file at most."""
 
 
-def export_embeddings(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+def export_embeddings(run: Run, out: str | Path) -> list[Path]:
     """Write the vectors of all nodes, as they go into the model, to Parquet files.
 
     ``TYPE-00000.parquet``, …: columns ``id`` (raw) and ``vector`` (float32 ``[D]``), in the order
@@ -22,7 +22,6 @@ def export_embeddings(run: Run, out: str | Path, *, trust_code: bool = False) ->
     Args:
         run: Whose model.
         out: A new folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
 
     Returns:
         The files.
@@ -31,7 +30,7 @@ def export_embeddings(run: Run, out: str | Path, *, trust_code: bool = False) ->
         GraphRecError: When the folder is there already.
     """
     out = new_folder(out)
-    model, names = run.model(trust_code=trust_code), []
+    model, names = run.model(), []
     assert model.vocabulary is not None
     with finished_folder(out) as made, torch.no_grad():
         for node_type in model.outline.node_names:

@@ -21,7 +21,7 @@ INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parque
 Floats = npt.NDArray[np.float32]
 
 
-def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+def export_index(run: Run, out: str | Path) -> list[Path]:
     """Write an index (HNSW, Malkov & Yashunin, TPAMI 2020) whose inner products rank the items.
 
     ``items.usearch`` holds the items' side of the scores under the keys of ``items.parquet``
@@ -32,7 +32,6 @@ def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list
     Args:
         run: Whose model.
         out: A new folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
 
     Returns:
         The files.
@@ -45,7 +44,7 @@ def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list
     usearch = _usearch()
     history, relation = run.history, run.history.schema.relation(run.relation)
     owned, stage = history.nodes(relation.source), run.recipe.stages[-1]
-    nodes, model = torch.arange(owned.start, owned.stop), run.model(trust_code=trust_code)
+    nodes, model = torch.arange(owned.start, owned.stop), run.model()
     scorer = model_scorer(model, stage, history, relation.name, nodes)
     if not isinstance(scorer, Factorised):
         expected, got = "a model whose scores are inner products", type(scorer).__name__

@@ -77,7 +77,7 @@ def _applied(layer: Layer, x: Tensor) -> Tensor:
     return layer.feed(x + layer.out(mixed))
 
 
-def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+def export_onnx(run: Run, out: str | Path) -> list[Path]:
     """Write a model that reads histories of items to ONNX, everything of the graph folded in.
 
     ``model.onnx`` takes ``items`` int64 ``[B, L]`` (keys, oldest first, padded behind the end) and
@@ -87,7 +87,6 @@ def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[
     Args:
         run: Whose model.
         out: A new folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
 
     Returns:
         The files.
@@ -98,7 +97,7 @@ def export_onnx(run: Run, out: str | Path, *, trust_code: bool = False) -> list[
     """
     out = new_folder(out)
     _check_installed()
-    model = run.model(trust_code=trust_code).cpu()
+    model = run.model().cpu()
     padded = padded_histories(model, run)
     with finished_folder(out) as made:
         _write(padded, made / MODEL)

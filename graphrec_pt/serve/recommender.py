@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.evaluation.model_scorer import Sample
 from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring, scorer_of
 from graphrec_pt.evaluation.path_scorer import PathScorer
@@ -245,8 +246,10 @@ def from_pretrained(run: str | FilePath | Run, *, trust_code: bool = False) -> R
         GraphRecError: When there is no finished run.
     """
     opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
+    with trusting(trust_code):
+        model = opened.model()
     return Recommender(
-        opened.model(trust_code=trust_code),
+        model,
         opened.recipe.stages[-1],
         opened.history,
         opened.relation,

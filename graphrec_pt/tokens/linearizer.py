@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.core.registry import Registry
+from graphrec_pt.core.registry import Registry, name_of
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import Kind
@@ -65,6 +65,9 @@ class Linearizer(Protocol):
 linearizer: Registry[Linearizer] = Registry("linearizer")
 """``@linearizer("name")`` makes a class usable as a linearizer."""
 
+LinearizerField = Annotated[Linearizer, linearizer]
+"""Type of a config field that holds a linearizer."""
+
 
 def makes(kinds: Iterable[Kind], *names: str) -> Makes:
     """Return what tokens of some kinds hold, beside `type`, `position` and the named fields."""
@@ -86,7 +89,7 @@ def require(
     lacking = [k.name for k in sorted(kinds - chosen.makes.kinds)]
     lacking += sorted(names - chosen.makes.fields)
     if lacking:
-        name = getattr(type(chosen), "registered_name", type(chosen).__name__)
+        name = name_of(chosen)
         fit = []
         for other in linearizer.names():
             made = _default_makes(other)

@@ -2,15 +2,14 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from threading import Lock
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Subgraphs
@@ -20,8 +19,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 _NONE = {"type": -1, "hop": -1, "relation": -1, "time": NO_TIME}
 """What columns hold for a prompt."""
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {config: mean return}
-_making = Lock()
+_means: Memo[float] = Memo()  # of a graph
 
 
 @linearizer("returns")
@@ -106,13 +104,7 @@ class Returns:
 
     def _mean(self, graph: Graph) -> float:
         """Return the mean return of all events of a graph, 0 for none."""
-        with _making:
-            kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
-            name = repr(self)
-            if name not in kept:
-                kept[name] = self._of_all(graph)
-        found: float = kept[name]
-        return found
+        return _means(graph, repr(self), lambda: self._of_all(graph))
 
     def _of_all(self, graph: Graph) -> float:
         edges = [graph.edges(name) for name in self.rewards]

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,7 +12,14 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs
 from graphrec_pt.tokens.join import side_by_side
 from graphrec_pt.tokens.kind import IGNORE, Kind, Special
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import (
+    Linearizer,
+    LinearizerField,
+    Makes,
+    check_sample,
+    linearizer,
+    makes,
+)
 from graphrec_pt.tokens.pattern import Pattern, parse
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -40,14 +46,12 @@ class Template:
 
     pattern: str
     relations: bool = True
-    context: str | dict[str, Any] | None = None
+    context: LinearizerField | None = None
     lead: bool = False
 
     def __post_init__(self) -> None:
         if None in self.parsed.relations and not self.relations:
             raise GraphRecError("template", "relations: true", "a masked relation without a token")
-        if self.context is not None:
-            linearizer.build(self.context)
 
     @cached_property
     def parsed(self) -> Pattern:
@@ -57,7 +61,7 @@ class Template:
     @property
     def before(self) -> Linearizer | None:
         """The linearizer of the context."""
-        return None if self.context is None else linearizer.build(self.context)
+        return self.context
 
     @property
     def makes(self) -> Makes:

@@ -1,9 +1,7 @@
 """Text inline: node tokens followed by the text of their nodes."""
 
-from typing import Annotated, Any
-
 import torch
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
@@ -12,8 +10,8 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, linearizer
-from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of, tokenizer_named
+from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField, Makes, linearizer
+from graphrec_pt.tokens.texts import TokenizerField, texts_of, tokenizer_named
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -37,20 +35,16 @@ class Text:
         longest: Text tokens per node at most, the first ones.
     """
 
-    tokenizer: Annotated[Any, PlainSerializer(name_of)]
-    base: str | dict[str, Any]
+    tokenizer: TokenizerField
+    base: LinearizerField
     columns: dict[str, str] | None = None
     nodes: bool = True
     longest: int = Field(32, ge=1)
 
-    def __post_init__(self) -> None:
-        check_tokenizer(self.tokenizer)
-        linearizer.build(self.base)
-
     @property
     def inner(self) -> Linearizer:
         """The linearizer of the nodes."""
-        return linearizer.build(self.base)
+        return self.base
 
     @property
     def makes(self) -> Makes:

@@ -1,24 +1,24 @@
 """The texts of nodes as ids of a tokenizer, made once and packed."""
 
+from collections.abc import Sequence
 from functools import cache
 from inspect import signature
-from threading import Lock
-from typing import Any
+from typing import Annotated, Any, Protocol
 
 import polars as pl
 import torch
+from pydantic import PlainSerializer, PlainValidator
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.tokens.hashed_words import PREFIX, hashed_words
 
 Packed = tuple[Tensor, Tensor]
 """Where the text of each node starts, int64 ``[n+1]``, and ids, int32 ``[M]``."""
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # node table → {(column, tokenizer): texts}
-_making = Lock()
+_texts: Memo[Packed] = Memo()  # of a node table
 
 
 def texts_of(graph: Graph, node_type: str, column: str, tokenizer: Any) -> Packed:
@@ -28,15 +28,8 @@ def texts_of(graph: Graph, node_type: str, column: str, tokenizer: Any) -> Packe
     the first call costs one ``encode`` per different text.
     """
     table = graph.tables[node_type]
-    with _making:
-        kept = _kept.setdefault(table, {})  # type: ignore[no-untyped-call]
-        found = kept.get((column, id(tokenizer)))
-        if found is None:
-            # The tokenizer is kept too, or another one might get its id.
-            found = tokenizer, _packed(table[column], tokenizer)
-            kept[column, id(tokenizer)] = found
-    packed: Packed = found[1]
-    return packed
+    key = column, id(tokenizer)
+    return _texts(table, key, lambda: _packed(table[column], tokenizer), given=(tokenizer,))
 
 
 def tokenizer_named(tokenizer: Any) -> Any:
@@ -44,11 +37,20 @@ def tokenizer_named(tokenizer: Any) -> Any:
     return _read(tokenizer) if isinstance(tokenizer, str) else tokenizer
 
 
-def check_tokenizer(tokenizer: Any) -> None:
-    """Raise unless something is a name or has ``encode``."""
+class Tokenizer(Protocol):
+    """What makes ids of a text; tokenizers of both Hugging Face libraries do."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        """Return the ids of a text."""
+        ...
+
+
+def _checked(tokenizer: Any) -> Any:
+    """Return a tokenizer or its name; anything else is a mistake."""
     if not isinstance(tokenizer, str) and not callable(getattr(tokenizer, "encode", None)):
         got = type(tokenizer).__name__
-        raise GraphRecError("text", "a tokenizer with encode(text), or its name", got)
+        raise GraphRecError("tokenizer", "a tokenizer with encode(text), or its name", got)
+    return tokenizer
 
 
 def name_of(tokenizer: Any) -> str:
@@ -56,6 +58,10 @@ def name_of(tokenizer: Any) -> str:
     if isinstance(tokenizer, str):
         return tokenizer
     return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+
+
+TokenizerField = Annotated[str | Tokenizer, PlainValidator(_checked), PlainSerializer(name_of)]
+"""Type of a config field that holds a tokenizer, or the folder or name of one."""
 
 
 @cache

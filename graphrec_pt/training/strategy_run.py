@@ -55,7 +55,7 @@ def start_anew(learner: Learner, graph: Graph, chosen: Strategy, seed: int) -> N
         return
     _check_matches(chosen, chosen.reset, learner)
     model = learner.model
-    fresh = dict(type(model)(model.config, apart(seed, "reset")).named_parameters())
+    fresh = dict(type(model)(model.config, model.outline, apart(seed, "reset")).named_parameters())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in fresh and matches(f"model.{name}", chosen.reset):

@@ -14,7 +14,7 @@ from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
 from graphrec_pt.tokens.linearizer import linearizer
-from graphrec_pt.training.term import terms_of
+from graphrec_pt.training.term import Term
 
 WINDOW = 8
 
@@ -88,10 +88,10 @@ def test_replaced_tokens_are_ranked_by_their_generator(shop: Split) -> None:
     users = torch.tensor(list(shop.graph.nodes("user")))
     found = model_scorer(model, stage, shop.history("test"), "rates", users).scores(users)
     model.put_head("masked_item", model.heads["of_replaced_token"]["generator"])
-    same = stage.model_copy(update={"objectives": terms_of(["masked_item"])})
+    same = stage.model_copy(update={"objectives": (Term.checked("masked_item", "term"),)})
     cloze = model_scorer(model, same, shop.history("test"), "rates", users).scores(users)
     assert torch.equal(found, cloze)
-    drawn = stage.model_copy(update={"objectives": terms_of(["replaced_token"])})
+    drawn = stage.model_copy(update={"objectives": (Term.checked("replaced_token", "term"),)})
     assert ranking_term(drawn) is None  # nobody tells which node it was
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the package beside these tests
 
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels import spmm as sparse
+from graphrec_pt.kernels import sparse
 from graphrec_pt.kernels.constrained_paths import constrained_paths
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import forced_body
@@ -30,7 +30,6 @@ from graphrec_pt.kernels.neighbors import neighbors
 from graphrec_pt.kernels.paths import paths
 from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.ppr import ppr
-from graphrec_pt.kernels.sddmm import sddmm
 from graphrec_pt.kernels.segment_softmax import segment_softmax
 from graphrec_pt.kernels.softmax_loss import softmax_loss
 from graphrec_pt.kernels.topk import topk
@@ -143,7 +142,7 @@ def _graph_cases(csr: SegmentedCSR) -> Iterator[tuple[str, Case]]:
         yield name, partial(induce, csr, torch.cat([nodes, nodes + 3]), torch.tensor([0, 6]))
     dense, ends = torch.ones(6, 5), csr.segment
     yield "spmm", partial(sparse.spmm, ends, csr.indices, None, dense)
-    yield "sddmm", partial(sddmm, ends, csr.indices, dense, dense)
+    yield "sddmm", partial(sparse.sddmm, ends, csr.indices, dense, dense)
 
 
 def _dense_cases(floats: torch.dtype) -> Iterator[tuple[str, Case]]:
@@ -152,7 +151,7 @@ def _dense_cases(floats: torch.dtype) -> Iterator[tuple[str, Case]]:
         dense = torch.ones(6, width, dtype=floats)
         given = (csr.segment, csr.indices)
         yield f"spmm of {width}", partial(sparse.spmm, *given, dense[:1, 0].expand(12), dense)
-        yield f"sddmm of {width}", partial(sddmm, *given, dense, dense)
+        yield f"sddmm of {width}", partial(sparse.sddmm, *given, dense, dense)
     for heads in (1, 3):
         scores = torch.ones(12, heads, dtype=floats)
         yield f"segment_softmax of {heads}", partial(segment_softmax, csr.segment, scores)

@@ -1,4 +1,4 @@
-"""Heads: what is saved of each makes it again; what could not be saved is refused before training."""
+"""Heads: a saved head is made again; one that cannot be saved is refused before training."""
 
 import json
 import sys

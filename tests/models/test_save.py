@@ -289,9 +289,9 @@ def test_a_config_from_elsewhere_runs_no_code(saved, tmp_path, monkeypatch):
 
 
 def test_not_bound_is_not_saved(tmp_path, graph, model_of):
-    config = ModelConfig(outline=model_of(graph).outline, backbone=GraphTransformer(width=8))
+    config = ModelConfig(backbone=GraphTransformer(width=8))
     with pytest.raises(GraphRecError, match="expected a bound model, got none"):
-        Model(config).save_pretrained(tmp_path / "model")
+        Model(config, model_of(graph).outline).save_pretrained(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./no/where", "/no/such/folder", ""])

@@ -168,4 +168,4 @@ def test_how_tokens_see_one_another(
     sample = stage.sampler.sample(graph, roots[rows], key, **hidden)
     examples = made.examples(Batch(0, 0, len(rows), rows, sample, key))
     view = stage.objectives[0].objective.corrupt(examples).views[0]
-    assert (view.mode or recipe.model.backbone["mode"]) == row.mode
+    assert (view.mode or recipe.model.backbone.mode) == row.mode

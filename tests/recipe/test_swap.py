@@ -136,7 +136,7 @@ def test_new_heads_train_with_a_prompt(finished: Run, graph: Graph, tmp_path: Pa
 def test_what_is_said_of_a_strategy_holds(finished: Run, graph: Graph, tmp_path: Path) -> None:
     wanted = {"name": "prompt_tune", "prompt": {"name": "prefix", "size": 3}}
     done = swapped(finished, graph, wanted, tmp_path / "run")
-    assert done.recipe.stages[1].strategy.prompt["size"] == 3
+    assert done.recipe.stages[1].strategy.prompt.size == 3
     assert done.model().state_dict()["prompt.vectors.weight"].shape[0] == 3
 
 

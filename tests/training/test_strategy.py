@@ -192,4 +192,4 @@ def test_a_frozen_model_gets_no_gradient(ours: Path, world: Graph, new_stage: An
 def test_a_stage_comes_back_from_its_config(new_stage: Any) -> None:
     for row in ROWS:
         stage = new_stage(strategy=row.config, **row.stage)
-        assert Stage(**stage.config()) == stage
+        assert Stage(**stage.model_dump(mode="json")) == stage

@@ -22,7 +22,7 @@ def _sddmm(ptr: Any, indices: Any, left: Any, right: Any, out: Any) -> None:
 
 
 def sddmm(ptr: Tensor, indices: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Dot the two ends of every entry; see :func:`graphrec_pt.kernels.sddmm.sddmm`."""
+    """Dot the two ends of every entry; see :func:`graphrec_pt.kernels.sparse.sddmm`."""
     rows = array(left)
     out = np.empty(len(indices), rows.dtype)
     _sddmm(array(ptr), array(indices), rows, array(right), out)

@@ -23,7 +23,7 @@ def _spmm(ptr: Any, indices: Any, values: Any, dense: Any, out: Any) -> None:
 
 
 def spmm(ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor) -> Tensor:
-    """Sum each row's neighbours; see :func:`graphrec_pt.kernels.spmm.spmm`."""
+    """Sum each row's neighbours; see :func:`graphrec_pt.kernels.sparse.spmm`."""
     rows = array(dense)
     out = np.empty((len(ptr) - 1, dense.shape[1]), rows.dtype)
     ones = np.broadcast_to(np.ones(1, rows.dtype), len(indices))

@@ -1,15 +1,13 @@
 """Packed attention as dense calls, one per bucket of sequences of similar length."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from graphrec_pt.kernels.buckets import Bucket, buckets
-
-if TYPE_CHECKING:
-    from graphrec_pt.kernels.attention import Bias, Sight
+from graphrec_pt.kernels.sight import Bias, Sight
 
 
 def attention(
@@ -17,9 +15,9 @@ def attention(
     k: Tensor,
     v: Tensor,
     ptr: Tensor,
-    sight: "Sight",
+    sight: Sight,
     prompt: tuple[Tensor, Tensor] | None,
-    bias: "Bias | None",
+    bias: Bias | None,
     dropout: float,
     scale: float | None,
 ) -> Tensor:
@@ -96,7 +94,7 @@ def _dense(cells: Tensor, bucket: Bucket, start: int) -> Tensor:
     return own.view(rows, length, *cells.shape[1:]).transpose(1, 2)  # [b, H, L, d]
 
 
-def _visible(bucket: Bucket, sight: "Sight", extra: int) -> Tensor | None:
+def _visible(bucket: Bucket, sight: Sight, extra: int) -> Tensor | None:
     """Return which keys each query sees, or None when all see all."""
     visible = None if bucket.real is None else bucket.real.unsqueeze(1)  # [b, 1, L]
     if sight.rank is not None and sight.reach is not None:
@@ -110,7 +108,7 @@ def _visible(bucket: Bucket, sight: "Sight", extra: int) -> Tensor | None:
 
 
 def _biased(
-    bias: "Bias", bucket: Bucket, place: Tensor, q: Tensor, mask: Tensor | None, extra: int
+    bias: Bias, bucket: Bucket, place: Tensor, q: Tensor, mask: Tensor | None, extra: int
 ) -> Tensor:
     """Return what is added to the scores of a bucket: ``[b, H, L, P + L]``."""
     rows, length = bucket.token.shape

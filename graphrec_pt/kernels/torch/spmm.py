@@ -6,7 +6,7 @@ from graphrec_pt.kernels.transposed import owners
 
 
 def spmm(ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor) -> Tensor:
-    """Sum each row's neighbours; see :func:`graphrec_pt.kernels.spmm.spmm`."""
+    """Sum each row's neighbours; see :func:`graphrec_pt.kernels.sparse.spmm`."""
     message = dense[indices]  # [E, D]
     if values is not None:
         message = message * values.unsqueeze(1)

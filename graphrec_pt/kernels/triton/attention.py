@@ -2,21 +2,19 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
-from torch.utils.weak import WeakIdKeyDictionary
 
+from graphrec_pt.core.memo import Memo
+from graphrec_pt.kernels.sight import Bias, Sight
 from graphrec_pt.kernels.transposed import owners
-
-if TYPE_CHECKING:
-    from graphrec_pt.kernels.attention import Bias, Sight
 
 BLOCK = 128  # of queries and of keys
 SHAPES = 64  # kinds of shapes, types and modes of gradient that a process may compile for
-_masks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # sight → {(prompts, P): block mask}
+_masks: Memo[BlockMask] = Memo()  # of what is seen
 
 
 def attention(
@@ -24,9 +22,9 @@ def attention(
     k: Tensor,
     v: Tensor,
     ptr: Tensor,
-    sight: "Sight",
+    sight: Sight,
     prompt: tuple[Tensor, Tensor] | None,
-    bias: "Bias | None",
+    bias: Bias | None,
     dropout: float,
     scale: float | None,
 ) -> Tensor:
@@ -47,15 +45,13 @@ def attention(
         prompts, size = before[0].shape[0], before[0].shape[2]
         first = [p.transpose(0, 1).flatten(1, 2).unsqueeze(0) for p in before]
         key, value = torch.cat([first[0], key], 2), torch.cat([first[1], value], 2)
-    masks = _masks.setdefault(sight, {})  # type: ignore[no-untyped-call]
-    if (prompts, size) not in masks:
-        masks[prompts, size] = _block_mask(ptr, sight, prompts, size)
-    out = _compiled(q.is_cuda)(query, key, value, block_mask=masks[prompts, size], scale=scale)
+    mask = _masks(sight, (prompts, size), lambda: _block_mask(ptr, sight, prompts, size))
+    out = _compiled(q.is_cuda)(query, key, value, block_mask=mask, scale=scale)
     result: Tensor = out.squeeze(0).transpose(0, 1)  # [T, H, d]
     return result
 
 
-def _block_mask(ptr: Tensor, sight: "Sight", prompts: int, size: int) -> BlockMask:
+def _block_mask(ptr: Tensor, sight: Sight, prompts: int, size: int) -> BlockMask:
     """Return the mask of T queries against all keys of the prompts and T keys."""
     tokens, before = int(ptr[-1]), prompts * size
     owner = owners(ptr, tokens)

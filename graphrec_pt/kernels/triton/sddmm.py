@@ -31,7 +31,7 @@ def _sddmm(
 
 
 def sddmm(ptr: Tensor, indices: Tensor, left: Tensor, right: Tensor) -> Tensor:
-    """Dot the two ends of every entry; see :func:`graphrec_pt.kernels.sddmm.sddmm`."""
+    """Dot the two ends of every entry; see :func:`graphrec_pt.kernels.sparse.sddmm`."""
     out = left.new_empty(len(indices))  # [E]
     if len(indices):
         _sddmm[(len(ptr) - 1,)](

@@ -30,7 +30,7 @@ def _spmm(
 
 
 def spmm(ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor) -> Tensor:
-    """Sum each row's neighbours; see :func:`graphrec_pt.kernels.spmm.spmm`."""
+    """Sum each row's neighbours; see :func:`graphrec_pt.kernels.sparse.spmm`."""
     width = dense.shape[1]
     out = dense.new_empty(len(ptr) - 1, width)  # [M, D]
     if out.numel():
