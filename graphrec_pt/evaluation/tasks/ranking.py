@@ -59,7 +59,7 @@ class Ranking:
         if wide:
             k = max(catalogue // 2, 1)
             fit = [f"{n.partition('@')[0]}@{k}" if n in wide else n for n in metrics]
-            hint = f"`evaluate.metrics=[{', '.join(dict.fromkeys(fit))}]`"
+            hint = f"`evaluate.metrics=[{','.join(dict.fromkeys(fit))}]`"
             expected = f"cut-offs within the catalogue of {catalogue} items"
             raise GraphRecError("evaluate.metrics", expected, ", ".join(wide), hint)
 
