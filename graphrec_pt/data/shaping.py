@@ -1,6 +1,6 @@
 """What a card makes of a table's columns: renamed, looked up in other tables, derived, filtered."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import polars as pl
@@ -8,8 +8,10 @@ import polars as pl
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.data.card import Lookup, TablePlan
 from graphrec_pt.data.ids import alike_hint, same_but
+from graphrec_pt.data.problems import shown
 
 Steps = list[tuple[str, pl.LazyFrame]]
+Tell = Callable[[str], None]
 KEY, VALUE = "__key", "__found"
 
 
@@ -29,6 +31,7 @@ def shaped(
     plan: TablePlan,
     earlier: Mapping[str, Rows],
     steps: Steps | None = None,
+    tell: Tell | None = None,
 ) -> pl.LazyFrame:
     """Apply a plan's renames, lookups, derived columns and filter.
 
@@ -37,16 +40,17 @@ def shaped(
         frame: Its rows.
         plan: How it is read.
         earlier: The tables opened so far.
-        steps: Takes the rows after each step, by option; None also leaves lookups unchecked.
+        steps: Takes the rows after each step, by option.
+        tell: Told of lookups that find nothing.
 
     Raises:
-        GraphRecError: For columns that are not there, SQL that is wrong and lookups without match.
+        GraphRecError: For columns that are not there and SQL that is wrong.
     """
     steps_ = [] if steps is None else steps
     steps_.append((f"tables.{name}", frame))
     if plan.rename:
         frame = frame.rename(dict(plan.rename), strict=False)
-    frame = look_up(f"tables.{name}", frame, plan.lookup, earlier, check=steps is not None)
+    frame = look_up(f"tables.{name}", frame, plan.lookup, earlier, tell)
     for column, expression in plan.derive.items():
         who = f"tables.{name}.derive.{column}"
         frame = _sql(who, expression, frame, column)
@@ -62,8 +66,7 @@ def look_up(
     frame: pl.LazyFrame,
     lookups: Mapping[str, Lookup],
     earlier: Mapping[str, Rows],
-    *,
-    check: bool = True,
+    tell: Tell | None = None,
 ) -> pl.LazyFrame:
     """Add columns found in other tables; the first of several rows with one key counts.
 
@@ -72,10 +75,10 @@ def look_up(
         frame: The rows to add columns to.
         lookups: New column → where it is found.
         earlier: The tables opened so far.
-        check: Whether a lookup must find something.
+        tell: Told of lookups that find nothing.
 
     Raises:
-        GraphRecError: When a column that a lookup names is not there, or no key is found.
+        GraphRecError: When a column that a lookup names is not there.
     """
     for new, plan in lookups.items():
         at = f"{who}.lookup.{new}"
@@ -90,15 +93,15 @@ def look_up(
         keys, values = pl.col(key).cast(pl.String).alias(KEY), pl.col(value).alias(VALUE)
         found = other.select(keys, values).unique(KEY, keep="first", maintain_order=True)
         asked = frame.with_columns(pl.col(plan.column).cast(pl.String).alias(KEY))
-        if check:
-            _require_match(at, plan, key, asked.select(KEY), found)
+        if tell is not None:
+            _tell_no_match(at, plan, key, asked.select(KEY), found, tell)
         joined = asked.join(found.lazy(), on=KEY, how="left", maintain_order="left")
         frame = joined.with_columns(pl.col(VALUE).alias(new)).drop(KEY, VALUE)
     return frame
 
 
-def _require_match(
-    who: str, plan: Lookup, key: str, asked: pl.LazyFrame, found: pl.DataFrame
+def _tell_no_match(
+    who: str, plan: Lookup, key: str, asked: pl.LazyFrame, found: pl.DataFrame, tell: Tell
 ) -> None:
     asked, found = asked.drop_nulls(), found.drop_nulls(KEY)
     if not len(found):
@@ -115,11 +118,9 @@ def _require_match(
     likely = ((k, how) for k in known if (how := same_but(first[0], k)))
     there, how = next(likely, (known[0], ""))
     hint = alike_hint(how, plan.column, who.split(".")[1]) if how else "another `column` or `key`"
-    raise GraphRecError(
-        who,
-        f"some {plan.column!r} that is a {key!r} of table {plan.table!r}",
-        f"none (for example {first[0]!r} here and {there!r} there)",
-        hint,
+    tell(
+        f"{who}: no {plan.column!r} is a {key!r} of table {plan.table!r} "
+        f"({shown(first[0])} here, {shown(there)} there); every value is empty, try {hint}"
     )
 
 

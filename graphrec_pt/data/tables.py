@@ -181,7 +181,7 @@ def open_table(
     tables = earlier or {}
     if plan.rows is not None:
         steps: Steps = []
-        frame = shaped(name, card_rows(name, plan.rows).lazy(), plan, tables, steps)
+        frame = shaped(name, card_rows(name, plan.rows).lazy(), plan, tables, steps, problems.note)
         return Table(name, frame, steps=steps)
     for layout in (plan, *plan.or_else):
         found = [find_files(raw, pattern) for pattern in _patterns(layout)]
@@ -189,7 +189,7 @@ def open_table(
             _one_format(name, one)
         files = [file for one in found for file in one]
         if files and layout.reader is not None:
-            return _open_reader(name, layout, files, cache, tables)
+            return _open_reader(name, layout, files, problems, cache, tables)
         if files:
             return _open_files(name, layout, files, scratch, problems, tables)
     if plan.optional:
@@ -227,6 +227,7 @@ def _open_reader(
     name: str,
     plan: TablePlan,
     files: Sequence[RawFile],
+    problems: Problems,
     cache: dict[Any, Any],
     earlier: Mapping[str, "Table"],
 ) -> Table:
@@ -242,7 +243,7 @@ def _open_reader(
         )
     steps: Steps = []
     rows = _without(parts[part].lazy(), plan.missing)
-    frame = shaped(name, rows, plan, earlier, steps)
+    frame = shaped(name, rows, plan, earlier, steps, problems.note)
     return Table(name, frame, drop_bad=plan.bad_rows == "drop", steps=steps)
 
 
@@ -256,7 +257,7 @@ def _open_files(
 ) -> Table:
     sources = [open_source(file, plan, scratch, problems) for file in files]
     rows, steps = _Files(name, plan, sources, problems), Steps()
-    frame = shaped(name, rows.typed(), plan, earlier, steps)
+    frame = shaped(name, rows.typed(), plan, earlier, steps, problems.note)
     rows.shape = lambda frame: shaped(name, frame, plan, earlier)
     drop = plan.bad_rows == "drop"
     table = Table(name, frame, rows.located, rows.reread, drop, steps=steps)

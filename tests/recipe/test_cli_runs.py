@@ -281,20 +281,22 @@ def test_the_hint_to_go_on_can_be_pasted(raw: Path, tmp_path: Path) -> None:
     assert (out / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("items", [5, 10])
 def test_a_cut_off_beyond_the_catalogue_is_told_before_training(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    items: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     files = tmp_path / "raw"
     files.mkdir()
-    rows = [f"u{u},i{(u + t) % 10},{t}" for u in range(12) for t in range(5)]
+    rows = [f"u{u},i{(u + t) % items},{t}" for u in range(12) for t in range(4)]
     (files / "interactions.csv").write_text("user,item,time\n" + "\n".join(rows) + "\n")
     small = ["data.card=tables", "stages.0.steps=2"]
     assert run(files, tmp_path / "out", *small) == 2
     said = capsys.readouterr().err.strip()
-    assert said.startswith("evaluate.metrics: expected cut-offs within the catalogue of 10 items")
+    assert said.startswith(f"evaluate.metrics: expected cut-offs within the catalogue of {items} ")
+    assert len(said.splitlines()) == 1
     assert not (tmp_path / "out").exists()
-    hint = said.partition("; try `")[2].rstrip("`")
-    assert run(files, tmp_path / "out", *small, hint) == 0
+    hint = said.partition("; try `")[2].rstrip("`").split()
+    assert run(files, tmp_path / "out", *small, *hint) == 0
 
 
 def _interrupted(child: "subprocess.Popen[str]") -> str:

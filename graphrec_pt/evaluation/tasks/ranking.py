@@ -17,7 +17,7 @@ from graphrec_pt.evaluation.pair_scorer import check_scoring, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.evaluation.scorer import Scorer
-from graphrec_pt.evaluation.seen import SeenPolicy, seen_policies, targets_of
+from graphrec_pt.evaluation.seen import SeenPolicy, seen_pairs, seen_policies, targets_of
 from graphrec_pt.evaluation.task import Policy, task
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
@@ -26,6 +26,17 @@ from graphrec_pt.training.stage import Stage
 LISTED = 10
 """Length of the lists that coverage and novelty are measured on."""
 TIMED, OTHERS = ("markov", "transition_knn"), ("popularity", "item_knn")
+
+
+def _most_candidates(split: Split, when: When) -> int:
+    """Return how many candidates are ranked at most when a history is masked."""
+    history = split.history(when)
+    nodes = torch.unique(targets_of(split, when).source)
+    catalogue = history.num_nodes(history.schema.relation(split.relation).target)
+    if not len(nodes):
+        return catalogue
+    seen, _ = seen_pairs(history, split.relation, nodes)
+    return catalogue - int(seen.diff().min())
 
 
 @task("ranking")
@@ -51,17 +62,22 @@ class Ranking:
         check_scoring(stage, policy.scoring)
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
-        """Raise for cut-offs beyond the catalogue."""
+        """Raise for cut-offs beyond the catalogue, or what a masked history leaves of it."""
         graph = split.graph
         catalogue = graph.num_nodes(graph.schema.relation(split.relation).target)
+        most = min(_most_candidates(split, "valid"), _most_candidates(split, "test"))
         cuts = {name: getattr(parse_metric(name), "k", None) for name in metrics}
-        wide = [name for name, k in cuts.items() if k is not None and k > catalogue]
+        wide = [name for name, k in cuts.items() if k is not None and k > most]
         if wide:
-            k = max(catalogue // 2, 1)
+            k = max(most // 2, 1)
             fit = [f"{n.partition('@')[0]}@{k}" if n in wide else n for n in metrics]
-            hint = f"`evaluate.metrics=[{','.join(dict.fromkeys(fit))}]`"
-            expected = f"cut-offs within the catalogue of {catalogue} items"
-            raise GraphRecError("evaluate.metrics", expected, ", ".join(wide), hint)
+            hint = f"evaluate.metrics=[{','.join(dict.fromkeys(fit))}]"
+            if self.watch in wide:
+                hint += f" options.watch={self.watch.partition('@')[0]}@{k}"
+            expected = f"cut-offs within the catalogue of {catalogue:,} items"
+            if most < catalogue:
+                expected += f" ({most:,} without those of the history)"
+            raise GraphRecError("evaluate.metrics", expected, ", ".join(wide), f"`{hint}`")
 
     def baselines(self, split: Split) -> tuple[str, ...]:
         """Return those that the relation has times for and the catalogue is small enough for."""
