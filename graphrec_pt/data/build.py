@@ -1,7 +1,7 @@
 """Tables in, typed graph out."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.registry import config_of
+from graphrec_pt.core.scratch import LOCK, locked, scratch_folder, writing
 from graphrec_pt.data.card import Card
 from graphrec_pt.data.edge_lists import edge_list, renumbered
 from graphrec_pt.data.ids import Codes, Numbering
@@ -27,7 +28,8 @@ from graphrec_pt.data.tables import Table, frame_table, open_table
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.store import check_target, save_graph, writing
+from graphrec_pt.graph.protocol import SPLIT_OF_CARD
+from graphrec_pt.graph.store import check_target, save_graph
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
@@ -64,8 +66,9 @@ def build(
         with _collected(problems):
             opened[name] = frame_table(name, frame)
     problems.settle()
-    graph = _build(checked, opened, problems, seed, progress or _silent)
-    return graph if out is None else save_graph(graph, out)
+    with _only_builder(out):
+        graph = _build(checked, opened, problems, seed, progress or _silent)
+        return graph if out is None else save_graph(graph, out)
 
 
 def build_card(
@@ -94,7 +97,7 @@ def build_card(
         raise GraphRecError(card.name, "a folder of raw files", str(raw), "checking --raw")
     tell = progress or _silent
     problems, cache = Problems(), dict[Any, Any]()
-    with _scratch(out) as scratch:
+    with _only_builder(out), _scratch(out) as scratch:
         opened: dict[str, Table] = {}
         for place, (name, plan) in enumerate(card.tables.items()):
             tell(f"reading {name}", place, len(card.tables))
@@ -106,9 +109,12 @@ def build_card(
                 opened[name] = table
         problems.settle()
         graph = _build(card, opened, problems, seed, tell)
-    provenance = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
-    graph = replace(graph, provenance=provenance)
-    return graph if out is None else save_graph(graph, out)
+        provenance = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
+        if card.split is not None:
+            provenance[SPLIT_OF_CARD] = config_of(card.split)
+        provenance["notes"] = [*dict.fromkeys(problems.copies), *problems.notes]
+        graph = replace(graph, provenance=provenance)
+        return graph if out is None else save_graph(graph, out)
 
 
 def _build(
@@ -181,15 +187,17 @@ def _fitting(plan: Plan, tables: Mapping[str, Table]) -> dict[str, EdgePlan]:
         if node.table is not None and node.table in tables:
             table = tables[node.table]
             errors += [table.lacks(c, f"nodes.{name}") for c in (node.id or "id", *node.columns)]
+    edges = {}
     for name, edge in plan.edges.items():
         errors.append(_absent(plan, edge.table, tables))
         if edge.table in tables:
             table = tables[edge.table]
+            edge = edges[name] = edge.of_table(table.columns)
             errors += [table.lacks(column, f"edges.{name}") for column in needed_columns(edge)]
     told = {str(error): error for error in errors if error is not None}
     raise_all(list(told.values()))
     raise_all([error for table in tables.values() for error in table.misnamed])
-    return {name: edge for name, edge in plan.edges.items() if edge.table in tables}
+    return edges
 
 
 def _node_tables(
@@ -289,6 +297,13 @@ def _scratch(out: str | Path | None) -> Iterator[Path]:
     place = Path(gettempdir()) if out is None else Path(out).parent
     with writing(place), scratch_folder(place) as scratch:
         yield scratch
+
+
+def _only_builder(out: str | Path | None) -> AbstractContextManager[None]:
+    """Keep a second process from building a graph in the same folder."""
+    if out is None:
+        return nullcontext()
+    return locked(Path(out).parent / f".{Path(out).name}{LOCK}", Path(out))
 
 
 def _silent(step: str, done: int, total: int) -> None:

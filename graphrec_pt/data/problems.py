@@ -17,11 +17,13 @@ class Problems:
     Args:
         dropped: Rows that the card leaves out, as ``where``, ``expected``, ``rows``, ``examples``.
         notes: Other changes that a person should know of, one sentence each.
+        copies: Files that were left out because they are copies, a sentence each.
         refused: Errors that stop the build; they are raised together by :meth:`settle`.
     """
 
     dropped: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
     refused: list[GraphRecError] = field(default_factory=list)
 
     def meet(

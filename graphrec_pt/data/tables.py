@@ -184,7 +184,7 @@ def open_table(
         frame = shaped(name, card_rows(name, plan.rows).lazy(), plan, tables, steps, problems.note)
         return Table(name, frame, steps=steps)
     for layout in (plan, *plan.or_else):
-        found = [find_files(raw, pattern) for pattern in _patterns(layout)]
+        found = [find_files(raw, pattern, problems.copies) for pattern in _patterns(layout)]
         for one in found:
             _one_format(name, one)
         files = [file for one in found for file in one]

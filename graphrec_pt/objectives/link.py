@@ -1,4 +1,4 @@
-"""Links: does this user want that item, told from the subgraph between them."""
+"""Links: whether a user takes an item, predicted from the subgraph between the two."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,17 +17,15 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.edge_masking import links, without_edges
 from graphrec_pt.objectives.masking import occurrences
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import checked_relation, relation_of
-from graphrec_pt.objectives.pairwise import bpr
-from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.pairs import OfRelation, bce, bpr, relation_of
 from graphrec_pt.objectives.valued import Told
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("link")
-class Link(Objective):
+class Link(OfRelation):
     """Scores of user–item pairs by their subgraphs, as CHEST is fine-tuned, re-derived.
 
     ``s(u, i) = f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])`` on the subgraph of (u, i) (Wang et al.,
@@ -36,8 +34,8 @@ class Link(Objective):
     (1 + K)``; ``softmax``: ``−log e^{s(u, i)} / (e^{s(u, i)} + Σ_k e^{s(u, i_k)})``.
 
     The subgraphs of negatives are sampled and linearized as those of the positives, and edges
-    between the two roots are hidden from both, so that what tells them apart is how user and item
-    are connected otherwise.
+    between the two roots are hidden from both, so that only the other
+    connections between user and item can separate them.
 
     Args:
         relation: Leads from users to items; by default the first interaction relation.
@@ -45,18 +43,13 @@ class Link(Objective):
         negatives: K.
     """
 
-    relation: str | None = None
     form: Literal["bpr", "bce", "softmax"] = "bpr"
     negatives: int = Field(1, ge=1)
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots, and how they were reached."""
+        """Nodes with their hop, which marks the roots, and how they were reached."""
         return Needs(frozenset({Kind.NODE}), frozenset({"hop", "parent", "relation"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the subgraphs of the pairs, and of K pairs for each that are no edge.
@@ -120,7 +113,7 @@ class Link(Objective):
         return "chance" if self.form == "bce" else None
 
     def shown(self, tokens: Tokens) -> Tokens:
-        """Return subgraphs without what tells of edges between the roots."""
+        """Return subgraphs without the edges between the roots."""
         return unlinked(tokens)
 
     def values(self, encoded: Encoded, model: Model, head: LinkHead) -> Tensor:
@@ -143,7 +136,7 @@ def pair_roots(tokens: Tokens) -> Tensor:
 
 
 def unlinked(tokens: Tokens) -> Tokens:
-    """Return subgraphs in which nothing tells of edges between two roots."""
+    """Return subgraphs without any sign of edges between the two roots."""
     root = occurrences(tokens, tokens.hop == 0)
     before = tokens.parents().clamp(min=0)
     direct = links(tokens) & root

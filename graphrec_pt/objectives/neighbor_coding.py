@@ -1,4 +1,4 @@
-"""Neighbour coding: the code of a root foretells its neighbours that were left out."""
+"""Neighbour coding: the code of a root predicts neighbours that were left out of its sequence."""
 
 from collections.abc import Mapping, Sequence
 from math import pi
@@ -20,9 +20,8 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import shared_nodes
 from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import same_nodes
-from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, with_text
+from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
@@ -34,7 +33,7 @@ class NeighborCoding(Objective):
     """Neighbour-predictive coding of SAC (Zheng et al., arXiv 2205.09489), re-derived.
 
     Of the neighbours of every hop a share M is taken out of the sequence, and the code c of the
-    root, read off what is left, must tell them from negatives of their type:
+    root, read off what is left, must rank them above negatives of their type:
     ``L = −1/|M| Σ_{m ∈ M} log e^{c·e_m/τ} / (e^{c·e_m/τ} + Σ_n e^{c·e_n/τ})``, a lower bound of the
     information that c has of them. With a bottleneck ``c = μ + σ ⊙ ε`` and
     ``β KL(N(μ, σ²) ‖ N(0, I))`` is added, which bounds what c keeps of the surroundings; ε is 0 in
@@ -58,14 +57,6 @@ class NeighborCoding(Objective):
     bottleneck: float = Field(0.0, ge=0)
     temperature: float = Field(1.0, gt=0)
     cosine: bool = False
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Nothing is named that a graph could lack."""
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return what is left of every sequence, and what was taken out of it."""
