@@ -120,7 +120,7 @@ class KeyEncoder(nn.Module):
         if model.graph is None:
             raise GraphRecError("momentum_contrast", "a bound model", "none", "model.bind(graph)")
         # Built anew and not copied: what is compiled in the model would still read the model.
-        self.model = type(model)(model.config).bind(model.graph)
+        self.model = type(model)(model.config, model.outline).bind(model.graph)
         weights = model.state_dict()  # those of the model's heads are not needed
         self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
         self.head = deepcopy(head)

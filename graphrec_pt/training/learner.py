@@ -65,7 +65,8 @@ class Learner(nn.Module):
     def after_step(self, step: int) -> None:
         """Let objectives change their states after an optimiser step, the given one of a stage."""
         for label, state in self.states.items():
-            objective: StatefulObjective = self.terms[label].objective
+            objective = self.terms[label].objective
+            assert isinstance(objective, StatefulObjective)  # it made the state
             objective.after_step(state, self.model, self.model.heads[OF + label], step)
 
     @property
