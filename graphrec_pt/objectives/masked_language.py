@@ -23,8 +23,9 @@ from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, masked_out
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.tokens.texts import TokenizerField, texts_of, tokenizer_named
+from graphrec_pt.tokens.texts import texts_of
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import TokenizerField, Words
 
 _ids: Memo[Tensor] = Memo()  # of a node table
 
@@ -63,7 +64,7 @@ class OpinionWords(Strict):
         return _ids(table, self.model_dump_json(), lambda: self._found(graph))
 
     def _found(self, graph: Graph) -> Tensor:
-        words = tokenizer_named(self.tokenizer)
+        words = Words.of(self.tokenizer)
         start, token = texts_of(graph, self.node_type, self.text, words)
         owner = torch.arange(len(start) - 1).repeat_interleave(start.diff())
         numbers = read_column(graph, self.node_type, self.number, "among")

@@ -110,8 +110,8 @@ class ModalityAlignment(Objective):
     and text tokens or the nodes of another type. ``match``: in half of the sequences the nodes are
     those of another root, and ``p(match) = σ((A v ⊙ B t) · w + c)`` is predicted from the mean
     states v and t of the two, which see each other (two-way cross-entropy of the paper; ``align``
-    of PREC, Liu et al., COLING 2022). ``info_nce``: each modality is encoded alone, and a
-    sequence finds its other half among those of the batch (CLIP, Radford et al., ICML 2021).
+    of PREC, Liu et al., COLING 2022). ``info_nce``: each modality is encoded alone, and a sequence
+    is matched to its other half among those of the batch (CLIP, Radford et al., ICML 2021).
 
     Args:
         node_type: One modality.

@@ -19,9 +19,9 @@ from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.masked_language import OpinionWords
 from graphrec_pt.objectives.objective import objective
-from graphrec_pt.tokens.hashed_words import HashedWords
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import HashedWords
 
 V = 8
 
