@@ -10,8 +10,7 @@ from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.tokens.texts import texts_of
-from graphrec_pt.tokens.words import TokenizerField, Words
+from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 
 _ids: Memo[Tensor] = Memo()  # of a node table
 

@@ -11,9 +11,8 @@ from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
 from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField, Makes, linearizer
-from graphrec_pt.tokens.texts import texts_of
 from graphrec_pt.tokens.tokens import Tokens
-from graphrec_pt.tokens.words import TokenizerField, Words
+from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 
 
 @linearizer("text")

@@ -23,7 +23,7 @@ class Zigzag:
     hops: int = 4
 
     def sample(self, graph, roots, key, exclude=None):
-        from graphrec_pt.sampling.metapath import Metapath
+        from graphrec_pt.sampling.walks import Metapath
 
         way = [self.forth, self.back] * (self.hops // 2)
         walks = Metapath(relations=tuple(way))
