@@ -11,9 +11,10 @@ import polars as pl
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.evaluation.model_scorer import model_scorer
 from graphrec_pt.evaluation.scorer import Factorised
-from graphrec_pt.graph.store import finished_folder, new_folder
+from graphrec_pt.graph.store import new_folder
 from graphrec_pt.recipe.folder import Run
 
 INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parquet", "index.json"

@@ -13,8 +13,9 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.evaluation.model_scorer import name_of, ranking_term, trained_head
-from graphrec_pt.graph.store import finished_folder, new_folder
+from graphrec_pt.graph.store import new_folder
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.layer import Layer
 from graphrec_pt.models.model import Model

@@ -4,7 +4,7 @@ Nothing is downloaded unless the caller asks for it, and one name gives one obje
 name it share the texts that it has read.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -107,7 +107,7 @@ class Words:
         Raises:
             GraphRecError: When the tokenizer does not say.
         """
-        if hasattr(self.tokenizer, "__len__"):
+        if isinstance(self.tokenizer, Sized):
             return len(self.tokenizer)
         size = getattr(self.tokenizer, "get_vocab_size", None)
         if size is None:
