@@ -285,20 +285,9 @@ def _with_room(part: Any) -> Any:
 
 def _check_anonymous(stage: Stage) -> None:
     """Raise when sequences begin with their source, which nobody knows."""
-    if _names_source(stage.linearizer):
+    if stage.linearizer.names_root:
         got, hint = "new ones, whom its sequences name", "a linearizer such as {root: false}"
         raise GraphRecError("model", "sources that it knows", got, hint)
-
-
-def _names_source(chosen: Any) -> bool:
-    """Say whether sequences hold their source: as a root, or in a template."""
-    pattern = getattr(chosen, "parsed", None)
-    inner = (getattr(chosen, "inner", None), getattr(chosen, "before", None))
-    return (
-        bool(getattr(chosen, "root", False))
-        or (pattern is not None and not all(pattern.masked))
-        or any(_names_source(each) for each in inner if each is not None)
-    )
 
 
 def trained_head(model: Model, term: Term) -> Any:
