@@ -7,13 +7,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.join import framed
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.node_tokens import distinct, node_tokens
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("set")
-class NodeSet:
+class NodeSet(Linearizer):
     """Members that share one position, as the codes of a visit in G-BERT (Shang et al., 2019).
 
     Every node stands once. `position` is the hop: 0 for the root, 1 for all its members, so that
