@@ -30,10 +30,11 @@ class Terminal(Console):
 
     Args:
         stderr: Write to standard error.
+        width: Of a line; that of the terminal by default.
     """
 
-    def __init__(self, *, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, markup=False, emoji=False)
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False)
 
     def render_str(
         self,

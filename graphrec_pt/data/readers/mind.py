@@ -7,9 +7,8 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.parse import read_lines, require_fields
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import read_lines, reader, require_fields
 
 BEHAVIOUR_FIELDS = ("impression", "user", "time", "history", "shown")
 NEWS = ("news", "category", "subcategory", "title", "abstract", "url")
@@ -108,5 +107,5 @@ def _entities(who: str, news: str, place: str, cell: str) -> list[tuple[Any, ...
     try:
         keys = ("WikidataId", "Label", "Type", "Confidence")
         return [(news, place, *(str(entity[key]) for key in keys)) for entity in json.loads(cell)]
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise GraphRecError(who, f"a JSON list of {place} entities", repr(cell[:60])) from error
