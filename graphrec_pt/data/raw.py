@@ -149,8 +149,10 @@ class RawFile:
             return self.path
         copy = scratch / f"{abs(hash((self.path, self.member))):x}-{self.name}"
         if not copy.exists():
-            with self.open() as stream, copy.open("wb") as out:
+            part = scratch / f".{copy.name}"
+            with self.open() as stream, part.open("wb") as out:
                 shutil.copyfileobj(stream, out, 1 << 20)
+            part.replace(copy)
         return copy
 
     def utf8(self, scratch: Path, encoding: str = "utf-8", *, unmarked: bool = False) -> Path:

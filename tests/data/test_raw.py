@@ -1,8 +1,6 @@
 import bz2
-import bz2
 import gzip
 import io
-import lzma
 import lzma
 import tarfile
 import zipfile
@@ -12,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.expansion import expanding
 from graphrec_pt.data.raw import archive_members, find_files
 
 TEXT = b"one\r\ntwo\n"
