@@ -75,6 +75,25 @@ class StoredTables(Mapping[str, pl.DataFrame]):
         return len(self._names)
 
 
+PANIC: type[BaseException] = pl.exceptions.PanicException
+"""What polars raises for some damaged files; no Exception, so that it must be named."""
+
+
+def check_arrow(path: Path) -> None:
+    """Check all offsets, texts and codes of an Arrow file, one batch of rows after the other.
+
+    Raises:
+        OSError: For a file that cannot be read.
+        ValueError: For one that is damaged.
+    """
+    try:
+        with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+            for number in range(reader.num_record_batches):
+                reader.get_batch(number).validate(full=True)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
 def _read_arrow(path: Path) -> pl.DataFrame:
     """Return a memory-mapped table after a check of all its offsets, texts and codes.
 
@@ -85,7 +104,7 @@ def _read_arrow(path: Path) -> pl.DataFrame:
             table = pa.ipc.open_file(source).read_all()
         table.validate(full=True)
         found = pl.from_arrow(table, rechunk=False)
-    except (pa.ArrowException, pl.exceptions.PanicException) as error:
+    except (pa.ArrowException, PANIC) as error:
         raise ValueError(str(error).splitlines()[0]) from error
     assert isinstance(found, pl.DataFrame)
     return found
@@ -113,7 +132,7 @@ def read_parquet(path: str | Path) -> tuple[pl.DataFrame, dict[str, str]]:
         table.validate(full=True)
         found = pl.from_arrow(table)
         named = {name.decode(): value.decode() for name, value in texts.items()}
-    except (pa.ArrowException, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+    except (pa.ArrowException, pl.exceptions.PolarsError, PANIC) as error:
         raise ValueError((str(error).splitlines() or ["damaged"])[0]) from error
     assert isinstance(found, pl.DataFrame)
     return found, named
