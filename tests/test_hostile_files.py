@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from benchmarks.fuzz import FINE, cases
-from benchmarks.sections.hostile import TARGETS
+from fuzz import FINE, cases
+from sections.hostile import TARGETS
 
 COUNTS = {"graphs": 60, "models": 40, "runs": 25, "recipes": 40, "raw": 40, "objects": 40}
 

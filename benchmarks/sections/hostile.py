@@ -11,8 +11,6 @@ import polars as pl
 import torch
 import yaml
 
-from benchmarks.sections.hostile_inputs import Objects, Raw
-from benchmarks.sections.mutations import BYTES, damage_folder, odd_value
 from graphrec_pt import GraphRecError, Key, Model, from_pretrained, save_graph
 from graphrec_pt.cli.tables import recommended_table, run_notes, run_tables
 from graphrec_pt.data.card import card_files, load_card
@@ -28,6 +26,8 @@ from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.sampling.sampler import sampler
 from graphrec_pt.training.checkpoint import load_checkpoint
 from graphrec_pt.training.tracking import read_metrics
+from sections.hostile_inputs import Objects, Raw
+from sections.mutations import BYTES, damage_folder, odd_value
 
 SAMPLERS: tuple[Any, ...] = (
     {"name": "random_walk", "length": 6, "walks": 4},

@@ -5,6 +5,7 @@ import gzip
 import json
 import lzma
 import random
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,13 @@ import networkx
 import numpy as np
 import torch
 
-from benchmarks.sections.mutations import BYTES
 from graphrec_pt import GraphRecError, Key
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import Card
 from graphrec_pt.data.convert.pyg import from_pyg
 from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.graph.fingerprint import fingerprint
+from sections.mutations import BYTES
 
 ENDINGS = ("csv", "csv.gz", "csv.bz2", "csv.xz", "zip", "parquet", "jsonl", "arrow", "ndjson")
 READERS = ("json_maps", "simplices", "sequences", "line_lists")
@@ -91,8 +92,11 @@ class Objects:
     """PyG, DGL and networkx objects of odd shapes: converted."""
 
     def prepare(self, base: Path) -> None:
-        """Need nothing."""
+        """Import PyG, which warns of its own compiler; otherwise need nothing."""
         base.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import torch_geometric.data  # noqa: F401
 
     def damage(self, base: Path, place: Path, draw: random.Random) -> tuple[str, bool]:
         """Write down which object it is."""

@@ -200,15 +200,13 @@ class _Limited(yaml.SafeLoader):
         self._depth += 1
         if self._depth > DEPTH:
             raise RecursionError
-        alias = self.peek_event() if self.check_event(yaml.AliasEvent) else None
+        alias = self.check_event(yaml.AliasEvent)
         node: _Node | None = super().compose_node(parent, index)
-        if alias is None:
+        if not alias:
             self._values += 1
             self._sizes[id(node)] = self._values - before
         elif id(node) not in self._sizes:
-            raise yaml.MarkedYAMLError(
-                None, None, "an alias inside what it names", alias.start_mark
-            )
+            raise yaml.YAMLError("an alias inside what it names")
         else:
             self._values += self._sizes[id(node)]
         if self._values > YAML_VALUES:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.histories import Histories, measure, warnings_of
 from graphrec_pt.data.problems import counted
 from graphrec_pt.graph.graph import Graph
@@ -130,7 +131,7 @@ def describe(graph: Graph) -> Description:
         table_bytes=sum(int(table.estimated_size()) for table in tables),
         fingerprint=graph.fingerprint,
         provenance=dict(graph.provenance),
-        warnings=tuple(_warnings(graph, nodes, histories)),
+        warnings=_noted(graph, nodes, histories),
     )
 
 
@@ -225,6 +226,15 @@ def _said_again(graph: Graph) -> Iterator[str]:
             yield f"{found.relation}: says again {shared}; a split hides held-out pairs there too"
         else:
             yield f"{found.relation}: also joins {shared}; no split hides held-out pairs there"
+
+
+def _noted(
+    graph: Graph, nodes: tuple[NodeSummary, ...], histories: tuple[Histories, ...]
+) -> tuple[str, ...]:
+    try:
+        return tuple(_warnings(graph, nodes, histories))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:  # a forged graph.json
+        raise GraphRecError("provenance of the graph", "what its build noted", error) from error
 
 
 def _warnings(
