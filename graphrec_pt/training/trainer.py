@@ -96,7 +96,7 @@ class Trainer:
         if checkpoint is not None:
             first, before = checkpoint.state["stage"], checkpoint.state["before"]
         rows: list[Row] = []
-        with _surroundings(self.options.deterministic), ExitStack() as opened:
+        with _surroundings(self.options.deterministic, accelerator.device), ExitStack() as opened:
             tracking = self._tracking(checkpoint, resume, identity, accelerator)
             if tracking is not None:
                 opened.enter_context(tracking)
@@ -184,13 +184,23 @@ def _compile(network: nn.Module) -> None:
 
 
 @contextmanager
-def _surroundings(deterministic: bool) -> Iterator[None]:
-    """Leave the random state and the choice of algorithms as they were."""
+def _surroundings(deterministic: bool, device: torch.device) -> Iterator[None]:
+    """Leave the random state and the choice of algorithms as they were.
+
+    On the CPU repeatable algorithms cost nothing to speak of, and are always taken: with several
+    threads the gradient of ``x[index]`` otherwise adds up in an order of chance.
+    """
     before = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch.utils.deterministic.fill_uninitialized_memory
+    strict = deterministic or (before and not warn)
     with torch.random.fork_rng():
         try:
-            torch.use_deterministic_algorithms(deterministic or before, warn_only=warn)
+            torch.use_deterministic_algorithms(
+                deterministic or before or device.type == "cpu", warn_only=not strict
+            )
+            torch.utils.deterministic.fill_uninitialized_memory = fill and (deterministic or before)
             yield
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn)
+            torch.utils.deterministic.fill_uninitialized_memory = fill

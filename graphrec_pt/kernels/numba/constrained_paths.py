@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numba import prange
@@ -13,6 +12,7 @@ from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.numba.compile import kernel
 from graphrec_pt.kernels.numba.philox import below, four_words, unsigned
 from graphrec_pt.kernels.numba.segments import array, arrays, node_bounds
+from graphrec_pt.kernels.numba.threads import thread_count
 
 BLOCK = 32  # walks in flight per thread
 
@@ -150,7 +150,7 @@ def constrained_paths(csr: SegmentedCSR, question: Constrained) -> tuple[Tensor,
         array(question.through),
         array(question.edge),
         question.tries,
-        numba.get_num_threads(),
+        thread_count(),
         nodes,
         position,
     )

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +16,7 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.fill import TIES, Stored
 from graphrec_pt.kernels.numba.compile import kernel
 from graphrec_pt.kernels.numba.philox import four_words, unsigned
+from graphrec_pt.kernels.numba.threads import thread_count
 from graphrec_pt.kernels.philox import key_words
 
 Array = npt.NDArray[Any]
@@ -260,6 +260,6 @@ def _each(parts: list[tuple[int, int]], work: Callable[..., None], *arguments: A
     """Run compiled, lock-free work on every part, in as many threads as numba would use."""
     if len(parts) == 1:
         return work(parts[0], *arguments)
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for done in [pool.submit(work, part, *arguments) for part in parts]:
             done.result()
