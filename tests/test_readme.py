@@ -1,4 +1,4 @@
-"""The README tells the truth: its code runs. Run this file to redraw its figures."""
+"""The README tells the truth: its code runs. Run this file to write docs/performance.md anew."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from graphrec_pt import build_card, load_card, save_graph
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
@@ -76,8 +77,9 @@ def _number(value: float) -> str:
 
 
 def section(name: str) -> str:
-    found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", README.read_text(), re.DOTALL)
-    assert found, f"README has no section {name}"
+    page = PERFORMANCE.read_text()
+    found = re.search(rf"<!-- {name} -->\n(.*?)\n?<!-- /{name} -->", page, re.DOTALL)
+    assert found, f"{PERFORMANCE.name} has no section {name}"
     return found.group(1).strip()
 
 
@@ -150,10 +152,7 @@ def test_links_and_pictures_exist() -> None:
 
 
 if __name__ == "__main__":
-    text = README.read_text()
-    for name, content in (("measured", expected_figures()),):
-        filled = f"<!-- {name} -->\n{content}\n<!-- /{name} -->"
-        text = re.sub(
-            rf"<!-- {name} -->.*?<!-- /{name} -->", lambda _, f=filled: f, text, flags=re.S
-        )
-    README.write_text(text)
+    filled = f"<!-- measured -->\n{expected_figures()}\n<!-- /measured -->"
+    pattern = r"<!-- measured -->.*?<!-- /measured -->"
+    page = re.sub(pattern, lambda _: filled, PERFORMANCE.read_text(), flags=re.DOTALL)
+    PERFORMANCE.write_text(page)

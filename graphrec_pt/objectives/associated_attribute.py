@@ -10,12 +10,12 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.event_masking import without_attributes
 from graphrec_pt.objectives.multi_label import LabelHead, Labels, Over, linked, multi_label_loss
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("associated_attribute")
-class AssociatedAttribute:
+class AssociatedAttribute(Objective):
     """Associated attribute prediction (AAP) of S3-Rec (Zhou et al., CIKM 2020).
 
     ``p(a | i) = σ(e_aᵀ W e_i)``, binary cross-entropy over all nodes a that the relation can lead

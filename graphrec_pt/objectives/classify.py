@@ -12,13 +12,13 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.root_values import column_of, hidden_roots, root_of_type
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("classify")
-class Classify:
+class Classify(Objective):
     """The category of the root, by cross-entropy.
 
     ``L = −1/B Σ log p(c | sequence)``. With ``"softmax"`` p is a softmax over C categories, and L

@@ -14,13 +14,13 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.node_vectors import vectors_of_type, width_of
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool, drawn_negatives, positives
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("distillation")
-class Distillation:
+class Distillation(Objective):
     r"""Distillation from several teachers (Tiny-NewsRec, Yu et al., EMNLP 2022).
 
     The teachers are vectors of nodes made elsewhere. With a `relation`, a root u has one true item

@@ -14,14 +14,14 @@ from graphrec_pt.graph.schema import Relation
 from graphrec_pt.models.heads import PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import checked_relation, positives, relation_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("fusion")
-class Fusion:
+class Fusion(Objective):
     """The item that a user takes, from two towers and one subgraph around the user.
 
     ``L = −1/n Σ_u log softmax_i(s(u, ·))[i_u]`` over the whole catalogue, with

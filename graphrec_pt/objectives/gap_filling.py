@@ -12,7 +12,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
@@ -22,7 +22,7 @@ DECODER = 2
 
 
 @objective("gap_filling")
-class GapFilling:
+class GapFilling(Objective):
     """Gap filling of GRec (Yuan et al., WWW 2020), re-derived for one transformer.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | sequence without M, v_1 … v_{m−1})``: an encoder reads the

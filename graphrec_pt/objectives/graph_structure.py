@@ -16,14 +16,14 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.non_neighbors import non_neighbors
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pointwise import bce
 from graphrec_pt.objectives.pooling import Pool, pooled
 from graphrec_pt.sampling.edges import relations_of
 
 
 @objective("graph_structure")
-class GraphStructure:
+class GraphStructure(Objective):
     """Graph structure reconstruction (GSR) of PMGT (Liu et al., ACM MM 2021).
 
     ``L = −[log σ(s(t, n)) + Σ_k log σ(−s(t, n_k'))] / (1 + K)``, ``s(a, b) = cos(h_a, h_b) / τ``:

@@ -13,12 +13,12 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
 from graphrec_pt.objectives.contrast import info_nce, nt_xent
 from graphrec_pt.objectives.event_masking import events
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool
 
 
 @objective("history_contrast")
-class HistoryContrast:
+class HistoryContrast(Objective):
     """Contrast of two corruptions of each history (CL4SRec, Xie et al., ICDE 2022, re-derived).
 
     ``−log e^{cos(z_i, z_i')/τ} / Σ_j e^{cos(z_i, z_j)/τ}`` where z and z' are read off two versions

@@ -17,7 +17,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.edge_masking import links, without_edges
 from graphrec_pt.objectives.masking import occurrences
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import checked_relation, relation_of
 from graphrec_pt.objectives.pairwise import bpr
 from graphrec_pt.objectives.pointwise import bce
@@ -27,7 +27,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("link")
-class Link:
+class Link(Objective):
     """Scores of user–item pairs by their subgraphs, as CHEST is fine-tuned, re-derived.
 
     ``s(u, i) = f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])`` on the subgraph of (u, i) (Wang et al.,

@@ -12,12 +12,12 @@ from graphrec_pt.objectives.associated_attribute import attribute_type
 from graphrec_pt.objectives.event_masking import choose_events, events, without_attributes
 from graphrec_pt.objectives.masking import Masking, hide
 from graphrec_pt.objectives.multi_label import LabelHead, Labels, Over, linked, multi_label_loss
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("masked_attribute")
-class MaskedAttribute:
+class MaskedAttribute(Objective):
     """Masked attribute prediction (MAP) of S3-Rec (Zhou et al., CIKM 2020).
 
     ``p(a | context) = σ(e_aᵀ W h_t)`` at every place t of a hidden item, binary cross-entropy over

@@ -25,7 +25,7 @@ from graphrec_pt.objectives.edge_masking import (
 from graphrec_pt.objectives.event_masking import with_text
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
 from graphrec_pt.objectives.non_neighbors import non_neighbors
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairwise import bpr
 from graphrec_pt.objectives.pointwise import bce
 from graphrec_pt.sampling.forest import first_of
@@ -34,7 +34,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("masked_edge")
-class MaskedEdge:
+class MaskedEdge(Objective):
     """Masked edge prediction (MEP) of CHEST (Wang et al., TOIS 2023), re-derived.
 
     Some edges (a, r, b) between a token and its parent are hidden, with every other edge between

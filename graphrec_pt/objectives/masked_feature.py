@@ -18,7 +18,7 @@ from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 
 KINDS: tuple[ColumnKind, ...] = ("number", "vector", "category")
@@ -28,7 +28,7 @@ _making = Lock()
 
 
 @objective("masked_feature")
-class MaskedFeature:
+class MaskedFeature(Objective):
     """Masked node feature prediction: NFR of PMGT (Liu et al., ACM MM 2021) for any column.
 
     A hidden node is MASK wherever it stands in its sequence, so its vector, and with it its

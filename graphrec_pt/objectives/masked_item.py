@@ -15,7 +15,7 @@ from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objecti
 
 
 @objective("masked_item")
-class MaskedItem:
+class MaskedItem(Objective):
     """The masked language model of histories (BERT4Rec, Sun et al., CIKM 2019).
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | sequence without M)``: ``masked_node`` as BERT4Rec has

@@ -14,13 +14,13 @@ from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.event_masking import choose_events, events
 from graphrec_pt.objectives.masking import Masking, hide
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("masked_item_prediction")
-class MaskedItemPrediction:
+class MaskedItemPrediction(Objective):
     """Masked item prediction (MIP) of S3-Rec (Zhou et al., CIKM 2020).
 
     ``L = −1/|M| Σ_{t ∈ M} log σ(s_t(i_t) − s_t(j_t))`` with one item j_t that is not in the

@@ -14,14 +14,14 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.telling_words import TellingWords
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("masked_language")
-class MaskedLanguage:
+class MaskedLanguage(Objective):
     """The masked language model (MLM) of BERT (Devlin et al., NAACL 2019) over text tokens.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(w_m | sequence without M)`` over the text vocabulary. Of the

@@ -17,12 +17,12 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.contrast import info_nce
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences
 from graphrec_pt.objectives.node_vectors import vectors_of_type, width_of
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("masked_modality")
-class MaskedModality:
+class MaskedModality(Objective):
     """Masked multi-modal modelling (MMM) of ViLBERT (Lu et al., NeurIPS 2019), over node columns.
 
     Nodes are hidden with all their features while their text stays, and a vector column of theirs

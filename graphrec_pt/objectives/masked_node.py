@@ -11,14 +11,14 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("masked_node")
-class MaskedNode:
+class MaskedNode(Objective):
     """Masked node prediction (MNP) of CHEST (Wang et al., TOIS 2023), re-derived.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | sequence without M)`` over the nodes of the same type; with

@@ -17,7 +17,7 @@ from graphrec_pt.tokens.kind import Kind
 
 
 @objective("masked_token")
-class MaskedToken:
+class MaskedToken(Objective):
     """Masked news and user tokens (MTP) of PREC (Liu et al., COLING 2022).
 
     A news is a row of columns (title, subcategory, abstract), a user a sequence of news. Of the

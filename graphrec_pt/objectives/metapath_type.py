@@ -14,13 +14,13 @@ from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.edge_masking import without_relations, without_slots
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("metapath_type")
-class MetapathType:
+class MetapathType(Objective):
     """Metapath type prediction of CHEST (Wang et al., TOIS 2023), re-derived.
 
     ``L = −log softmax(f(mean_{t ∈ ρ} h_t))_ρ``: the nodes of a slot, pooled, tell the metapath ρ

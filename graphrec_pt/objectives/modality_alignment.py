@@ -16,14 +16,14 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.contrast import info_nce
 from graphrec_pt.objectives.draws import unit
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.others import of_others
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("modality_alignment")
-class ModalityAlignment:
+class ModalityAlignment(Objective):
     """Multi-modal alignment prediction (MAP) of ViLBERT (Lu et al., NeurIPS 2019), over tokens.
 
     The modalities are the nodes of a type, with whatever features they have (image vectors, say),

@@ -21,7 +21,7 @@ from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import same_nodes
 from graphrec_pt.objectives.event_masking import with_text
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
@@ -29,7 +29,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("neighbor_coding")
-class NeighborCoding:
+class NeighborCoding(Objective):
     """Neighbour-predictive coding of SAC (Zheng et al., arXiv 2205.09489), re-derived.
 
     Of the neighbours of every hop a share M is taken out of the sequence, and the code c of the

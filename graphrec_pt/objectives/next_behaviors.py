@@ -12,12 +12,12 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.masking import of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("next_behaviors")
-class NextBehaviors:
+class NextBehaviors(Objective):
     """Next K behaviours prediction (NBP) of PTUM (Wu et al., Findings of EMNLP 2020), re-derived.
 
     ``L = −1/n Σ_b Σ_{k ≤ K} log p(v_{N+k} | mean of h_1 … h_N)`` where only the first N events of

@@ -15,13 +15,13 @@ from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.masking import of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("next_item")
-class NextItem:
+class NextItem(Objective):
     """Next item prediction, the causal language model (CLM) of histories.
 
     ``L = −1/n Σ_t log p(v_t | x_1 … x_{t−1})`` over the nodes of the same type (SASRec, Kang &

@@ -14,7 +14,7 @@ from graphrec_pt.models.heads import PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of, unit
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.rearranging import TAIL, Parts, neutral
 from graphrec_pt.objectives.segment_pair import divisible, pair_loss
 from graphrec_pt.sampling.sampler import Sets
@@ -26,7 +26,7 @@ _END = 3  # label of the specials at the end, after −1, 0, 1 and 2
 
 
 @objective("next_sentence")
-class NextSentence:
+class NextSentence(Objective):
     """Next sentence prediction (NSP) of BERT (Devlin et al., NAACL 2019).
 
     ``L = −1/B Σ log p(b continues a | a, b)``. The first segment of a sequence is followed by its

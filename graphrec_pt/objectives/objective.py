@@ -1,8 +1,9 @@
 """The objective family: corruption where batches are made, a loss where the model is."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,37 +94,62 @@ class Needs:
     fields: frozenset[str] = frozenset()
 
 
-class Objective(Protocol):
-    """A frozen config; corruption is a pure function of the examples, the loss of its inputs."""
+class Objective(ABC):
+    """What a model is taught; a subclass says what it hides and what the error costs.
+
+    Members are frozen configs. :meth:`corrupt` and :meth:`loss` are all that a subclass must
+    write. Nothing outside an objective asks for its name: what a trained model can be asked for
+    is its :meth:`readout`.
+
+    Example::
+
+        @objective("rating_of_pair")
+        class RatingOfPair(Objective):
+            relation: str
+
+            def corrupt(self, examples): ...
+
+            def loss(self, encoded, corrupted, model, head): ...
+    """
 
     @property
     def needs(self) -> Needs:
-        """What it needs of a linearizer."""
-        ...
+        """What the linearizer must make; nodes with their type and their hop by default."""
+        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
 
-    def check(self, outline: Outline) -> None:
-        """Raise when a graph lacks what the options name; called before anything is sampled."""
-        ...
+    def check(self, outline: Outline) -> None:  # noqa: B027 - most options name nothing of a graph
+        """Raise when a graph lacks what the options name; called before anything is sampled.
 
+        Every graph will do by default.
+        """
+
+    @abstractmethod
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return what the model sees and must find, in the worker that made the batch.
 
-        Examples with nothing to learn give fewer terms; a batch without any gives ``count=0``.
+        A pure function of the examples. Examples with nothing to learn give fewer terms; a batch
+        without any gives ``count=0``.
         """
-        ...
 
     def head(self, outline: Outline, width: int) -> nn.Module:
-        """Return the weights that only this objective has; ``nn.Identity()`` for none.
+        """Return the weights that only this objective has; none by default.
 
         Runs on the meta device, weights are filled by
         :func:`~graphrec_pt.features.seeded.seeded`.
-        """
-        ...
 
+        Args:
+            outline: Of the graph.
+            width: D of the model.
+        """
+        return nn.Identity()
+
+    @abstractmethod
     def loss(
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Any
     ) -> Tensor:
         """Return the mean loss over ``corrupted.count`` terms, a scalar.
+
+        A pure function of its inputs.
 
         Args:
             encoded: One for each of ``corrupted.views``.
@@ -131,7 +157,70 @@ class Objective(Protocol):
             model: For the vectors of nodes: ``model.nodes(ids)``, ``model.table(node_type)``.
             head: What :meth:`head` returned, filled.
         """
-        ...
+
+    def readout(self) -> object | None:
+        """Return what a model that was trained by this objective can be asked for.
+
+        A readout says how an answer is read off the model: a ranking of items from the last
+        token, from a MASK, from the root or a pool; a value of a pair; paths; text; a set.
+        Evaluation, serving and exports know readouts and never names of objectives.
+
+        Returns:
+            None by default: the objective only prepares a model, and a recipe cannot end in it.
+        """
+        return None
+
+
+class StatefulObjective(Objective):
+    """An objective with a module beside the weights that train, such as an average or a queue.
+
+    The trainer makes the state when a stage begins, hands it to :meth:`loss`, calls
+    :meth:`after_step` after every optimiser step and keeps it in the checkpoint. Nothing of it
+    trains, and the saved model does not hold it.
+    """
+
+    @abstractmethod
+    def state(self, model: Model, head: nn.Module, seed: int) -> nn.Module | None:
+        """Return the state at the start of a stage, None where the options ask for none.
+
+        Everything in it that changes must be a parameter or a persistent buffer.
+
+        Args:
+            model: As it begins the stage.
+            head: Likewise, what :meth:`head` returned, filled.
+            seed: Of whatever is drawn.
+        """
+
+    @abstractmethod
+    def after_step(self, state: nn.Module, model: Model, head: nn.Module, step: int) -> None:
+        """Change the state after an optimiser step; called without gradients.
+
+        Args:
+            state: What :meth:`state` returned.
+            model: After the step.
+            head: Likewise.
+            step: Optimiser steps of the stage so far, this one included.
+        """
+
+    @abstractmethod
+    def loss(
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: Corrupted,
+        model: Model,
+        head: Any,
+        state: Any = None,
+    ) -> Tensor:
+        """Return the mean loss, as :meth:`Objective.loss`.
+
+        Args:
+            encoded: One for each of ``corrupted.views``.
+            corrupted: What :meth:`corrupt` returned.
+            model: For the vectors of nodes.
+            head: What :meth:`head` returned, filled.
+            state: What :meth:`state` returned. In training mode the loss may note in it what
+                :meth:`after_step` is to take up.
+        """
 
 
 objective: Registry[Objective] = Registry("objective")

@@ -9,7 +9,7 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pairs
 
 
@@ -30,7 +30,7 @@ def bpr(positive: Tensor, negative: Tensor) -> Tensor:
 
 
 @objective("pairwise")
-class Pairwise:
+class Pairwise(Objective):
     """Bayesian personalised ranking (BPR) over pairs of user and item.
 
     ``L = −1/nK Σ_n Σ_k log σ(s(u_n, i_n) − s(u_n, j_nk))`` (Rendle et al., UAI 2009), as in

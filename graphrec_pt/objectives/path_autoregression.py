@@ -13,12 +13,12 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.decoding import Decoding
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("path_autoregression")
-class PathAutoregression:
+class PathAutoregression(Objective):
     """The autoregressive model (AM) of paths of nodes and relations.
 
     ``L = −1/n Σ_t log p(x_t | x_1 … x_{t−1})`` over nodes and relations. A node is told from nodes

@@ -11,13 +11,13 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("permuted")
-class Permuted:
+class Permuted(Objective):
     """The permuted language model (PerLM) of XLNet (Yang et al., NeurIPS 2019).
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | context, {v_j : j ∈ M before m in a drawn order})``. The

@@ -9,7 +9,7 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pairs
 
 
@@ -28,7 +28,7 @@ def bce(positive: Tensor, negative: Tensor) -> Tensor:
 
 
 @objective("pointwise")
-class Pointwise:
+class Pointwise(Objective):
     """Binary cross-entropy (BCE) over pairs of user and item.
 
     ``L = −1/n(1+K) Σ_n [log σ(s(u_n, i_n)) + Σ_k log σ(−s(u_n, j_nk))]``, as in SASRec (Kang &

@@ -13,14 +13,14 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.permuted import order_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("pseudo_masked")
-class PseudoMasked:
+class PseudoMasked(Objective):
     """The pseudo-masked language model (PAM) of UniLMv2 (Bao et al., ICML 2020), re-derived.
 
     ``L = L_AE + w L_PAR`` over the same hidden nodes M, spans of neighbours:

@@ -12,13 +12,13 @@ from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import unit
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.rearranging import Parts, reordered
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("rearranged")
-class Rearranged:
+class Rearranged(Objective):
     """Rearranged sequence prediction (RSP) of RESETBERT4Rec (Zhao, SIGIR 2022), re-derived.
 
     ``L = 1/B Σ BCE(σ(f(mean h)), [the sequence was rearranged])``; with probability p all events

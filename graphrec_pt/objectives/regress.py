@@ -14,7 +14,7 @@ from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.link import LinkHead, pair_roots
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.root_values import (
     column_of,
     hidden_roots,
@@ -27,7 +27,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("regress")
-class Regress:
+class Regress(Objective):
     """A number, by the mean squared error (MSE).
 
     ``L = 1/B Σ (f(mean h) − (y − mean) / scale)²``; y is a number column of the root or, without a

@@ -18,12 +18,12 @@ from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.generator import generated
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("replaced_token")
-class ReplacedToken:
+class ReplacedToken(Objective):
     """Replaced token detection (RTD) of ELECTRA (Clark et al., ICLR 2020).
 
     ``L = 1/n Σ_t BCE(σ(f(h_t)), [x̃_t ≠ x_t]) + γ 1/(ρ n) Σ_{m ∈ M} −log p(v_m | sequence

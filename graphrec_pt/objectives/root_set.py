@@ -13,13 +13,13 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.multi_label import Labels, Over, linked, multi_label_loss
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("root_set")
-class RootSet:
+class RootSet(Objective):
     """The set that a root is linked to, as G-BERT (Shang et al., IJCAI 2019) is fine-tuned.
 
     ``L = −1/nA Σ_roots Σ_a [y_a log σ(s_a) + (1 − y_a) log σ(−s_a)]`` over all A nodes that the

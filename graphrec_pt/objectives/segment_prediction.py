@@ -14,14 +14,14 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.event_masking import events, with_text
 from graphrec_pt.objectives.masking import Masking, hide
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.others import of_others
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("segment_prediction")
-class SegmentPrediction:
+class SegmentPrediction(Objective):
     """Segment prediction (SP) of S3-Rec (Zhou et al., CIKM 2020).
 
     ``L = −log σ(cᵀ W s − cᵀ W s')``: c is read off the history with a segment hidden, s off the

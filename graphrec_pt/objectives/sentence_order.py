@@ -10,14 +10,14 @@ from graphrec_pt.models.heads import PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import unit
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.rearranging import BODY, Parts, reordered
 from graphrec_pt.objectives.segment_pair import divisible, pair_loss
 from graphrec_pt.tokens.kind import Kind
 
 
 @objective("sentence_order")
-class SentenceOrder:
+class SentenceOrder(Objective):
     """Sentence order prediction (SOP) of ALBERT (Lan et al., ICLR 2020).
 
     ``L = −1/B Σ log p(in order | a, b)`` for the two segments of a sequence, which are swapped

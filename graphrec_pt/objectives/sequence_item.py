@@ -11,12 +11,12 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.contrast import info_nce
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool, checked_relation, positives, relation_of
 
 
 @objective("sequence_item")
-class SequenceItem:
+class SequenceItem(Objective):
     """Sequence-item contrast of UniSRec (Hou et al., KDD 2022).
 
     ``−log e^{cos(s, v⁺)/τ} / Σ_{j ∈ batch} e^{cos(s, v_j)/τ}``: s is read off the history, v⁺ is

@@ -10,12 +10,12 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
 from graphrec_pt.objectives.contrast import info_nce
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pairs import Pool, checked_relation, positives, relation_of
 
 
 @objective("sequence_sequence")
-class SequenceSequence:
+class SequenceSequence(Objective):
     """Sequence-sequence contrast of UniSRec (Hou et al., KDD 2022).
 
     ``−log e^{cos(s, s̃)/τ} / Σ_{j ∈ batch} e^{cos(s, s̃_j)/τ}``: s is read off the history before its

@@ -11,12 +11,12 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.masking import Masking, choose, hide
 from graphrec_pt.objectives.multi_label import LabelHead, Labels, Over, multi_label_loss
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind, Special
 
 
 @objective("set_prediction")
-class SetPrediction:
+class SetPrediction(Objective):
     """Self-prediction and dual prediction of G-BERT (Shang et al., IJCAI 2019).
 
     ``L = −1/nA Σ_visits Σ_a [y_a log σ(s_a) + (1 − y_a) log σ(−s_a)]`` over all A nodes of the

@@ -17,7 +17,7 @@ from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import links, same_nodes, without_edges
 from graphrec_pt.objectives.event_masking import with_text
 from graphrec_pt.objectives.masking import Masking, first_occurrence, hide
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pooling import Pool, pooled
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
@@ -25,7 +25,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("subgraph_contrast")
-class SubgraphContrast:
+class SubgraphContrast(Objective):
     """Subgraph contrastive learning (SCL) of CHEST (Wang et al., TOIS 2023), re-derived.
 
     Two copies of every sequence lose nodes, have nodes replaced by others of their type, and lose
