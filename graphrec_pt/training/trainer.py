@@ -165,8 +165,15 @@ def _accelerator(options: Options) -> Accelerator:
     # its device too, which processes that work together keep.
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     AcceleratorState._reset_state(reset_partial_state=not together)
-    if options.precision == "fp16" and (options.cpu or not torch.cuda.is_available()):
-        raise GraphRecError("trainer", "a GPU for fp16", "none", "precision='bf16'")
+    if options.cpu or not torch.cuda.is_available():
+        got = "cpu: true" if options.cpu else "none"
+        if options.precision == "fp16":
+            raise GraphRecError("trainer", "a GPU for fp16", got, "precision='bf16'")
+        if options.sampling == "device":
+            raise GraphRecError("trainer", "a GPU for sampling: device", got, "sampling: cpu")
+    if options.sampling == "device" and options.workers:
+        got = f"workers: {options.workers}"
+        raise GraphRecError("trainer", "workers: 0 beside sampling: device", got, "threads")
     # Parameters that no term of a step asks for have no gradient on any rank, as in one process.
     parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(
