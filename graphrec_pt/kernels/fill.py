@@ -107,7 +107,7 @@ def fill_backward(
 
 
 def _bodies() -> ModuleType:
-    numba = chosen_body(torch.empty(0)) == "numba"
+    numba = chosen_body(torch.empty(0, device="cpu")) == "numba"
     return import_module(f"graphrec_pt.kernels.{'numba' if numba else 'torch'}.fill")
 
 

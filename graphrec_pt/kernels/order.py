@@ -23,7 +23,7 @@ def order(*columns: npt.NDArray[np.integer]) -> Int64:
     Returns:
         int64 ``[E]``, the rows in sorted order.
     """
-    on_cpu = torch.empty(0)
+    on_cpu = torch.empty(0, device="cpu")
     backend = "numba" if chosen_body(on_cpu) == "numba" else "torch"
     sort = import_module(f"graphrec_pt.kernels.{backend}.order").order
     found: Int64 = sort(columns)

@@ -26,7 +26,7 @@ def cumulative_weight(csr: SegmentedCSR) -> Tensor:
     csr = csr.to("cpu")
     assert csr.weight is not None
     out = np.empty(csr.num_edges, np.float64)
-    starts, _ = csr.bounds(torch.arange(csr.num_nodes))
-    starts = torch.cat([starts, torch.tensor([csr.num_edges])])
+    starts, _ = csr.bounds(torch.arange(csr.num_nodes, device="cpu"))
+    starts = torch.cat([starts, starts.new_tensor([csr.num_edges])])
     _add_up(array(starts), array(csr.weight), out)
     return torch.from_numpy(out)
