@@ -7,7 +7,7 @@ import numpy as np
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.plan import Duplicates
 from graphrec_pt.graph.assemble import EdgeList
-from graphrec_pt.kernels.order import order
+from graphrec_pt.kernels.fill import order
 
 
 def merge_duplicates(name: str, listed: EdgeList, how: Duplicates) -> EdgeList:

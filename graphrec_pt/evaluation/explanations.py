@@ -5,7 +5,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.kernels.member import member
+from graphrec_pt.kernels.adjacency import member
 from graphrec_pt.sampling.sample import Paths
 
 

@@ -14,7 +14,7 @@ from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, seen_pairs, targets_of
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.split import Split, When
-from graphrec_pt.kernels.rank import rank as ranked
+from graphrec_pt.kernels.topk import rank as ranked
 
 CELLS = 1 << 22
 """Scores that exist at once: 16 MB in float32."""

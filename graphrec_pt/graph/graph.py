@@ -177,7 +177,9 @@ class Graph:
         """Return the type name of a node."""
         if not 0 <= node < self.csr.num_nodes:
             raise GraphRecError("graph", f"a node below {self.csr.num_nodes}", node)
-        return self.schema.node_names[int(self.csr.node_type(self.csr.offset.new_tensor(int(node))))]
+        return self.schema.node_names[
+            int(self.csr.node_type(self.csr.offset.new_tensor(int(node))))
+        ]
 
     def raw_id(self, node: int) -> str:
         """Return the id that a node had in the raw files."""

@@ -1,7 +1,5 @@
 """Attention over packed sequences: each sees itself and its prompt, and never another."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
@@ -9,32 +7,13 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.kernels.dispatch import body
-from graphrec_pt.kernels.spmm import check_ptr
+from graphrec_pt.kernels.sight import Bias, Sight
+from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.kernels.torch.attention import attention as bucketed
 from graphrec_pt.kernels.transposed import owners
 
 Mode = Literal["bidirectional", "causal", "prefix", "permuted", "permuted_query"]
 MODES: tuple[str, ...] = get_args(Mode)
-Bias = tuple[Tensor, Tensor, Tensor] | Callable[[Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
-class Sight:
-    """Who sees whom inside the sequences of one batch: i sees j when ``rank[j] <= reach[i]``.
-
-    Made by :func:`seen`; layers that share one share the masks made from it.
-
-    Args:
-        rank: int64 ``[T]``; None when everybody sees everybody.
-        reach: int64 ``[T]``.
-        causal: Whether this is the plain order of tokens, for which there is a faster way.
-        blind: Whether a token may see nothing at all.
-    """
-
-    rank: Tensor | None = None
-    reach: Tensor | None = None
-    causal: bool = False
-    blind: bool = False
 
 
 def attention(

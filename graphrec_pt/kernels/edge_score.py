@@ -6,7 +6,7 @@ from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.sddmm import sddmm
+from graphrec_pt.kernels.sparse import sddmm
 from graphrec_pt.kernels.transposed import owners
 
 _kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # score → (segment, order)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.dispatch import body
-from graphrec_pt.kernels.spmm import check_ptr
+from graphrec_pt.kernels.sparse import check_ptr
 
 FLOOR = 1e-3
 """What is weaker in every channel is no evidence."""

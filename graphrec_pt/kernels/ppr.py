@@ -3,8 +3,7 @@
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.checks import check_exclude, check_nodes, check_positive
-from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.csr import SegmentedCSR, check_exclude, check_nodes, check_positive
 from graphrec_pt.kernels.dispatch import body
 
 ONE_BITS = 60

@@ -7,12 +7,10 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels.checks import check_nodes, check_positive
-from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR
-from graphrec_pt.kernels.cumulative import cumulative_weight
+from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR, check_nodes, check_positive
+from graphrec_pt.kernels.derived import cumulative_weight, sorted_targets
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
-from graphrec_pt.kernels.sorted_targets import sorted_targets
 
 # Draws of a root: block ``repeat << 20 | hop << 5 | try``; a plain walk needs one word per hop and
 # packs four hops into block ``repeat << 20 | hop >> 2``.

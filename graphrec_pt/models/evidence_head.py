@@ -4,8 +4,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu
 
-from graphrec_pt.kernels.sddmm import sddmm
 from graphrec_pt.kernels.softmax_loss import softmax_loss
+from graphrec_pt.kernels.sparse import sddmm
 from graphrec_pt.kernels.transposed import owners
 
 SCALE, FIRST, SPREAD = 27.0, 1.0, 0.3

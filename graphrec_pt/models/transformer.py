@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.kernels.attention import Mode, seen
-from graphrec_pt.kernels.spmm import check_ptr
+from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.models.backbone import backbone
 from graphrec_pt.models.layer import Frame, Layer
 from graphrec_pt.models.positions import StructuralEmbedding, places, rotary

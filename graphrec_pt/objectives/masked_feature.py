@@ -78,9 +78,10 @@ class MaskedFeature(Objective):
             own = hidden[tokens.type[hidden] == graph.schema.node_index(node_type)]
             values, known = _values(graph, node_type, column)
             row = tokens.id[own] - graph.nodes(node_type).start
-            has = known[row]
+            row = row.to(known.device)  # tables stay on the CPU
+            has = known[row].to(own.device)
             targets[f"token.{node_type}.{column}"] = own[has]
-            targets[f"value.{node_type}.{column}"] = values[row[has]]
+            targets[f"value.{node_type}.{column}"] = values[row[known[row]]].to(own.device)
             count += len(own[has])
         return Corrupted((View(seen),), targets, count)
 

@@ -124,9 +124,9 @@ class Loader:
         world: How many they are.
         device: Where to sample: the graph, the roots and every batch are there. By default where
             the graph is.
-        workers: Spawned processes that sample on the CPU; 0 samples in threads of this one, which share
-            the graph and leave the interpreter while a kernel runs. A graph opened from a folder
-            is memory-mapped by each process, another one is put into shared memory.
+        workers: Spawned processes that sample on the CPU; 0 samples in threads of this one, which
+            share the graph and leave the interpreter while a kernel runs. A graph opened from a
+            folder is memory-mapped by each process, another one is put into shared memory.
         threads: Threads that sample when there are no workers; 0 samples when asked.
         ahead: Batches sampled ahead for each worker or thread.
         transform: Called with each :class:`Batch` where it was sampled; its result is what the

@@ -199,15 +199,17 @@ def _surroundings(deterministic: bool, device: torch.device) -> Iterator[None]:
     """
     before = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
-    fill = torch.utils.deterministic.fill_uninitialized_memory
+    fill = torch._C._get_deterministic_fill_uninitialized_memory()
     strict = deterministic or (before and not warn)
     with torch.random.fork_rng():
         try:
             torch.use_deterministic_algorithms(
                 deterministic or before or device.type == "cpu", warn_only=not strict
             )
-            torch.utils.deterministic.fill_uninitialized_memory = fill and (deterministic or before)
+            torch._C._set_deterministic_fill_uninitialized_memory(
+                fill and (deterministic or before)
+            )
             yield
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn)
-            torch.utils.deterministic.fill_uninitialized_memory = fill
+            torch._C._set_deterministic_fill_uninitialized_memory(fill)

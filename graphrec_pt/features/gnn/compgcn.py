@@ -13,7 +13,7 @@ from graphrec_pt.features.gnn.relational import RelationalNetwork
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.kernels.spmm import spmm
+from graphrec_pt.kernels.sparse import spmm
 from graphrec_pt.kernels.transposed import owners
 
 

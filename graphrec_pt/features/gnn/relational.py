@@ -6,7 +6,7 @@ from torch import Tensor
 from graphrec_pt.features.gnn.messages import Incoming, Messages
 from graphrec_pt.features.gnn.network import GraphNetwork, chosen
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.kernels.spmm import spmm
+from graphrec_pt.kernels.sparse import spmm
 
 
 class RelationalNetwork(GraphNetwork):

@@ -2,17 +2,15 @@
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 from torch.utils.weak import WeakIdKeyDictionary
 
+from graphrec_pt.kernels.sight import Bias, Sight
 from graphrec_pt.kernels.transposed import owners
-
-if TYPE_CHECKING:
-    from graphrec_pt.kernels.attention import Bias, Sight
 
 BLOCK = 128  # of queries and of keys
 SHAPES = 64  # kinds of shapes, types and modes of gradient that a process may compile for
@@ -24,9 +22,9 @@ def attention(
     k: Tensor,
     v: Tensor,
     ptr: Tensor,
-    sight: "Sight",
+    sight: Sight,
     prompt: tuple[Tensor, Tensor] | None,
-    bias: "Bias | None",
+    bias: Bias | None,
     dropout: float,
     scale: float | None,
 ) -> Tensor:
@@ -55,7 +53,7 @@ def attention(
     return result
 
 
-def _block_mask(ptr: Tensor, sight: "Sight", prompts: int, size: int) -> BlockMask:
+def _block_mask(ptr: Tensor, sight: Sight, prompts: int, size: int) -> BlockMask:
     """Return the mask of T queries against all keys of the prompts and T keys."""
     tokens, before = int(ptr[-1]), prompts * size
     owner = owners(ptr, tokens)

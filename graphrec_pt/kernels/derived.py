@@ -1,17 +1,50 @@
-"""Companion arrays of a CSR, sorted by target inside each segment: what membership searches.
-
-Segments ascend by time, so a binary search for a target needs an order of its own. Both
-arrays depend on the graph alone; they are built once and live as long as its `indices`.
-"""
+"""Arrays derived from those of a graph, made once and kept: sorted targets, running weights."""
 
 from collections.abc import Callable
 from importlib import import_module
 
+import torch
 from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import chosen_body
+
+_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
+    """Return the weight of each node's edges up to and including each edge.
+
+    Float64 sums in edge order that begin anew at every node, made by one loop on the CPU whatever
+    body asks, so that all bodies search the same bits. Built once and kept as long as `csr.weight`.
+
+    Args:
+        csr: The graph.
+        who: Who needs it, for errors.
+
+    Returns:
+        float64 ``[E]``.
+
+    Raises:
+        GraphRecError: When the graph has no weights, or one is negative, infinite or NaN.
+    """
+    if csr.weight is None:
+        raise GraphRecError(who, "a graph with weights for weighted=True", "none")
+    found = _kept.get(csr.weight)  # type: ignore[no-untyped-call]
+    if found is None or found[0] is not csr.segment:
+        wrong = ~((csr.weight >= 0) & (csr.weight < torch.inf))
+        if bool(wrong.any()):
+            i = int(wrong.nonzero()[0])
+            raise GraphRecError(
+                who, "weights >= 0 and finite", f"{float(csr.weight[i])} at edge position {i}"
+            )
+        sums = import_module("graphrec_pt.kernels.numba.derived").cumulative_weight(csr)
+        found = _kept[csr.weight] = (csr.segment, sums.to(csr.weight.device))
+    cumulative: Tensor = found[1]
+    return cumulative
+
 
 # indices → (segment, companion); None stands for the indices themselves, so that no key is
 # kept alive by its own value.
@@ -51,7 +84,7 @@ def target_order(csr: SegmentedCSR) -> Tensor:
 def _order(csr: SegmentedCSR) -> Tensor:
     # On a GPU the library's radix sort is the fast one, so there are two bodies.
     name = "numba" if chosen_body(csr.indices) == "numba" else "torch"
-    found: Tensor = import_module(f"graphrec_pt.kernels.{name}.sorted_targets").target_order(csr)
+    found: Tensor = import_module(f"graphrec_pt.kernels.{name}.derived").target_order(csr)
     return found
 
 

@@ -4,9 +4,7 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.sddmm import sddmm
-from graphrec_pt.kernels.segment_softmax import segment_softmax
-from graphrec_pt.kernels.spmm import spmm
+from graphrec_pt.kernels.sparse import sddmm, segment_softmax, spmm
 from graphrec_pt.kernels.transposed import owners, transposed
 
 
