@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
 
@@ -76,6 +77,7 @@ class SegmentedCSR:
 
 
 _INTEGERS = (torch.int32, torch.int64)
+_sound: WeakIdKeyDictionary = WeakIdKeyDictionary()  # indices → the segments checked with them
 
 
 def check_nodes(
@@ -89,10 +91,43 @@ def check_nodes(
     if length is not None and len(nodes) != length:
         raise GraphRecError(who, f"{length} {name} ids", len(nodes))
     if len(nodes):
-        low, high = (int(bound) for bound in torch.aminmax(nodes))
+        low, high = _ends(nodes)
         if low < 0 or high >= csr.num_nodes:
             wrong = low if low < 0 else high
             raise GraphRecError(who, f"{name} ids in [0, {csr.num_nodes})", wrong)
+
+
+def _ends(nodes: Tensor) -> tuple[int, int]:
+    """Return the lowest and the highest id, on one thread of the CPU.
+
+    Threads of torch go on spinning for a while after their work, and would take the cores from
+    the kernel that follows.
+    """
+    if nodes.device.type == "cpu":
+        values = nodes.numpy()
+        return int(values.min()), int(values.max())
+    low, high = torch.aminmax(nodes)
+    return int(low), int(high)
+
+
+def check_edges(who: str, csr: SegmentedCSR) -> None:
+    """Raise unless every segment lies in the index array and every target in the graph.
+
+    For kernels that write where an edge points. One pass, once while the arrays live.
+    """
+    if _sound.get(csr.indices) is csr.segment:  # type: ignore[no-untyped-call]
+        return
+    segment, count = csr.segment, int(csr.base[-1])
+    ascends = len(segment) == count + 1 and not bool((segment[1:] < segment[:-1]).any())
+    if not ascends or int(segment[0]) < 0 or int(segment[-1]) > csr.num_edges:
+        expected = f"{count} segments ascending in [0, {csr.num_edges}]"
+        raise GraphRecError(who, expected, "others", "building the graph again")
+    low, high = _ends(csr.indices) if csr.num_edges else (0, -1)
+    if low < 0 or high >= csr.num_nodes:
+        wrong = low if low < 0 else high
+        expected = f"targets of edges in [0, {csr.num_nodes})"
+        raise GraphRecError(who, expected, wrong, "building the graph again")
+    _sound[csr.indices] = csr.segment
 
 
 def check_slot(

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.csr import SegmentedCSR, check_edges
 from graphrec_pt.kernels.dispatch import chosen_body
 
 _kept: WeakIdKeyDictionary = WeakIdKeyDictionary()
@@ -40,6 +40,7 @@ def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
             raise GraphRecError(
                 who, "weights >= 0 and finite", f"{float(csr.weight[i])} at edge position {i}"
             )
+        check_edges(who, csr)
         sums = import_module("graphrec_pt.kernels.numba.derived").cumulative_weight(csr)
         found = _kept[csr.weight] = (csr.segment, sums.to(csr.weight.device))
     cumulative: Tensor = found[1]
@@ -82,6 +83,7 @@ def target_order(csr: SegmentedCSR) -> Tensor:
 
 
 def _order(csr: SegmentedCSR) -> Tensor:
+    check_edges("sorted targets", csr)
     # On a GPU the library's radix sort is the fast one, so there are two bodies.
     name = "numba" if chosen_body(csr.indices) == "numba" else "torch"
     found: Tensor = import_module(f"graphrec_pt.kernels.{name}.derived").target_order(csr)

@@ -10,6 +10,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.kernels.csr import (
     SegmentedCSR,
+    check_edges,
     check_exclude,
     check_nodes,
     check_positive,
@@ -260,6 +261,7 @@ def constrained_paths(
     check_positive("constrained_paths", "count", count)
     check_items("constrained_paths", csr.num_nodes)
     check_nodes("constrained_paths", csr, roots, "root")
+    check_edges("constrained_paths", csr)
     check_slot("constrained_paths", csr, roots, slot)
     _check_ranges(csr, count, hops, tries, through)
     excluded = check_exclude("constrained_paths", csr, exclude, len(roots))

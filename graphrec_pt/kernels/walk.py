@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -130,13 +131,20 @@ def walk(
         restart=int(restart * 2**32),
         bias=_thresholds(p, q) if biased else None,
         timed=timed,
-        after=torch.full(roots.shape, NO_TIME, device=device) if after is None else after,
+        after=_no_time(roots, device) if after is None else after,
         exclude=exclude,
         cumulative=cumulative_weight(csr, "walk") if weighted else None,
         targets=sorted_targets(csr) if biased else None,
     )
     nodes, position = body("walk", csr.indices)(csr, plan)
     return nodes, position
+
+
+def _no_time(roots: Tensor, device: torch.device) -> Tensor:
+    """Return NO_TIME for each root; on the CPU by one thread, see :func:`check_nodes`."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.full(len(roots), NO_TIME))
+    return torch.full(roots.shape, NO_TIME, device=device)
 
 
 def _thresholds(p: float, q: float) -> tuple[int, int, int]:
