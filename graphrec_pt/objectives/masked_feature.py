@@ -171,6 +171,6 @@ def _read(series: pl.Series, kind: ColumnKind) -> tuple[Tensor, Tensor]:
     numbers = floats_of(series).double()
     known = numbers.isfinite()
     some = numbers[known]
-    spread = some.std(correction=0).clamp(min=1e-6) if len(some) else torch.tensor(1.0)
+    spread = some.std(correction=0).clamp(min=1e-6) if len(some) else numbers.new_tensor(1.0)
     scaled = (numbers - (some.mean() if len(some) else 0.0)) / spread
     return scaled.nan_to_num(0, 0, 0).float().unsqueeze(1), known

@@ -60,7 +60,7 @@ class MaskedLanguage(Objective):
         tokens, draws = examples.tokens, examples.draws.named("masked_language")
         text = tokens.kind == Kind.TEXT
         if self.among is not None:
-            text &= torch.isin(tokens.id, self.among.ids(examples.graph))
+            text &= torch.isin(tokens.id, self.among.ids(examples.graph).to(tokens.id.device))
         if self.whole:
             chosen = text & _of_chosen_words(tokens, text, draws, self.masking)
         else:

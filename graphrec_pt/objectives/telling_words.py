@@ -57,7 +57,7 @@ class TellingWords(Strict):
     def _found(self, graph: Graph) -> Tensor:
         words = tokenizer_named(self.tokenizer)
         start, token = texts_of(graph, self.node_type, self.text, words)
-        owner = torch.arange(len(start) - 1).repeat_interleave(start.diff())
+        owner = torch.arange(len(start) - 1, device="cpu").repeat_interleave(start.diff())
         numbers = read_column(graph, self.node_type, self.number, "telling_words")
         rows = pl.DataFrame({"node": owner.numpy(), "token": token.numpy()}).unique()
         rows = rows.with_columns(number=numbers.cast(pl.Float64).gather(rows["node"])).drop_nulls()
