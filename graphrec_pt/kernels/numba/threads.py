@@ -40,14 +40,18 @@ def with_threads(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _limited(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    before, count = numba.get_num_threads(), torch.get_num_threads()
+    count = torch.get_num_threads()
+    if count >= numba.config.NUMBA_NUM_THREADS:
+        return kernel(*arguments)
+    # numba's public functions for this take a lock of all processes: 5 us each.
+    before = parallel._get_num_threads()
     if count >= before:
         return kernel(*arguments)
-    numba.set_num_threads(count)
+    parallel._set_num_threads(count)
     try:
         return kernel(*arguments)
     finally:
-        numba.set_num_threads(before)
+        parallel._set_num_threads(before)
 
 
 @cache
