@@ -1,7 +1,7 @@
 """What a version of the library computes, recorded, and two recordings compared to the bit.
 
 Usage: python benchmarks/record.py record OUT.json [--only smoke|long] [NAME …] [--like BEFORE.json]
-       python benchmarks/record.py compare BEFORE.json AFTER.json
+       python benchmarks/record.py compare BEFORE.json AFTER.json [--shared]
 
 The version is the one that `python -c "import graphrec_pt"` finds, so ``PYTHONPATH=TREE`` chooses.
 Smoke runs are those of the tests, every recipe for twenty steps on an invented shop; long ones are
@@ -59,10 +59,11 @@ COURSES: dict[str, tuple[str, ...]] = {
         "data.split=leave_one_out",
         "stages.0.steps=60",
         "stages.1.steps=100",
+        "stages.1.objectives.0.decode.beams=8",
         "stages.1.sampler.relations=[rates, followed_by]",
     ),
     "ppr": ("stages.0.epochs=6", "stages.1.epochs=6"),
-    "flagship": ("stages.0.steps=60", "budget=160"),
+    "flagship": ("stages.0.steps=40", "budget=100"),
 }
 """Changes to the recipes for a short course on MovieLens 100K."""
 
@@ -74,7 +75,12 @@ def smoke_options(name: str) -> list[str]:
     stages = range(len(content["stages"]))
     changes = [f"stages.{n}.{what}" for what in ("steps=20", "batch=16") for n in stages]
     few = [FEW] if ranks else []
-    return [*SMALL, *INSTEAD.get(name, ()), *few, *changes, "evaluate.rerank=4"]
+    pairs = [
+        f"stages.{len(stages) - 1}.objectives.{n}.rerank=4"
+        for n, each in enumerate(content["stages"][-1]["objectives"])
+        if isinstance(each, dict) and "rerank" in each
+    ]
+    return [*SMALL, *INSTEAD.get(name, ()), *few, *changes, *pairs]
 
 
 def options_of(name: str) -> list[str]:
@@ -141,7 +147,7 @@ def record(out: Path, names: list[str], like: Path | None, cache: Path | None) -
         long = name.startswith(LONG)
         given = ["--cache", str(cache)] if long and cache else []
         job = {"run": options_of(name), "given": given, "files": {} if long else found["shop"]}
-        runs[name] = one(job)
+        runs[name] = {"options": job["run"], **one(job)}
         failed += "failed" in runs[name]
         made = out.with_suffix(".part")
         made.write_text(json.dumps(found) + "\n", encoding="utf-8")
@@ -169,8 +175,14 @@ def about() -> dict[str, str]:
     }
 
 
-def compare(before: Path, after: Path) -> int:
-    """Print a line for each run, equal or what differs; return 1 if anything does."""
+def compare(before: Path, after: Path, shared: bool) -> int:
+    """Print a line for each run, equal or what differs; return 1 if anything does.
+
+    Args:
+        before: One recording.
+        after: The other.
+        shared: Leave out runs that only one of them has.
+    """
     old, new = (json.loads(path.read_text("utf-8")) for path in (before, after))
     for what, value in old["about"].items():
         if what not in ("tree", "commit") and new["about"].get(what) != value:
@@ -179,6 +191,8 @@ def compare(before: Path, after: Path) -> int:
     if differ:
         print("the invented shop: DIFFERS; record the second with --like the first")
     for name in old["runs"] | new["runs"]:
+        if shared and not (name in old["runs"] and name in new["runs"]):
+            continue
         found = differences(old["runs"].get(name), new["runs"].get(name))
         print(f"{name}: {'; '.join(found) if found else 'equal'}")
         differ |= bool(found)
@@ -201,9 +215,10 @@ def main() -> int:
     judging = commands.add_parser("compare")
     judging.add_argument("before", type=Path, metavar="BEFORE.json")
     judging.add_argument("after", type=Path, metavar="AFTER.json")
+    judging.add_argument("--shared", action="store_true", help="of runs that both have")
     arguments = parser.parse_args()
     if arguments.command == "compare":
-        return compare(arguments.before, arguments.after)
+        return compare(arguments.before, arguments.after, arguments.shared)
     smoke = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
     if unknown := set(arguments.names) - {*smoke}:
         parser.error(f"no recipes {', '.join(sorted(unknown))}; there are {', '.join(smoke)}")

@@ -28,6 +28,7 @@ from sections.turns import Turn, ours, rate, theirs
 
 from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.graph.store import open_graph, save_graph
+from graphrec_pt.sampling.sampler import sampler
 
 OUT = Path(__file__).parent / "results" / "training.json"
 TARGETS = {"recbole SASRec": 10.0, "recbole BERT4Rec": 10.0, "padded": 2.0}
@@ -82,7 +83,9 @@ def growth(seconds: float, quick: bool) -> list[dict[str, Any]]:
         users = 40_000 // length
         graph = synthetic_graph(users, items, users * length)
         stage = stage_of(NEXT, batch=max(4_000 // length, 8))
-        stage = stage.model_copy(update={"sampler": type(stage.sampler)(window=length)})
+        stage = stage.model_copy(
+            update={"sampler": sampler.build({"name": "history", "window": length})}
+        )
         model = model_of(graph, width, structure={"position": length + 1})
         step = packed(graph, stage, model)
         rate(step, seconds / 4)

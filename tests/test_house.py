@@ -3,9 +3,13 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
+from pydantic import BaseModel
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "graphrec_pt"
@@ -47,6 +51,107 @@ def test_the_floor_test_sees_an_upward_import(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.py"
     wrong.write_text("def f():\n    from graphrec_pt.graph.graph import Graph\n")
     assert {floor_of(name) for name in modules_imported(wrong)} == {FLOORS["graph"]}
+
+
+def imports_between(files: Mapping[str, str]) -> dict[str, set[str]]:
+    """Return which modules each module imports, also inside functions and under TYPE_CHECKING.
+
+    Args:
+        files: Dotted name of each module → its source.
+    """
+    found: dict[str, set[str]] = {}
+    for module, source in files.items():
+        names = set()
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Import):
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        # A name is a module of its own or stands in one.
+        homes = {name if name in files else name.rpartition(".")[0] for name in names}
+        found[module] = {home for home in homes if home in files and home != module}
+    return found
+
+
+def circles(imports: Mapping[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules that import each other, directly or by way of others."""
+    reached = {module: set(others) for module, others in imports.items()}
+    grew = True
+    while grew:
+        grew = False
+        for others in reached.values():
+            more = set().union(*(reached[other] for other in others)) - others
+            others |= more
+            grew |= bool(more)
+    groups = {
+        tuple(sorted({module} | {o for o in others if module in reached[o]}))
+        for module, others in reached.items()
+        if module in others
+    }
+    return sorted(list(group) for group in groups)
+
+
+def test_no_files_import_each_other() -> None:
+    files = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): (
+            path.read_text()
+        )
+        for path in SOURCES
+        if path != PACKAGE / "__init__.py"  # names every floor, and loads what it is asked for
+    }
+    assert circles(imports_between(files)) == []
+
+
+def test_the_circle_test_sees_planted_circles() -> None:
+    files = {
+        "p.a": "def f():\n    from p.b import g\n",
+        "p.b": "if TYPE_CHECKING:\n    from p.c import C\n",
+        "p.c": "import p.a\n",
+        "p.d": "from p import a\n",
+        "p.e": "from p.d import f\nfrom p.e import own\n",
+    }
+    assert circles(imports_between(files)) == [["p.a", "p.b", "p.c"]]
+    files["p.c"] = "import os\n"
+    assert circles(imports_between(files)) == []
+
+
+def configs() -> Iterator[type[Any]]:
+    """Yield every pydantic model and registered dataclass of the library."""
+    for path in SOURCES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        if "triton" in parts or path.name == "__main__.py":
+            continue  # need a GPU's libraries, and hold no configs
+        module = import_module(".".join(parts).removesuffix(".__init__"))
+        for value in vars(module).values():
+            ours = isinstance(value, type) and value.__module__ == module.__name__
+            if ours and (issubclass(value, BaseModel) or hasattr(value, "__pydantic_fields__")):
+                yield value
+
+
+def holds_any(annotation: object) -> bool:
+    """Return whether Any stands anywhere inside the type of a field."""
+    return annotation is Any or any(map(holds_any, get_args(annotation)))
+
+
+def test_no_config_field_is_any() -> None:
+    found = list(configs())
+    assert len(found) > 150
+    fields = {
+        f"{cls.__name__}.{name}": hint
+        for cls in found
+        for name, hint in get_type_hints(cls, include_extras=True).items()
+        if name in cls.__pydantic_fields__
+    }
+    assert len(fields) > 600
+    assert [name for name, hint in fields.items() if holds_any(hint)] == []
+
+
+def test_the_field_test_sees_any() -> None:
+    class Loose(BaseModel):
+        inner: tuple[dict[str, Any], ...] | None = None
+
+    assert holds_any(get_type_hints(Loose)["inner"])
+    assert not holds_any(dict[str, list[int] | None])
 
 
 def test_no_file_is_over_the_limit() -> None:

@@ -170,6 +170,8 @@ def differences(before: Found | None, after: Found | None) -> list[str]:
         if told:
             more = f" and {len(told) - 1} more" if len(told) > 1 else ""
             found.append(f"{part.upper()} differ: {told[0]}{more}")
+    if found and (other := other_values(before["options"], after["options"], "options")):
+        found.append(f"(was not asked the same: {other[0]})")
     return found
 
 

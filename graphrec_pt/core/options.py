@@ -31,10 +31,9 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
             continue  # only short of what is wrong in it
         where = [str(part) for part in item["loc"] if part != "__root__"]
         option, cause = ".".join(where), item.get("ctx", {}).get("error")
-        if isinstance(cause, ConfigErrors):
-            found += cause.errors
-        elif isinstance(cause, GraphRecError):
-            found.append(cause)
+        if isinstance(cause, GraphRecError):
+            causes = cause.errors if isinstance(cause, ConfigErrors) else (cause,)
+            found += [_at(where, each, cls) for each in causes]
         elif item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             known = sorted(_options_at(cls, where[:-1]))
             found.append(
@@ -47,6 +46,22 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
             message = SHAPES.get(item["type"], message.removeprefix("input should be "))
             found.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
     return found
+
+
+def _at(where: list[str], error: GraphRecError, cls: type[Any]) -> GraphRecError:
+    """Return an error whose `who` begins with its dotted place, such as ``stages.0.sampler``."""
+    if not where:
+        return error
+    place, who = ".".join(where), error.who
+    name = next((part for part in reversed(where) if not part.isdigit()), "")
+    if who == name or who.startswith(f"{name}."):
+        who = place + who.removeprefix(name)
+    else:  # the error of the stage at stages.0 need not say that it is one of a stage
+        head, _, rest = who.partition(" ")
+        who = rest if head in (name, name.removesuffix("s")) else who
+        inner = who.split(" ")[0].split(".")[0]
+        who = f"{place}.{who}" if inner in _options_at(cls, where) else f"{place} {who}".strip()
+    return GraphRecError(who, error.expected, error.got, error.hint)
 
 
 def _inside(outer: tuple[int | str, ...], inner: tuple[int | str, ...]) -> bool:

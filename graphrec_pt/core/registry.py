@@ -7,13 +7,13 @@ constructor is the schema, the repr, the command-line help and the saved JSON.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast, dataclass_transform
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as validated
+from pydantic_core import CoreSchema, core_schema
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.core.options import option_errors
@@ -28,10 +28,9 @@ _TRUSTED: ContextVar[bool] = ContextVar("trust_code", default=False)
 
 @contextmanager
 def trusting(code: bool = True) -> Iterator[None]:
-    """Let whatever is built inside the block name code outside the library, which is then run.
+    """Let configs that are built inside the block name code outside the library, which is then run.
 
-    The same as ``trust_code=True`` in every :meth:`Registry.build` of the block, those inside
-    configs of configs too.
+    It holds for configs inside configs too. ``trusting(False)`` changes nothing.
     """
     before = _TRUSTED.set(code or _TRUSTED.get())
     try:
@@ -40,9 +39,24 @@ def trusting(code: bool = True) -> Iterator[None]:
         _TRUSTED.reset(before)
 
 
+def name_of(member: object) -> str:
+    """Return the name under which the class of a component is registered."""
+    cls: type[object] = type(member)
+    return str(getattr(cls, "registered_name", cls.__name__))
+
+
+def config_of(member: object) -> dict[str, Any]:
+    """Return the JSON-ready config that :meth:`Registry.build` turns back into a component."""
+    return {"name": name_of(member), **TypeAdapter(type(member)).dump_python(member, mode="json")}
+
+
 @dataclass_transform(frozen_default=True)
 class Registry(Generic[T]):
     """Names the members of one family of components.
+
+    A registry is also what makes a config field hold a member: a field annotated with
+    ``Annotated[Sampler, sampler]`` takes a name, a config or an object, holds the object, and is
+    saved as :func:`config_of` it. Each family names that type, for example ``SamplerField``.
 
     Args:
         family: What a member is called in errors and in the saved JSON, e.g. ``"sampler"``.
@@ -51,7 +65,6 @@ class Registry(Generic[T]):
     def __init__(self, family: str) -> None:
         self.family = family
         self._members: dict[str, type[T]] = {}
-        self._paths: dict[type[T], str] = {}
         self._plugins_read = False
 
     def __call__(self, name: str) -> Callable[[C], C]:
@@ -74,15 +87,15 @@ class Registry(Generic[T]):
         """Return every registered name, sorted."""
         return sorted(self._members)
 
-    def get(self, name: str, *, trust_code: bool = False) -> type[T]:
-        """Return the class registered as `name`, or the class at a trusted dotted path.
+    def get(self, name: str) -> type[T]:
+        """Return the class registered as `name`, or, where code is trusted, at a dotted path.
 
         Raises:
             GraphRecError: When the name is unknown, or names code that was not trusted.
         """
         if name in self._members:
             return self._members[name]
-        trust_code = trust_code or _TRUSTED.get()
+        trust_code = _TRUSTED.get()
         if trust_code:
             self._read_plugins()
             if name in self._members:
@@ -101,12 +114,13 @@ class Registry(Generic[T]):
             hint += ", or trust_code=True (--trust-code) if a plug-in has it"
         raise GraphRecError(self.family, "a known name", repr(name), hint)
 
-    def build(self, config: str | Mapping[str, Any] | T, *, trust_code: bool = False) -> T:
+    def build(self, config: str | Mapping[str, object] | T) -> T:
         """Return the member that a config describes.
+
+        Dotted paths and installed plug-ins are allowed inside :func:`trusting`.
 
         Args:
             config: A name, ``{"name": …, option: value}``, or a ready object (returned as it is).
-            trust_code: Allow dotted paths and installed plug-ins.
 
         Raises:
             GraphRecError: For an unknown name; all unknown or ill-typed options at once.
@@ -126,7 +140,7 @@ class Registry(Generic[T]):
         name = options.pop("name", None)
         if not isinstance(name, str):
             raise GraphRecError(self.family, "a 'name'", dict(config), f"one of {self.names()}")
-        cls = self.get(name, trust_code=trust_code)
+        cls = self.get(name)
         try:
             return TypeAdapter(cls).validate_python(options)
         except ValidationError as error:
@@ -134,10 +148,16 @@ class Registry(Generic[T]):
             raise
 
     def config(self, member: T) -> dict[str, Any]:
-        """Return the JSON-ready config that :meth:`build` turns back into `member`."""
-        dumped = TypeAdapter(type(member)).dump_python(member, mode="json")
-        name = getattr(type(member), "registered_name", type(member).__name__)
-        return {"name": self._paths.get(type(member), name), **dumped}
+        """Return :func:`config_of` a member."""
+        return config_of(member)
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Return how a field builds and saves a member; pydantic asks for it."""
+        return core_schema.no_info_plain_validator_function(
+            self.build, serialization=core_schema.plain_serializer_function_ser_schema(config_of)
+        )
 
     def _import(self, path: str) -> type[T]:
         module, _, attribute = path.replace(":", ".").rpartition(".")
@@ -147,10 +167,10 @@ class Registry(Generic[T]):
             raise GraphRecError(
                 self.family, "an importable dotted path", repr(path), f"checking it ({error})"
             ) from error
-        if not is_dataclass(found):
+        if "registered_name" not in vars(found):  # that of a base class does not count
             found = self(path)(found)
         # Known by its path from now on: what is saved must be found by another process too.
-        self._paths[found] = path
+        cast(Any, found).registered_name = path
         self._members[path] = found
         return found
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.data.histories import Histories, measure, warnings_of
+from graphrec_pt.data.problems import counted
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.leaks import overlaps
 from graphrec_pt.graph.schema import Relation, TimeUnit
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    pass
 
 FAR_SECONDS = 32_503_680_000  # the year 3000; as milliseconds, January 1971
 
@@ -145,13 +147,6 @@ def human_time(time: int | None, unit: TimeUnit) -> str | None:
     return moment.date().isoformat()
 
 
-def render(description: Description) -> "RenderableType":
-    """Return the description as rich tables."""
-    from graphrec_pt.data.description_view import view
-
-    return view(description)
-
-
 def _touched(graph: Graph) -> Tensor:
     """Return whether each node has an edge in any direction: bool ``[N]``."""
     nodes = torch.arange(graph.num_nodes())
@@ -218,6 +213,20 @@ def _odd_times(graph: Graph) -> Iterator[str]:
             yield f"{relation.name}: the last time is {last:,} ms; are times seconds?"
 
 
+def _said_again(graph: Graph) -> Iterator[str]:
+    """Yield which relations show pairs that a split holds out; a view says what its split did."""
+    view = graph.provenance.get("split")
+    if view is not None:
+        yield from view.get("warnings") or ()
+        return
+    for found in overlaps(graph):
+        shared = f"{found.shared:,} of {found.pairs:,} pairs of {found.interaction}"
+        if found.copy:
+            yield f"{found.relation}: says again {shared}; a split hides held-out pairs there too"
+        else:
+            yield f"{found.relation}: also joins {shared}; no split hides held-out pairs there"
+
+
 def _warnings(
     graph: Graph, nodes: tuple[NodeSummary, ...], histories: tuple[Histories, ...]
 ) -> Iterator[str]:
@@ -225,12 +234,15 @@ def _warnings(
         yield f"{name}: {here:,} here, {published:,} published"
     for problem in graph.provenance.get("problems") or ():
         some = ", ".join(map(str, problem.get("examples", ())))
+        rows = counted(problem["rows"], "row")
         yield (
-            f"{problem['where']}: {problem['rows']:,} rows dropped, expected {problem['expected']}"
+            f"{problem['where']}: {rows} dropped, expected {problem['expected']}"
             + (f" ({some})" if some else "")
         )
+    yield from map(str, graph.provenance.get("notes") or ())
     for name, interaction in dict(graph.provenance.get("shared_rows") or {}).items():
         yield f"{name}: made from the rows of {interaction}; no split holds its edges out"
+    yield from _said_again(graph)
     yield from _odd_times(graph)
     for relation in graph.schema.relations:
         if not relation.backward and not graph.num_edges(relation.name):
@@ -238,6 +250,6 @@ def _warnings(
     for node in nodes:
         if node.isolated:
             share = node.isolated / node.count
-            yield f"{node.name}: {node.isolated:,} nodes ({share:.1%}) without any edge"
+            yield f"{node.name}: {counted(node.isolated, 'node')} ({share:.1%}) without any edge"
     for found in histories:
         yield from warnings_of(found)

@@ -1,7 +1,5 @@
 """Discrete codes of nodes: what they are told by, quantised, and a vector for every digit."""
 
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -9,7 +7,7 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.features.cache import digest
-from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
+from graphrec_pt.features.featurizer import Feature, FeaturizerField, Vectors, featurizer
 from graphrec_pt.features.node_features import NodeFeatures
 from graphrec_pt.features.quantisation import Floats, Quantizer, codes_of, product_quantizer
 from graphrec_pt.features.seeded import SPREAD
@@ -38,20 +36,19 @@ class Codes:
             :func:`~graphrec_pt.features.quantisation.product_quantizer`.
     """
 
-    of: str | dict[str, Any]
+    of: FeaturizerField
     digits: int = Field(32, ge=1)
     values: int = Field(256, ge=2)
     rotations: int = Field(1, ge=0)
 
     def __post_init__(self) -> None:
-        given = featurizer.build(self.of)
-        train = getattr(given, "train", "frozen")
+        train = getattr(self.of, "train", "frozen")
         if train != "frozen":
             raise GraphRecError("codes", "a frozen encoder", f"train: {train}", "train: frozen")
 
     def build(self, outline: Outline, node_type: str, width: int) -> "CodesFeature":
         """Return the table of digits, and what the nodes are told by."""
-        source = featurizer.build(self.of).build(outline, node_type, width)
+        source = self.of.build(outline, node_type, width)
         inputs = source.inputs if isinstance(source, GivenFeature) else width
         if inputs % self.digits:
             expected = f"digits that divide {inputs}"

@@ -32,7 +32,7 @@ class Encoding:
         download: Whether it may be fetched.
     """
 
-    source: Any
+    source: str | nn.Module
     train: Train
     map: Map
     unit: bool

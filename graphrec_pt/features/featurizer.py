@@ -1,7 +1,7 @@
 """The featurizer family: configs that build modules from nodes of one type to vectors."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import polars as pl
 from torch import Tensor, nn
@@ -69,3 +69,6 @@ class Featurizer(Protocol):
 
 featurizer: Registry[Featurizer] = Registry("featurizer")
 """``@featurizer("name")`` makes a class usable as a featurizer."""
+
+FeaturizerField = Annotated[Featurizer, featurizer]
+"""Type of a config field that holds a featurizer."""

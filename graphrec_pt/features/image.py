@@ -1,10 +1,10 @@
 """Images of nodes through a Hugging Face vision model."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
@@ -13,18 +13,14 @@ from graphrec_pt.features.columns import one_column_of, read_column
 from graphrec_pt.features.encoded import EncodedFeature, Encoding, Train
 from graphrec_pt.features.featurizer import Feature, featurizer
 from graphrec_pt.features.pretrained import (
-    check_model,
+    EncoderField,
+    ProcessorField,
     load_config,
     load_image_processor,
-    model_name,
 )
 from graphrec_pt.features.projection import Map
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-
-
-def _name_if_any(source: Any) -> str | None:
-    return None if source is None else model_name(source)
 
 
 @featurizer("image")
@@ -48,8 +44,8 @@ class Image:
         download: Let Hugging Face fetch a model that is not here.
     """
 
-    encoder: Annotated[Any, PlainSerializer(_name_if_any)] = None
-    processor: Annotated[Any, PlainSerializer(_name_if_any)] = None
+    encoder: EncoderField | None = None
+    processor: ProcessorField | None = None
     column: str | None = None
     folder: Path | None = None
     train: Train = "frozen"
@@ -63,7 +59,6 @@ class Image:
     def __post_init__(self) -> None:
         if self.encoder is None:
             return
-        check_model(self.encoder, "image")
         if self.processor is None and not isinstance(self.encoder, str):
             raise GraphRecError("image", "the processor of an encoder given as object", "none")
 
@@ -79,7 +74,7 @@ class Image:
         processor = self.encoder if self.processor is None else self.processor
         if isinstance(processor, str):
             processor = load_image_processor(processor, download=self.download)
-        return ImageFeature(self, node_type, column, processor, inputs, width)
+        return ImageFeature(self, self.encoder, node_type, column, processor, inputs, width)
 
 
 class ImageFeature(EncodedFeature):
@@ -87,6 +82,7 @@ class ImageFeature(EncodedFeature):
 
     Args:
         config: How.
+        encoder: Of the images.
         node_type: Whose nodes.
         column: Of the file names.
         processor: From images to pixels.
@@ -95,10 +91,17 @@ class ImageFeature(EncodedFeature):
     """
 
     def __init__(
-        self, config: Image, node_type: str, column: str, processor: Any, inputs: int, width: int
+        self,
+        config: Image,
+        encoder: str | nn.Module,
+        node_type: str,
+        column: str,
+        processor: Any,
+        inputs: int,
+        width: int,
     ) -> None:
         encoding = Encoding(
-            config.encoder, config.train, config.map, config.unit, config.cache, config.download
+            encoder, config.train, config.map, config.unit, config.cache, config.download
         )
         super().__init__(encoding, inputs, width)
         self.config, self.node_type, self.column = config, node_type, column

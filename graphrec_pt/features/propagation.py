@@ -1,6 +1,6 @@
 """The propagation family: graph neural networks that mix the vectors of all nodes."""
 
-from typing import Protocol
+from typing import Annotated, Protocol
 
 import polars as pl
 from torch import Tensor, nn
@@ -43,3 +43,6 @@ class Propagation(Protocol):
 
 propagation: Registry[Propagation] = Registry("propagation")
 """``@propagation("name")`` makes a class usable as a propagation."""
+
+PropagationField = Annotated[Propagation, propagation]
+"""Type of a config field that holds a graph network over all nodes."""

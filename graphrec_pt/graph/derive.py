@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.registry import Registry
+from graphrec_pt.core.registry import Registry, config_of
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
@@ -29,6 +29,9 @@ class Derivation(Protocol):
 derivation: Registry[Derivation] = Registry("derivation")
 """``@derivation("name")`` makes a class usable under ``derive:`` in a card."""
 
+DerivationField = Annotated[Derivation, derivation]
+"""Type of a config field that holds a derivation."""
+
 
 def derive(graph: Graph, configs: Sequence[Any] | None = None) -> Graph:
     """Return the graph with derived relations, computed from its own edges.
@@ -45,7 +48,7 @@ def derive(graph: Graph, configs: Sequence[Any] | None = None) -> Graph:
         return graph
     graph = without_derived(graph)
     # The schema remembers them, so that a split derives them anew from what each view may see.
-    recorded = tuple(derivation.config(made) for made in wanted)
+    recorded = tuple(config_of(made) for made in wanted)
     graph = replace(graph, schema=graph.schema.model_copy(update={"derive": recorded}))
     relations, lists = list(graph.schema.relations), forward_lists(graph)
     for made in wanted:

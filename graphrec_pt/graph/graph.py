@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, SupportsIndex
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -177,9 +177,8 @@ class Graph:
         """Return the type name of a node."""
         if not 0 <= node < self.csr.num_nodes:
             raise GraphRecError("graph", f"a node below {self.csr.num_nodes}", node)
-        return self.schema.node_names[
-            int(self.csr.node_type(self.csr.offset.new_tensor(int(node))))
-        ]
+        kind = self.csr.node_type(self.csr.offset.new_tensor(int(node)))
+        return self.schema.node_names[int(kind)]
 
     def raw_id(self, node: int) -> str:
         """Return the id that a node had in the raw files."""
@@ -240,14 +239,6 @@ class Graph:
         return pl.DataFrame(
             {RAW_ID: ids, "node": pl.int_range(start, start + len(ids), eager=True)}
         )
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        # A stored graph travels as its folder: other processes map the same files.
-        if self.folder is None or self.device.type != "cpu":
-            return super().__reduce_ex__(protocol)
-        from graphrec_pt.graph.store import reopen_graph
-
-        return reopen_graph, (str(self.folder.resolve()), self.fingerprint)
 
     def __repr__(self) -> str:
         nodes = ", ".join(f"{name}: {self.num_nodes(name):,}" for name in self.schema.node_names)

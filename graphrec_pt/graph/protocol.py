@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Annotated
 from typing import Protocol as Interface
 
 import numpy as np
@@ -68,8 +69,15 @@ class SplitProtocol(Interface):
         ...
 
 
+DEFAULT_SPLIT = "leave_one_out"
+"""The protocol where neither a recipe nor a card names one."""
+SPLIT_OF_CARD = "split_by_default"
+"""Where a graph's provenance keeps the protocol of its card."""
 protocol: Registry[SplitProtocol] = Registry("protocol")
 """``@protocol("name")`` makes a class usable as a split."""
+
+ProtocolField = Annotated[SplitProtocol, protocol]
+"""Type of a config field that holds a split protocol."""
 
 Follow = Callable[[Events, Stages, Events, Key], Stages]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.core.options import option_errors
@@ -29,6 +29,22 @@ class Strict(BaseModel):
             return cls.model_validate(content)
         except ValidationError as error:
             raise_all(option_errors(who, error, cls))
+            raise
+
+
+class Checked(Strict):
+    """One whose constructor reports mistakes as :meth:`Strict.checked` does."""
+
+    def __init__(self, **options: Any) -> None:
+        """Validate everything.
+
+        Raises:
+            GraphRecError: For every mistake at once.
+        """
+        try:
+            super().__init__(**options)
+        except ValidationError as error:
+            raise_all(option_errors(type(self).__name__.lower(), error, type(self)))
             raise
 
 
@@ -99,7 +115,7 @@ class Schema(Strict):
 
     nodes: tuple[NodeType, ...]
     relations: tuple[Relation, ...]
-    derive: tuple[dict[str, Any], ...] = ()
+    derive: tuple[dict[str, JsonValue], ...] = ()
     time_unit: TimeUnit = "s"
 
     @cached_property

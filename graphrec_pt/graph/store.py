@@ -8,9 +8,9 @@
     edges/<relation>.arrow extra edge columns, row n = edge id n of the relation
 """
 
+import copyreg
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import polars as pl
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Schema
@@ -39,39 +39,6 @@ def new_folder(out: str | Path) -> Path:
     if out.exists():
         raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
     return out
-
-
-@contextmanager
-def finished_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of `folder` only when the block succeeds.
-
-    A crash, a full disk or a kill leaves nothing at `folder`, or what was there before.
-    """
-    with writing(folder), scratch_folder(folder.parent) as scratch:
-        made = scratch / "made"
-        made.mkdir()
-        yield made
-        old = scratch / "old"
-        if folder.exists():
-            folder.rename(old)
-        try:
-            made.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Tell what goes wrong with a disk or a folder's rights as a mistake that can be mended."""
-    try:
-        yield
-    except OSError as error:
-        # numpy counts what it wrote, without a number or a reason
-        got = error if error.errno else "a write cut short, as on a full disk"
-        hint = "freeing space or another --out"
-        raise GraphRecError(str(folder), "a folder that can be written", got, hint) from error
 
 
 def check_target(folder: Path) -> None:
@@ -148,6 +115,16 @@ def reopen_graph(folder: str, fingerprint: str) -> Graph:
     """Open a graph that another process has open."""
     check_unchanged(Path(folder), fingerprint)
     return open_graph(folder)
+
+
+def _reduced(graph: Graph) -> str | tuple[Any, ...]:
+    """Return how a graph is pickled: a stored one as its folder, whose files others map too."""
+    if graph.folder is None or graph.device.type != "cpu":
+        return graph.__reduce_ex__(4)
+    return reopen_graph, (str(graph.folder.resolve()), graph.fingerprint)
+
+
+copyreg.pickle(Graph, _reduced)
 
 
 def _empty(folder: Path) -> bool:

@@ -1,17 +1,16 @@
 """Arrays derived from those of a graph, made once and kept: sorted targets, running weights."""
 
-from collections.abc import Callable
 from importlib import import_module
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.csr import SegmentedCSR, check_edges
 from graphrec_pt.kernels.dispatch import chosen_body
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()
+_sums: Memo[Tensor] = Memo()  # of the weights
 
 
 def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
@@ -30,28 +29,28 @@ def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
     Raises:
         GraphRecError: When the graph has no weights, or one is negative, infinite or NaN.
     """
-    if csr.weight is None:
+    weight = csr.weight
+    if weight is None:
         raise GraphRecError(who, "a graph with weights for weighted=True", "none")
-    found = _kept.get(csr.weight)  # type: ignore[no-untyped-call]
-    if found is None or found[0] is not csr.segment:
-        wrong = ~((csr.weight >= 0) & (csr.weight < torch.inf))
+
+    def made() -> Tensor:
+        wrong = ~((weight >= 0) & (weight < torch.inf))
         if bool(wrong.any()):
             i = int(wrong.nonzero()[0])
-            raise GraphRecError(
-                who, "weights >= 0 and finite", f"{float(csr.weight[i])} at edge position {i}"
-            )
+            got = f"{float(weight[i])} at edge position {i}"
+            hint = "weighted=False, or `where: WEIGHT >= 0` in the card's edges and a new graph"
+            raise GraphRecError(who, "weights >= 0 and finite", got, hint)
         check_edges(who, csr)
-        sums = import_module("graphrec_pt.kernels.numba.derived").cumulative_weight(csr)
-        found = _kept[csr.weight] = (csr.segment, sums.to(csr.weight.device))
-    cumulative: Tensor = found[1]
-    return cumulative
+        body = import_module("graphrec_pt.kernels.numba.derived")
+        sums: Tensor = body.cumulative_weight(csr)
+        return sums.to(weight.device)
+
+    return _sums(weight, None, made, given=(csr.segment,))
 
 
-# indices → (segment, companion); None stands for the indices themselves, so that no key is
-# kept alive by its own value.
-_Kept = WeakIdKeyDictionary
-_targets: _Kept = WeakIdKeyDictionary()
-_orders: _Kept = WeakIdKeyDictionary()
+# Both of the indices; None stands for the indices themselves, which a value must not hold.
+_targets: Memo[Tensor | None] = Memo()
+_orders: Memo[Tensor] = Memo()
 
 
 def sorted_targets(csr: SegmentedCSR) -> Tensor:
@@ -63,7 +62,7 @@ def sorted_targets(csr: SegmentedCSR) -> Tensor:
     Returns:
         int32 or int64 ``[E]`` like `csr.indices`; `csr.indices` itself when it already ascends.
     """
-    found = _keep(_targets, csr, _sort)
+    found = _targets(csr.indices, None, lambda: _sort(csr), given=(csr.segment,))
     return csr.indices if found is None else found
 
 
@@ -77,9 +76,7 @@ def target_order(csr: SegmentedCSR) -> Tensor:
         int64 ``[E]``: ``sorted_targets(csr) == csr.indices[target_order(csr)]``; parallel edges
         keep their order.
     """
-    found = _keep(_orders, csr, _order)
-    assert found is not None
-    return found
+    return _orders(csr.indices, None, lambda: _order(csr), given=(csr.segment,))
 
 
 def _order(csr: SegmentedCSR) -> Tensor:
@@ -96,13 +93,3 @@ def _sort(csr: SegmentedCSR) -> Tensor | None:
     starts = inner[(inner > 0) & (inner < csr.num_edges)]
     steps_down[starts - 1] = False  # a new segment may start lower
     return csr.indices[target_order(csr)] if bool(steps_down.any()) else None
-
-
-def _keep(
-    kept: _Kept, csr: SegmentedCSR, build: Callable[[SegmentedCSR], Tensor | None]
-) -> Tensor | None:
-    found = kept.get(csr.indices)  # type: ignore[no-untyped-call]
-    if found is None or found[0] is not csr.segment:
-        found = kept[csr.indices] = (csr.segment, build(csr))
-    companion: Tensor | None = found[1]
-    return companion

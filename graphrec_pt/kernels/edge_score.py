@@ -2,14 +2,14 @@
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.sparse import sddmm
 from graphrec_pt.kernels.transposed import owners
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # score → (segment, order)
+_orders: Memo[Tensor] = Memo()  # of the scores
 
 
 def edge_score(csr: SegmentedCSR, vectors: Tensor | None = None) -> Tensor:
@@ -53,14 +53,13 @@ def best_first(csr: SegmentedCSR, score: Tensor) -> Tensor:
     if score.dtype != torch.float32 or score.shape != csr.indices.shape:
         got = f"{score.dtype} {list(score.shape)}"
         raise GraphRecError("best_first", f"score float32 [{csr.num_edges}]", got)
-    found = _kept.get(score)  # type: ignore[no-untyped-call]
-    if found is None or found[0] is not csr.segment:
+
+    def made() -> Tensor:
         if not bool(torch.isfinite(score).all()):
             raise GraphRecError("best_first", "finite scores", "inf or NaN")
         order = torch.sort(csr.indices, stable=True).indices
         order = order[torch.sort(score[order], stable=True, descending=True).indices]
         segment = owners(csr.segment, csr.num_edges)
-        order = order[torch.sort(segment[order], stable=True).indices]
-        found = _kept[score] = (csr.segment, order)
-    result: Tensor = found[1]
-    return result
+        return order[torch.sort(segment[order], stable=True).indices]
+
+    return _orders(score, None, made, given=(csr.segment,))

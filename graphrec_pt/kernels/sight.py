@@ -1,4 +1,4 @@
-"""What attention is told of a batch: who sees whom, and what is added to the scores."""
+"""Who sees whom in attention over packed sequences, and what is added to the scores."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

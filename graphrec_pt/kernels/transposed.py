@@ -4,9 +4,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # indices → (ptr, columns, transpose)
+from graphrec_pt.core.memo import Memo
+
+_transposes: Memo["Transposed"] = Memo()  # of the indices
 
 
 class Transposed(NamedTuple):
@@ -25,15 +26,14 @@ def transposed(ptr: Tensor, indices: Tensor, columns: int) -> Transposed:
         indices: int32 or int64 ``[E]``, columns below `columns`.
         columns: N.
     """
-    found = _kept.get(indices)  # type: ignore[no-untyped-call]
-    if found is None or found[0] is not ptr or found[1] != columns:
+
+    def made() -> Transposed:
         edge = torch.sort(indices, stable=True).indices
         count = torch.bincount(indices, minlength=columns)
         start = torch.cat([count.new_zeros(1), count.cumsum(0)])
-        found = (ptr, columns, Transposed(start, owners(ptr, len(indices))[edge], edge))
-        _kept[indices] = found
-    result: Transposed = found[2]
-    return result
+        return Transposed(start, owners(ptr, len(indices))[edge], edge)
+
+    return _transposes(indices, columns, made, given=(ptr,))
 
 
 def owners(ptr: Tensor, entries: int) -> Tensor:

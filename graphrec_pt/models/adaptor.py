@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Annotated, Protocol
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.features.seeded import apart, seeded
+from graphrec_pt.models.host import Host
 from graphrec_pt.models.insert import insert
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
 
 ADAPTOR = "adaptor"
 """Name of every module that an adaptor puts into a model: ``*.adaptor.*`` finds its weights."""
@@ -36,7 +34,7 @@ BRANCHES = (
 class Adaptor(Protocol):
     """A frozen config of an adaptor, so that it can be named in a recipe."""
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Put the adaptor into a model, in modules named :data:`ADAPTOR`.
 
         Its first weights are a function of the model's config and the seed.
@@ -49,6 +47,9 @@ class Adaptor(Protocol):
 
 adaptor: Registry[Adaptor] = Registry("adaptor")
 """``@adaptor("name")`` makes a class usable as an adaptor."""
+
+AdaptorField = Annotated[Adaptor, adaptor]
+"""Type of a config field that holds an adaptor."""
 
 
 @adaptor("bottleneck")
@@ -66,7 +67,7 @@ class Bottleneck:
     inner: int = Field(16, ge=1)
     places: tuple[str, ...] | None = None
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Put a net behind each place.
 
         Raises:

@@ -1,16 +1,12 @@
 """Adaptors of node vectors: UniSRec's mixture of experts."""
 
-from typing import TYPE_CHECKING
-
 from torch import Tensor, nn
 
 from graphrec_pt.features.projection import Experts
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.models.adaptor import ADAPTOR, adaptor
+from graphrec_pt.models.host import Host
 from graphrec_pt.models.insert import insert
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
 
 
 @adaptor("moe")
@@ -27,7 +23,7 @@ class MixtureOfExperts:
 
     types: tuple[str, ...] | None = None
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Give every type its experts."""
         for name in self.types or model.outline.node_names:
             model.outline.node_index(name)

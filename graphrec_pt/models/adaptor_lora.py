@@ -1,16 +1,14 @@
 """LoRA through peft, for backbones of Hugging Face."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from pydantic import Field
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.models.adaptor import ADAPTOR, adaptor
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
+from graphrec_pt.models.host import Host
 
 
 @adaptor("lora")
@@ -29,7 +27,7 @@ class LoRA:
     dropout: float = Field(0.0, ge=0, lt=1)
     targets: tuple[str, ...] | None = None
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Put the changes into the Hugging Face model; B is 0 at first, so nothing changes yet.
 
         Raises:

@@ -1,26 +1,23 @@
 """Prompts and adaptors for a model that is trained already."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import apart
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.models.adaptor import adaptor
-from graphrec_pt.models.prompts.family import prompt
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
-
-FAMILIES: dict[str, Any] = {"prompt": prompt, "adaptor": adaptor}
-"""What can be attached, by the field of the model's config that says so."""
+from graphrec_pt.models.adaptor import Adaptor
+from graphrec_pt.models.adaptor import adaptor as adaptors
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.prompts.family import Prompting
+from graphrec_pt.models.prompts.family import prompt as prompts
 
 
 def attach(
-    model: "Model",
+    model: Model,
     graph: Graph | None = None,
     *,
-    prompt: Any = None,
-    adaptor: Any = None,
+    prompt: str | Mapping[str, object] | Prompting | None = None,
+    adaptor: str | Mapping[str, object] | Adaptor | None = None,
     seed: int = 0,
 ) -> None:
     """Give a model a prompt and an adaptor; one that it has already is left as it is.
@@ -37,20 +34,18 @@ def attach(
     Raises:
         GraphRecError: When the model has another one, or no place for it.
     """
-    for kind, config in (("prompt", prompt), ("adaptor", adaptor)):
-        if config is None:
+    attached = (
+        ("prompt", None if prompt is None else prompts.build(prompt), model.config.prompt),
+        ("adaptor", None if adaptor is None else adaptors.build(adaptor), model.config.adaptor),
+    )
+    for kind, wanted, has in attached:
+        if wanted is None:
             continue
-        wanted, has = FAMILIES[kind].build(config), getattr(model.config, kind)
         if has is None:
-            attach_new(model, kind, wanted, seed)
+            wanted.attach(model, apart(seed, kind))
             model.config = model.config.model_copy(update={kind: wanted})
-        elif FAMILIES[kind].build(has) != wanted:
+        elif has != wanted:
             hint = "the model as it was without"
             raise GraphRecError("model", f"no other {kind}", repr(has), hint)
     if graph is not None and model.prompt is not None:
         model.prompt.bind(graph)
-
-
-def attach_new(model: "Model", kind: str, wanted: Any, seed: int) -> None:
-    """Put a prompt or an adaptor into a model that has none."""
-    wanted.attach(model, apart(seed, kind))

@@ -1,10 +1,12 @@
 """The backbone family: configs that build a network from token vectors to token vectors."""
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Annotated, Protocol
 
-from torch import nn
+from torch import Tensor, nn
 
 from graphrec_pt.core.registry import Registry
+from graphrec_pt.models.prompt import Prompt
 
 
 class Backbone(Protocol):
@@ -24,5 +26,26 @@ class Backbone(Protocol):
         ...
 
 
+class TwoStream(Protocol):
+    """A network that also reads as XLNet does, with a query beside every token."""
+
+    def two_stream(
+        self,
+        x: Tensor,
+        query: Tensor,
+        ptr: Tensor,
+        structure: Mapping[str, Tensor],
+        order: Tensor,
+        prompt: Prompt | None,
+        *,
+        edges: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Return the states of tokens and of queries: ``[T, D]`` each."""
+        ...
+
+
 backbone: Registry[Backbone] = Registry("backbone")
 """``@backbone("name")`` makes a class usable as a backbone."""
+
+BackboneField = Annotated[Backbone, backbone]
+"""Type of a config field that holds a backbone."""

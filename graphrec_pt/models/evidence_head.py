@@ -29,6 +29,10 @@ class EvidenceHead(nn.Module):
         self.inward = nn.Linear(channels, inner, bias=False)
         self.outward = nn.Linear(inner, 1, bias=False)
 
+    def options(self) -> dict[str, int]:
+        """Return the arguments that make a network of the same shape."""
+        return {"channels": self.inward.in_features, "inner": self.inward.out_features}
+
     def initialise(self, draw: Generator) -> None:
         """Begin as the mean over channels; W apart from 0, so that w can learn."""
         self.log_scale.fill_(SCALE).log_()

@@ -1,4 +1,7 @@
-"""Heads: what is read off hidden states; to be built with ``seeded`` like any network."""
+"""The heads of the library: what is read off hidden states."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -6,9 +9,12 @@ from torch.nn.functional import normalize
 
 from graphrec_pt.kernels.softmax_loss import Reduction, softmax_loss
 from graphrec_pt.models.evidence_head import EvidenceHead
+from graphrec_pt.models.head import Head, head
+from graphrec_pt.models.view import Encoded
 
 
-class ItemHead(nn.Module):
+@head("item")
+class ItemHead(Head):
     """Scores of the whole catalogue by the vectors the items go in with (tied weights).
 
     ``s = f(h) · w_v / τ + b_v``; f is the identity or dense, GELU, norm as in BERT (Devlin et
@@ -20,9 +26,7 @@ class ItemHead(nn.Module):
         transform: Whether f is learned.
         cosine: Whether both sides are put on the unit sphere.
         temperature: τ.
-
-    Attributes:
-        evidence: A learned term of the score from what the graph says, if any.
+        evidence: Sizes of a learned term of the score from what the graph says, if any.
     """
 
     def __init__(
@@ -33,12 +37,25 @@ class ItemHead(nn.Module):
         transform: bool = False,
         cosine: bool = False,
         temperature: float = 1.0,
+        evidence: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
+        self.width = width
         self.cosine, self.temperature = cosine, temperature
         self.transform = _transform(width, width) if transform else None
         self.bias = nn.Parameter(torch.zeros(items)) if items else None
-        self.evidence: EvidenceHead | None = None
+        self.evidence = None if evidence is None else EvidenceHead(**evidence)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {
+            "width": self.width,
+            "items": 0 if self.bias is None else len(self.bias),
+            "transform": self.transform is not None,
+            "cosine": self.cosine,
+            "temperature": self.temperature,
+            "evidence": None if self.evidence is None else self.evidence.options(),
+        }
 
     def loss(
         self,
@@ -82,6 +99,7 @@ class ItemHead(nn.Module):
         return hidden, table
 
 
+@head("text")
 class TextHead(ItemHead):
     """Scores of a text vocabulary, tied to its embeddings, as in masked language models.
 
@@ -92,9 +110,15 @@ class TextHead(ItemHead):
 
     def __init__(self, width: int, vocabulary: int) -> None:
         super().__init__(width, items=vocabulary, transform=True)
+        self.vocabulary = vocabulary
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.width, "vocabulary": self.vocabulary}
 
 
-class RelationHead(nn.Module):
+@head("relation")
+class RelationHead(Head):
     """Scores of the relations between two tokens, in both senses: which one, and whether.
 
     ``s_r(a, b) = (A h_a ⊙ B h_b) · w_r + c_r``; A ≠ B, so direction counts (a low-rank form of
@@ -110,6 +134,10 @@ class RelationHead(nn.Module):
         self.source = nn.Linear(width, width, bias=False)
         self.target = nn.Linear(width, width, bias=False)
         self.relation = nn.Linear(width, relations)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.source.in_features, "relations": self.relation.out_features}
 
     def initialise(self, draw: torch.Generator) -> None:
         """Keep the size of the vectors: a product of two small maps would have no gradient."""
@@ -130,7 +158,8 @@ class RelationHead(nn.Module):
         return scores
 
 
-class FeatureHead(nn.Module):
+@head("feature")
+class FeatureHead(Head):
     """Predicts a feature of a node: numbers or a vector, or the logits of its categories.
 
     Args:
@@ -143,13 +172,18 @@ class FeatureHead(nn.Module):
         self.transform = _transform(width, width)
         self.out = nn.Linear(width, outputs)
 
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.out.in_features, "outputs": self.out.out_features}
+
     def forward(self, hidden: Tensor) -> Tensor:
         """Return predictions ``[T, F]`` for hidden states ``[T, D]``."""
         predictions: Tensor = self.out(self.transform(hidden))
         return predictions
 
 
-class PairHead(nn.Module):
+@head("pair")
+class PairHead(Head):
     """One logit for two vectors: does this follow that, does this user want that item.
 
     A net over ``[a; b; a ⊙ b; |a − b|]`` (Mou et al., "Natural language inference by tree-based
@@ -164,11 +198,206 @@ class PairHead(nn.Module):
         self.transform = _transform(4 * width, width)
         self.out = nn.Linear(width, 1)
 
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.out.in_features}
+
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Return logits ``[M]`` for pairs ``[M, D]`` and ``[M, D]``."""
         joint = torch.cat([left, right, left * right, (left - right).abs()], dim=1)  # [M, 4D]
         logits: Tensor = self.out(self.transform(joint)).squeeze(1)
         return logits
+
+
+@head("link")
+class LinkHead(Head):
+    """``f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])``: one logit for a subgraph between two roots.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.mix = nn.Linear(4 * width, width)
+        self.score = FeatureHead(width, 1)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.mix.out_features}
+
+    def forward(self, encoded: Encoded, roots: Tensor) -> Tensor:
+        """Return logits ``[B]``.
+
+        Args:
+            encoded: Hidden states of B subgraphs.
+            roots: int64 ``[B, 2]``, tokens of the two roots of each.
+        """
+        user, item = (encoded.hidden.index_select(0, at) for at in roots.unbind(1))
+        joint = torch.cat([user, item, user * item, encoded.pooled("mean")], dim=1)  # [B, 4D]
+        logits: Tensor = self.score(self.mix(joint)).squeeze(1)
+        return logits
+
+
+@head("label")
+class LabelHead(Head):
+    """Scores of every node of a type for a vector: ``s_a = e_aᵀ W h``, W learned.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, width)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.map.in_features}
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Keep the size of the vectors: a product of two small maps would have no gradient."""
+        self.map.weight.normal_(0, self.map.in_features**-0.5, generator=draw)
+
+    def forward(self, hidden: Tensor, table: Tensor) -> Tensor:
+        """Return logits ``[n, A]`` for vectors ``[n, D]`` and nodes ``[A, D]``."""
+        scores: Tensor = self.map(hidden) @ table.T
+        return scores
+
+
+@head("bilinear")
+class Bilinear(Head):
+    """One score for two vectors: ``aᵀ W b``.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.map = nn.Linear(width, width, bias=False)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.map.in_features}
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Start with scores near 1 for normed vectors."""
+        self.map.weight.normal_(0, 1 / self.map.in_features, generator=draw)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return ``[n]`` for ``[n, D]`` and ``[n, D]``."""
+        scores: Tensor = (left * self.map(right)).sum(1)
+        return scores
+
+
+@head("code")
+class Coding(Head):
+    """The code of a state: ``μ(h)``, or ``μ(h) + σ(h) ⊙ ε`` with what it costs.
+
+    Args:
+        width: D.
+        noisy: Whether there is a σ.
+        cosine: Whether codes and nodes are compared on the unit sphere.
+        temperature: τ, by which they are.
+    """
+
+    bias = None
+
+    def __init__(
+        self, width: int, noisy: bool, cosine: bool = False, temperature: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.cosine, self.temperature = cosine, temperature
+        self.mean = nn.Linear(width, width)
+        self.log_variance = nn.Linear(width, width) if noisy else None
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {
+            "width": self.mean.in_features,
+            "noisy": self.log_variance is not None,
+            "cosine": self.cosine,
+            "temperature": self.temperature,
+        }
+
+    def initialise(self, draw: torch.Generator) -> None:
+        """Keep the size of the state."""
+        self.mean.weight.normal_(0, self.mean.in_features**-0.5, generator=draw)
+
+    def sides(self, hidden: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the two sides whose products rank a catalogue: ``[B, D]`` and ``[V, D]``."""
+        code, _ = self(hidden, None)
+        if self.cosine:
+            return normalize(code, dim=-1), normalize(table, dim=-1)
+        return code, table
+
+    def forward(self, hidden: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return codes ``[B, D]`` and their divergence from N(0, I) ``[B]``.
+
+        Args:
+            hidden: ``[B, D]``.
+            noise: Standard normal ``[B, D]``; None for the mean.
+        """
+        mean: Tensor = self.mean(hidden)
+        if self.log_variance is None:
+            return mean, torch.zeros_like(mean[:, 0])
+        log_variance: Tensor = self.log_variance(hidden)
+        spent = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
+        if noise is None:
+            return mean, spent
+        return mean + (log_variance / 2).exp() * noise.to(mean), spent
+
+
+@head("map")
+class Map(Head, nn.Linear):
+    """An affine map.
+
+    Args:
+        inputs: Numbers that go in.
+        outputs: Numbers that come out.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"inputs": self.in_features, "outputs": self.out_features}
+
+
+@head("steps")
+class Steps(Head, nn.Embedding):
+    """A vector for each step ahead.
+
+    Args:
+        steps: How many.
+        width: D.
+    """
+
+    def __init__(self, steps: int, width: int) -> None:
+        super().__init__(steps, width)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"steps": self.num_embeddings, "width": self.embedding_dim}
+
+
+@head("projector")
+class Projector(Head, nn.Sequential):
+    """Two layers between hidden states and what is contrasted (Chen et al., ICML 2020).
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+        self.width = width
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.width}
 
 
 def _transform(inputs: int, outputs: int) -> nn.Sequential:

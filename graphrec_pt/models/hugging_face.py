@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.features.pretrained import load_config, load_model
@@ -33,7 +33,7 @@ class HuggingFace:
         download: Let Hugging Face fetch a model that is not here.
     """
 
-    model: str | dict[str, Any]
+    model: str | dict[str, JsonValue]
     pretrained: bool = True
     width: int | None = Field(None, ge=1)
     mode: Mode = "bidirectional"
@@ -71,7 +71,7 @@ class HuggingFace:
 
         options = dict(self.model)
         family = options.pop("model_type", None)
-        if family not in CONFIG_MAPPING:
+        if not isinstance(family, str) or family not in CONFIG_MAPPING:
             hint = did_you_mean(str(family), CONFIG_MAPPING) if family else "bert, gpt2, t5"
             raise GraphRecError("hugging_face", "a model_type of transformers", family, hint)
         plain = AutoConfig.for_model(family)

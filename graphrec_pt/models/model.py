@@ -2,78 +2,89 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.attachment import FAMILIES, attach_new
-from graphrec_pt.models.model_config import ModelConfig
+from graphrec_pt.models.adaptor import Adaptor
+from graphrec_pt.models.backbone import Backbone, TwoStream
+from graphrec_pt.models.head import build_head, head_config
+from graphrec_pt.models.host import Host
+from graphrec_pt.models.model_config import ModelConfig, Shape
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.prompts.family import PromptNetwork
+from graphrec_pt.models.prompts.family import Prompting
 from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
 from graphrec_pt.models.save_card import model_card
 from graphrec_pt.models.save_hub import model_folder, upload
 from graphrec_pt.models.token_embedding import TokenEmbedding, structure_of
+from graphrec_pt.models.usage import Usage
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.vocabulary import Vocabulary
 
-_HEADS = "heads."
-"""Before the names of heads among the saved weights."""
+OF = "of_"
+"""Before the label of an objective in the name of its head: modules cannot have any name."""
 
 
-class Model(nn.Module):
+class Model(Host):
     """From views of tokens to hidden states.
 
     Args:
         config: Its shape.
+        outline: Of the graph that it is for.
         seed: Of the first weights, which are a function of it and the config.
 
     Attributes:
         vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
         graph: What it was last bound to: what it may know of the world; None before.
         prompt: What makes the prompt of a batch; None for none.
-        heads: Weights of the heads that the model was trained with, each as it was last, by
-            ``of_{label}.{weight}``; saved with it.
+        heads: The heads that the model was trained with, each as it was last, by ``of_{label}``.
+        usage: How its last stage read the graph, and what it taught; None before any training.
     """
 
-    def __init__(self, config: ModelConfig, seed: int = 0) -> None:
+    def __init__(self, config: ModelConfig, outline: Outline, seed: int = 0) -> None:
         super().__init__()
-        self.config = config = config.built()
+        self.outline = outline
+        self.config = config = config.sized(outline)
         chosen, width = config.backbone, config.backbone.width
         self.features = seeded(
-            lambda: config.features.build(config.outline, width), apart(seed, "features")
+            lambda: config.features.build(outline, width), apart(seed, "features")
         )
         self.embedding = seeded(
-            lambda: TokenEmbedding(config.outline, width, text=config.text, prompts=config.prompts),
+            lambda: TokenEmbedding(outline, width, text=config.text, prompts=config.prompts),
             apart(seed, "embedding"),
         )
         self.backbone = chosen.build(apart(seed, "backbone"))
         self.vocabulary: Vocabulary | None = None
         self.graph: Graph | None = None
-        self.prompt: PromptNetwork | None = None
-        self.heads: dict[str, Tensor] = {}
+        self.register_module("prompt", None)  # before the heads, whenever it comes
+        self.heads = nn.ModuleDict()
+        self.usage: Usage | None = None
         self._columns = tuple(getattr(chosen, "structure", {}))
-        for kind in FAMILIES:
-            if (wanted := getattr(config, kind)) is not None:
-                attach_new(self, kind, wanted, seed)
+        for kind, wanted in (("prompt", config.prompt), ("adaptor", config.adaptor)):
+            if wanted is not None:
+                wanted.attach(self, apart(seed, kind))
 
     @classmethod
     def of(
         cls,
         graph: Graph,
         *,
-        backbone: Any = "graph_transformer",
+        backbone: str | Mapping[str, object] | Backbone = "graph_transformer",
         features: Features | None = None,
         text: int = 0,
         prompts: int = 0,
+        prompt: str | Mapping[str, object] | Prompting | None = None,
+        adaptor: str | Mapping[str, object] | Adaptor | None = None,
         seed: int = 0,
     ) -> Self:
         """Return a new model of a graph, bound to it.
@@ -84,26 +95,59 @@ class Model(nn.Module):
             features: One learned vector per node by default.
             text: Size of the text vocabulary.
             prompts: Number of learned prompt tokens.
+            prompt: Name, config or object of a soft prompt.
+            adaptor: Name, config or object of an adaptor.
             seed: Of the first weights.
         """
         config = ModelConfig(
-            outline=Outline.of(graph),
             features=features or Features(),
             backbone=backbone,
             text=text,
             prompts=prompts,
+            prompt=prompt,
+            adaptor=adaptor,
         )
-        return cls(config, seed).bind(graph)
+        return cls(config, Outline.of(graph), seed).bind(graph)
+
+    def shape(self) -> dict[str, Any]:
+        """Return config and outline, JSON-ready: what ``config.json`` of a folder holds."""
+        return Shape(outline=self.outline, **dict(self.config)).model_dump(mode="json")
 
     @property
-    def width(self) -> int:
-        """D."""
-        return int(self.config.backbone.width)
+    def num_parameters(self) -> int:
+        """How many weights it has, those of heads left out."""
+        heads = sum(parameter.numel() for parameter in self.heads.parameters())
+        return sum(parameter.numel() for parameter in self.parameters()) - heads
 
-    @property
-    def outline(self) -> Outline:
-        """Of the graph that the model is for."""
-        return self.config.outline
+    def labelled_heads(self) -> dict[str, nn.Module]:
+        """Return the heads by the labels of their objectives, in the order they were put in."""
+        return {name.removeprefix(OF): each for name, each in self.heads.items()}
+
+    def put_head(self, label: str, network: nn.Module) -> None:
+        """Keep the head of an objective from now on, as the last one.
+
+        Args:
+            label: Of the objective.
+            network: In place of any head that it has.
+
+        Raises:
+            GraphRecError: For a network that could not be saved.
+        """
+        head_config(network)
+        if OF + label in self.heads:
+            del self.heads[OF + label]
+        self.heads[OF + label] = network
+
+    def make_heads(self, configs: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make room for saved heads, whose weights are to be filled, unless they are there.
+
+        Args:
+            configs: By label; see :func:`~graphrec_pt.models.head.head_config`.
+        """
+        for label, config in configs.items():
+            has = self.labelled_heads().get(label)
+            if has is None or head_config(has) != config:
+                self.put_head(label, seeded(partial(build_head, config), 0))
 
     def bind(self, graph: Graph) -> Self:
         """Read what the features need of a graph, and return the model.
@@ -136,16 +180,17 @@ class Model(nn.Module):
             raise GraphRecError("save_pretrained", "a bound model", "none", "model.bind(graph)")
         read = self.features.reads
         kept = inputs and read and self.features.propagate is None
-        config, weights = self.config.json_ready(), self.state_dict()
-        weights |= {_HEADS + name: weight for name, weight in self.heads.items()}
+        config = self.shape()
         saved = SavedModel(
             kind=type(self).__name__,
             config=config,
-            weights=weights,
+            heads={label: head_config(each) for label, each in self.labelled_heads().items()},
+            usage=self.usage,
+            weights=self.state_dict(),
             vocabulary=self.vocabulary,
             inputs=self.features.inputs() if kept else None,
         )
-        size = sum(parameter.numel() for parameter in self.parameters())
+        size = self.num_parameters
         ready = (kept or not read) and not (self.prompt is not None and self.prompt.reads)
         card = model_card(config, self.outline, size, ready=ready)
         return write_model(folder, saved, card)
@@ -168,12 +213,14 @@ class Model(nn.Module):
         saved = read_model(folder)
         if saved.kind != cls.__name__:
             raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
-        config = ModelConfig.checked(saved.config, str(folder)).built(trust_code=trust_code)
-        model = cls(config)
+        with trusting(trust_code):
+            shape = Shape.checked(saved.config, str(folder))
+        model = cls(shape.config, shape.outline)
         model._check(saved.vocabulary)
-        heads = {name for name in saved.weights if name.startswith(_HEADS)}
-        fill(model, {n: w for n, w in saved.weights.items() if n not in heads}, str(folder))
-        model.heads = {name.removeprefix(_HEADS): saved.weights[name] for name in heads}
+        with trusting(trust_code):
+            model.make_heads(saved.heads)
+        fill(model, saved.weights, str(folder))
+        model.usage = saved.usage
         if saved.inputs is not None:
             model.features.restore(saved.inputs)
         model.vocabulary = saved.vocabulary
@@ -201,9 +248,13 @@ class Model(nn.Module):
             return upload(folder, name, private=private, message=message)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Make the vectors of a node type at most once inside the block: one forward pass."""
-        with self.features.held():
+    def held(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
+        """Make the vectors of a node type at most once inside the block: one forward pass.
+
+        Args:
+            tables: Where they are kept for later blocks, between which no weight changes.
+        """
+        with self.features.held(tables):
             yield
 
     def encode(self, view: View, prompt: Prompt | None = None) -> Encoded:
@@ -223,7 +274,7 @@ class Model(nn.Module):
             if view.order is None:
                 raise GraphRecError("model", "an order for two streams", "none", "View(order=…)")
             query = self.embedding.special.weight[Special.MASK].expand_as(x)
-            hidden, asked = self.backbone.two_stream(
+            hidden, asked = cast(TwoStream, self.backbone).two_stream(
                 x, query, tokens.ptr, structure, view.order, prompt, edges=tokens.edges
             )
             return Encoded(view, hidden, asked)
@@ -238,15 +289,6 @@ class Model(nn.Module):
             edges=tokens.edges,
         )
         return Encoded(view, hidden)
-
-    def nodes(self, nodes: Tensor) -> Tensor:
-        """Return the vectors of nodes by global id, as they go in: ``[n, D]``."""
-        vectors: Tensor = self.features(nodes)
-        return vectors
-
-    def table(self, node_type: str) -> Tensor:
-        """Return the vectors of all nodes of a type: ``[V, D]``."""
-        return self.features.table(node_type)
 
     def _check(self, vocabulary: Vocabulary) -> None:
         """Raise unless every id means the same as in the model."""

@@ -2,7 +2,8 @@
 
 ::
 
-    config.json          shape of the model, format and library version, digests of the files
+    config.json          shape of the model and its heads, how it was taught to predict, format and
+                         library version, digests of the files
     model.safetensors    weights
     vocabulary.parquet   raw ids behind the ids
     inputs.safetensors   what the features read off the graph, if it was to be kept
@@ -22,10 +23,11 @@ from torch import Tensor, nn
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.store import finished_folder
+from graphrec_pt.core.scratch import finished_folder
+from graphrec_pt.models.usage import Usage
 from graphrec_pt.tokens.vocabulary import Vocabulary
 
-FORMAT = 1
+FORMAT = 2
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocabulary.parquet"
 INPUTS, CARD = "inputs.safetensors", "README.md"
 FILES = (CONFIG, WEIGHTS, VOCABULARY, INPUTS, CARD)
@@ -38,6 +40,8 @@ class SavedModel:
     Args:
         kind: Class of the model.
         config: JSON values that its shape depends on.
+        heads: Config of each head, by the label of its objective.
+        usage: How it is asked to predict; None for a model that was never trained.
         weights: By name.
         vocabulary: Of the graph.
         inputs: What the features read off the graph, by name; None where it was not kept.
@@ -45,6 +49,8 @@ class SavedModel:
 
     kind: str
     config: Mapping[str, Any]
+    heads: Mapping[str, Mapping[str, Any]]
+    usage: Usage | None
     weights: Mapping[str, Tensor]
     vocabulary: Vocabulary
     inputs: Mapping[str, Tensor] | None
@@ -70,6 +76,8 @@ def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
             "class": saved.kind,
             "files": {path.name: _digest(path) for path in sorted(made.iterdir()) if _kept(path)},
             "model": dict(saved.config),
+            "heads": saved.heads,
+            "usage": None if saved.usage is None else saved.usage.model_dump(mode="json"),
         }
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (made / CONFIG).write_text(text, encoding="utf-8")
@@ -92,9 +100,12 @@ def read_model(folder: str | Path) -> SavedModel:
         if found != digest:
             hint = "saving or downloading the model anew"
             raise GraphRecError(str(folder / name), "the file that was saved", "another", hint)
+    usage = record["usage"]
     return SavedModel(
         kind=record["class"],
         config=record["model"],
+        heads=record["heads"],
+        usage=None if usage is None else Usage.checked(usage, f"{folder} usage"),
         weights=_load_tensors(folder / WEIGHTS),
         vocabulary=Vocabulary.load(folder / VOCABULARY),
         inputs=_load_tensors(folder / INPUTS) if INPUTS in record["files"] else None,
@@ -142,9 +153,17 @@ def _read_config(path: Path) -> dict[str, Any]:
     if stamp != FORMAT:
         written = record.get("graphrec_pt") if isinstance(record, dict) else None
         hint = f"graphrec_pt {written}, which wrote it" if written else "save_pretrained"
+        if stamp == 1:
+            hint = "training the model again, for format 1 had no shapes of heads to predict with"
         raise GraphRecError(str(path), f"model format {FORMAT}", stamp or "none", hint)
-    for key, kind in (("class", str), ("files", dict), ("model", dict)):
-        if not isinstance(record.get(key), kind):
+    for key, kind in (
+        ("class", str),
+        ("files", dict),
+        ("model", dict),
+        ("heads", dict),
+        ("usage", dict | None),
+    ):
+        if key not in record or not isinstance(record[key], kind):
             raise GraphRecError(str(path), f"{key!r} in the config of a saved model", "none")
     files = set(record["files"])
     if not {WEIGHTS, VOCABULARY} <= files or not files <= {WEIGHTS, VOCABULARY, INPUTS}:

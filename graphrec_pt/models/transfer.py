@@ -1,6 +1,7 @@
 """Warm start: the weights of a model, for another graph."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import is_dataclass, replace
 from typing import Any, TypeVar
 
@@ -60,11 +61,13 @@ def transfer(
         raise GraphRecError("transfer", "a bound or loaded model", "none", "model.bind(graph)")
     vocabulary = Vocabulary.of(graph)
     matched = vocabulary.match(model.vocabulary)
-    config = _config_for(Outline.of(graph), model.config, features, structure or {})
-    new = type(model)(config, seed)
+    outline = Outline.of(graph)
+    config = _config_for(outline, model, features, structure or {})
+    new = type(model)(config, outline, seed)
     hits = _carry(model, _rows(model, model.vocabulary), new, _rows(new, vocabulary))
     if _named_alike(model.outline, new.outline):
-        new.heads = {name: weight.clone() for name, weight in model.heads.items()}
+        new.heads = deepcopy(model.heads)
+    new.usage = model.usage
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     new.to(device).train(model.training).bind(graph)
     return new, Report(
@@ -73,20 +76,21 @@ def transfer(
         categories=_categories(new, model),
         tensors=(sum(hit > 0 for hit in hits.values()), len(hits)),
         fresh=tuple(name for name, hit in hits.items() if not hit),
-        lost=tuple(name for name in model.state_dict() if name not in hits),
+        lost=tuple(name for name in _shared(model) if name not in hits),
     )
 
 
 def _config_for(
     outline: Outline,
-    config: ModelConfig,
+    model: Model,
     features: Features | None,
     structure: Mapping[str, int],
 ) -> ModelConfig:
     """Return the config of a model of another graph: what a graph tells is told anew."""
+    config = model.config
     network: Any = config.backbone
-    types = len(config.outline.nodes), len(outline.nodes)
-    relations = len(config.outline.relations), len(outline.relations)
+    types = len(model.outline.nodes), len(outline.nodes)
+    relations = len(model.outline.relations), len(outline.relations)
     changes: dict[str, Any] = {}
     if getattr(network, "relations", 0):
         changes["relations"] = _told_anew(network.relations, *relations)
@@ -104,7 +108,7 @@ def _config_for(
             if name == EVERY or name in outline.node_names
         }
         features = config.features.model_copy(update={"by_type": by_type})
-    return config.model_copy(update={"outline": outline, "backbone": network, "features": features})
+    return config.model_copy(update={"backbone": network, "features": features})
 
 
 def _named_alike(a: Outline, b: Outline) -> bool:
@@ -161,9 +165,9 @@ def _carry(
     old: Model, known: Mapping[str, pl.Series], new: Model, rows: Mapping[str, pl.Series]
 ) -> dict[str, int]:
     """Copy what fits into the weights of a model; return how many rows of each were filled."""
-    sources, strange = old.state_dict(), _strange(old, new)
+    sources, strange = _shared(old), _strange(old, new)
     filled = {}
-    for name, target in new.state_dict().items():
+    for name, target in _shared(new).items():
         source = sources.get(name)
         filled[name] = 0
         if source is None or source.shape[1:] != target.shape[1:] or name.startswith(strange):
@@ -178,6 +182,11 @@ def _carry(
             target.copy_(source)
             filled[name] = max(source.ndim and len(source), 1)
     return filled
+
+
+def _shared(model: Model) -> dict[str, Tensor]:
+    """Return the weights of a model, those of its heads left out."""
+    return {n: w for n, w in model.state_dict().items() if not n.startswith("heads.")}
 
 
 def _strange(old: Model, new: Model) -> tuple[str, ...]:

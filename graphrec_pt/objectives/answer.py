@@ -1,23 +1,27 @@
 """Answers to prompts: which node stands behind the mask of a template."""
 
-from collections.abc import Sequence
-
 import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
-from graphrec_pt.graph.outline import Outline
-from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.objectives.catalogue import NodePrediction
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.readout import (
+    RERANK,
+    Either,
+    PairReadout,
+    QueryReadout,
+    last_masks,
+    masks,
+)
+from graphrec_pt.tokens.kind import Kind
 
 
 @objective("answer")
-class Answer(Objective):
+class Answer(NodePrediction):
     """What a template asks for, as P5 (Geng et al., RecSys 2022) is trained on its prompts.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | prompt)`` over the nodes of the type of each mask that the
@@ -25,36 +29,32 @@ class Answer(Objective):
     knows all its nodes); where it knew nothing, the other end of the edge that was hidden from the
     root, if it is of that type. Masks without an answer teach nothing. Nothing else is hidden.
 
-    A model that was trained so is asked by the same or another template, and ranks the candidates
-    of the last mask of their type.
+    Such a model ranks items when it reads the same or another template: the candidates for the
+    last mask of their type.
 
     Args:
-        candidates: What the answers are told from.
-        types: Names of the node types that are asked for; all by default.
+        candidates: The loss over the nodes of a type, and its negatives.
+        types: Names of the node types whose masks are predicted; all by default.
+        rerank: Where the prompts are about pairs: how many candidates of each source are ordered by
+            their answers, the best by the vectors of the nodes; 0 for none.
     """
 
-    candidates: Candidates = Candidates()
-    types: tuple[str, ...] | None = None
+    rerank: int = Field(RERANK, ge=0)
 
     @property
     def needs(self) -> Needs:
         """Masks with their type and what is known of them."""
         return Needs(frozenset({Kind.SPECIAL}), frozenset({"type", "labels"}))
 
-    def check(self, outline: Outline) -> None:
-        """Raise for node types that the graph does not have."""
-        for name in self.types or ():
-            outline.node_index(name)
-
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the prompts as they are, and the answers."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("answer")
-        asked = masks(tokens)
+        wanted = masks(tokens)
         if self.types is not None:
-            wanted = torch.tensor([graph.schema.node_index(name) for name in self.types])
-            asked &= torch.isin(tokens.type, wanted)
-        token = asked.nonzero().squeeze(1)
+            types = torch.tensor([graph.schema.node_index(name) for name in self.types])
+            wanted &= torch.isin(tokens.type, types)
+        token = wanted.nonzero().squeeze(1)
         node, types = tokens.labels[token], tokens.type[token]
         hidden = _other_ends(examples)[examples.owner][tokens.sequence_of()[token]]
         fits = graph.csr.node_type(hidden.clamp(min=0)) == types
@@ -66,33 +66,24 @@ class Answer(Objective):
         targets = {"token": token, "node": node, "type": types}
         return Corrupted((View(tokens),), targets | drawn, len(token))
 
-    def head(self, outline: Outline, width: int) -> ItemHead:
-        """Return the head of the candidates."""
-        return self.candidates.head(width)
-
-    def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
-    ) -> Tensor:
-        """Return the mean over the answers."""
-        at = corrupted.targets
-        hidden = encoded[0].hidden.index_select(0, at["token"])
-        return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
+    def readout(self) -> Either:
+        """Return what the last mask stands for; of pairs, how well the answer fits."""
+        return Either(QueryReadout("mask"), PairReadout(_fit_of_answers, rerank=self.rerank))
 
 
-def masks(tokens: Tokens) -> Tensor:
-    """Return which tokens stand for a node that is asked for: bool ``[T]``."""
-    return (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.MASK) & (tokens.type >= 0)
+def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
+    """Return the log-probability of the second node of each pair behind the last mask: ``[n]``."""
+    assert isinstance(head, ItemHead)
+    outline = model.outline
+    name = next(each for each in outline.node_names if int(pairs[0, 1]) in outline.ids(each))
+    at = last_masks(encoded.view.tokens, outline.node_index(name))
+    items = (pairs[:, 1] - outline.ids(name).start).to(encoded.hidden.device)
+    hidden = encoded.hidden.index_select(0, at)
+    return -head.loss(hidden, model.table(name), items, reduction="none")
 
 
 def _other_ends(examples: Examples) -> Tensor:
     """Return where the edge hidden from each root leads, −1 where there is none: int64 ``[R]``."""
-    graph, roots, exclude = examples.graph, examples.roots, examples.exclude
-    if not isinstance(roots, Tensor) or exclude is None or graph.csr.edge is None:
-        return torch.full((len(roots),), -1)
-    first = roots if roots.ndim == 1 else roots[:, 0]
-    low, high = graph.csr.bounds(first)
-    position, row = ranges(low, high - low)
-    same = (graph.csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
-    found = torch.full_like(first, -1)
-    found[row[same]] = graph.csr.indices[position[same]].long()
-    return found
+    position, row = examples.hidden_edges()
+    found = torch.full((len(examples.roots),), -1)
+    return found.index_copy(0, row, examples.graph.csr.indices[position].long())

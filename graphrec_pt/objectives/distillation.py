@@ -11,11 +11,13 @@ from torch.nn.functional import normalize
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import Map
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.node_vectors import vectors_of_type, width_of
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import Pool, drawn_negatives, positives
+from graphrec_pt.objectives.pairs import drawn_negatives, positives
+from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.tokens.kind import Kind
 
 
@@ -38,7 +40,7 @@ class Distillation(Objective):
     Args:
         teachers: Vector columns of the root's type (and of the items', by the same names), or
             safetensors files with a tensor ``[n, F]`` for each node type.
-        node_type: Of the roots; told by the relation if there is one.
+        node_type: Of the roots; where there is a relation, the type that it leaves.
         relation: Leads from roots to items.
         negatives: K.
         temperature: τ; the paper has 1.
@@ -56,11 +58,11 @@ class Distillation(Objective):
     cosine: bool = False
     hard: float = Field(1.0, ge=0)
     states: float = Field(1.0, ge=0)
-    pool: Pool = "mean"
+    pool: SequencePool = "mean"
 
     @property
     def needs(self) -> Needs:
-        """Nodes; with a relation also their hop, which tells the roots."""
+        """Nodes; with a relation also their hop, which marks the roots."""
         fields = {"type", "hop"} if self.relation else set()
         return Needs(frozenset({Kind.NODE}), frozenset(fields))
 
@@ -100,7 +102,7 @@ class Distillation(Objective):
         return nn.ModuleDict(
             {
                 side: nn.ModuleList(
-                    nn.Linear(width, width_of(outline, node_type, each)) for each in self.teachers
+                    Map(width, width_of(outline, node_type, each)) for each in self.teachers
                 )
                 for side, node_type in sides
             }

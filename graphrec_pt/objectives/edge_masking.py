@@ -1,13 +1,16 @@
-"""Edges hidden from sequences, and what would tell of them."""
+"""Edges that are hidden in sequences, and ends of edges that do not exist."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
-from graphrec_pt.objectives.masking import first_occurrence
-from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.kernels.negative import negative
+from graphrec_pt.objectives.masking import first_occurrence, masked_out
+from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -39,7 +42,7 @@ def same_nodes(first: Tensor, chosen: Tensor) -> Tensor:
 
 
 def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
-    """Return tokens in which nothing tells of the edges between the ends of some links.
+    """Return tokens without any sign of the edges between the ends of some links.
 
     Every edge between the two nodes goes, under any relation, in either direction and in every
     slot: the link (parent, relation and time of the token), the relation token before it and the
@@ -59,19 +62,17 @@ def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
     gone &= near[before] if len(before) else gone
     at = gone.nonzero().squeeze(1)
     gone[at] = torch.isin(_pair(first, before[at], at), hidden)
-    spoken = torch.zeros_like(gone)  # a relation token stands before the node that it leads to
-    spoken[:-1] = gone[1:] & (tokens.parent[:-1] == tokens.parent[1:])
-    spoken &= tokens.kind == Kind.RELATION
+    written = torch.zeros_like(gone)  # a relation token stands before the node that it leads to
+    written[:-1] = gone[1:] & (tokens.parent[:-1] == tokens.parent[1:])
+    written &= tokens.kind == Kind.RELATION
     edges = tokens.edges
     if edges is not None and len(edges):
         among = near[edges[:, 0]] & near[edges[:, 2]]
         row = among.nonzero().squeeze(1)
-        told = torch.isin(_pair(first, edges[row, 0], edges[row, 2]), hidden)
-        edges = edges[torch.ones_like(among).index_fill(0, row[told], False)]
+        shown = torch.isin(_pair(first, edges[row, 0], edges[row, 2]), hidden)
+        edges = edges[torch.ones_like(among).index_fill(0, row[shown], False)]
     return replace(
-        tokens,
-        id=torch.where(spoken, int(Special.MASK), tokens.id),
-        kind=torch.where(spoken, int(Kind.SPECIAL), tokens.kind),
+        masked_out(tokens, written),
         parent=torch.where(gone, -1, tokens.parent),
         relation=torch.where(gone, -1, tokens.relation),
         time=torch.where(gone, NO_TIME, tokens.time),
@@ -80,12 +81,10 @@ def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
 
 
 def without_relations(tokens: Tokens) -> Tokens:
-    """Return tokens in which nothing tells a relation: relations, times and edges go."""
-    spoken = tokens.kind == Kind.RELATION
+    """Return tokens that show no relation: relations, times and edges are removed."""
+    written = tokens.kind == Kind.RELATION
     return replace(
-        tokens,
-        id=torch.where(spoken, int(Special.MASK), tokens.id),
-        kind=torch.where(spoken, int(Kind.SPECIAL), tokens.kind),
+        masked_out(tokens, written),
         relation=torch.full_like(tokens.relation, -1),
         time=torch.full_like(tokens.time, NO_TIME),
         edges=None,
@@ -93,14 +92,51 @@ def without_relations(tokens: Tokens) -> Tokens:
 
 
 def without_slots(tokens: Tokens) -> Tokens:
-    """Return tokens whose slots cannot be told.
+    """Return tokens whose slots are hidden.
 
-    Every slot becomes 0: were only some hidden, the others would tell which they are. In sequences
+    Every slot becomes 0; if only some were hidden, the others would give them away. In sequences
     that had slots the position becomes the hop, because the tokens stand there slot by slot.
     """
     slotted = torch.zeros_like(tokens.ptr[1:]).index_add_(0, tokens.sequence_of(), tokens.slot) > 0
     position = torch.where(slotted[tokens.sequence_of()], tokens.hop.clamp(min=0), tokens.position)
     return replace(tokens, slot=torch.zeros_like(tokens.slot), position=position)
+
+
+def non_neighbors(
+    graph: Graph, source: Tensor, relation: Tensor, count: int, key: Key, item: Tensor
+) -> Tensor:
+    """Return nodes of the type that a relation leads to, none of which it leads a source to.
+
+    Args:
+        graph: Whose edges are true.
+        source: int64 ``[n]`` global ids.
+        relation: int64 ``[n]``, leaves the type of the source; −1 asks for nothing.
+        count: Nodes for each.
+        key: Names the draws.
+        item: int64 ``[n]`` below 2**32, whose draws they are.
+
+    Returns:
+        int64 ``[n, count]`` global ids, −1 for none.
+    """
+    schema = graph.schema
+    slot = torch.tensor([schema.slot(each.name) for each in schema.relations])
+    leads_to = torch.tensor([schema.node_index(each.target) for each in schema.relations])
+    kind = torch.where(relation < 0, -1, leads_to[relation])
+    found = torch.full((len(source), count), -1, dtype=torch.int64)
+    for index in torch.unique(kind[kind >= 0]).tolist():
+        rows = (kind == index).nonzero().squeeze(1)
+        among = graph.nodes(schema.nodes[index].name)
+        found[rows] = negative(
+            graph.csr,
+            source[rows],
+            slot[relation[rows]],
+            count,
+            key,
+            low=among.start,
+            high=among.stop,
+            item=item[rows],
+        )
+    return found
 
 
 def _joined(tokens: Tokens) -> Tensor:

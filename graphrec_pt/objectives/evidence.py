@@ -1,8 +1,6 @@
 """What the graph says of each item after a history, as a learned term of its score."""
 
-from threading import Lock
 from typing import Annotated, Literal
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -10,6 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.links import Links, co_interaction_links, content_links, transition_links
 from graphrec_pt.graph.outline import Outline
@@ -23,8 +22,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Power = Annotated[float, Field(ge=0)]
-_made: WeakKeyDictionary[Graph, dict[str, Matrices]] = WeakKeyDictionary()
-_making = Lock()
+_matrices: Memo[Matrices] = Memo()  # of a graph
 
 
 class Channel(Strict):
@@ -186,14 +184,12 @@ class EvidenceTerm(Strict):
 
     def matrices(self, known: Graph) -> Matrices:
         """Return the links of a graph; made once and kept as long as it."""
-        with _making:
-            kept = _made.setdefault(known, {})
-            name = self.model_dump_json(exclude={"most", "inner"})
-            if name not in kept:
-                relation = known.schema.interaction(self.relation).name
-                made = [each.made(known, relation, self.links) for each in self._different()]
-                kept[name] = stacked(made)
-            return kept[name]
+
+        def made() -> Matrices:
+            relation = known.schema.interaction(self.relation).name
+            return stacked([each.made(known, relation, self.links) for each in self._different()])
+
+        return _matrices(known, self.model_dump_json(exclude={"most", "inner"}), made)
 
     def _different(self) -> list[Channel]:
         """Return the channels without those that differ in their decay alone."""

@@ -1,7 +1,7 @@
 """Local and global: which item of the catalogue, with a say for what the user's subgraph holds."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor
@@ -11,17 +11,18 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Relation
-from graphrec_pt.models.heads import PairHead
+from graphrec_pt.models.heads import ItemHead, PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import checked_relation, positives, relation_of
+from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.pairs import OfRelation, checked_relation, positives, relation_of
+from graphrec_pt.objectives.readout import CatalogueReadout, QueryReadout, Sequences
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("fusion")
-class Fusion(Objective):
+class Fusion(OfRelation):
     """The item that a user takes, from two towers and one subgraph around the user.
 
     ``L = −1/n Σ_u log softmax_i(s(u, ·))[i_u]`` over the whole catalogue, with
@@ -36,19 +37,11 @@ class Fusion(Objective):
     Args:
         relation: Leads from users to items; by default the first interaction relation.
         temperature: τ.
+        scoring: What ranks at inference: both, or the vectors of the nodes (``"towers"``) alone.
     """
 
-    relation: str | None = None
     temperature: float = Field(1.0, gt=0)
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their type, and their hop, which tells the root."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
+    scoring: Literal["fusion", "towers"] = "fusion"
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the subgraphs, the users and the items that they take."""
@@ -99,6 +92,20 @@ class Fusion(Objective):
         local = head(user, encoded.hidden.index_select(0, token))  # [m]
         item = encoded.view.tokens.id[token] - model.outline.ids(kind).start
         return scores.index_put((row, item), local.to(scores.dtype), accumulate=True)
+
+    def readout(self) -> CatalogueReadout | QueryReadout:
+        """Return the scores of both, or of the vectors alone."""
+        if self.scoring == "towers":
+            return QueryReadout("vector", head=ItemHead(0, temperature=self.temperature))
+        return CatalogueReadout(self._catalogue)
+
+    def _catalogue(self, given: Sequences) -> Tensor:
+        assert isinstance(given.head, PairHead)
+        inside = items_inside(given.graph, given.tokens, given.relation)
+        device = given.encoded.hidden.device
+        source, root, token = (part.to(device) for part in (given.source, *inside))
+        kind = given.relation.target
+        return self.scores(given.encoded, source, root, token, kind, given.model, given.head)
 
 
 class Inside(NamedTuple):

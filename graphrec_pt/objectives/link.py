@@ -1,4 +1,4 @@
-"""Links: does this user want that item, told from the subgraph between them."""
+"""Links: whether a user takes an item, predicted from the subgraph between the two."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,22 +12,20 @@ from torch.nn.functional import cross_entropy
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.negative import negative
-from graphrec_pt.models.heads import FeatureHead
+from graphrec_pt.models.heads import LinkHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.edge_masking import links, without_edges
 from graphrec_pt.objectives.masking import occurrences
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import checked_relation, relation_of
-from graphrec_pt.objectives.pairwise import bpr
-from graphrec_pt.objectives.pointwise import bce
-from graphrec_pt.objectives.valued import Told
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.pairs import OfRelation, bce, bpr, relation_of
+from graphrec_pt.objectives.readout import RERANK, PairReadout
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("link")
-class Link(Objective):
+class Link(OfRelation):
     """Scores of user–item pairs by their subgraphs, as CHEST is fine-tuned, re-derived.
 
     ``s(u, i) = f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])`` on the subgraph of (u, i) (Wang et al.,
@@ -36,27 +34,25 @@ class Link(Objective):
     (1 + K)``; ``softmax``: ``−log e^{s(u, i)} / (e^{s(u, i)} + Σ_k e^{s(u, i_k)})``.
 
     The subgraphs of negatives are sampled and linearized as those of the positives, and edges
-    between the two roots are hidden from both, so that what tells them apart is how user and item
-    are connected otherwise.
+    between the two roots are hidden from both, so that only the other
+    connections between user and item can separate them.
 
     Args:
         relation: Leads from users to items; by default the first interaction relation.
         form: One of the three.
         negatives: K.
+        rerank: Candidates of each source that are put in the order of their subgraphs, the best by
+            the vectors of the nodes; 0 for none.
     """
 
-    relation: str | None = None
     form: Literal["bpr", "bce", "softmax"] = "bpr"
     negatives: int = Field(1, ge=1)
+    rerank: int = Field(RERANK, ge=0)
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots, and how they were reached."""
+        """Nodes with their hop, which marks the roots, and how they were reached."""
         return Needs(frozenset({Kind.NODE}), frozenset({"hop", "parent", "relation"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the subgraphs of the pairs, and of K pairs for each that are no edge.
@@ -95,12 +91,12 @@ class Link(Objective):
         }
         return Corrupted(tuple(View(view) for view in views), targets, len(kept))
 
-    def head(self, outline: Outline, width: int) -> "LinkHead":
+    def head(self, outline: Outline, width: int) -> LinkHead:
         """Return the score of a pair."""
         return LinkHead(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: "LinkHead"
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: LinkHead
     ) -> Tensor:
         """Return the mean over the positive pairs."""
         true, false = (
@@ -114,47 +110,24 @@ class Link(Objective):
             return cross_entropy(scores, first, reduction="sum") / max(len(true), 1)
         return bpr(true, false) if self.form == "bpr" else bce(true, false)
 
-    @property
-    def tells(self) -> Told | None:
-        """The chance of a link, which the form ``bce`` alone makes of a score."""
-        return "chance" if self.form == "bce" else None
-
-    def shown(self, tokens: Tokens) -> Tokens:
-        """Return subgraphs without what tells of edges between the roots."""
-        return unlinked(tokens)
-
-    def values(self, encoded: Encoded, model: Model, head: "LinkHead") -> Tensor:
-        """Return ``σ(s(u, i))``: ``[B]``."""
-        scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
-        return scores.sigmoid()
+    def readout(self) -> PairReadout:
+        """Return the score of a pair; its sigmoid is a chance with the form ``bce`` alone."""
+        chance = self.form == "bce"
+        return PairReadout(
+            _score_of_pairs,
+            shown=unlinked,
+            value=torch.sigmoid if chance else None,
+            of="chance" if chance else None,
+            rerank=self.rerank,
+        )
 
 
 _SIDES = ("positive", "negative")
 
 
-class LinkHead(nn.Module):
-    """``f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])``: one logit for a subgraph between two roots.
-
-    Args:
-        width: D.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.mix = nn.Linear(4 * width, width)
-        self.score = FeatureHead(width, 1)
-
-    def forward(self, encoded: Encoded, roots: Tensor) -> Tensor:
-        """Return logits ``[B]``.
-
-        Args:
-            encoded: Hidden states of B subgraphs.
-            roots: int64 ``[B, 2]``, tokens of the two roots of each.
-        """
-        user, item = (encoded.hidden.index_select(0, at) for at in roots.unbind(1))
-        joint = torch.cat([user, item, user * item, encoded.pooled("mean")], dim=1)  # [B, 4D]
-        logits: Tensor = self.score(self.mix(joint)).squeeze(1)
-        return logits
+def _score_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
+    scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
+    return scores
 
 
 def pair_roots(tokens: Tokens) -> Tensor:
@@ -168,7 +141,7 @@ def pair_roots(tokens: Tokens) -> Tensor:
 
 
 def unlinked(tokens: Tokens) -> Tokens:
-    """Return subgraphs in which nothing tells of edges between two roots."""
+    """Return subgraphs without any sign of edges between the two roots."""
     root = occurrences(tokens, tokens.hop == 0)
     before = tokens.parents().clamp(min=0)
     direct = links(tokens) & root

@@ -1,4 +1,4 @@
-"""Masked edges: is there an edge between two nodes of a sequence, and which one."""
+"""Masked edges: whether two nodes of a sequence have an edge, and under which relation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,19 +17,17 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.edge_masking import (
     links,
+    non_neighbors,
     pair_of_link,
     same_nodes,
     without_edges,
     without_slots,
 )
-from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
-from graphrec_pt.objectives.non_neighbors import non_neighbors
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, masked_out, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairwise import bpr
-from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.objectives.pairs import bce, bpr
 from graphrec_pt.sampling.forest import first_of
-from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -44,7 +42,7 @@ class MaskedEdge(Objective):
     ``exists``: ``−log σ(s_r(a, b) − s_r(a, b'))`` where b' is a node of the type of b that a has
     no such edge to, or the binary cross-entropy of both (``compare: bce``). The sequence is shown
     twice, with b and with b' in its place and all else equal, so nothing but the nodes themselves
-    tells them apart; which of the two views has the true end is drawn edge by edge. KGRec (Yang
+    separates them; which of the two views has the true end is drawn edge by edge. KGRec (Yang
     et al., KDD 2023) rebuilds masked edges likewise.
 
     ``relation``: ``−log softmax_r s_r(a, b)``. Slots say by which relations a node was met, so all
@@ -66,7 +64,7 @@ class MaskedEdge(Objective):
 
     @property
     def needs(self) -> Needs:
-        """Nodes that know whence and how they were reached."""
+        """Nodes with their parent and the relation from it."""
         fields = frozenset({"type", "hop", "parent", "relation"})
         return Needs(frozenset({Kind.NODE}), fields)
 
@@ -157,9 +155,4 @@ def _targets(tokens: Tokens, token: Tensor) -> dict[str, Tensor]:
 
 def _without_text(tokens: Tokens, nodes: Tensor) -> Tokens:
     """Return tokens with the text of some nodes hidden."""
-    told = with_text(tokens, nodes) & (tokens.kind == Kind.TEXT)
-    return replace(
-        tokens,
-        id=torch.where(told, int(Special.MASK), tokens.id),
-        kind=torch.where(told, int(Kind.SPECIAL), tokens.kind),
-    )
+    return masked_out(tokens, with_text(tokens, nodes) & (tokens.kind == Kind.TEXT))

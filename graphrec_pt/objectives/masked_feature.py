@@ -1,15 +1,14 @@
 """Masked features: what the columns of a hidden node say."""
 
 from collections.abc import Mapping, Sequence
-from threading import Lock
 
 import polars as pl
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.features.columns import columns_of, floats_of, read_column, vectors_of
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
@@ -17,14 +16,12 @@ from graphrec_pt.graph.schema import ColumnKind
 from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.objectives.masking import Masking, choose_nodes, hide
+from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
 
 KINDS: tuple[ColumnKind, ...] = ("number", "vector", "category")
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {(node type, column): values}
-_making = Lock()
+_columns: Memo[tuple[Tensor, Tensor]] = Memo()  # of a graph
 
 
 @objective("masked_feature")
@@ -49,11 +46,6 @@ class MaskedFeature(Objective):
     masking: Masking = Masking(share=0.2)
     roots: bool = False
 
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
     def check(self, outline: Outline) -> None:
         """Raise for node types and columns that the graph does not have, or that are text."""
         if not self._columns(outline):
@@ -64,12 +56,8 @@ class MaskedFeature(Objective):
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_feature")
         columns = self._columns(Outline.of(graph))
-        eligible = of_types(graph, tokens, sorted({node_type for node_type, _ in columns}))
-        if not self.roots:
-            eligible &= ~occurrences(tokens, tokens.hop == 0)
-        chosen = choose(tokens, eligible, draws, self.masking)
-        if self.masking.everywhere:
-            chosen = occurrences(tokens, chosen) & eligible
+        types = sorted({node_type for node_type, _ in columns})
+        chosen = choose_nodes(graph, tokens, draws, self.masking, types, roots=self.roots)
         seen = hide(graph, tokens, chosen, draws, self.masking)
         hidden = chosen.nonzero().squeeze(1)
         targets: dict[str, Tensor] = {}
@@ -149,13 +137,12 @@ def _values(graph: Graph, node_type: str, column: str) -> tuple[Tensor, Tensor]:
     Returns:
         int64 ``[n]`` codes of categories, or floats ``[n, F]``; bool ``[n]``.
     """
-    with _making:
-        kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
-        if (node_type, column) not in kept:
-            series = read_column(graph, node_type, column, "masked_feature")
-            kept[node_type, column] = _read(series, graph.schema.node(node_type).columns[column])
-    found: tuple[Tensor, Tensor] = kept[node_type, column]
-    return found
+
+    def made() -> tuple[Tensor, Tensor]:
+        series = read_column(graph, node_type, column, "masked_feature")
+        return _read(series, graph.schema.node(node_type).columns[column])
+
+    return _columns(graph, (node_type, column), made)
 
 
 def _read(series: pl.Series, kind: ColumnKind) -> tuple[Tensor, Tensor]:

@@ -1,23 +1,86 @@
-"""Masked language: which word was hidden in the text of the nodes."""
+"""Masked language: hidden words of the text of nodes, alone or beside hidden nodes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 
+import polars as pl
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
+from graphrec_pt.features.columns import columns_of, read_column
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.heads import TextHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.catalogue import NodePrediction
 from graphrec_pt.objectives.draws import Draws, one_of, unit
-from graphrec_pt.objectives.masking import Masking, choose
+from graphrec_pt.objectives.masking import Masking, choose, masked_out
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.telling_words import TellingWords
-from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.texts import texts_of
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import TokenizerField, Words
+
+_ids: Memo[Tensor] = Memo()  # of a node table
+
+
+class OpinionWords(Strict):
+    """Text tokens whose nodes have another mean number than the rest, as words of opinion do.
+
+    ``z_w = (mean_w − mean) √n_w / sd`` over the nodes that have a text and a number, n_w of which
+    hold the token w; those with ``|z_w| ≥ least`` are opinion words, unless they are too rare.
+    Held-out nodes of a train graph have no text, so nothing is learned from them.
+
+    Args:
+        node_type: Whose text and number.
+        text: Its text column.
+        number: Its number column.
+        tokenizer: Of the text, as in the linearizer.
+        least: Smallest ``|z|``.
+        occurs: Smallest n_w.
+    """
+
+    node_type: str
+    text: str
+    number: str
+    tokenizer: TokenizerField
+    least: float = Field(3.0, ge=0)
+    occurs: int = Field(5, ge=1)
+
+    def check(self, outline: Outline, who: str) -> None:
+        """Raise unless the columns are there."""
+        columns_of(outline, self.node_type, ["text"], [self.text], who)
+        columns_of(outline, self.node_type, ["number"], [self.number], who)
+
+    def ids(self, graph: Graph) -> Tensor:
+        """Return the opinion words, ascending: int64 ``[n]``; kept with the node table."""
+        table = graph.tables[self.node_type]
+        return _ids(table, self.model_dump_json(), lambda: self._found(graph))
+
+    def _found(self, graph: Graph) -> Tensor:
+        words = Words.of(self.tokenizer)
+        start, token = texts_of(graph, self.node_type, self.text, words)
+        owner = torch.arange(len(start) - 1, device="cpu").repeat_interleave(start.diff())
+        numbers = read_column(graph, self.node_type, self.number, "among")
+        rows = pl.DataFrame({"node": owner.numpy(), "token": token.numpy()}).unique()
+        rows = rows.with_columns(number=numbers.cast(pl.Float64).gather(rows["node"])).drop_nulls()
+        nodes = rows.unique("node")["number"]
+        mean, sd = nodes.mean(), nodes.std(ddof=0)
+        if not sd:  # none, or all alike
+            return token[:0].long()
+        z = (pl.col("number").mean() - mean) * pl.len().sqrt() / sd
+        words_found = (
+            rows.group_by("token")
+            .agg(z=z, held=pl.len())
+            .filter((pl.col("z").abs() >= self.least) & (pl.col("held") >= self.occurs))
+        )
+        return torch.from_numpy(words_found["token"].cast(pl.Int64).sort().to_numpy().copy())
 
 
 @objective("masked_language")
@@ -32,14 +95,14 @@ class MaskedLanguage(Objective):
         masking: How many text tokens, and what is put in their place.
         whole: Choose nodes instead of tokens and hide their whole text, by the whole-word index
             `word` of P5 (Geng et al., RecSys 2022).
-        among: Choose only among words that tell of a number: the masked opinion tokens of U-BERT
+        among: Choose only among words that go with a number: the masked opinion tokens of U-BERT
             (Qiu et al., AAAI 2021), re-derived. Not with `whole`.
     """
 
     vocabulary: int = Field(ge=2)
     masking: Masking = Masking(mask=0.8, random=0.1, everywhere=False)
     whole: bool = False
-    among: TellingWords | None = None
+    among: OpinionWords | None = None
 
     def __post_init__(self) -> None:
         if self.whole and self.among is not None:
@@ -51,7 +114,7 @@ class MaskedLanguage(Objective):
         return Needs(frozenset({Kind.TEXT}), frozenset({"word"} if self.whole else ()))
 
     def check(self, outline: Outline) -> None:
-        """Raise unless there is what words could tell of."""
+        """Raise unless the columns of ``among`` exist."""
         if self.among is not None:
             self.among.check(outline, "masked_language")
 
@@ -71,11 +134,7 @@ class MaskedLanguage(Objective):
         swapped = chosen & ~masked & (fate < self.masking.mask + self.masking.random)
         step = 1 + one_of(words[:, 2], self.vocabulary - 1)  # never lands on the token itself
         ids = torch.where(swapped, (tokens.id + step) % self.vocabulary, tokens.id)
-        seen = replace(
-            tokens,
-            id=torch.where(masked, int(Special.MASK), ids),
-            kind=torch.where(masked, int(Kind.SPECIAL), tokens.kind),
-        )
+        seen = masked_out(replace(tokens, id=ids), masked)
         token = chosen.nonzero().squeeze(1)
         targets = {"token": token, "text": tokens.id[token]}
         return Corrupted((View(seen),), targets, len(token))
@@ -95,6 +154,92 @@ class MaskedLanguage(Objective):
             raise GraphRecError("masked_language", expected, got, "vocabulary: that of the model")
         hidden = encoded[0].hidden.index_select(0, corrupted.targets["token"])  # [n, D]
         return head.loss(hidden, text.weight, corrupted.targets["text"])
+
+
+@objective("masked_token")
+class MaskedToken(NodePrediction):
+    """Masked news and user tokens (MTP) of PREC (Liu et al., COLING 2022).
+
+    A news is a row of columns (title, subcategory, abstract), a user a sequence of news. Of the
+    tokens of each column .15 are chosen, .8 of these become MASK, .1 another token of the same
+    column's vocabulary, .1 stay; each column is predicted over its own vocabulary: node types over
+    their nodes, text over the text vocabulary. MASK keeps the type of its node, so that structure
+    ``type`` makes a MASK of each column. The paper adds up the columns' means; here all hidden
+    tokens weigh the same. Without a `vocabulary` text is left alone (users as sequences of news).
+
+    Args:
+        vocabulary: Tokens of the text vocabulary, the `text` of the model; 0 for none.
+        masking: How many tokens of each column, and what is put in their place.
+        candidates: The loss over the nodes of a type, and its negatives.
+        types: Names of the node types that may be hidden; all by default, roots never.
+    """
+
+    vocabulary: int = Field(0, ge=0)
+    masking: Masking = Masking(mask=0.8, random=0.1)
+
+    def __post_init__(self) -> None:
+        if self.vocabulary == 1:
+            raise GraphRecError("masked_token", "a vocabulary of 0, or of 2 and more", 1)
+
+    @cached_property
+    def nodes(self) -> Objective:
+        """The part of the nodes."""
+        given = {"masking": self.masking, "candidates": self.candidates, "types": self.types}
+        return objective.build({"name": "masked_node", **given})
+
+    @cached_property
+    def language(self) -> Objective | None:
+        """The part of the text."""
+        if not self.vocabulary:
+            return None
+        alone = self.masking.model_copy(update={"everywhere": False})
+        given = {"vocabulary": self.vocabulary, "masking": alone}
+        return objective.build({"name": "masked_language", **given})
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their hop, which marks the roots; text if there is a vocabulary."""
+        kinds = {Kind.NODE, Kind.TEXT} if self.vocabulary else {Kind.NODE}
+        return Needs(frozenset(kinds), self.nodes.needs.fields)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return one view, and what was hidden in it."""
+        nodes = self.nodes.corrupt(examples)
+        targets = {f"nodes.{name}": value for name, value in nodes.targets.items()}
+        if self.language is None:
+            return replace(nodes, targets=targets)
+        # The text of a hidden node is hidden by now, and is not predicted.
+        hidden = replace(examples, tokens=nodes.views[0].tokens)
+        text = self.language.corrupt(hidden)
+        targets |= {f"text.{name}": value for name, value in text.targets.items()}
+        return Corrupted(text.views, targets, nodes.count + text.count)
+
+    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+        """Return the heads of nodes and of text."""
+        heads: dict[str, nn.Module] = {"nodes": self.nodes.head(outline, width)}
+        if self.language is not None:
+            heads["text"] = self.language.head(outline, width)
+        return nn.ModuleDict(heads)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+    ) -> Tensor:
+        """Return the mean over the hidden tokens."""
+        parts = {"nodes": self.nodes, "text": self.language}
+        total = encoded[0].hidden.new_zeros(())
+        for name, part in parts.items():
+            if part is None:
+                continue
+            at = {
+                key.removeprefix(f"{name}."): value
+                for key, value in corrupted.targets.items()
+                if key.startswith(f"{name}.")
+            }
+            count = len(at["token"])
+            if count:
+                own = Corrupted(corrupted.views, at, count)
+                total = total + count * part.loss(encoded, own, model, head[name])
+        return total / max(corrupted.count, 1)
 
 
 def _of_chosen_words(tokens: Tokens, text: Tensor, draws: Draws, policy: Masking) -> Tensor:

@@ -1,11 +1,11 @@
-"""Neighbour coding: the code of a root foretells its neighbours that were left out."""
+"""Neighbour coding: the code of a root predicts neighbours that were left out of its sequence."""
 
 from collections.abc import Mapping, Sequence
 from math import pi
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
 from graphrec_pt.core.key import Key
@@ -14,15 +14,16 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.adjacency import ANY, member
 from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.walk import walk
+from graphrec_pt.models.heads import Coding
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import shared_nodes
 from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import same_nodes
-from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, with_text
+from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
 from graphrec_pt.objectives.pooling import pooled
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -33,7 +34,7 @@ class NeighborCoding(Objective):
     """Neighbour-predictive coding of SAC (Zheng et al., arXiv 2205.09489), re-derived.
 
     Of the neighbours of every hop a share M is taken out of the sequence, and the code c of the
-    root, read off what is left, must tell them from negatives of their type:
+    root, read off what is left, must rank them above negatives of their type:
     ``L = −1/|M| Σ_{m ∈ M} log e^{c·e_m/τ} / (e^{c·e_m/τ} + Σ_n e^{c·e_n/τ})``, a lower bound of the
     information that c has of them. With a bottleneck ``c = μ + σ ⊙ ε`` and
     ``β KL(N(μ, σ²) ‖ N(0, I))`` is added, which bounds what c keeps of the surroundings; ε is 0 in
@@ -57,14 +58,6 @@ class NeighborCoding(Objective):
     bottleneck: float = Field(0.0, ge=0)
     temperature: float = Field(1.0, gt=0)
     cosine: bool = False
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Nothing is named that a graph could lack."""
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return what is left of every sequence, and what was taken out of it."""
@@ -92,16 +85,16 @@ class NeighborCoding(Objective):
             targets["hard"] = self._far(graph, examples, draws.key)[row]
         return Corrupted((View(left),), targets, len(token))
 
-    def head(self, outline: Outline, width: int) -> "Coding":
+    def head(self, outline: Outline, width: int) -> Coding:
         """Return what makes a code of a state."""
         return Coding(width, self.bottleneck > 0, self.cosine, self.temperature)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: "Coding"
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Coding
     ) -> Tensor:
         """Return the mean over the nodes taken out."""
         at = corrupted.targets
-        noise = at["noise"] if model.training else None
+        noise = _normal(at["noise"], model.width) if model.training and self.bottleneck else None
         code, spent = head(pooled(encoded[0], "roots"), noise)  # [B, D], [B]
         row = at["row"]
         total: Tensor = self.bottleneck * spent.index_select(0, row).sum()
@@ -166,53 +159,9 @@ class NeighborCoding(Objective):
         ends = ends.masked_fill(wrong | near.view_as(ends), -1)
         return torch.full((len(tokens), ends.shape[1]), -1).index_copy(0, some, ends)
 
-
-class Coding(nn.Module):
-    """The code of a state: ``μ(h)``, or ``μ(h) + σ(h) ⊙ ε`` with what it costs.
-
-    Args:
-        width: D.
-        noisy: Whether there is a σ.
-        cosine: Whether codes and nodes are compared on the unit sphere.
-        temperature: τ, by which they are.
-    """
-
-    bias = None
-
-    def __init__(
-        self, width: int, noisy: bool, cosine: bool = False, temperature: float = 1.0
-    ) -> None:
-        super().__init__()
-        self.cosine, self.temperature = cosine, temperature
-        self.mean = nn.Linear(width, width)
-        self.log_variance = nn.Linear(width, width) if noisy else None
-
-    def initialise(self, draw: torch.Generator) -> None:
-        """Keep the size of the state."""
-        self.mean.weight.normal_(0, self.mean.in_features**-0.5, generator=draw)
-
-    def sides(self, hidden: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the two sides whose products rank a catalogue: ``[B, D]`` and ``[V, D]``."""
-        code, _ = self(hidden, None)
-        if self.cosine:
-            return normalize(code, dim=-1), normalize(table, dim=-1)
-        return code, table
-
-    def forward(self, hidden: Tensor, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return codes ``[B, D]`` and their divergence from N(0, I) ``[B]``.
-
-        Args:
-            hidden: ``[B, D]``.
-            noise: int64 ``[B]``, 32 random bits each; None for the mean.
-        """
-        mean: Tensor = self.mean(hidden)
-        if self.log_variance is None:
-            return mean, torch.zeros_like(mean[:, 0])
-        log_variance: Tensor = self.log_variance(hidden)
-        spent = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
-        if noise is None:
-            return mean, spent
-        return mean + (log_variance / 2).exp() * _normal(noise, mean.shape[1]).to(mean), spent
+    def readout(self) -> QueryReadout:
+        """Return the code of the root."""
+        return QueryReadout("roots")
 
 
 def _normal(bits: Tensor, width: int) -> Tensor:

@@ -2,21 +2,19 @@
 
 from functools import cache
 from pathlib import Path
-from threading import Lock
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.features.columns import one_column_of, read_column, vectors_of
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 
 SUFFIX = ".safetensors"
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # node table → {column: vectors}
-_making = Lock()
+_vectors: Memo[tuple[Tensor, Tensor]] = Memo()  # of a node table
 
 
 def vectors_of_type(graph: Graph, node_type: str, source: str) -> tuple[Tensor, Tensor]:
@@ -43,16 +41,14 @@ def vectors_of_type(graph: Graph, node_type: str, source: str) -> tuple[Tensor, 
             expected = f"vectors of {graph.num_nodes(node_type)} nodes of {node_type!r}"
             raise GraphRecError(source, expected, len(found), "vectors made for this graph")
         return found, torch.zeros(len(found), dtype=torch.bool)
-    table = graph.tables[node_type]
-    with _making:
-        kept = _kept.setdefault(table, {})  # type: ignore[no-untyped-call]
-        if source not in kept:
-            column = read_column(graph, node_type, source, "vectors")
-            filled = column.drop_nulls()
-            width = len(filled[0]) if len(filled) else 0
-            kept[source] = vectors_of(column, width, "vectors")
-    pair: tuple[Tensor, Tensor] = kept[source]
-    return pair
+
+    def made() -> tuple[Tensor, Tensor]:
+        column = read_column(graph, node_type, source, "vectors")
+        filled = column.drop_nulls()
+        width = len(filled[0]) if len(filled) else 0
+        return vectors_of(column, width, "vectors")
+
+    return _vectors(graph.tables[node_type], source, made)
 
 
 def width_of(outline: Outline, node_type: str, source: str) -> int:

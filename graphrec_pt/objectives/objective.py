@@ -3,17 +3,20 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
 
-from graphrec_pt.core.registry import Registry
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import C, Registry
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import Draws
+from graphrec_pt.objectives.draws import Draws, one_of
+from graphrec_pt.objectives.readout import Readout
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -31,7 +34,7 @@ class Examples:
         draws: Names the draws of every sequence.
         again: Samples and linearizes other roots just like these, with the draws of other
             examples: ``again(roots, exclude)`` gives the tokens, and the root of each sequence.
-            Negatives made so cannot be told from positives by how they were made.
+            Negatives that are made so look like positives in everything but their roots.
         exclude: int64 ``[R]``, the edge hidden from each root, −1 for none; None if there are
             none.
     """
@@ -47,33 +50,79 @@ class Examples:
     def root(self) -> Tensor | None:
         """Return the (first) root of each sequence, None for sets: int64 ``[B]`` global ids.
 
-        Views of some sequences alone are given those of their own, for prompts that ask.
+        A view of some of the sequences gets the roots of those, for personalised prompts.
         """
         if isinstance(self.roots, Sets):
             return None
         first = self.roots if self.roots.ndim == 1 else self.roots[:, 0]
         return first[self.owner]
 
+    def hidden_edges(self) -> tuple[Tensor, Tensor]:
+        """Return where the edges hidden from (first) roots are stored, and the roots.
+
+        Returns:
+            int64 ``[M]`` positions in the CSR, and int64 ``[M]`` in ``[0, R)``; none for sets.
+        """
+        csr, roots, exclude = self.graph.csr, self.roots, self.exclude
+        if isinstance(roots, Sets) or exclude is None or csr.edge is None:
+            none = self.owner[:0]
+            return none, none
+        low, high = csr.bounds(roots if roots.ndim == 1 else roots[:, 0])
+        position, row = ranges(low, high - low)
+        same = (csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
+        return position[same], row[same]
+
+    def others(self, words: Tensor, who: str) -> tuple[Tensor, Tokens]:
+        """Return a sequence of another root of the same type for each, made in the same way.
+
+        Any root of the type may be the other one, as likely; a type of one node gives itself.
+
+        Args:
+            words: int64 ``[B]``, random bits.
+            who: Asks, for errors.
+
+        Returns:
+            int64 ``[n]``, the sequences of the batch that got one, ascending, and n sequences.
+
+        Raises:
+            GraphRecError: For roots that are pairs or sets.
+        """
+        if not isinstance(self.roots, Tensor) or self.roots.ndim != 1:
+            raise GraphRecError(who, "roots that are nodes", "pairs or sets")
+        roots, csr = self.roots[self.owner], self.graph.csr
+        kind = csr.node_type(roots)
+        low = csr.offset[kind]
+        size = csr.offset[kind + 1] - low
+        others = low + (roots - low + 1 + one_of(words, (size - 1).clamp(min=1))) % size
+        exclude = None if self.exclude is None else torch.full_like(others, -1)
+        tokens, owner = self.again(others, exclude)
+        first = torch.ones_like(owner, dtype=torch.bool)
+        first[1:] = owner[1:] != owner[:-1]
+        return owner[first], tokens.select(first.nonzero().squeeze(1))
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Corrupted:
-    """What the model sees and what it must find.
+    """What the model sees and what it is to predict.
 
     Args:
         views: What is encoded, in the order of ``loss(encoded, …)``.
         targets: Tensors that the loss needs, by name.
         count: Terms that the loss is the mean of; with 0 there is nothing to learn here.
+        unencoded: Views that the loss encodes itself, with another encoder than the model.
     """
 
     views: tuple[View, ...]
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     count: int = 0
+    unencoded: tuple[View, ...] = ()
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Corrupted":
         """Return the same on another device."""
         return replace(
             self,
             views=tuple(view.to(device, non_blocking=non_blocking) for view in self.views),
+            unencoded=tuple(view.to(device, non_blocking=non_blocking) for view in self.unencoded),
             targets={
                 name: value.to(device, non_blocking=non_blocking)
                 for name, value in self.targets.items()
@@ -98,8 +147,8 @@ class Objective(ABC):
     """What a model is taught; a subclass says what it hides and what the error costs.
 
     Members are frozen configs. :meth:`corrupt` and :meth:`loss` are all that a subclass must
-    write. Nothing outside an objective asks for its name: what a trained model can be asked for
-    is its :meth:`readout`.
+    write. Nothing outside an objective asks for its name: what a trained model can answer is
+    its :meth:`readout`.
 
     Example::
 
@@ -125,7 +174,7 @@ class Objective(ABC):
 
     @abstractmethod
     def corrupt(self, examples: Examples) -> Corrupted:
-        """Return what the model sees and must find, in the worker that made the batch.
+        """Return what the model sees and is to predict, in the worker that made the batch.
 
         A pure function of the examples. Examples with nothing to learn give fewer terms; a batch
         without any gives ``count=0``.
@@ -158,8 +207,8 @@ class Objective(ABC):
             head: What :meth:`head` returned, filled.
         """
 
-    def readout(self) -> object | None:
-        """Return what a model that was trained by this objective can be asked for.
+    def readout(self) -> Readout | None:
+        """Return what a model that was trained by this objective can answer.
 
         A readout says how an answer is read off the model: a ranking of items from the last
         token, from a MASK, from the root or a pool; a value of a pair; paths; text; a set.
@@ -223,5 +272,31 @@ class StatefulObjective(Objective):
         """
 
 
-objective: Registry[Objective] = Registry("objective")
+class Objectives(Registry[Objective]):
+    """The registry of objectives, which takes classes that derive from :class:`Objective` alone."""
+
+    def __call__(self, name: str) -> Callable[[C], C]:
+        """Return the decorator that registers a class under `name`.
+
+        Raises:
+            GraphRecError: For a class of another kind, and one that lacks a method.
+        """
+        register = super().__call__(name)
+
+        def checked(cls: C) -> C:
+            who = f"@objective({name!r})"
+            if not issubclass(cls, Objective):
+                hint = f"class {cls.__name__}(Objective)"
+                raise GraphRecError(who, "a class that derives from Objective", cls.__name__, hint)
+            if missing := sorted(cls.__abstractmethods__):
+                raise GraphRecError(who, "corrupt and loss", f"no {' and no '.join(missing)}")
+            return register(cls)
+
+        return checked
+
+
+objective = Objectives("objective")
 """``@objective("name")`` makes a class usable as an objective."""
+
+ObjectiveField = Annotated[Objective, objective]
+"""Type of a config field that holds an objective."""

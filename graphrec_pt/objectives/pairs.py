@@ -1,16 +1,16 @@
-"""Users and items that belong together, and items that do not."""
+"""Pairs of users and items: positives, negatives, and the two losses over their scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from threading import Lock
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
+from torch.nn.functional import softplus
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Relation, Strict
@@ -19,16 +19,14 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
-from graphrec_pt.objectives.event_masking import events, last_of, with_text
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs
+from graphrec_pt.objectives.masking import events, last_of, with_text
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.pooling import SequencePool
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.tokens.tokens import Tokens
 
-Pool = Literal["last", "first", "mean"]
-"""Where the vector of a sequence is read off."""
-
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {(relation, power): popularity}
-_making = Lock()
+_popularities: Memo[Tensor] = Memo()  # of a graph
 
 
 class Positives(NamedTuple):
@@ -67,7 +65,7 @@ class Pairs(Strict):
 
     relation: str | None = None
     user: Literal["state", "vector"] = "state"
-    pool: Pool = "last"
+    pool: SequencePool = "last"
     negatives: int = Field(1, ge=1)
     popularity: float = Field(0.0, ge=0)
     cosine: bool = False
@@ -75,12 +73,8 @@ class Pairs(Strict):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots, where sequences are read."""
+        """Nodes with their hop, which marks the roots, where sequences are read."""
         return Needs(fields=frozenset({"type", "hop"} if self.user == "state" else ()))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
 
     def corrupt(self, examples: Examples, purpose: str) -> Corrupted:
         """Return sequences, positives and negatives.
@@ -123,6 +117,136 @@ class Pairs(Strict):
         right = right.view(*items.shape, -1)  # [n, 1+K, D]
         scores = torch.einsum("nd,nkd->nk", left, right) / self.temperature
         return scores[:, 0], scores[:, 1:]
+
+    def readout(self, chance: Literal["pair"] | None = None) -> QueryReadout:
+        """Return the vectors of users whose products with those of items are scores.
+
+        Args:
+            chance: Whether the scores are logits of the chance of a pair.
+        """
+        return QueryReadout("vector" if self.user == "vector" else self.pool, chance=chance)
+
+
+@dataclass(frozen=True)
+class OfRelation(Objective):
+    """An objective over one relation.
+
+    Args:
+        relation: Leads from roots to items; by default the first interaction relation.
+    """
+
+    relation: str | None = None
+
+    def check(self, outline: Outline) -> None:
+        """Raise when the graph does not have the relation, or has none to choose."""
+        checked_relation(outline, self.relation)
+
+
+@dataclass(frozen=True)
+class OfPairs(Objective):
+    """An objective over scores of pairs.
+
+    Args:
+        pairs: Which pairs are scored, and how.
+    """
+
+    pairs: Pairs = Pairs()  # noqa: RUF009 - frozen
+    purpose: ClassVar[str]
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their hop, which marks the roots, where sequences are read."""
+        return self.pairs.needs
+
+    def check(self, outline: Outline) -> None:
+        """Raise when the graph does not have the relation."""
+        checked_relation(outline, self.pairs.relation)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return the sequences, with a positive item and negatives for each."""
+        return self.pairs.corrupt(examples, self.purpose)
+
+    def head(self, outline: Outline, width: int) -> ItemHead:
+        """Return what scores pairs; it has no weights."""
+        return self.pairs.head(width)
+
+
+@objective("pairwise")
+class Pairwise(OfPairs):
+    """Bayesian personalised ranking (BPR) over pairs of user and item.
+
+    ``L = −1/nK Σ_n Σ_k log σ(s(u_n, i_n) − s(u_n, j_nk))`` (Rendle et al., UAI 2009), as in
+    pre-training by side information (COM-P, Liu et al., TOIS 2023) and graph recommenders.
+
+    Args:
+        pairs: Which pairs are scored, and how.
+    """
+
+    purpose = "pairwise"
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+    ) -> Tensor:
+        """Return the mean over positives and their negatives."""
+        return bpr(*self.pairs.scores(encoded, corrupted.targets, model, head))
+
+    def readout(self) -> QueryReadout:
+        """Return the vectors whose products were compared."""
+        return self.pairs.readout()
+
+
+@objective("pointwise")
+class Pointwise(OfPairs):
+    """Binary cross-entropy (BCE) over pairs of user and item.
+
+    ``L = −1/n(1+K) Σ_n [log σ(s(u_n, i_n)) + Σ_k log σ(−s(u_n, j_nk))]``, as in SASRec (Kang &
+    McAuley, ICDM 2018) and in pre-training by side information (COM-P, Liu et al., TOIS 2023).
+
+    Args:
+        pairs: Which pairs are scored, and how.
+    """
+
+    purpose = "pointwise"
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+    ) -> Tensor:
+        """Return the mean over positives and negatives alike."""
+        return bce(*self.pairs.scores(encoded, corrupted.targets, model, head))
+
+    def readout(self) -> QueryReadout:
+        """Return the vectors whose products are logits of a chance."""
+        return self.pairs.readout(chance="pair")
+
+
+def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return the mean of ``−log σ(s_n − s_nk)``: Bayesian personalised ranking.
+
+    Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
+
+    Args:
+        positive: ``[n]``, scores.
+        negative: ``[n, K]``, scores.
+
+    Returns:
+        A scalar; 0 for no rows.
+    """
+    terms = softplus(negative - positive.unsqueeze(1))
+    return terms.sum() / max(terms.numel(), 1)
+
+
+def bce(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return the mean of ``−(log σ(s_n) + Σ_k log σ(−s_nk)) / (1 + K)``.
+
+    Args:
+        positive: ``[n]``, logits: nothing went through a sigmoid yet.
+        negative: ``[n, K]``, logits.
+
+    Returns:
+        A scalar; 0 for no rows.
+    """
+    terms = softplus(-positive).sum() + softplus(negative).sum()
+    return terms / max(positive.numel() + negative.numel(), 1)
 
 
 def checked_relation(outline: Outline, name: str | None) -> str:
@@ -241,11 +365,10 @@ def _without(tokens: Tokens, taken: Tensor) -> Tokens:
 
 def _popularity(graph: Graph, relation: str, power: float) -> Tensor:
     """Return how often each target of a relation is met, as a distribution: int64 ``[V]``."""
-    with _making:
-        kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
-        if (relation, power) not in kept:
-            among = graph.nodes(graph.schema.relation(relation).target)
-            met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
-            kept[relation, power] = popularity(met, power)
-    found: Tensor = kept[relation, power]
-    return found
+
+    def made() -> Tensor:
+        among = graph.nodes(graph.schema.relation(relation).target)
+        met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
+        return popularity(met, power)
+
+    return _popularities(graph, (relation, power), made)

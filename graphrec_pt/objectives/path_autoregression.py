@@ -14,6 +14,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.decoding import Decoding
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import PathReadout
 from graphrec_pt.tokens.kind import Kind
 
 
@@ -21,16 +22,17 @@ from graphrec_pt.tokens.kind import Kind
 class PathAutoregression(Objective):
     """The autoregressive model (AM) of paths of nodes and relations.
 
-    ``L = −1/n Σ_t log p(x_t | x_1 … x_{t−1})`` over nodes and relations. A node is told from nodes
-    and a relation from relations, by a head of its own each, as in PLM-Rec (Geng et al., WWW 2022;
-    the two means of its released re-implementations are here one mean over all tokens). With
-    `joint` one softmax goes over everything, as in PEARLM (Balloccu et al., arXiv 2310.16452).
-    A relation is told before the node it leads to, so a model can be asked to decode: from a user
-    by a relation to an item.
+    ``L = −1/n Σ_t log p(x_t | x_1 … x_{t−1})`` over nodes and relations. A node is predicted among
+    nodes and a relation among relations, by a head of its own each, as in PLM-Rec (Geng et al.,
+    WWW 2022; the two means of its released re-implementations are here one mean over all tokens).
+    With `joint` one softmax goes over everything, as in PEARLM (Balloccu et al., arXiv
+    2310.16452).
+    A relation comes before the node it leads to, so a model can decode paths: from a user over a
+    relation to an item.
 
     Args:
-        among: A node is told from those of its ``"type"``, or from ``"all"`` nodes.
-        candidates: What a node is told from when it is told from its type.
+        among: A node is predicted among those of its ``"type"``, or among ``"all"`` nodes.
+        candidates: The loss over the nodes of a type, and its negatives.
         relation: Weight of a relation, where that of a node is 1.
         joint: One softmax over all nodes and relations; `among` and `relation` do nothing.
         decode: How items are recommended by a model that was taught this.
@@ -46,9 +48,6 @@ class PathAutoregression(Objective):
     def needs(self) -> Needs:
         """Nodes and relations as tokens."""
         return Needs(frozenset({Kind.NODE, Kind.RELATION}), frozenset({"type"}))
-
-    def check(self, outline: Outline) -> None:
-        """Need nothing but nodes and relations."""
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the paths as they are, and what follows each token."""
@@ -94,25 +93,27 @@ class PathAutoregression(Objective):
         if self.among == "all":
             node = of_node.loss(rows, _every_node(model), at["node"])
         else:
-            node = self.candidates.loss(rows, at["node"], at["type"], at, model, of_node)
+            node = self.candidates.loss(rows, at, model, of_node)
         rows = hidden.index_select(0, at["before"])  # [m, D]
         relation = of_relation.loss(rows, relations, at["relation"])
         nodes, steps = len(at["node"]), len(at["relation"])
         return (node * nodes + self.relation * relation * steps) / max(nodes + steps, 1)
 
-    def node_scores(
-        self, hidden: Tensor, model: Model, head: nn.ModuleDict, node_type: str
-    ) -> Tensor:
+    def node_scores(self, hidden: Tensor, model: Model, head: nn.Module, node_type: str) -> Tensor:
         """Return the logits of all nodes of a type after some tokens: ``[n, V]``."""
-        chosen: ItemHead = head["both" if self.joint else "node"]  # type: ignore[assignment]
+        chosen = head.get_submodule("both" if self.joint else "node")
         scores: Tensor = chosen(hidden, model.table(node_type))
         return scores
 
-    def relation_scores(self, hidden: Tensor, model: Model, head: nn.ModuleDict) -> Tensor:
+    def relation_scores(self, hidden: Tensor, model: Model, head: nn.Module) -> Tensor:
         """Return the logits of all relations after some tokens: ``[n, R]``."""
-        chosen: ItemHead = head["both" if self.joint else "relation"]  # type: ignore[assignment]
+        chosen = head.get_submodule("both" if self.joint else "relation")
         scores: Tensor = chosen(hidden, model.embedding.relation.weight)
         return scores
+
+    def readout(self) -> PathReadout:
+        """Return items by the paths that are decoded to them."""
+        return PathReadout(self.decode, self.node_scores, self.relation_scores)
 
 
 def _every_node(model: Model) -> Tensor:

@@ -1,21 +1,20 @@
-"""Hidden segments: which stretch of behaviour was hidden here, this one or somebody else's."""
+"""Hidden segments: which stretch of a history was hidden, this one or one of another history."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import softplus
 
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.heads import Bilinear
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
-from graphrec_pt.objectives.event_masking import events, with_text
-from graphrec_pt.objectives.masking import Masking, hide
+from graphrec_pt.objectives.masking import Masking, events, hide, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.others import of_others
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -38,17 +37,14 @@ class SegmentPrediction(Objective):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots."""
+        """Nodes with their hop, which marks the roots."""
         return Needs(frozenset({Kind.NODE}), frozenset({"hop"}))
 
-    def check(self, outline: Outline) -> None:
-        """Accept any graph."""
-
     def corrupt(self, examples: Examples) -> Corrupted:
-        """Return the history without a segment, the segment, and a segment of somebody else."""
+        """Return the history without a segment, the segment, and a segment of another history."""
         graph, draws = examples.graph, examples.draws.named("segment_prediction")
         words = draws.of_sequences()[:, 0]  # [B, 4]
-        rows, other = of_others(examples, words[:, 0], "segment_prediction")
+        rows, other = examples.others(words[:, 0], "segment_prediction")
         n, m = _count(examples.tokens, events(examples.tokens))[rows], _count(other, events(other))
         enough = (n >= 2) & (m >= 1)
         rows, n, m = rows[enough], n[enough], m[enough]
@@ -63,38 +59,17 @@ class SegmentPrediction(Objective):
         views = hidden, _cut(tokens, chosen, first), _cut(other, negative, first)
         return Corrupted(tuple(map(View, views)), {}, len(rows))
 
-    def head(self, outline: Outline, width: int) -> "Bilinear":
+    def head(self, outline: Outline, width: int) -> Bilinear:
         """Return W."""
         return Bilinear(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: "Bilinear"
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Bilinear
     ) -> Tensor:
         """Return the mean over histories."""
         context, true, false = (each.pooled(self.pool) for each in encoded)  # [B, D] each
         margin = head(context, true) - head(context, false)
         return softplus(-margin).sum() / max(corrupted.count, 1)
-
-
-class Bilinear(nn.Module):
-    """One score for two vectors: ``aᵀ W b``.
-
-    Args:
-        width: D.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.map = nn.Linear(width, width, bias=False)
-
-    def initialise(self, draw: torch.Generator) -> None:
-        """Start with scores near 1 for normed vectors."""
-        self.map.weight.normal_(0, 1 / self.map.in_features, generator=draw)
-
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return ``[n]`` for ``[n, D]`` and ``[n, D]``."""
-        scores: Tensor = (left * self.map(right)).sum(1)
-        return scores
 
 
 def _count(tokens: Tokens, event: Tensor) -> Tensor:

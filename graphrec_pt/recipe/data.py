@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import load_card
 from graphrec_pt.data.fetch import fetch
@@ -15,7 +16,6 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
-from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.recipe.recipe import Data, Recipe
 from graphrec_pt.recipe.start import saved_model
 from graphrec_pt.training.check import check_stages
@@ -50,7 +50,8 @@ def graph_of(
 def split_of(data: Data, graph: Graph) -> Split:
     """Return the graph of a recipe, split as the recipe says."""
     schema = graph.schema
-    recorded = {"derive": (*schema.derive, *data.derive)}  # done by the split, for every view
+    named = [config_of(each) for each in data.derive]
+    recorded = {"derive": (*schema.derive, *named)}  # done by the split, for every view
     graph = replace(graph, schema=schema.model_copy(update=recorded)) if data.derive else graph
     return split(graph, data.split, seed=data.seed)
 
@@ -66,29 +67,40 @@ def check_fits(recipe: Recipe, made: Split) -> None:
     with _gathering(found):
         check_stages(recipe.stages, made.train)
     with _gathering(found):
-        architecture, outline = recipe.model, Outline.of(made.train)
-        config = ModelConfig(outline=outline, **dict(architecture)).built()
+        outline = Outline.of(made.train)
+        config = recipe.model.sized(outline)
         config.features.build(outline, config.backbone.width)
     with _gathering(found):
         if recipe.start is not None:
             saved_model(recipe)
     for when, targets in (("validation", made.valid), ("test", made.test)):
         if not len(targets):
-            hint = "one of " + ", ".join(protocol.names())
-            found.append(GraphRecError("data.split", f"targets at {when}", "none", hint))
+            found.append(_no_targets(recipe, made, when))
     with _gathering(found):
         recipe.evaluate.asked.check_split(made, recipe.evaluate.metrics)
     raise_all(found)
 
 
+def _no_targets(recipe: Recipe, made: Split, when: str) -> GraphRecError:
+    """Return the error for a split that holds nothing out, with what the data lacks for it."""
+    config = recipe.data.split
+    used = config if isinstance(config, str) else protocol.config(protocol.build(config))["name"]
+    graph, relation = made.graph, made.relation
+    edges = graph.num_edges(relation)
+    longest = int(graph.degree(relation).max()) if edges else 0
+    got = f"none from {used!r}: {relation!r} has {edges:,} edges, the longest history {longest:,}"
+    others = ", ".join(name for name in protocol.names() if name != used)
+    hint = f"more data, or another `data.split` ({others})"
+    return GraphRecError("data.split", f"targets at {when}", got, hint)
+
+
 def baselines_of(recipe: Recipe, made: Split) -> dict[str, dict[str, Any]]:
     """Return the baselines by name, those that fit the data where the recipe names none."""
-    asked, configs = recipe.evaluate.asked, recipe.evaluate.baselines
-    if configs is None:
-        family = asked.family
-        configs = tuple(family.config(family.build(name)) for name in asked.baselines(made))
+    asked, chosen = recipe.evaluate.asked, recipe.evaluate.baselines
+    if chosen is None:
+        chosen = tuple(asked.family.build(name) for name in asked.baselines(made))
     found: dict[str, dict[str, Any]] = {}
-    for config in configs:
+    for config in map(config_of, chosen):
         again = sum(other["name"] == config["name"] for other in found.values())
         found[f"{config['name']} {again + 1}" if again else config["name"]] = config
     return found

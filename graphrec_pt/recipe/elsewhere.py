@@ -1,11 +1,13 @@
 """Zero-shot: the model of a recipe on data that it was never trained on."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
+from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.split import Split
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transfer import transfer
@@ -50,10 +52,10 @@ def moved(recipe: Recipe, model: Model, made: Split, seed: int) -> Moved:
     """
     asked, policy, last = recipe.evaluate.asked, recipe.evaluate.policy, recipe.stages[-1]
     there, report = transfer(model, made.train, seed=seed)
-    new = Model.of(made.train, **dict(recipe.model), seed=seed)
-    new.heads = {name: weight.clone() for name, weight in there.heads.items()}
+    new = Model(recipe.model, Outline.of(made.train), seed).bind(made.train)
+    new.heads = deepcopy(there.heads)
     outcomes = [
-        asked.judge(asked.trained(each, last, made, "test", policy), made, "test", policy)
+        asked.judge(asked.trained(each, last, made, "test"), made, "test", policy)
         for each in (there, new)
     ]
     return Moved(outcomes[0], outcomes[1], report.nodes)

@@ -3,6 +3,7 @@
 ::
 
     recipe.yaml      the recipe with nothing left open
+    raw.json         where the raw files are, if --raw named them
     metrics.json     what was measured, written last
     report.html      the same as a page, by :func:`~graphrec_pt.serve.report.write.write_report`
     metrics.jsonl    a line for each step told
@@ -17,6 +18,7 @@
 """
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,18 +29,20 @@ from typing import Any
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.scratch import write_text
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.store import open_graph, writing
+from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.recipe.files import OF_RUN, parse_yaml
 from graphrec_pt.recipe.recipe import Recipe
 
 FORMAT = 1
 RECIPE, METRICS, RANKS = OF_RUN, "metrics.json", "ranks.parquet"
+RAW = "raw.json"
 MODEL, HISTORY, SCRATCH = "model", "history", "scratch"
 
 
@@ -84,14 +88,16 @@ class Run:
         """The relation that is predicted."""
         return str(self.metrics["data"]["relation"])
 
-    def model(self, *, trust_code: bool = False) -> Model:
-        """Return the trained model of the first seed.
-
-        Args:
-            trust_code: Let its config name code outside the library, which is then run.
-        """
-        model = Model.from_pretrained(self.folder / MODEL, trust_code=trust_code)
+    def model(self) -> Model:
+        """Return the trained model of the first seed."""
+        model = Model.from_pretrained(self.folder / MODEL)
         return model if model.features.bound else model.bind(self.history)
+
+
+def predictor_of(run: Run) -> Predictor:
+    """Return what predicts as the run was measured: its model, from what its history shows."""
+    last = run.recipe.stages[-1]
+    return Predictor(run.model(), run.history, stage=last, relation=run.relation)
 
 
 def folder_of(run: Path, seed: int, seeds: Sequence[int]) -> Path:
@@ -122,6 +128,27 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
         return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
 
 
+def resume_command(folder: Path) -> str:
+    """Return the command, ready for a shell, that goes on with the run in a folder."""
+    return shlex.join(["graphrec", "run", str(folder / RECIPE), "--out", str(folder), "--resume"])
+
+
+def keep_raw(folder: Path, raw: Path | None) -> None:
+    """Note where the raw files of a run are, so that it can go on without being told again."""
+    if raw is not None:
+        write_text(folder / RAW, json.dumps({"raw": str(raw.resolve())}) + "\n")
+
+
+def kept_raw(folder: Path) -> Path | None:
+    """Return where the raw files of a run are, None where nobody noted it."""
+    try:
+        noted = json.loads((folder / RAW).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    raw = noted.get("raw") if isinstance(noted, dict) else None
+    return Path(raw) if isinstance(raw, str) else None
+
+
 def measured_again(run: Run) -> Run:
     """Return a run with the metrics of its ranks or predictions, computed anew.
 
@@ -143,10 +170,7 @@ def measured_again(run: Run) -> Run:
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write what was measured, all or nothing: with it a run is finished."""
     record = {"format": FORMAT, "graphrec_pt": __version__, **metrics}
-    with writing(folder), scratch_folder(folder) as scratch:
-        made = scratch / METRICS
-        made.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        made.replace(folder / METRICS)
+    write_text(folder / METRICS, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
@@ -154,7 +178,7 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        hint = f"graphrec run {folder / RECIPE} --out {folder} --resume"
+        hint = resume_command(folder)
         raise GraphRecError(
             str(folder), "a finished run", "one that was interrupted", hint
         ) from None

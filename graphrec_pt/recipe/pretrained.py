@@ -7,6 +7,7 @@
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +16,11 @@ from typing import Any
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.scratch import finished_folder, write_text
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.store import finished_folder, writing
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import parse_yaml
-from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of
+from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of, resume_command
 from graphrec_pt.training.run_identity import check_same_run
 
 FORMAT = 1
@@ -56,9 +56,9 @@ class Pretrained:
         who = str(self.folder / PRETRAINED)
         check_same_run(who, self.identity, wanted, of="pre-training")
 
-    def model(self, graph: Graph, *, trust_code: bool = False) -> Model:
+    def model(self, graph: Graph) -> Model:
         """Return its model, bound to the graph that it is to be adapted on."""
-        found = Model.from_pretrained(self.folder / PRETRAINED, trust_code=trust_code)
+        found = Model.from_pretrained(self.folder / PRETRAINED)
         return found.bind(graph)
 
 
@@ -84,9 +84,9 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
         if len(content.get("stages", ())) < 2:
             got, hint = "one of a single stage", "a recipe with stages that pre-train"
         elif (run / METRICS).exists():
-            hint = f"graphrec run {run / RECIPE}, which keeps its pre-training"
+            hint = f"{shlex.join(['graphrec', 'run', str(run / RECIPE)])}, which keeps it"
         else:
-            hint = f"graphrec run {run / RECIPE} --out {run} --resume"
+            hint = resume_command(run)
         raise GraphRecError(str(run), expected, got, hint)
     return found
 
@@ -135,7 +135,4 @@ def find_pretrained(folder: Path) -> Pretrained | None:
 
 def _write_record(folder: Path, identity: Mapping[str, Any], source: str | None) -> None:
     record = {"format": FORMAT, "graphrec_pt": __version__, "from": source, "identity": identity}
-    with writing(folder), scratch_folder(folder) as scratch:
-        made = scratch / RECORD
-        made.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        made.replace(folder / RECORD)
+    write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")

@@ -1,24 +1,49 @@
 """A recipe as data: a data set, a model, stages of training, and what is measured."""
 
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.core.errors import GraphRecError, raise_all
+from graphrec_pt.core.registry import config_of, name_of
+from graphrec_pt.data.card import load_card
+from graphrec_pt.evaluation.baseline import Baseline
 from graphrec_pt.evaluation.metric import measures
-from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
-from graphrec_pt.evaluation.seen import SeenPolicy
-from graphrec_pt.evaluation.task import Policy, Task, task
-from graphrec_pt.features.node_features import Features
-from graphrec_pt.graph.derive import derivation
-from graphrec_pt.graph.protocol import protocol
+from graphrec_pt.evaluation.task import Policy, Task, TaskField, task
+from graphrec_pt.evaluation.values import ValueBaseline
+from graphrec_pt.graph.derive import DerivationField
+from graphrec_pt.graph.protocol import DEFAULT_SPLIT, ProtocolField, SplitProtocol
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.models.backbone import backbone
+from graphrec_pt.models.model_config import ModelConfig
+from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 
+MOVED = {
+    "rerank": "rerank: of the last stage's objective, such as {name: link, rerank: 20}",
+    "scoring": "link or answer with rerank: 0, or fusion with scoring: towers, in the last stage",
+}
+"""Options that evaluations once had, and where they are now."""
 RANKING = "ranking"
 """What is asked of held-out targets, unless a recipe says otherwise."""
+
+
+def _of_task(config: Any, info: ValidationInfo) -> Any:
+    """Return the baseline that a config describes, of the family of the task."""
+    return info.data["task"].family.build(config) if "task" in info.data else config
+
+
+BaselineField = Annotated[
+    Baseline | ValueBaseline, PlainValidator(_of_task), PlainSerializer(config_of)
+]
+"""Type of a config field that holds a baseline of the task beside it."""
 
 
 class Data(Strict):
@@ -29,7 +54,7 @@ class Data(Strict):
         graph: Folder of a saved graph, in place of a card.
         without: Relations of the card that are left out; by default those that were collected over
             all time, as they may tell of held-out events, and none for ``[]``.
-        split: Name or config of the protocol.
+        split: Name or config of the protocol; that of the card by default, else leave-one-out.
         seed: Of the permutation of ids and of protocols that draw.
         derive: Names or configs of relations to compute from the interactions, beside those of the
             card; each view of the split has them of its own edges.
@@ -38,19 +63,16 @@ class Data(Strict):
     card: str | None = None
     graph: str | None = None
     without: tuple[str, ...] | None = None
-    split: Any = Field("leave_one_out", validate_default=True)
+    split: ProtocolField = Field(None, validate_default=True)
     seed: int = Field(0, ge=0)
-    derive: tuple[Any, ...] = ()
+    derive: tuple[DerivationField, ...] = ()
 
-    @field_validator("split")
+    @field_validator("split", mode="before")
     @classmethod
-    def _known(cls, config: Any) -> Any:
-        return protocol.config(protocol.build(config))
-
-    @field_validator("derive")
-    @classmethod
-    def _derivations(cls, configs: tuple[Any, ...]) -> Any:
-        return tuple(derivation.config(derivation.build(config)) for config in configs)
+    def _of_card(cls, config: object, info: ValidationInfo) -> object:
+        if config is not None:
+            return config
+        return _split_of_card(info.data.get("card")) or DEFAULT_SPLIT
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -62,6 +84,14 @@ class Data(Strict):
         return self
 
 
+def _split_of_card(card: str | None) -> SplitProtocol | None:
+    """Return the protocol of a card; None where it has none, and where there is no such card."""
+    try:
+        return None if card is None else load_card(card).split
+    except GraphRecError:  # told when the data are read
+        return None
+
+
 class OtherData(Data):
     """Data that a trained model is tried on.
 
@@ -70,32 +100,6 @@ class OtherData(Data):
     """
 
     raw: str | None = None
-
-
-class Architecture(Strict):
-    """Shape of the model; see :class:`~graphrec_pt.models.model_config.ModelConfig`.
-
-    Args:
-        features: Of the nodes.
-        backbone: Name or config.
-        text: Size of the text vocabulary.
-        prompts: Number of learned prompt tokens that linearizers may place.
-    """
-
-    features: Features = Features()
-    backbone: Any = Field("graph_transformer", validate_default=True)
-    text: int = Field(0, ge=0)
-    prompts: int = Field(0, ge=0)
-
-    @field_validator("features")
-    @classmethod
-    def _features(cls, features: Features) -> Features:
-        return Features(**features.config())
-
-    @field_validator("backbone")
-    @classmethod
-    def _backbone(cls, config: Any) -> Any:
-        return backbone.config(backbone.build(config))
 
 
 class Evaluation(Strict):
@@ -112,61 +116,53 @@ class Evaluation(Strict):
         scratch: Also train a twin that skips the stages before the first with another strategy
             than ``pretrain``.
         equal_budget: Let the twin take the optimiser steps of the skipped stages in its last one.
-        rerank: Items of each source that a model of subgraphs puts in order; see
-            :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
-        scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
-            subgraph a source (``fusion``), or one for each item at the top (``rerank``); the way it
-            was taught by default.
         transfer: Other data that the trained model is also tried on, without a step of training
             there (zero-shot).
     """
 
-    task: Any = Field(RANKING, validate_default=True)
+    task: TaskField = Field(RANKING, validate_default=True)
     metrics: tuple[str, ...] = Field((), validate_default=True)
     seen: SeenPolicy = "mask"
-    baselines: tuple[Any, ...] | None = None
+    baselines: tuple[BaselineField, ...] | None = None
     scratch: bool = True
     equal_budget: bool = False
-    rerank: int = Field(RERANK, ge=1)
-    scoring: Scoring | None = None
     transfer: OtherData | None = None
 
     @property
     def asked(self) -> Task:
         """The task."""
-        return task.build(self.task)
+        return self.task
 
     @property
     def policy(self) -> Policy:
         """How a catalogue is ranked."""
-        return Policy(self.seen, self.rerank, self.scoring)
+        return Policy(self.seen)
 
-    @field_validator("task")
+    @model_validator(mode="before")
     @classmethod
-    def _task(cls, config: Any) -> Any:
-        return task.config(task.build(config))
+    def _moved(cls, content: Any) -> Any:
+        """Raise for options that are those of objectives now."""
+        if isinstance(content, dict) and (moved := MOVED.keys() & content.keys()):
+            raise_all(
+                [
+                    GraphRecError(f"evaluate.{name}", "an option of the objective", "it here", hint)
+                    for name, hint in MOVED.items()
+                    if name in moved
+                ]
+            )
+        return content
 
     @field_validator("metrics")
     @classmethod
     def _metrics(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if "task" not in info.data:  # told already
             return names
-        chosen = task.build(info.data["task"])
+        chosen = info.data["task"]
         for name in names:
             if measures(name) != chosen.outcome:
                 hint = ", ".join(chosen.metrics)
-                raise GraphRecError(
-                    "metrics", f"metrics of {info.data['task']['name']}", name, hint
-                )
+                raise GraphRecError("metrics", f"metrics of {name_of(chosen)}", name, hint)
         return names or chosen.metrics
-
-    @field_validator("baselines")
-    @classmethod
-    def _baselines(cls, configs: tuple[Any, ...] | None, info: ValidationInfo) -> Any:
-        if configs is None or "task" not in info.data:
-            return configs
-        family = task.build(info.data["task"]).family
-        return tuple(family.config(family.build(config)) for config in configs)
 
 
 class Recipe(Strict):
@@ -194,11 +190,11 @@ class Recipe(Strict):
     paper: str = ""
     notes: tuple[str, ...] = ()
     data: Data
-    model: Architecture = Architecture()
+    model: ModelConfig = Field(default_factory=ModelConfig)
     start: str | None = None
     stages: tuple[Stage, ...] = Field(min_length=1)
     budget: int | None = Field(None, ge=1)
-    evaluate: Evaluation = Evaluation()
+    evaluate: Evaluation = Field(default_factory=Evaluation)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     options: Options = Options()
 
@@ -215,23 +211,6 @@ class Recipe(Strict):
             return content  # told elsewhere
         return {**content, "options": {"watch": task.get(name).watch, **options}}
 
-    @field_validator("stages", mode="before")
-    @classmethod
-    def _stages(cls, configs: Any) -> Any:
-        if not isinstance(configs, list | tuple):
-            raise GraphRecError("stages", "a list of stages", type(configs).__name__)
-        found: list[GraphRecError] = []
-        stages = []
-        for number, config in enumerate(configs):
-            try:
-                stages.append(_stage(config, f"stages.{number}"))
-            except ConfigErrors as errors:
-                found += errors.errors
-            except GraphRecError as error:
-                found.append(error)
-        raise_all(found)
-        return stages
-
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
@@ -246,7 +225,7 @@ class Recipe(Strict):
         for name in sorted({name for name in names if names.count(name) > 1}):
             found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
         try:
-            self.evaluate.asked.check(self.stages[-1], self.evaluate.policy)
+            self.evaluate.asked.check(self.stages[-1])
         except GraphRecError as error:
             who = f"stages.{len(names) - 1}"
             found.append(GraphRecError(who, error.expected, error.got, error.hint))
@@ -262,32 +241,4 @@ class Recipe(Strict):
 
     def resolved(self) -> dict[str, Any]:
         """Return the form with nothing left open: YAML can hold it, and it resolves to itself."""
-        plain = self.model_dump(mode="json", exclude={"model", "stages"})
-        model = self.model.model_dump(mode="json", exclude={"features"})
-        return {
-            **{name: plain[name] for name in ("name", "title", "paper", "notes", "data")},
-            "model": {"features": self.model.features.config(), **model},
-            "start": self.start,
-            "stages": [stage.config() for stage in self.stages],
-            "budget": self.budget,
-            **{name: plain[name] for name in ("evaluate", "seeds", "options")},
-        }
-
-
-def _stage(config: Any, who: str) -> Stage:
-    """Return a stage; its mistakes say which of the stages has them."""
-    if isinstance(config, Stage):
-        return config
-    if not isinstance(config, dict):
-        raise GraphRecError(who, "a mapping", type(config).__name__, "starting with `sampler:`")
-    try:
-        return Stage(**config)
-    except ConfigErrors as errors:
-        raise ConfigErrors([_placed(error, who) for error in errors.errors]) from errors
-    except GraphRecError as error:
-        raise _placed(error, who) from error
-
-
-def _placed(error: GraphRecError, who: str) -> GraphRecError:
-    inner = error.who.removeprefix("stage").strip()
-    return GraphRecError(f"{who} {inner}".strip(), error.expected, error.got, error.hint)
+        return self.model_dump(mode="json")

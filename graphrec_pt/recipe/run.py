@@ -13,16 +13,18 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.explained import explained
+from graphrec_pt.core.registry import config_of
+from graphrec_pt.core.scratch import writing
+from graphrec_pt.evaluation.explanations import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
-from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.seen import HISTORY as SHOWN
-from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
-from graphrec_pt.graph.store import save_graph, writing
+from graphrec_pt.graph.store import save_graph
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.paths import PathScorer
+from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, split_of
 from graphrec_pt.recipe.elsewhere import Moved, moved, other_data, told_elsewhere
 from graphrec_pt.recipe.files import parse_yaml, write_recipe
@@ -34,6 +36,7 @@ from graphrec_pt.recipe.folder import (
     SCRATCH,
     Run,
     folder_of,
+    keep_raw,
     open_run,
     write_metrics,
 )
@@ -49,6 +52,7 @@ from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.swap import pretraining
 from graphrec_pt.recipe.train import Training, pretrainings
 from graphrec_pt.training.run_identity import check_same_run
+from graphrec_pt.training.stage import usage_of
 
 logger = logging.getLogger(__name__)
 HISTORY_GRAPH = "history-graph"
@@ -96,6 +100,7 @@ def run_recipe(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, out / RECIPE)
+        keep_raw(out, None if raw is None else Path(raw))
     seeds = []
     for seed in recipe.seeds:
         folder = folder_of(out, seed, recipe.seeds)
@@ -106,7 +111,7 @@ def run_recipe(
     first = seeds[0]
     metrics = {
         "recipe": recipe.name,
-        "task": recipe.evaluate.task,
+        "task": config_of(recipe.evaluate.task),
         "pretrained": source_of(out),
         "data": _data(recipe, made),
         "history": dict(SHOWN),
@@ -196,37 +201,35 @@ def _run_seed(
     if (pretraining(recipe.stages) or recipe.start) and wanted.scratch:
         logger.info("seed %d: the same from scratch", seed)
         twin = training.twin(folder / SCRATCH)
-        alike = asked.trained(twin, last, made, "test", policy)
+        alike = asked.trained(twin, last, made, "test")
         scratch = asked.judge(alike, made, "test", policy)
     logger.info("seed %d: judging", seed)
-    systems = {when: asked.trained(model, last, made, when, policy) for when in WHEN}
+    systems = {when: asked.trained(model, last, made, when) for when in WHEN}
     outcomes = {when: asked.judge(each, made, when, policy) for when, each in systems.items()}
     other = {
         seen: asked.judge(systems["test"], made, "test", replace(policy, seen=seen))
         for seen in asked.policies(made)
         if seen != policy.seen
     }
+    model.usage = usage_of(last, made.relation)
     model.save_pretrained(folder / MODEL)
-    with writing(folder):
-        write_outcomes(folder / asked.file, list(outcomes.values()))
+    write_outcomes(folder / asked.file, list(outcomes.values()))
     told: dict[str, Any] = {n: evaluate(each, wanted.metrics) for n, each in outcomes.items()}
     told["scratch"] = None if scratch is None else evaluate(scratch, wanted.metrics)
     told["history_graph"] = None
     if reads_graph(model, last):
         model.bind(made.history("test"))
-        system = asked.trained(model, last, made, "test", policy)
+        system = asked.trained(model, last, made, "test")
         knowing = asked.judge(system, made, "test", policy)
         model.bind(made.train)
         told["history_graph"] = evaluate(knowing, wanted.metrics)
-        with writing(folder):
-            write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
+        write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
     ours = systems["test"]
     told["explanations"] = explained(ours, made) if isinstance(ours, PathScorer) else None
     beyond = asked.beyond(ours, made, policy)
     there = None if elsewhere is None else moved(recipe, model, elsewhere, seed)
     told["transfer"] = None if there is None else evaluate(there.outcome, wanted.metrics)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    return _Seed(seed, told, outcomes, other, scratch, beyond, there, parameters)
+    return _Seed(seed, told, outcomes, other, scratch, beyond, there, model.num_parameters)
 
 
 def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
@@ -235,7 +238,7 @@ def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, floa
     asked, policy = wanted.asked, wanted.policy
 
     def validate(model: Model) -> dict[str, float]:
-        system = asked.trained(model, last, made, "valid", policy)
+        system = asked.trained(model, last, made, "valid")
         return evaluate(asked.judge(system, made, "valid", policy), wanted.metrics)
 
     return validate
@@ -309,6 +312,7 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
         "test": len(made.test),
         "split": dict(made.protocol),
         "permutation_seed": graph.provenance.get("permutation_seed"),
+        "warnings": list(made.warnings),
     }
 
 

@@ -4,8 +4,9 @@ import logging
 from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.models.backbone import backbone
+from graphrec_pt.models.backbone import Backbone
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transfer import transfer
 from graphrec_pt.recipe.recipe import Recipe
@@ -25,7 +26,7 @@ def first_model(recipe: Recipe, graph: Graph, seed: int) -> Model:
         graph: What training may see.
         seed: Of new weights.
     """
-    structure = getattr(backbone.build(recipe.model.backbone), "structure", {})
+    structure = getattr(recipe.model.backbone, "structure", {})
     sizes = {name: size for name, size in structure.items() if size is not None}
     features = recipe.model.features
     model, report = transfer(
@@ -52,7 +53,6 @@ def saved_model(recipe: Recipe) -> Model:
     return model
 
 
-def _plain(config: Any) -> dict[str, Any]:
+def _plain(chosen: Backbone) -> dict[str, Any]:
     """Return the options of a backbone, but for those that a graph tells."""
-    options = backbone.config(backbone.build(config))
-    return {name: value for name, value in options.items() if name not in _BY_GRAPH}
+    return {name: value for name, value in config_of(chosen).items() if name not in _BY_GRAPH}

@@ -7,9 +7,8 @@ from typing import Any
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.backbone import backbone
+from graphrec_pt.objectives.cloze import MaskedNode
 from graphrec_pt.objectives.link import Link
-from graphrec_pt.objectives.masked_node import MaskedNode
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.objectives.path_autoregression import PathAutoregression
 from graphrec_pt.recipe.recipe import Recipe
@@ -79,13 +78,13 @@ def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     first = adapting(recipe)
     chosen = strategy.build(wanted)
     said = set(wanted) if isinstance(wanted, Mapping) else set()
-    width = backbone.build(recipe.model.backbone).width
+    width = recipe.model.backbone.width
     stages = list(recipe.stages[:first])
     for number, stage in enumerate(recipe.stages[first:], start=first + 1):
         if number == len(recipe.stages) or _reads_sequences(stage):
             given = stage, stages, Outline.of(graph), width
             fitted = chosen if said & OPEN else _fitted(chosen, *given)
-            relation = recipe.data.split.get("relation")
+            relation = recipe.data.split.relation
             stage = stage.model_copy(update={"strategy": fitted})
             stage = _asked(stage, recipe.stages[:first], graph, relation)
         stages.append(stage)
@@ -126,8 +125,8 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
     found = graph.schema.interaction(relation)
     pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
     read = stage.linearizer
-    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.before:
-        read = read.before  # an earlier swap put it there
+    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.context:
+        read = read.context  # an earlier swap put it there
     asked = stage.objectives
     roots = kind_of_roots(stage.sampler)
     if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):
@@ -135,8 +134,7 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
             who, expected = f"strategy {stage.strategy.name!r}", "sequences or subgraphs to precede"
             got = "paths, which begin with what is asked as they are"
             raise GraphRecError(who, expected, got, "prompt_tune or prompt_and_tune")
-        context = linearizer.config(read)
-        template = {"name": "template", "pattern": pattern, "context": context, "lead": True}
+        template = {"name": "template", "pattern": pattern, "context": read, "lead": True}
         read = linearizer.build(template)
         if roots == "pairs":
             asked = tuple(_answered(term, before) for term in asked)
@@ -153,11 +151,15 @@ def _answered(term: Term, before: Sequence[Stage]) -> Term:
     if not isinstance(term.objective, Link):
         return term
     learnt = (other for stage in before for other in stage.objectives)
-    taught = next((t for t in learnt if isinstance(t.objective, MaskedNode)), None)
-    if taught is None:
-        return Term.of({"name": "answer", "weight": term.weight, "schedule": term.schedule})
-    answer = objective.build({"name": "answer", "candidates": taught.objective.candidates})
-    return term.model_copy(update={"objective": answer, "label": taught.label})
+    taught = [(t, t.objective) for t in learnt if isinstance(t.objective, MaskedNode)]
+    rerank = term.objective.rerank
+    if not taught:
+        more = {"weight": term.weight, "schedule": term.schedule}
+        return Term.checked({"name": "answer", "rerank": rerank, **more}, "objective")
+    first, masked = taught[0]
+    given = {"candidates": masked.candidates, "rerank": rerank}
+    answer = objective.build({"name": "answer", **given})
+    return term.model_copy(update={"objective": answer, "label": first.label})
 
 
 def _wants_template(chosen: Strategy, read: Linearizer) -> bool:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.split import Split
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.budget import stages_of, steps_with
@@ -113,7 +114,7 @@ class Training:
 
 def new_model(recipe: Recipe, made: Split, seed: int) -> Model:
     """Return the model of a recipe before any training."""
-    return Model.of(made.train, **dict(recipe.model), seed=seed)
+    return Model(recipe.model, Outline.of(made.train), seed).bind(made.train)
 
 
 def identity(model: Model, recipe: Recipe, made: Split, seed: int, stages: int) -> dict[str, Any]:

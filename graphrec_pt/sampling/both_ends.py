@@ -1,33 +1,32 @@
 """What is around both ends of a pair: a user's own context beside an item's."""
 
 from dataclasses import fields
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import polars as pl
 import torch
 from pydantic import AfterValidator
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.checks import check_exclude, check_roots
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import Kind, Sampler, kind_of_roots, sampler
+from graphrec_pt.sampling.sampler import Kind, Sampler, SamplerField, kind_of_roots, sampler
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # node table of events → their pairs
+_pairs: Memo[Tensor] = Memo()
 
 
-def _of_nodes(config: Any) -> Any:
-    chosen = sampler.build(config)
+def _of_nodes(chosen: Sampler) -> Sampler:
     if kind_of_roots(chosen) != "nodes":
         raise GraphRecError("both_ends", "a sampler of nodes", kind_of_roots(chosen))
-    return sampler.config(chosen)
+    return chosen
 
 
-OfNodes = Annotated[Any, AfterValidator(_of_nodes)]
+OfNodes = Annotated[SamplerField, AfterValidator(_of_nodes)]
 
 
 @sampler("both_ends")
@@ -59,8 +58,8 @@ class BothEnds:
         roots = check_roots("both_ends", graph, roots.reshape(-1)).view(-1, 2)
         exclude = check_exclude("both_ends", graph, len(roots), exclude)
         sides = [
-            self._around(graph, config, own, roots, key.named(name), exclude)
-            for config, own, name in (
+            self._around(graph, chosen, own, roots, key.named(name), exclude)
+            for chosen, own, name in (
                 (self.source, roots[:, 0], "source"),
                 (self.target, roots[:, 1], "target"),
             )
@@ -70,14 +69,13 @@ class BothEnds:
     def _around(
         self,
         graph: Graph,
-        config: Any,
+        chosen: Sampler,
         own: Tensor,
         roots: Tensor,
         key: Key,
         exclude: Tensor | None,
     ) -> Subgraphs:
         """Return the sample of one end, without what tells of the other."""
-        chosen: Sampler = sampler.build(config)
         found = chosen.sample(graph, own.contiguous(), key, exclude)
         if not isinstance(found, Subgraphs):
             got = type(found).__name__
@@ -95,8 +93,8 @@ def pairs_of_events(graph: Graph) -> Tensor:
 
     −1 for the many nodes that stand for none.
     """
-    anchor = graph.csr.indices
-    if anchor not in _kept:
+
+    def made() -> Tensor:
         found = torch.full((graph.num_nodes(), 2), -1, dtype=torch.int64)
         for relation in graph.schema.interactions:
             if relation.event is None:
@@ -108,9 +106,9 @@ def pairs_of_events(graph: Graph) -> Tensor:
             some = event >= 0
             node = event[some] + graph.nodes(relation.event).start
             found[node] = torch.stack([edges.source[some], edges.target[some]], dim=1)
-        _kept[anchor] = found.to(anchor.device)
-    kept: Tensor = _kept[anchor]
-    return kept
+        return found.to(graph.csr.indices.device)
+
+    return _pairs(graph, None, made)
 
 
 def _taken(sample: Subgraphs, tokens: Tensor) -> Subgraphs:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.edge_score import edge_score
@@ -22,7 +22,7 @@ from graphrec_pt.sampling.forest import Forest, first_of, plant
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import Kind, sampler
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # indices → {vectors: score per edge}
+_scores: Memo[Tensor] = Memo()  # of the indices of a graph
 
 
 @sampler("path_subgraph")
@@ -142,15 +142,14 @@ def _merged(
 
 def _edge_scores(graph: Graph, vectors: Path | None) -> Tensor:
     """Return one score per edge, kept as long as the graph's indices."""
-    kept = _kept.setdefault(graph.csr.indices, {})  # type: ignore[no-untyped-call]
-    found = kept.get(vectors)
-    if found is None:
+
+    def made() -> Tensor:
         values = None
         if vectors is not None:
             try:
                 values = torch.from_numpy(np.load(vectors, mmap_mode="c"))
             except (OSError, ValueError) as error:
                 raise GraphRecError(str(vectors), "a .npy file of vectors [N, D]", error) from error
-        found = kept[vectors] = edge_score(graph.csr, values)
-    score: Tensor = found
-    return score
+        return edge_score(graph.csr, values)
+
+    return _scores(graph.csr.indices, vectors, made)

@@ -1,13 +1,14 @@
 """Pictures of what a sampler returned."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.registry import name_of
 from graphrec_pt.data.draw import draw_subgraph
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Paths, Sample
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
 
 def draw_sample(
     graph: Graph,
-    config: Any,
+    config: str | Mapping[str, object] | Sampler,
     nodes: Sequence[int],
     *,
     seed: int = 0,
     limit: int = 40,
-    trust_code: bool = False,
 ) -> "Figure":
     """Draw what a sampler returns for one root.
 
@@ -34,12 +34,11 @@ def draw_sample(
         nodes: The root: one node, a pair or a set, as the sampler takes it.
         seed: Of the key.
         limit: At most so many nodes, those that were sampled first.
-        trust_code: Allow dotted paths and installed plug-ins.
 
     Raises:
         GraphRecError: When config or nodes do not fit.
     """
-    chosen = sampler.build(config, trust_code=trust_code)
+    chosen = sampler.build(config)
     sample = chosen.sample(graph, _roots(chosen, nodes), Key(seed))
     shown = list(dict.fromkeys([*nodes, *_nodes(sample)]))[:limit]
     names = graph.schema.relation_names
@@ -48,7 +47,7 @@ def draw_sample(
         for source, relation, target in _triples(sample).tolist()
         if source in shown and target in shown
     ]
-    title = sampler.config(chosen)["name"]
+    title = name_of(chosen)
     return draw_subgraph(graph, shown, links, root=nodes[0], title=title)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -101,6 +101,9 @@ class Sampler(Protocol):
 
 sampler: Registry[Sampler] = Registry("sampler")
 """``@sampler("name")`` makes a class usable as a sampler."""
+
+SamplerField = Annotated[Sampler, sampler]
+"""Type of a config field that holds a sampler."""
 
 
 def kind_of_roots(chosen: Sampler) -> Kind:

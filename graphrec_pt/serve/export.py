@@ -5,15 +5,16 @@ from pathlib import Path
 import polars as pl
 import torch
 
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.graph import RAW_ID
-from graphrec_pt.graph.store import finished_folder, new_folder
+from graphrec_pt.graph.store import new_folder
 from graphrec_pt.recipe.folder import Run
 
 SHARD = 100_000
 """Rows of a file at most."""
 
 
-def export_embeddings(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+def export_embeddings(run: Run, out: str | Path) -> list[Path]:
     """Write the vectors of all nodes, as they go into the model, to Parquet files.
 
     ``TYPE-00000.parquet``, …: columns ``id`` (raw) and ``vector`` (float32 ``[D]``), in the order
@@ -22,7 +23,6 @@ def export_embeddings(run: Run, out: str | Path, *, trust_code: bool = False) ->
     Args:
         run: Whose model.
         out: A new folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
 
     Returns:
         The files.
@@ -31,7 +31,7 @@ def export_embeddings(run: Run, out: str | Path, *, trust_code: bool = False) ->
         GraphRecError: When the folder is there already.
     """
     out = new_folder(out)
-    model, names = run.model(trust_code=trust_code), []
+    model, names = run.model(), []
     assert model.vocabulary is not None
     with finished_folder(out) as made, torch.no_grad():
         for node_type in model.outline.node_names:

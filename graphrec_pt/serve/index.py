@@ -11,17 +11,17 @@ import polars as pl
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.evaluation.model_scorer import model_scorer
-from graphrec_pt.evaluation.scorer import Factorised
-from graphrec_pt.graph.store import finished_folder, new_folder
-from graphrec_pt.recipe.folder import Run
+from graphrec_pt.core.scratch import finished_folder
+from graphrec_pt.graph.store import new_folder
+from graphrec_pt.predict.scorer import Factorised
+from graphrec_pt.recipe.folder import Run, predictor_of
 
 INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parquet", "index.json"
 
 Floats = npt.NDArray[np.float32]
 
 
-def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list[Path]:
+def export_index(run: Run, out: str | Path) -> list[Path]:
     """Write an index (HNSW, Malkov & Yashunin, TPAMI 2020) whose inner products rank the items.
 
     ``items.usearch`` holds the items' side of the scores under the keys of ``items.parquet``
@@ -32,7 +32,6 @@ def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list
     Args:
         run: Whose model.
         out: A new folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
 
     Returns:
         The files.
@@ -44,9 +43,9 @@ def export_index(run: Run, out: str | Path, *, trust_code: bool = False) -> list
     out = new_folder(out)
     usearch = _usearch()
     history, relation = run.history, run.history.schema.relation(run.relation)
-    owned, stage = history.nodes(relation.source), run.recipe.stages[-1]
-    nodes, model = torch.arange(owned.start, owned.stop), run.model(trust_code=trust_code)
-    scorer = model_scorer(model, stage, history, relation.name, nodes)
+    owned = history.nodes(relation.source)
+    nodes = torch.arange(owned.start, owned.stop)
+    scorer = predictor_of(run).scorer(nodes)
     if not isinstance(scorer, Factorised):
         expected, got = "a model whose scores are inner products", type(scorer).__name__
         raise GraphRecError("export ann", expected, got, "--to embeddings")

@@ -1,12 +1,13 @@
 """The linearizer family: (graph, sample, key) → Tokens, as a pure function."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.core.registry import Registry
+from graphrec_pt.core.registry import Registry, name_of
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import Kind
@@ -33,18 +34,45 @@ class Makes:
         return Makes(self.kinds | set(kinds), self.fields | set(fields))
 
 
-class Linearizer(Protocol):
+class Linearizer(ABC):
     """Turns samples into sequences; a frozen config, so it can be named in a recipe and pickled.
 
     The tokens of a sequence depend on the graph, the key and its own sample, never on the others
     of the batch.
+
+    Example:
+        >>> @linearizer("roots")
+        ... class Roots(Linearizer):
+        ...     @property
+        ...     def makes(self) -> Makes:
+        ...         return makes([Kind.NODE])
+        ...
+        ...     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
+        ...         tokens = node_tokens(graph, sample)
+        ...         return tokens.take((tokens.hop == 0).nonzero().squeeze(1))
     """
 
     @property
+    @abstractmethod
     def makes(self) -> Makes:
         """What its tokens hold."""
-        ...
 
+    @property
+    def names_root(self) -> bool:
+        """Whether sequences may hold the node that they were sampled for."""
+        return True
+
+    @property
+    def joins(self) -> bool:
+        """Whether all paths of a root become one sequence; else each path becomes its own."""
+        return False
+
+    @property
+    def prompt(self) -> str | None:
+        """The pattern of the hard prompt that it writes, if it writes one."""
+        return None
+
+    @abstractmethod
     def linearize(self, graph: Graph, sample: Any, key: Key) -> Tokens:
         """Return the tokens of a sample.
 
@@ -59,11 +87,13 @@ class Linearizer(Protocol):
         Raises:
             GraphRecError: For the wrong sort of sample.
         """
-        ...
 
 
 linearizer: Registry[Linearizer] = Registry("linearizer")
 """``@linearizer("name")`` makes a class usable as a linearizer."""
+
+LinearizerField = Annotated[Linearizer, linearizer]
+"""Type of a config field that holds a linearizer."""
 
 
 def makes(kinds: Iterable[Kind], *names: str) -> Makes:
@@ -86,7 +116,7 @@ def require(
     lacking = [k.name for k in sorted(kinds - chosen.makes.kinds)]
     lacking += sorted(names - chosen.makes.fields)
     if lacking:
-        name = getattr(type(chosen), "registered_name", type(chosen).__name__)
+        name = name_of(chosen)
         fit = []
         for other in linearizer.names():
             made = _default_makes(other)

@@ -2,30 +2,28 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from threading import Lock
 
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.tokens import Tokens
 
 _NONE = {"type": -1, "hop": -1, "relation": -1, "time": NO_TIME}
 """What columns hold for a prompt."""
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # graph → {config: mean return}
-_making = Lock()
+_means: Memo[float] = Memo()  # of a graph
 
 
 @linearizer("returns")
-class Returns:
+class Returns(Linearizer):
     """``R_1 v_1 R_2 v_2 … R_n v_n R*``: the reward prompts of PRL (Xin et al., SIGIR 2022).
 
     ``R_t = Σ_k γ^k r_{t+k}`` is what a history gains from event t on; it stands before the event as
@@ -59,6 +57,11 @@ class Returns:
     def makes(self) -> Makes:
         """Nodes with times and relations, and prompts."""
         return makes([Kind.NODE, Kind.PROMPT], "slot", "hop", "relation", "time")
+
+    @property
+    def names_root(self) -> bool:
+        """Never: it writes events alone."""
+        return False
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences of twice their events and one more token."""
@@ -106,13 +109,7 @@ class Returns:
 
     def _mean(self, graph: Graph) -> float:
         """Return the mean return of all events of a graph, 0 for none."""
-        with _making:
-            kept = _kept.setdefault(graph, {})  # type: ignore[no-untyped-call]
-            name = repr(self)
-            if name not in kept:
-                kept[name] = self._of_all(graph)
-        found: float = kept[name]
-        return found
+        return _means(graph, repr(self), lambda: self._of_all(graph))
 
     def _of_all(self, graph: Graph) -> float:
         edges = [graph.edges(name) for name in self.rewards]

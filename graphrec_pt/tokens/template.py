@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +12,20 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs
 from graphrec_pt.tokens.join import side_by_side
 from graphrec_pt.tokens.kind import IGNORE, Kind, Special
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import (
+    Linearizer,
+    LinearizerField,
+    Makes,
+    check_sample,
+    linearizer,
+    makes,
+)
 from graphrec_pt.tokens.pattern import Pattern, parse
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("template")
-class Template:
+class Template(Linearizer):
     """A hard prompt on a graph: ``(user)-[buys]->(MASK:item)``.
 
     The pattern becomes the tokens user, buys, MASK of type item; what the sample knows of a
@@ -40,24 +46,17 @@ class Template:
 
     pattern: str
     relations: bool = True
-    context: str | dict[str, Any] | None = None
+    context: LinearizerField | None = None
     lead: bool = False
 
     def __post_init__(self) -> None:
         if None in self.parsed.relations and not self.relations:
             raise GraphRecError("template", "relations: true", "a masked relation without a token")
-        if self.context is not None:
-            linearizer.build(self.context)
 
     @cached_property
     def parsed(self) -> Pattern:
         """The pattern, read."""
         return parse(self.pattern)
-
-    @property
-    def before(self) -> Linearizer | None:
-        """The linearizer of the context."""
-        return None if self.context is None else linearizer.build(self.context)
 
     @property
     def makes(self) -> Makes:
@@ -66,8 +65,24 @@ class Template:
         made = makes([Kind.NODE], "hop", "parent", "relation")
         made = made.plus([Kind.SPECIAL] if masks else (), ["labels"] if masks else ())
         made = made.plus([Kind.RELATION] if self.relations else ())
-        before = self.before
-        return made if before is None else made.plus(before.makes.kinds, before.makes.fields)
+        context = self.context
+        return made if context is None else made.plus(context.makes.kinds, context.makes.fields)
+
+    @property
+    def names_root(self) -> bool:
+        """Whether the pattern has a node that is not asked for, or the context names it."""
+        named = self.context is not None and self.context.names_root
+        return named or not all(self.parsed.masked)
+
+    @property
+    def joins(self) -> bool:
+        """Whether the context puts all paths of a root together."""
+        return self.context is not None and self.context.joins
+
+    @property
+    def prompt(self) -> str:
+        """The pattern."""
+        return self.pattern
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one prompt per path or per root of Subgraphs."""
@@ -80,10 +95,9 @@ class Template:
             taken = torch.full_like(nodes[:, 1:], -1)
         self._check_types(graph, nodes, kinds)
         prompt = self._prompt(nodes, taken, kinds, relations)
-        before = self.before
-        if before is None:
+        if self.context is None:
             return prompt
-        context = before.linearize(graph, sample, key)
+        context = self.context.linearize(graph, sample, key)
         told = torch.zeros_like(context.id, dtype=torch.bool)
         for column in torch.tensor(self.parsed.masked).nonzero().squeeze(1).tolist():
             told |= context.id == nodes[context.sequence_of(), column]

@@ -1,9 +1,7 @@
 """Text inline: node tokens followed by the text of their nodes."""
 
-from typing import Annotated, Any
-
 import torch
-from pydantic import Field, PlainSerializer
+from pydantic import Field
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
@@ -12,13 +10,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, linearizer
-from graphrec_pt.tokens.texts import check_tokenizer, name_of, texts_of, tokenizer_named
+from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField, Makes, linearizer
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 
 
 @linearizer("text")
-class Text:
+class Text(Linearizer):
     """The sequence of another linearizer with the text of every node after its token.
 
     What language models of recommendation read: node tokens and text tokens interleaved (MESE,
@@ -29,37 +27,43 @@ class Text:
 
     Args:
         tokenizer: An object with ``encode(text)`` that returns ids (Hugging Face tokenizers of
-            both libraries do), the folder or name of a Hugging Face tokenizer, or ``hashed:8192``:
-            words in as many buckets, which need no file.
+            both libraries do), the folder of a Hugging Face tokenizer or the name of one in the
+            local cache, or ``hashed:8192``: words in as many buckets, which need no file.
         base: Config of the linearizer that makes the sequence of nodes.
         columns: Node type → column to read; by default the title of the types that have one.
         nodes: Keep the tokens of nodes that have text; a node without text always keeps its.
         longest: Text tokens per node at most, the first ones.
     """
 
-    tokenizer: Annotated[Any, PlainSerializer(name_of)]
-    base: str | dict[str, Any]
+    tokenizer: TokenizerField
+    base: LinearizerField
     columns: dict[str, str] | None = None
     nodes: bool = True
     longest: int = Field(32, ge=1)
 
-    def __post_init__(self) -> None:
-        check_tokenizer(self.tokenizer)
-        linearizer.build(self.base)
-
-    @property
-    def inner(self) -> Linearizer:
-        """The linearizer of the nodes."""
-        return linearizer.build(self.base)
-
     @property
     def makes(self) -> Makes:
         """What the base makes, text, and whole words."""
-        return self.inner.makes.plus([Kind.TEXT], ["word"])
+        return self.base.makes.plus([Kind.TEXT], ["word"])
+
+    @property
+    def names_root(self) -> bool:
+        """As the base says."""
+        return self.base.names_root
+
+    @property
+    def joins(self) -> bool:
+        """As the base says."""
+        return self.base.joins
+
+    @property
+    def prompt(self) -> str | None:
+        """As the base says."""
+        return self.base.prompt
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return the sequences of the base, longer by their text."""
-        base = self.inner.linearize(graph, sample, key)
+        base = self.base.linearize(graph, sample, key)
         start, count, pool = self._texts(graph, base)
         kept = (count == 0) | self.nodes
         room = kept.long() + count  # of each token of the base and its text
@@ -103,7 +107,7 @@ class Text:
 
     def _texts(self, graph: Graph, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
         """Return start and length of the text of each token, ``[T]`` both, in a pool of ids."""
-        tokenizer = tokenizer_named(self.tokenizer)
+        words = Words.of(self.tokenizer)
         start, count = torch.zeros_like(tokens.id), torch.zeros_like(tokens.id)
         pools, before = [tokens.id[:0]], 0
         for node_type, column in self._columns(graph).items():
@@ -112,7 +116,7 @@ class Text:
             mine &= tokens.id < owned.stop
             if not bool(mine.any()):
                 continue
-            ends, ids = texts_of(graph, node_type, column, tokenizer)
+            ends, ids = texts_of(graph, node_type, column, words)
             node = (tokens.id[mine] - owned.start).to(ids.device)  # texts stay on the CPU
             first = ends[node]
             pool = ids[ranges(first, (ends[node + 1] - first).clamp(max=self.longest))[0]]

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -17,8 +16,8 @@ from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.pooling import Pool, pooled
-from graphrec_pt.sampling.sampler import sampler
-from graphrec_pt.tokens.linearizer import linearizer
+from graphrec_pt.sampling.sampler import SamplerField
+from graphrec_pt.tokens.linearizer import LinearizerField
 
 BLOCK = 1024
 """Nodes encoded at once."""
@@ -41,21 +40,11 @@ class Encoding(Strict):
     """
 
     node_type: str
-    sampler: Any
-    linearizer: Any
+    sampler: SamplerField
+    linearizer: LinearizerField
     pool: Pool = "roots"
     norm: float = Field(1.0, gt=0)
     seed: int = Field(0, ge=0)
-
-    @field_validator("sampler")
-    @classmethod
-    def _sampler(cls, config: Any) -> Any:
-        return sampler.config(sampler.build(config))
-
-    @field_validator("linearizer")
-    @classmethod
-    def _linearizer(cls, config: Any) -> Any:
-        return linearizer.config(linearizer.build(config))
 
 
 def encoded_nodes(model: Model, graph: Graph, chosen: Encoding) -> Tensor:
@@ -69,13 +58,14 @@ def encoded_nodes(model: Model, graph: Graph, chosen: Encoding) -> Tensor:
     Raises:
         GraphRecError: For a linearizer that makes more than one sequence of a root.
     """
-    draws, lays = sampler.build(chosen.sampler), linearizer.build(chosen.linearizer)
     device = next(model.parameters()).device
     owned, found = graph.nodes(chosen.node_type), []
     with torch.no_grad(), _at_rest(model), model.held():
         for roots in torch.split(torch.arange(owned.start, owned.stop), BLOCK):
             key = Key(chosen.seed).named("encoding")
-            tokens = lays.linearize(graph, draws.sample(graph, roots, key), key)
+            tokens = chosen.linearizer.linearize(
+                graph, chosen.sampler.sample(graph, roots, key), key
+            )
             if len(tokens) != len(roots):
                 got = f"{len(tokens)} of {len(roots)} nodes"
                 raise GraphRecError("encoded", "one sequence for each node", got, "join: true")

@@ -1,6 +1,6 @@
 """What is trained: a model, the heads of the objectives, and their balance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from graphrec_pt.features.seeded import apart, seeded
-from graphrec_pt.models.model import Model
-from graphrec_pt.objectives.objective import Corrupted
+from graphrec_pt.models.model import OF, Model
+from graphrec_pt.objectives.objective import Corrupted, StatefulObjective
 from graphrec_pt.training.term import Term
 
 
@@ -33,6 +33,9 @@ class Learner(nn.Module):
         terms: The mixture.
         balance: ``"fixed"`` or ``"uncertainty"``, see :class:`~graphrec_pt.training.stage.Stage`.
         seed: Of the heads' first weights.
+
+    Attributes:
+        before: Weights of the heads that the model had, by ``of_{label}``.
     """
 
     def __init__(
@@ -41,16 +44,51 @@ class Learner(nn.Module):
         super().__init__()
         self.model = model
         self.terms = {term.label: term for term in terms}
-        self.heads = nn.ModuleDict(
-            {
-                f"of_{label}": seeded(
-                    partial(term.objective.head, model.outline, model.width), apart(seed, label)
-                )
-                for label, term in self.terms.items()
-            }
-        )
+        self.before = {name: head.state_dict() for name, head in model.heads.items()}
+        for label, term in self.terms.items():
+            made = partial(term.objective.head, model.outline, model.width)
+            model.put_head(label, seeded(made, apart(seed, label)))
+        self.states: dict[str, nn.Module] = {}  # by label; no part of the network's own state
         learned = balance == "uncertainty"
         self.log_variance = nn.Parameter(torch.zeros(len(terms))) if learned else None
+
+    def begin_states(self, seed: int, device: torch.device) -> None:
+        """Make the states of the objectives that have one, from the weights as they are now."""
+        for label, term in self.terms.items():
+            if isinstance(term.objective, StatefulObjective):
+                head = self.model.heads[OF + label]
+                state = term.objective.state(self.model, head, apart(seed, f"state of {label}"))
+                if state is not None:
+                    self.states[label] = state.to(device).requires_grad_(False)
+
+    @torch.no_grad()
+    def after_step(self, step: int) -> None:
+        """Let objectives change their states after an optimiser step, the given one of a stage."""
+        for label, state in self.states.items():
+            objective = self.terms[label].objective
+            assert isinstance(objective, StatefulObjective)  # it made the state
+            objective.after_step(state, self.model, self.model.heads[OF + label], step)
+
+    @property
+    def heads(self) -> dict[str, nn.Module]:
+        """The heads of the mixture, by ``of_{label}``."""
+        return {OF + label: self.model.heads[OF + label] for label in self.terms}
+
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yield the weights that the mixture has to do with, under the names that patterns match.
+
+        The heads of the mixture are called ``heads.of_LABEL``; heads of other objectives, which the
+        model keeps from earlier stages, are left out.
+        """
+        start, mine = f"{prefix}model.heads.", tuple(f"{name}." for name in self.heads)
+        for name, parameter in super().named_parameters(prefix, recurse, remove_duplicate):
+            inner = name.removeprefix(start)
+            if inner == name:
+                yield name, parameter
+            elif inner.startswith(mine):
+                yield f"{prefix}heads.{inner}", parameter
 
     def forward(self, batch: Mapping[str, Corrupted]) -> tuple[dict[str, Losses], Tensor]:
         """Return the losses of every objective that has something to learn in the batch.
@@ -68,8 +106,9 @@ class Learner(nn.Module):
 
     def _losses(self, label: str, corrupted: Corrupted) -> Losses:
         encoded = [self.model.encode(view) for view in corrupted.views]
-        head: Any = self.heads[f"of_{label}"]
-        loss = self.terms[label].objective.loss(encoded, corrupted, self.model, head)
+        head: Any = self.model.heads[OF + label]
+        state = {"state": self.states[label]} if label in self.states else {}
+        loss = self.terms[label].objective.loss(encoded, corrupted, self.model, head, **state)
         if self.log_variance is None:
             return Losses(loss, loss)
         s = self.log_variance[list(self.terms).index(label)]

@@ -6,7 +6,6 @@ from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.models.attachment import FAMILIES
 from graphrec_pt.models.model import Model
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
@@ -18,14 +17,14 @@ def identity_of(
     model: Model, graph: Graph, stages: Sequence[Stage], options: Options
 ) -> dict[str, Any]:
     """Return the JSON-ready identity of a run."""
-    shape = model.config.json_ready()
-    for kind in FAMILIES:
+    shape = model.shape()
+    for kind in ("prompt", "adaptor"):
         if any(getattr(stage.strategy, kind) is not None for stage in stages):
             shape.pop(kind, None)  # the run itself attaches it
     found = {
         "graph": graph.fingerprint,
         "model": shape,
-        "stages": [stage.config() for stage in stages],
+        "stages": [stage.model_dump(mode="json") for stage in stages],
         "options": options.model_dump(mode="json", include=_RESULTS),
     }
     plain: dict[str, Any] = json.loads(json.dumps(found))  # tuples as the lists they come back as
@@ -51,8 +50,9 @@ def check_same_run(
         return
     place, before, now = found
     if place == "graph":
-        hint = "transfer(model, graph) for a model of another graph"
-        raise GraphRecError(who, f"the graph of the {of} ({before})", now, hint)
+        got = f"another one (fingerprints {before[1:9]} and {now[1:9]})"
+        hint = "the data that it began with, or a new folder for the data of today"
+        raise GraphRecError(who, f"the data that the {of} was made from", got, hint)
     hint = "the options of the run, or another folder"
     raise GraphRecError(f"{who}: {place}", f"{before} as in the {of}", now, hint)
 

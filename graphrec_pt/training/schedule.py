@@ -11,7 +11,7 @@ Any of them may drive a learning rate or the weight of an objective::
 from collections.abc import Sequence
 from itertools import pairwise
 from math import cos, pi
-from typing import Protocol
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
@@ -34,6 +34,9 @@ class Schedule(Protocol):
 
 schedule: Registry[Schedule] = Registry("schedule")
 """``@schedule("name")`` makes a class usable as a schedule."""
+
+ScheduleField = Annotated[Schedule, schedule]
+"""Type of a config field that holds a schedule."""
 
 
 @schedule("constant")

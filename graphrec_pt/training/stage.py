@@ -1,17 +1,18 @@
 """A stage of training as data: what is sampled, what is learned from it, and how."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.schema import Strict
-from graphrec_pt.sampling.sampler import sampler
-from graphrec_pt.tokens.linearizer import linearizer
+from graphrec_pt.core.registry import config_of
+from graphrec_pt.graph.schema import Checked, Strict
+from graphrec_pt.models.usage import Usage
+from graphrec_pt.sampling.sampler import SamplerField
+from graphrec_pt.tokens.linearizer import LinearizerField
 from graphrec_pt.training.groups import ParameterRule
-from graphrec_pt.training.schedule import schedule
-from graphrec_pt.training.strategy import strategy
-from graphrec_pt.training.term import Term, terms_of
+from graphrec_pt.training.schedule import ScheduleField
+from graphrec_pt.training.strategy import StrategyField
+from graphrec_pt.training.term import Mixture
 
 
 class Optimization(Strict):
@@ -29,23 +30,18 @@ class Optimization(Strict):
     lr: float = Field(1e-3, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    schedule: Any = Field("constant", validate_default=True)
+    schedule: ScheduleField = Field("constant", validate_default=True)
     clip: float = Field(1.0, ge=0)
     rules: tuple[ParameterRule, ...] = ()
 
-    @field_validator("schedule")
-    @classmethod
-    def _known(cls, config: Any) -> Any:
-        return schedule.build(config)
 
-
-class Stage(Strict):
+class Stage(Checked):
     """One stage: sampler, linearizer, a mixture of objectives, and the optimisation.
 
     Args:
         sampler: Name, config or object.
         linearizer: Name, config or object.
-        objectives: Entries of the mixture, see :meth:`~graphrec_pt.training.term.Term.of`.
+        objectives: Entries of the mixture, see :class:`~graphrec_pt.training.term.Term`.
         roots: See :func:`~graphrec_pt.training.roots.roots_of`.
         balance: ``"fixed"`` weights, or ``"uncertainty"``: ``Σ_o w_o (e^{−s_o} L_o + s_o)`` with
             learned s (Kendall et al., CVPR 2018).
@@ -63,9 +59,9 @@ class Stage(Strict):
         name: What it is called in logs and checkpoints.
     """
 
-    sampler: Any
-    linearizer: Any
-    objectives: tuple[Term, ...]
+    sampler: SamplerField
+    linearizer: LinearizerField
+    objectives: Mixture
     roots: str | None = None
     balance: Literal["fixed", "uncertainty"] = "fixed"
     epochs: float = Field(1.0, gt=0)
@@ -74,64 +70,24 @@ class Stage(Strict):
     batch: int = Field(128, ge=1)
     tokens: int | None = Field(None, ge=1)
     accumulate: int = Field(1, ge=1)
-    strategy: Any = Field("pretrain", validate_default=True)
+    strategy: StrategyField = Field("pretrain", validate_default=True)
     optimization: Optimization = Optimization()
     share: float = Field(1.0, gt=0, le=1)
     validate_every: int = Field(1, ge=1)
     patience: int = Field(0, ge=0)
     name: str = "pretrain"
 
-    def __init__(self, **options: Any) -> None:
-        """Validate everything; a mistake is told in one line of the house.
 
-        Raises:
-            GraphRecError: For every mistake at once.
-        """
-        from pydantic import ValidationError
+def usage_of(stage: Stage, relation: str | None = None) -> Usage:
+    """Return what a model must remember of its last stage, to be asked as it was taught.
 
-        from graphrec_pt.core.errors import raise_all
-        from graphrec_pt.core.options import option_errors
-
-        try:
-            super().__init__(**options)
-        except ValidationError as error:
-            raise_all(option_errors("stage", error, type(self)))
-            raise
-
-    @field_validator("sampler")
-    @classmethod
-    def _sampler(cls, config: Any) -> Any:
-        return sampler.build(config)
-
-    @field_validator("linearizer")
-    @classmethod
-    def _linearizer(cls, config: Any) -> Any:
-        return linearizer.build(config)
-
-    @field_validator("strategy")
-    @classmethod
-    def _strategy(cls, config: Any) -> Any:
-        return strategy.build(config)
-
-    @field_validator("objectives", mode="before")
-    @classmethod
-    def _mixture(cls, entries: Any) -> Any:
-        if isinstance(entries, str) or not hasattr(entries, "__iter__"):
-            raise GraphRecError("stage", "a list of objectives", repr(entries))
-        return terms_of(list(entries))
-
-    def config(self) -> dict[str, Any]:
-        """Return the JSON-ready form."""
-        special = {"sampler", "linearizer", "objectives", "strategy", "optimization"}
-        optimization = self.optimization.model_dump(mode="json", exclude={"schedule"})
-        return {
-            "sampler": sampler.config(self.sampler),
-            "linearizer": linearizer.config(self.linearizer),
-            "objectives": [term.config() for term in self.objectives],
-            "strategy": strategy.config(self.strategy),
-            "optimization": {
-                **optimization,
-                "schedule": schedule.config(self.optimization.schedule),
-            },
-            **self.model_dump(mode="json", exclude=special),
-        }
+    Args:
+        stage: The last one.
+        relation: What is predicted; None for the first interaction relation.
+    """
+    return Usage(
+        sampler=config_of(stage.sampler),
+        linearizer=config_of(stage.linearizer),
+        objectives={term.label: config_of(term.objective) for term in stage.objectives},
+        relation=relation,
+    )

@@ -1,13 +1,14 @@
 """The strategy family: how a stage adapts a model, as data for the one trainer."""
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as validated
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.registry import Registry
-from graphrec_pt.models.attachment import FAMILIES
+from graphrec_pt.core.registry import Registry, name_of
+from graphrec_pt.models.adaptor import AdaptorField
+from graphrec_pt.models.prompts.family import PromptField
 from graphrec_pt.tokens.linearizer import Linearizer
 from graphrec_pt.training.encoding import Encoding
 
@@ -42,23 +43,17 @@ class Strategy:
     trains: Patterns = ("*",)
     frozen: Patterns = ()
     first: Patterns = ()
-    prompt: Any = None
-    adaptor: Any = None
+    prompt: PromptField | None = None
+    adaptor: AdaptorField | None = None
     head: Literal["new", "kept"] = "new"
     reset: Patterns = ()
     encoded: Encoding | None = None
     hard: bool = False
 
-    def __post_init__(self) -> None:
-        for kind, family in FAMILIES.items():
-            config = getattr(self, kind)
-            if config is not None:
-                object.__setattr__(self, kind, family.config(family.build(config)))
-
     @property
     def name(self) -> str:
         """As registered."""
-        return str(getattr(type(self), "registered_name", type(self).__name__))
+        return name_of(self)
 
     def check(self, linearizer: Linearizer) -> None:
         """Raise unless the tokens are prompts where they must be.
@@ -66,14 +61,14 @@ class Strategy:
         Raises:
             GraphRecError: For a linearizer that is no template, nor the text of one.
         """
-        link: Any = linearizer
-        while link is not None and not hasattr(link, "pattern"):
-            link = getattr(link, "inner", None)
-        if self.hard and link is None:
-            got = getattr(type(linearizer), "registered_name", type(linearizer).__name__)
+        if self.hard and linearizer.prompt is None:
+            got = name_of(linearizer)
             hint = "the linearizer 'template', or hard: false"
             raise GraphRecError(f"strategy {self.name!r}", "a hard prompt", repr(got), hint)
 
 
 strategy: Registry[Strategy] = Registry("strategy")
 """``@strategy("name")`` makes a row usable in a recipe."""
+
+StrategyField = Annotated[Strategy, strategy]
+"""Type of a config field that holds a strategy."""

@@ -1,7 +1,11 @@
 """The eight strategies: pre-training, and the seven ways to adapt what it made."""
 
-from typing import Any, Literal
+from typing import Literal
 
+from pydantic import Field
+
+from graphrec_pt.models.adaptor import AdaptorField
+from graphrec_pt.models.prompts.family import PromptField
 from graphrec_pt.training.strategy import Patterns, Strategy, strategy
 
 Head = Literal["new", "kept"]
@@ -26,7 +30,7 @@ class FinetunePart(Strategy):
     """
 
     trains: Patterns = ("*.adaptor.*", "heads.*")
-    adaptor: Any = "bottleneck"
+    adaptor: AdaptorField | None = Field("bottleneck", validate_default=True)
 
 
 @strategy("finetune_extra")
@@ -45,7 +49,7 @@ class PromptTune(Strategy):
     """A soft prompt before a frozen model trains: UniCRS, PPR (light)."""
 
     trains: Patterns = ("*.prompt.*",)
-    prompt: Any = "soft_tokens"
+    prompt: PromptField | None = Field("soft_tokens", validate_default=True)
     head: Head = "kept"
 
 
@@ -71,5 +75,5 @@ class PromptAndTune(Strategy):
     """A soft prompt trains alone, then all together: PEPLER, PPR (full), PRL."""
 
     first: Patterns = ("*.prompt.*", "heads.*")
-    prompt: Any = "soft_tokens"
+    prompt: PromptField | None = Field("soft_tokens", validate_default=True)
     head: Head = "kept"

@@ -55,33 +55,33 @@ def start_anew(learner: Learner, graph: Graph, chosen: Strategy, seed: int) -> N
         return
     _check_matches(chosen, chosen.reset, learner)
     model = learner.model
-    fresh = dict(type(model)(model.config, apart(seed, "reset")).named_parameters())
+    fresh = dict(type(model)(model.config, model.outline, apart(seed, "reset")).named_parameters())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if matches(f"model.{name}", chosen.reset):
+            if name in fresh and matches(f"model.{name}", chosen.reset):
                 parameter.copy_(fresh[name])
 
 
 def take_heads(learner: Learner, chosen: Strategy) -> None:
-    """Let the heads of a learner be those that the model keeps, where the strategy says so.
+    """Let the heads of a learner be as those that the model had, where the strategy says so.
 
     Raises:
         GraphRecError: When the model has no such head, and the strategy does not train it.
     """
     if chosen.head == "new":
         return
-    kept = learner.model.heads
     for label in learner.terms:
-        head = learner.heads[f"of_{label}"]
-        names = {name: f"of_{label}.{name}" for name in head.state_dict()}
+        path = f"of_{label}"
+        head, kept = learner.heads[path], learner.before.get(path, {})
+        wanted = head.state_dict()
         fits = {
-            name: kept[path]
-            for name, path in names.items()
-            if path in kept and kept[path].shape == head.state_dict()[name].shape
+            name: kept[name]
+            for name, weight in wanted.items()
+            if name in kept and kept[name].shape == weight.shape
         }
-        if fits.keys() == names.keys():
+        if fits.keys() == wanted.keys():
             head.load_state_dict(fits)
-        elif not all(trains(f"heads.{path}", chosen) for path in names.values()):
+        elif not all(trains(f"heads.{path}.{name}", chosen) for name in wanted):
             expected = f"a head of {label!r} that was trained"
             got = "none in the model" if not fits else "one of another shape"
             hint = "head: new, with heads.* in trains"

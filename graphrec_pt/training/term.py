@@ -1,20 +1,30 @@
 """One term of a mixture: an objective, its weight, and when it counts."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import name_of
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.objectives.objective import objective
-from graphrec_pt.training.schedule import schedule
+from graphrec_pt.objectives.objective import ObjectiveField, objective
+from graphrec_pt.training.schedule import ScheduleField
 
 _OWN = ("weight", "schedule", "label")
 
 
 class Term(Strict):
     """An objective in a mixture.
+
+    An entry of a recipe is the objective's name, or its config with ``weight``, ``schedule`` and
+    ``label`` beside its options; it is saved in that flat form too.
 
     Args:
         objective: Name, config or object.
@@ -23,51 +33,31 @@ class Term(Strict):
         label: What it is called in logs; the objective's name by default.
     """
 
-    objective: Any
+    objective: ObjectiveField
     weight: float = Field(1.0, ge=0)
-    schedule: Any = None
+    schedule: ScheduleField | None = None
     label: str
 
-    @field_validator("schedule")
+    @model_validator(mode="before")
     @classmethod
-    def _known(cls, config: Any) -> Any:
-        return None if config is None else schedule.build(config)
-
-    @classmethod
-    def of(cls, entry: Any) -> "Term":
-        """Return the term that an entry of a mixture describes.
-
-        Args:
-            entry: An objective's name, object or config; a config may also hold ``weight``,
-                ``schedule`` and ``label``.
-
-        Raises:
-            GraphRecError: For unknown objectives and options.
-        """
-        if isinstance(entry, Term):
+    def _entry(cls, entry: Any) -> Any:
+        """Part the options of an objective from those of the term."""
+        if isinstance(entry, Term) or (isinstance(entry, Mapping) and "objective" in entry):
             return entry
-        own: dict[str, Any] = {}
+        beside: dict[str, Any] = {}
         if isinstance(entry, Mapping):
-            own = {name: entry[name] for name in _OWN if name in entry}
+            beside = {name: entry[name] for name in _OWN if name in entry}
             entry = {name: value for name, value in entry.items() if name not in _OWN}
         built = objective.build(entry)
-        own.setdefault("label", getattr(type(built), "registered_name", type(built).__name__))
-        return cls.checked({"objective": built, **own}, f"objective {own['label']!r}")
+        return {"objective": built, "label": name_of(built), **beside}
 
-    def config(self) -> dict[str, Any]:
-        """Return the JSON-ready entry."""
-        when = None if self.schedule is None else schedule.config(self.schedule)
-        own = {"weight": self.weight, "schedule": when, "label": self.label}
-        return {**objective.config(self.objective), **own}
+    @model_serializer(mode="wrap")
+    def _flat(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        plain = dump(self)
+        return {**plain.pop("objective"), **plain}
 
 
-def terms_of(entries: Sequence[Any]) -> tuple[Term, ...]:
-    """Return the terms of a mixture, each with a label of its own.
-
-    Raises:
-        GraphRecError: For no terms, and for two with one label.
-    """
-    terms = tuple(Term.of(entry) for entry in entries)
+def _different_labels(terms: tuple[Term, ...]) -> tuple[Term, ...]:
     labels = [term.label for term in terms]
     if not terms:
         raise GraphRecError("mixture", "at least one objective", "none")
@@ -76,3 +66,7 @@ def terms_of(entries: Sequence[Any]) -> tuple[Term, ...]:
             hint = "label: of its own for each"
             raise GraphRecError("mixture", "objectives with different labels", repr(label), hint)
     return terms
+
+
+Mixture = Annotated[tuple[Term, ...], AfterValidator(_different_labels)]
+"""The objectives of a stage, each with a label that no other has."""

@@ -67,10 +67,11 @@ def test_dotted_paths_need_trust(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(GraphRecError, match=r"my_samplers.Walk.*trust_code"):
         zigzags.build("my_samplers.Walk")
     assert "my_samplers" not in sys.modules  # refused before anything ran
-    made = zigzags.build({"name": "my_samplers:Walk", "length": 7}, trust_code=True)
+    with trusting():
+        made = zigzags.build({"name": "my_samplers:Walk", "length": 7})
     assert made.length == 7
-    with pytest.raises(GraphRecError, match="importable dotted path"):
-        zigzags.build("my_samplers.Nothing", trust_code=True)
+    with trusting(), pytest.raises(GraphRecError, match="importable dotted path"):
+        zigzags.build("my_samplers.Nothing")
 
 
 def test_what_a_path_named_keeps_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

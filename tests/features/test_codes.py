@@ -82,7 +82,12 @@ def test_of_words_that_never_train(graph, made):
     feature = made(graph, {**words, "values": 4}).feature
     assert not feature.source.table.weight.requires_grad
     assert feature.table.weight.requires_grad
-    assert featurizer.config(feature.config)["of"] == words["of"]
+    assert featurizer.config(feature.config)["of"] == {
+        "name": "static_text",
+        "columns": ["title"],
+        "tokenizer": None,
+        "buckets": 2**15,
+    }
 
 
 def test_made_up_nodes(graph):

@@ -285,10 +285,10 @@ def test_configs_survive_json():
         id_dropout=0.25,
         propagation={"name": "lightgcn", "layers": 3},
     )
-    again = Features.checked(features.config(), "test")
-    assert again.config() == features.config()
-    assert again.built() == features.built()
-    assert features.built().built() == features.built()
+    plain = features.model_dump(mode="json")
+    again = Features.checked(plain, "test")
+    assert again == features
+    assert again.model_dump(mode="json") == plain
 
 
 def test_seeds_apart():

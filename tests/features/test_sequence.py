@@ -129,7 +129,7 @@ def test_composed_with_other_features_without_a_cycle(graph):
     plain = lambda nodes: ids[nodes - 3]  # noqa: E731  (items without their histories)
     user = net.of_type["of_user"].parts[0]
     torch.testing.assert_close(every[0:2], user(torch.arange(2), plain))
-    assert Features(**config.config()).config() == config.config()
+    assert Features(**config.model_dump(mode="json")) == config
 
 
 @pytest.mark.parametrize("encoder", ENCODERS)

@@ -216,8 +216,11 @@ def test_a_mix_of_two_models_is_found(saved, graph, model_of, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2, "graphrec_pt": "9.9"}, "model format 1, got 2; try graphrec_pt 9.9, which"),
-        ({"format": None}, "expected model format 1"),
+        ({"format": 3, "graphrec_pt": "9.9"}, "model format 2, got 3; try graphrec_pt 9.9, which"),
+        ({"format": 1}, "model format 2, got 1; try training the model again, for format 1 had"),
+        ({"format": None}, "expected model format 2"),
+        ({"heads": None}, "'heads' in the config"),
+        ({"usage": {"sampler": {}}}, "usage"),
         ({"class": "Other"}, "expected a Model, got Other"),
         ({"class": 3}, "'class' in the config"),
         ({"files": {}}, "expected the files"),
@@ -286,9 +289,9 @@ def test_a_config_from_elsewhere_runs_no_code(saved, tmp_path, monkeypatch):
 
 
 def test_not_bound_is_not_saved(tmp_path, graph, model_of):
-    config = ModelConfig(outline=model_of(graph).outline, backbone=GraphTransformer(width=8))
+    config = ModelConfig(backbone=GraphTransformer(width=8))
     with pytest.raises(GraphRecError, match="expected a bound model, got none"):
-        Model(config).save_pretrained(tmp_path / "model")
+        Model(config, model_of(graph).outline).save_pretrained(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./no/where", "/no/such/folder", ""])

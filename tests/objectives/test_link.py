@@ -9,7 +9,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.subset import keep_edges
-from graphrec_pt.objectives.link import LinkHead
+from graphrec_pt.models.heads import LinkHead
 from graphrec_pt.objectives.objective import Corrupted, objective
 from graphrec_pt.tokens.tokens import same
 

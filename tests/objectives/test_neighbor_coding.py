@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from graphrec_pt.objectives.neighbor_coding import Coding, _normal
+from graphrec_pt.models.heads import Coding
+from graphrec_pt.objectives.neighbor_coding import _normal
 from graphrec_pt.objectives.objective import Corrupted, objective
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens

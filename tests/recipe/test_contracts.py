@@ -103,7 +103,8 @@ def freezes(stage: Stage) -> bool:
 
 
 def weights(model: Model) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.named_parameters()}
+    named = {n: value for n, value in model.named_parameters() if not n.startswith("heads.")}
+    return {name: value.detach().clone() for name, value in named.items()}
 
 
 def any_of(name: str, patterns: tuple[str, ...]) -> bool:
@@ -168,4 +169,4 @@ def test_how_tokens_see_one_another(
     sample = stage.sampler.sample(graph, roots[rows], key, **hidden)
     examples = made.examples(Batch(0, 0, len(rows), rows, sample, key))
     view = stage.objectives[0].objective.corrupt(examples).views[0]
-    assert (view.mode or recipe.model.backbone["mode"]) == row.mode
+    assert (view.mode or recipe.model.backbone.mode) == row.mode

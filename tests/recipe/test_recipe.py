@@ -8,6 +8,7 @@ import yaml
 
 from graphrec_pt import GraphRecError
 from graphrec_pt.core.errors import ConfigErrors
+from graphrec_pt.core.registry import name_of
 from graphrec_pt.recipe.files import load_recipe, override_option, recipe_files, write_recipe
 from graphrec_pt.recipe.recipe import Recipe
 
@@ -42,7 +43,7 @@ def test_overrides_reach_everything() -> None:
     assert changed.stages[0].linearizer.window == 7
     assert changed.stages[0].objectives[0].objective.candidates.how == "bce"
     assert changed.data.card == "movielens-100k"
-    assert changed.data.split["name"] == "ratio"
+    assert name_of(changed.data.split) == "ratio"
     assert changed.seeds == (3, 4)
     assert changed.options.precision == "bf16"
     assert changed.options.watch == "ndcg@10"  # what is not said stays as it was
@@ -83,7 +84,9 @@ def test_every_mistake_at_once() -> None:
     assert len(lines) == len(wrong)
     for hint in ("window", "batch", "next_item", "leave_one_out", "ndcg", "watch"):
         assert any(f"did you mean '{hint}'" in line for line in lines), hint
-    assert sum(line.startswith("stages.0") for line in lines) == 3
+    places = {line.partition(":")[0].split(" ")[0] for line in lines}
+    nested = {"stages.0", "stages.0.sampler", "stages.0.objectives.0", "model.backbone"}
+    assert nested | {"data.split", "evaluate.metrics"} <= places
 
 
 @pytest.mark.parametrize(
@@ -93,8 +96,8 @@ def test_every_mistake_at_once() -> None:
         ({"data": {"card": "x", "graph": "y"}}, "a card or a graph, got both"),
         ({"data": {"graph": "y", "without": ["buys"]}}, "a card, whose relations it names"),
         ({"stages": []}, "at least 1 item"),
-        ({"stages": "history"}, "a list of stages, got str"),
-        ({"stages": ["history"]}, "stages.0: expected a mapping, got str"),
+        ({"stages": "history"}, "stages: expected a list, got 'history'"),
+        ({"stages": ["history"]}, "stages.0: expected options and their values, got 'history'"),
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"options": {"seed": 3}}, "seeds in a list of their own"),
         ({"options": {"watch": "hr@3"}}, "options.watch: expected one of the metrics"),
@@ -114,7 +117,7 @@ def test_the_last_stage_ranks_and_names_differ() -> None:
     with pytest.raises(ConfigErrors) as error:
         Recipe.checked(content, "mine.yaml")
     assert "stages of different names, got 'train'" in str(error.value)
-    assert "stages.1: expected a last stage that teaches to rank, got masked_edge" in str(
+    assert "stages.1: expected an objective that ranks, got masked_edge; try answer" in str(
         error.value
     )
 

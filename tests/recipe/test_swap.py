@@ -78,7 +78,7 @@ def graph(finished: Run, raw: Path) -> Graph:
 def chest(raw: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of chest, which reads subgraphs of pairs."""
     steps = [f"stages.{n}.steps=1" for n in range(4)] + [f"stages.{n}.batch=8" for n in range(4)]
-    recipe = small("chest", *steps, "evaluate.rerank=2", "evaluate.scratch=false")
+    recipe = small("chest", *steps, "stages.3.objectives.0.rerank=2", "evaluate.scratch=false")
     return run_recipe(recipe, tmp_path_factory.mktemp("runs") / "chest", raw=raw)
 
 
@@ -88,7 +88,7 @@ def swapped(finished: Run, graph: Graph, wanted: Any, out: Path, *overrides: str
 
 
 def weights(model: Model) -> dict[str, Tensor]:
-    return {**model.state_dict(), **{f"heads.{n}": w for n, w in model.heads.items()}}
+    return dict(model.state_dict())
 
 
 def test_every_strategy_has_a_row() -> None:
@@ -136,7 +136,7 @@ def test_new_heads_train_with_a_prompt(finished: Run, graph: Graph, tmp_path: Pa
 def test_what_is_said_of_a_strategy_holds(finished: Run, graph: Graph, tmp_path: Path) -> None:
     wanted = {"name": "prompt_tune", "prompt": {"name": "prefix", "size": 3}}
     done = swapped(finished, graph, wanted, tmp_path / "run")
-    assert done.recipe.stages[1].strategy.prompt["size"] == 3
+    assert done.recipe.stages[1].strategy.prompt.size == 3
     assert done.model().state_dict()["prompt.vectors.weight"].shape[0] == 3
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphrec_pt import Key, Loader, Paths, sampler
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import trusting
 from graphrec_pt.graph.graph import Graph
 
 OUTSIDE = """
@@ -81,7 +82,8 @@ def test_by_dotted_path(train: Graph, tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(GraphRecError, match=r"dotted path 'somebody_elses.Still'"):
         sampler.build(config)
     assert "somebody_elses" not in sys.modules
-    still = sampler.build(config, trust_code=True)
+    with trusting():
+        still = sampler.build(config)
     found = still.sample(train, torch.tensor([4]), Key(0))
     assert isinstance(found, Paths)
     assert found.nodes.tolist() == [[4, -1, -1]]

@@ -53,7 +53,7 @@ def test_a_stage_begins_with_them_and_a_twin_does_not(model: Model, world: Graph
     )
     Trainer().fit(model, world, stage)
     assert torch.equal(table, before)  # of the backbone before its reset, frozen since
-    assert Stage(**stage.config()).config() == stage.config()
+    assert Stage(**stage.model_dump(mode="json")) == stage
 
 
 def test_types_without_a_table_are_told(world: Graph, new_model: Any) -> None:

@@ -93,8 +93,8 @@ def ident(row: Row) -> str:
 
 def weights(model: Model) -> dict[str, Tensor]:
     """Return copies of the weights of a model and of the one head that it was trained with."""
-    heads = {name.replace("of_masked_node", "head"): w for name, w in model.heads.items()}
-    return {name: w.clone() for name, w in (model.state_dict() | heads).items()}
+    named = model.state_dict().items()
+    return {name.replace("heads.of_masked_node", "head"): w.clone() for name, w in named}
 
 
 def stage_of(new_stage: Any, row: Row, **options: Any) -> Stage:
@@ -142,7 +142,8 @@ def test_counts_of_what_trains(
     told = [record.getMessage() for record in caplog.records]
     assert f"strategy {row.config['name']}:" in told[-1]
     found = int(told[-1].splitlines()[-1].split()[1].replace(",", ""))
-    every = sum(p.numel() for p in model.parameters()) + HEAD
+    every = sum(p.numel() for p in model.parameters())
+    assert every == model.num_parameters + HEAD
     assert found == (every if row.count is None else row.count)
 
 
@@ -191,4 +192,4 @@ def test_a_frozen_model_gets_no_gradient(ours: Path, world: Graph, new_stage: An
 def test_a_stage_comes_back_from_its_config(new_stage: Any) -> None:
     for row in ROWS:
         stage = new_stage(strategy=row.config, **row.stage)
-        assert Stage(**stage.config()) == stage
+        assert Stage(**stage.model_dump(mode="json")) == stage

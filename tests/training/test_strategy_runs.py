@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphrec_pt import Graph, GraphRecError, Model, Stage, Tokens, Trainer, linearizer, strategy
 from graphrec_pt.models.view import View
@@ -16,8 +16,8 @@ from graphrec_pt.training.strategy import Strategy
 
 def weights(model: Model) -> dict[str, Tensor]:
     """Return copies of the weights of a model and of the one head that it was trained with."""
-    heads = {name.replace("of_masked_node", "head"): w for name, w in model.heads.items()}
-    return {name: w.clone() for name, w in (model.state_dict() | heads).items()}
+    named = model.state_dict().items()
+    return {name.replace("heads.of_masked_node", "head"): w.clone() for name, w in named}
 
 
 def stage_of(new_stage: Any, strategy: Any, **options: Any) -> Stage:
@@ -85,7 +85,7 @@ def test_heads_of_earlier_stages_are_kept_too(
     frozen = {"name": "prompt_free", "hard": False}
     stages = [between, stage_of(new_stage, frozen, name="c")]
     whole, killed = Model.from_pretrained(ours), Model.from_pretrained(ours)
-    before = dict(killed.heads)
+    before = {name: weight.clone() for name, weight in killed.heads.state_dict().items()}
     assert {name.split(".")[0] for name in before} == {"of_masked_node"}
     Trainer().fit(whole, world, stages)
 
@@ -98,11 +98,12 @@ def test_heads_of_earlier_stages_are_kept_too(
     with pytest.raises(Stopped):
         Trainer(tmp_path, checkpoint_every=2).fit(killed, world, stages, validate={"b": stop})
     again = Model.from_pretrained(ours)
-    again.heads = {}
+    again.heads = nn.ModuleDict()
     Trainer(tmp_path, checkpoint_every=2).fit(again, world, stages, resume=True)
     for model in (whole, again):
-        assert {name.split(".")[0] for name in model.heads} == {"of_masked_node", "of_masked_token"}
-        assert all(torch.equal(model.heads[name], before[name]) for name in before)
+        assert set(model.heads) == {"of_masked_node", "of_masked_token"}
+        after = model.heads.state_dict()
+        assert all(torch.equal(after[name], before[name]) for name in before)
 
 
 def test_a_reset_starts_anew(ours: Path, world: Graph, new_stage: Any) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import pad, scaled_dot_product_attention
-from torch.utils.weak import WeakIdKeyDictionary
 
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.sight import Bias, Sight
 
 TIGHTNESS = 0.85  # the shortest sequence of a bucket fills at least this much of a row
 SHORT = 8  # sequences up to this length share one bucket: a call costs more than their padding
 
-_kept: WeakIdKeyDictionary = WeakIdKeyDictionary()  # ptr → buckets
+_buckets: Memo["Buckets"] = Memo()  # of ptr
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -59,10 +59,7 @@ def buckets(ptr: Tensor) -> Buckets:
     Args:
         ptr: int64 ``[B+1]``, where each sequence starts. Empty sequences are in no bucket.
     """
-    found: Buckets | None = _kept.get(ptr)  # type: ignore[no-untyped-call]
-    if found is None:
-        found = _kept[ptr] = _built(ptr)
-    return found
+    return _buckets(ptr, None, lambda: _built(ptr))
 
 
 def _built(ptr: Tensor) -> Buckets:
@@ -198,7 +195,7 @@ def _visible(bucket: Bucket, sight: Sight, extra: int) -> Tensor | None:
 
 
 def _biased(
-    bias: "Bias", bucket: Bucket, place: Tensor, q: Tensor, mask: Tensor | None, extra: int
+    bias: Bias, bucket: Bucket, place: Tensor, q: Tensor, mask: Tensor | None, extra: int
 ) -> Tensor:
     """Return what is added to the scores of a bucket: ``[b, H, L, P + L]``."""
     rows, length = bucket.token.shape

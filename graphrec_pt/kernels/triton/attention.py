@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
-from torch.utils.weak import WeakIdKeyDictionary
 
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.sight import Bias, Sight
 from graphrec_pt.kernels.transposed import owners
 
 BLOCK = 128  # of queries and of keys
 SHAPES = 64  # kinds of shapes, types and modes of gradient that a process may compile for
-_masks: WeakIdKeyDictionary = WeakIdKeyDictionary()  # sight → {(prompts, P): block mask}
+_masks: Memo[BlockMask] = Memo()  # of what is seen
 
 
 def attention(
@@ -45,10 +45,8 @@ def attention(
         prompts, size = before[0].shape[0], before[0].shape[2]
         first = [p.transpose(0, 1).flatten(1, 2).unsqueeze(0) for p in before]
         key, value = torch.cat([first[0], key], 2), torch.cat([first[1], value], 2)
-    masks = _masks.setdefault(sight, {})  # type: ignore[no-untyped-call]
-    if (prompts, size) not in masks:
-        masks[prompts, size] = _block_mask(ptr, sight, prompts, size)
-    out = _compiled(q.is_cuda)(query, key, value, block_mask=masks[prompts, size], scale=scale)
+    mask = _masks(sight, (prompts, size), lambda: _block_mask(ptr, sight, prompts, size))
+    out = _compiled(q.is_cuda)(query, key, value, block_mask=mask, scale=scale)
     result: Tensor = out.squeeze(0).transpose(0, 1)  # [T, H, d]
     return result
 

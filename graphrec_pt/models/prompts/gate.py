@@ -1,17 +1,13 @@
 """Gates of features: GraphPro."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.features.seeded import apart, seeded
+from graphrec_pt.models.host import Host
 from graphrec_pt.models.insert import insert
 from graphrec_pt.models.prompts.family import PROMPT, prompt
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
 
 
 @prompt("gate")
@@ -29,7 +25,7 @@ class Gate:
     types: tuple[str, ...] | None = None
     open: float = Field(2.0, allow_inf_nan=False)
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Give every type a gate of D · (D + 1) numbers."""
         for name in self.types or model.outline.node_names:
             model.outline.node_index(name)

@@ -1,26 +1,22 @@
 """Prompts made from the knowledge graph around what a sequence mentions: UniCRS."""
 
-from typing import TYPE_CHECKING, Any
-
 import polars as pl
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.propagation import Propagator, propagation
+from graphrec_pt.features.propagation import PropagationField, Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.host import Host, PromptNetwork
 from graphrec_pt.models.insert import device_of
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.prompts.family import PromptNetwork, prompt
+from graphrec_pt.models.prompts.family import prompt
 from graphrec_pt.models.prompts.outlet import Outlet, Where, layers_of
 from graphrec_pt.models.view import View
 from graphrec_pt.tokens.kind import Kind
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
 
 
 @prompt("knowledge")
@@ -46,16 +42,11 @@ class Knowledge:
     size: int = Field(8, ge=1)
     learned: int = Field(0, ge=0)
     types: tuple[str, ...] | None = None
-    propagation: Any = None
+    propagation: PropagationField | None = None
     inner: int = Field(0, ge=0)
     where: Where = "layers"
 
-    def __post_init__(self) -> None:
-        if self.propagation is not None:
-            config = propagation.config(propagation.build(self.propagation))
-            object.__setattr__(self, "propagation", config)
-
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Give the model a graph network and the fusion; bind it to a graph before use.
 
         Raises:
@@ -64,10 +55,9 @@ class Knowledge:
         outline, layers = model.outline, layers_of(model, self.where)
         for name in self.types or ():
             outline.node_index(name)
-        config = self.propagation
-        if config is None:
-            config = {"name": "rgcn", "relations": _facts(outline), "residual": True}
-        network = propagation.build(config)
+        network = self.propagation or propagation.build(
+            {"name": "rgcn", "relations": _facts(outline), "residual": True}
+        )
 
         def make() -> Fused:
             around = network.build(outline, model.width)
@@ -103,7 +93,7 @@ class Fused(PromptNetwork):
         """Return what the network says of its rows."""
         return {f"around.{name}": names for name, names in self.around.row_names().items()}
 
-    def forward(self, view: View, model: "Model") -> Prompt:
+    def forward(self, view: View, model: Host) -> Prompt:
         """Return one prompt for each sequence."""
         learned, size = self.config.learned, self.config.size
         outline = model.outline

@@ -1,14 +1,12 @@
 """Where prompt vectors go: before the sequence, or into every layer."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.models.host import Host
 from graphrec_pt.models.prompt import Prompt
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
 
 Where = Literal["tokens", "layers"]
 
@@ -49,7 +47,7 @@ class Outlet(nn.Module):
         return Prompt(keys=keys, values=values)
 
 
-def layers_of(model: "Model", where: Where) -> tuple[int, int, int] | None:
+def layers_of(model: Host, where: Where) -> tuple[int, int, int] | None:
     """Return what an outlet needs to know of a model's layers; None for soft tokens.
 
     Raises:

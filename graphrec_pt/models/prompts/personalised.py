@@ -1,7 +1,5 @@
 """Prompts made from who is asking: PPR."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -9,15 +7,13 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.host import Host, PromptNetwork
 from graphrec_pt.models.insert import device_of
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.prompts.family import PromptNetwork, prompt
+from graphrec_pt.models.prompts.family import prompt
 from graphrec_pt.models.prompts.outlet import Outlet, Where, layers_of
 from graphrec_pt.models.view import View
 from graphrec_pt.tokens.kind import Kind, Special
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
 
 
 @prompt("personalised")
@@ -48,7 +44,7 @@ class Personalised:
     where: Where = "tokens"
     hide: float = Field(0.0, ge=0, lt=1)
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Give the model a generator.
 
         Raises:
@@ -90,7 +86,7 @@ class Generator(PromptNetwork):
         self.inner, self.made = nn.Linear(width, inner), nn.Linear(inner, size * width)
         self.outlet = Outlet(width, layers)
 
-    def forward(self, view: View, model: "Model") -> Prompt:
+    def forward(self, view: View, model: Host) -> Prompt:
         """Return one prompt for each sequence."""
         ids = model.outline.ids(self.of)
         who = askers(view, ids, model.outline.node_index(self.of))  # [B]

@@ -1,19 +1,15 @@
 """Prompts that are the same for every sequence: learned tokens, learned keys and values."""
 
-from typing import TYPE_CHECKING
-
 from pydantic import Field
 from torch import nn
 
 from graphrec_pt.features.seeded import seeded
+from graphrec_pt.models.host import Host, PromptNetwork
 from graphrec_pt.models.insert import device_of
 from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.prompts.family import PromptNetwork, prompt
+from graphrec_pt.models.prompts.family import prompt
 from graphrec_pt.models.prompts.outlet import Outlet, layers_of
 from graphrec_pt.models.view import View
-
-if TYPE_CHECKING:
-    from graphrec_pt.models.model import Model
 
 
 @prompt("soft_tokens")
@@ -30,7 +26,7 @@ class SoftTokens:
     size: int = Field(8, ge=1)
     inner: int = Field(0, ge=0)
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Give the model P · D numbers, and those of the net."""
         made = seeded(
             lambda: Learned(self.size, model.width, Outlet(model.width, None, self.inner)), seed
@@ -52,7 +48,7 @@ class Prefix:
     size: int = Field(8, ge=1)
     inner: int = Field(0, ge=0)
 
-    def attach(self, model: "Model", seed: int) -> None:
+    def attach(self, model: Host, seed: int) -> None:
         """Give the model P · D numbers, and a map of them to all layers.
 
         Raises:
@@ -79,7 +75,7 @@ class Learned(PromptNetwork):
         self.vectors = nn.Embedding(size, width)
         self.outlet = outlet
 
-    def forward(self, view: View, model: "Model") -> Prompt:
+    def forward(self, view: View, model: Host) -> Prompt:
         """Return the prompt, one for all sequences."""
         made: Prompt = self.outlet(self.vectors.weight.unsqueeze(0))  # [1, P, D]
         return made

@@ -107,14 +107,13 @@ class Person:
     picture: Picture | None
 
 
-def people(run: Run, *, trust_code: bool = False) -> list[Person]:
+def people(run: Run) -> list[Person]:
     """Return three users at fixed places of the ranking of all users, so none is hand-picked.
 
     Args:
         run: With ranks, history and model.
-        trust_code: Let the model's config name code outside the library, which is then run.
     """
-    recommender = from_pretrained(run, trust_code=trust_code)
+    recommender = from_pretrained(run)
     chosen = chosen_users(run)
     k = min(TOP, len(recommender.items))
     given = recommender.recommend([user for user, _ in chosen], k, explain=1)

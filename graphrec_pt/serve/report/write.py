@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.registry import trusting
+from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.describe import describe, human_time
 from graphrec_pt.evaluation.intervals import RESAMPLES
-from graphrec_pt.graph.store import writing
 from graphrec_pt.recipe.files import recipe_text
 from graphrec_pt.recipe.folder import HISTORY, MODEL, RANKS, Run, measured_again, open_run
 from graphrec_pt.serve.report.beside import (
@@ -59,15 +59,13 @@ def write_report(run: str | Path | Run, *, trust_code: bool = False) -> Path:
             metrics tell of.
     """
     opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
-    page = render(opened, trust_code=trust_code)
-    with writing(opened.folder), scratch_folder(opened.folder) as scratch:
-        made = scratch / REPORT
-        made.write_text(page, encoding="utf-8")
-        made.replace(opened.folder / REPORT)
+    with trusting(trust_code):
+        page = render(opened)
+    write_text(opened.folder / REPORT, page)
     return opened.folder / REPORT
 
 
-def render(run: Run, *, trust_code: bool = False) -> str:
+def render(run: Run) -> str:
     """Return the page of a run as HTML; all texts of the data are escaped."""
     ranked, shown = (run.folder / RANKS).is_file(), (run.folder / HISTORY).is_dir()
     if ranked:
@@ -105,7 +103,7 @@ def render(run: Run, *, trust_code: bool = False) -> str:
         "curves": part("curves", lambda: stage_curves(run, watched), True),
         "parts": part("parts", lambda: parts(run, watched), ranked and shown),
         "graph": part("graph", lambda: describe(run.history), shown),
-        "people": part("people", lambda: people(run, trust_code=trust_code), served),
+        "people": part("people", lambda: people(run), served),
         "failed": failed,
         "recipe": recipe_text(run.recipe),
         "environment": environment(),

@@ -1,0 +1,65 @@
+"""What prompts and adaptors are put into: the part of a model that they know."""
+
+from typing import ClassVar
+
+import polars as pl
+from torch import Tensor, nn
+
+from graphrec_pt.features.node_features import NodeFeatures
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.view import View
+
+
+class Host(nn.Module):
+    """Base class of the model.
+
+    Attributes:
+        outline: Of the graph that the model is for.
+        features: Of its nodes.
+        backbone: From vectors of tokens to hidden states.
+        prompt: What makes the prompt of a batch; None for none.
+    """
+
+    outline: Outline
+    features: NodeFeatures
+    backbone: nn.Module
+    prompt: "PromptNetwork | None"
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.features.width
+
+    def nodes(self, nodes: Tensor) -> Tensor:
+        """Return the vectors of nodes by global id, as they go in: ``[n, D]``."""
+        vectors: Tensor = self.features(nodes)
+        return vectors
+
+    def table(self, node_type: str) -> Tensor:
+        """Return the vectors of all nodes of a type: ``[V, D]``."""
+        return self.features.table(node_type)
+
+
+class PromptNetwork(nn.Module):
+    """What makes the prompt of a batch; kept as ``model.prompt``."""
+
+    reads: ClassVar[bool] = False
+    """Whether it needs a graph."""
+
+    def bind(self, graph: Graph) -> None:
+        """Read what is needed of a graph; called before the first pass and for each new graph."""
+
+    def row_names(self) -> dict[str, pl.Series]:
+        """Return what rows of weights stand for, by name; see ``Feature.row_names``."""
+        return {}
+
+    def forward(self, view: View, model: Host) -> Prompt:
+        """Return what stands before the sequences of a view.
+
+        Args:
+            view: B sequences.
+            model: Has the vectors of nodes: ``model.nodes(ids)``.
+        """
+        raise TypeError(f"{type(self).__name__} has no forward")

@@ -1,0 +1,24 @@
+"""What a trained model must be asked, and how, kept as configs beside its weights."""
+
+from pydantic import JsonValue
+
+from graphrec_pt.graph.schema import Strict
+
+
+class Usage(Strict):
+    """How the last stage of a training read the graph, and what it taught.
+
+    The configs of samplers, linearizers and objectives are JSON: models stand below those who build
+    them.
+
+    Args:
+        sampler: Config of what samples around a source.
+        linearizer: Config of what turns a sample into tokens.
+        objectives: Config of each objective by its label, under which its head is kept.
+        relation: What is predicted; None for the first interaction relation of the graph.
+    """
+
+    sampler: dict[str, JsonValue]
+    linearizer: dict[str, JsonValue]
+    objectives: dict[str, dict[str, JsonValue]]
+    relation: str | None = None
