@@ -119,7 +119,7 @@ def reopen_graph(folder: str, fingerprint: str) -> Graph:
 
 def _reduced(graph: Graph) -> str | tuple[Any, ...]:
     """Return how a graph is pickled: a stored one as its folder, whose files others map too."""
-    if graph.folder is None:
+    if graph.folder is None or graph.device.type != "cpu":
         return graph.__reduce_ex__(4)
     return reopen_graph, (str(graph.folder.resolve()), graph.fingerprint)
 
