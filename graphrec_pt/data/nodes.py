@@ -258,8 +258,8 @@ def _one_row_each(
         expected = f"one row per {column} in {where}"
         problems.refused.append(GraphRecError(f"nodes.{name}", expected, got, hint))
     elif differing := len(described.unique()) - len(unique):
-        rows = counted(differing, "other row")
-        problems.note(f"nodes.{name}: {rows} of {where} differ from the first of their {column!r}")
+        rows = f"{counted(differing, 'row')} of {where} left out"
+        problems.note(f"nodes.{name}: {rows} for an earlier one of that {column!r}")
     return unique
 
 
