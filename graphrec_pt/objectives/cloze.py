@@ -20,6 +20,7 @@ from graphrec_pt.objectives.masking import (
     of_types,
 )
 from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -76,6 +77,10 @@ class MaskedNode(Cloze):
             chosen &= ~(occurrences(tokens, kept) if self.masking.everywhere else kept)
         return self.hidden(graph, tokens, chosen, draws, self.masking)
 
+    def readout(self) -> QueryReadout:
+        """Return what a MASK after the sequence stands for."""
+        return QueryReadout("end")
+
 
 @objective("masked_item")
 class MaskedItem(Cloze):
@@ -102,12 +107,16 @@ class MaskedItem(Cloze):
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return one view, and the hidden items."""
         graph, tokens = examples.graph, examples.tokens
-        draws = examples.draws.named("masked_node")
+        draws = examples.draws.named("masked_node")  # the same draws as that objective
         policy = Masking(
             share=self.share, most=self.most, last=self.last, spare=1, everywhere=False
         )
         chosen = choose_nodes(graph, tokens, draws, policy, self.types)
         return self.hidden(graph, tokens, chosen, draws, policy)
+
+    def readout(self) -> QueryReadout:
+        """Return what a MASK after the history stands for."""
+        return QueryReadout("end")
 
 
 @objective("masked_item_prediction")
@@ -122,6 +131,7 @@ class MaskedItemPrediction(Cloze):
         masking: How many items, and what is put in their place; S3-Rec hides .2.
         last: Hide the last item always.
         candidates: The loss over the nodes of a type, and its negatives.
+        types: Names of the node types that may be hidden; all by default.
     """
 
     candidates: Candidates = Candidates(how="pairwise")
