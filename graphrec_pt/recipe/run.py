@@ -15,16 +15,16 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
 from graphrec_pt.core.scratch import writing
-from graphrec_pt.evaluation.explained import explained
+from graphrec_pt.evaluation.explanations import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
-from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.seen import HISTORY as SHOWN
-from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.graph.store import save_graph
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.paths import PathScorer
+from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, split_of
 from graphrec_pt.recipe.elsewhere import Moved, moved, other_data, told_elsewhere
 from graphrec_pt.recipe.files import parse_yaml, write_recipe
@@ -36,6 +36,7 @@ from graphrec_pt.recipe.folder import (
     SCRATCH,
     Run,
     folder_of,
+    keep_raw,
     open_run,
     write_metrics,
 )
@@ -99,6 +100,7 @@ def run_recipe(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, out / RECIPE)
+        keep_raw(out, None if raw is None else Path(raw))
     seeds = []
     for seed in recipe.seeds:
         folder = folder_of(out, seed, recipe.seeds)
@@ -199,10 +201,10 @@ def _run_seed(
     if (pretraining(recipe.stages) or recipe.start) and wanted.scratch:
         logger.info("seed %d: the same from scratch", seed)
         twin = training.twin(folder / SCRATCH)
-        alike = asked.trained(twin, last, made, "test", policy)
+        alike = asked.trained(twin, last, made, "test")
         scratch = asked.judge(alike, made, "test", policy)
     logger.info("seed %d: judging", seed)
-    systems = {when: asked.trained(model, last, made, when, policy) for when in WHEN}
+    systems = {when: asked.trained(model, last, made, when) for when in WHEN}
     outcomes = {when: asked.judge(each, made, when, policy) for when, each in systems.items()}
     other = {
         seen: asked.judge(systems["test"], made, "test", replace(policy, seen=seen))
@@ -217,7 +219,7 @@ def _run_seed(
     told["history_graph"] = None
     if reads_graph(model, last):
         model.bind(made.history("test"))
-        system = asked.trained(model, last, made, "test", policy)
+        system = asked.trained(model, last, made, "test")
         knowing = asked.judge(system, made, "test", policy)
         model.bind(made.train)
         told["history_graph"] = evaluate(knowing, wanted.metrics)
@@ -236,7 +238,7 @@ def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, floa
     asked, policy = wanted.asked, wanted.policy
 
     def validate(model: Model) -> dict[str, float]:
-        system = asked.trained(model, last, made, "valid", policy)
+        system = asked.trained(model, last, made, "valid")
         return evaluate(asked.judge(system, made, "valid", policy), wanted.metrics)
 
     return validate

@@ -125,8 +125,8 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
     found = graph.schema.interaction(relation)
     pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
     read = stage.linearizer
-    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.before:
-        read = read.before  # an earlier swap put it there
+    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.context:
+        read = read.context  # an earlier swap put it there
     asked = stage.objectives
     roots = kind_of_roots(stage.sampler)
     if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):
@@ -152,12 +152,13 @@ def _answered(term: Term, before: Sequence[Stage]) -> Term:
         return term
     learnt = (other for stage in before for other in stage.objectives)
     taught = [(t, t.objective) for t in learnt if isinstance(t.objective, MaskedNode)]
+    rerank = term.objective.rerank
     if not taught:
-        return Term.checked(
-            {"name": "answer", "weight": term.weight, "schedule": term.schedule}, "objective"
-        )
+        more = {"weight": term.weight, "schedule": term.schedule}
+        return Term.checked({"name": "answer", "rerank": rerank, **more}, "objective")
     first, masked = taught[0]
-    answer = objective.build({"name": "answer", "candidates": masked.candidates})
+    given = {"candidates": masked.candidates, "rerank": rerank}
+    answer = objective.build({"name": "answer", **given})
     return term.model_copy(update={"objective": answer, "label": first.label})
 
 

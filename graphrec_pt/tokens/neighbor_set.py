@@ -9,13 +9,13 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.node_tokens import node_tokens, sorted_by
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("neighbor_set")
-class NeighborSet:
+class NeighborSet(Linearizer):
     """Target first, then contexts by falling score: the input of PMGT (Liu et al., ACM MM 2021).
 
     `position` is the rank (0 for the target) and `hop` tells the target's role (0) from the

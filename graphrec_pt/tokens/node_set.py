@@ -7,13 +7,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.join import framed
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.node_tokens import distinct, node_tokens
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("set")
-class NodeSet:
+class NodeSet(Linearizer):
     """Members that share one position, as the codes of a visit in G-BERT (Shang et al., 2019).
 
     Every node stands once. `position` is the hop: 0 for the root, 1 for all its members, so that
@@ -33,6 +33,11 @@ class NodeSet:
         made = makes([Kind.NODE], "slot", "hop", "relation", "time", "edges")
         made = made.plus([Kind.SPECIAL] if self.cls else ())
         return made.plus(fields=["parent"] if self.root else ())
+
+    @property
+    def names_root(self) -> bool:
+        """Whether the root stands in front."""
+        return self.root
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences; without its root a set may be empty."""

@@ -5,13 +5,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.join import framed
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.node_tokens import distinct, node_tokens
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("subgraph")
-class Subgraph:
+class Subgraph(Linearizer):
     """Multi-slot sequences of CHEST (Wang et al., TOIS 2023), re-derived.
 
     One token per node and slot: its id, its type, the slot (metapath or relation it was met by),

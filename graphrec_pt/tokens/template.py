@@ -25,7 +25,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("template")
-class Template:
+class Template(Linearizer):
     """A hard prompt on a graph: ``(user)-[buys]->(MASK:item)``.
 
     The pattern becomes the tokens user, buys, MASK of type item; what the sample knows of a
@@ -59,19 +59,30 @@ class Template:
         return parse(self.pattern)
 
     @property
-    def before(self) -> Linearizer | None:
-        """The linearizer of the context."""
-        return self.context
-
-    @property
     def makes(self) -> Makes:
         """Nodes, masks and relations of the prompt, and what the context makes."""
         masks = any(self.parsed.masked) or None in self.parsed.relations
         made = makes([Kind.NODE], "hop", "parent", "relation")
         made = made.plus([Kind.SPECIAL] if masks else (), ["labels"] if masks else ())
         made = made.plus([Kind.RELATION] if self.relations else ())
-        before = self.before
-        return made if before is None else made.plus(before.makes.kinds, before.makes.fields)
+        context = self.context
+        return made if context is None else made.plus(context.makes.kinds, context.makes.fields)
+
+    @property
+    def names_root(self) -> bool:
+        """Whether the pattern has a node that is not asked for, or the context names it."""
+        named = self.context is not None and self.context.names_root
+        return named or not all(self.parsed.masked)
+
+    @property
+    def joins(self) -> bool:
+        """Whether the context puts all paths of a root together."""
+        return self.context is not None and self.context.joins
+
+    @property
+    def prompt(self) -> str:
+        """The pattern."""
+        return self.pattern
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one prompt per path or per root of Subgraphs."""
@@ -84,10 +95,9 @@ class Template:
             taken = torch.full_like(nodes[:, 1:], -1)
         self._check_types(graph, nodes, kinds)
         prompt = self._prompt(nodes, taken, kinds, relations)
-        before = self.before
-        if before is None:
+        if self.context is None:
             return prompt
-        context = before.linearize(graph, sample, key)
+        context = self.context.linearize(graph, sample, key)
         told = torch.zeros_like(context.id, dtype=torch.bool)
         for column in torch.tensor(self.parsed.masked).nonzero().squeeze(1).tolist():
             told |= context.id == nodes[context.sequence_of(), column]

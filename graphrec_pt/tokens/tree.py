@@ -7,13 +7,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.join import framed
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.node_tokens import distinct, node_tokens, sorted_by
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("tree")
-class Tree:
+class Tree(Linearizer):
     """A node and its ancestors, as the ontology embedding of G-BERT reads them (IJCAI 2019).
 
     Level by level from the root on, every node once. `position` and `hop` are the level, so

@@ -97,7 +97,7 @@ class Preparation:
 
     def _linearized(self, sample: Any, roots: int, key: Key) -> tuple[Tokens, Tensor]:
         tokens = self.linearizer.linearize(self.graph, sample, key)
-        per_path = isinstance(sample, Paths) and not _joins(self.linearizer)
+        per_path = isinstance(sample, Paths) and not self.linearizer.joins
         return tokens, sample.root if per_path else torch.arange(roots)
 
 
@@ -116,9 +116,3 @@ def _rooted(corrupted: Corrupted, examples: Examples) -> Corrupted:
         )
 
     return replace(corrupted, views=rooted(corrupted.views), unencoded=rooted(corrupted.unencoded))
-
-
-def _joins(chosen: Linearizer) -> bool:
-    """Say whether a linearizer puts all paths of a root into one sequence."""
-    inner = getattr(chosen, "inner", None) or getattr(chosen, "before", None)
-    return bool(getattr(chosen, "join", False)) or (inner is not None and _joins(inner))

@@ -6,26 +6,39 @@ from typing import Any, ClassVar
 
 import torch
 
-from graphrec_pt.core.errors import GraphRecError, raise_all
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.ease import LARGEST
-from graphrec_pt.evaluation.lists import beyond_accuracy, top_lists
+from graphrec_pt.evaluation.lists import beyond_accuracy
 from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
-from graphrec_pt.evaluation.model_scorer import ASKED, DECODED, PAIRED, READINGS, ranking_term
-from graphrec_pt.evaluation.pair_scorer import check_scoring, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
-from graphrec_pt.evaluation.scorer import Scorer
-from graphrec_pt.evaluation.seen import SeenPolicy, seen_policies, targets_of
+from graphrec_pt.evaluation.seen import seen_policies, targets_of
 from graphrec_pt.evaluation.task import Policy, task
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.lists import top_lists
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.scorer import Scorer
+from graphrec_pt.predict.seen import SeenPolicy, seen_pairs
+from graphrec_pt.predict.taught import Taught
 from graphrec_pt.training.stage import Stage
 
 LISTED = 10
 """Length of the lists that coverage and novelty are measured on."""
 TIMED, OTHERS = ("markov", "transition_knn"), ("popularity", "item_knn")
+
+
+def _most_candidates(split: Split, when: When) -> int:
+    """Return how many candidates are ranked at most when a history is masked."""
+    history = split.history(when)
+    nodes = torch.unique(targets_of(split, when).source)
+    catalogue = history.num_nodes(history.schema.relation(split.relation).target)
+    if not len(nodes):
+        return catalogue
+    seen, _ = seen_pairs(history, split.relation, nodes)
+    return catalogue - int(seen.diff().min())
 
 
 @task("ranking")
@@ -41,27 +54,27 @@ class Ranking:
     outcome: ClassVar[str] = "Ranks"
     family: ClassVar[Registry[Any]] = baseline
 
-    def check(self, stage: Stage, policy: Policy) -> None:
+    def check(self, stage: Stage) -> None:
         """Raise unless a stage teaches to rank."""
-        if ranking_term(stage) is None:
-            got = ", ".join(term.label for term in stage.objectives)
-            names = ", ".join(sorted({*READINGS, DECODED}))
-            hint = f"{names} on roots of one node, or {PAIRED} or {ASKED} on pairs"
-            raise GraphRecError("stage", "a last stage that teaches to rank", got, hint)
-        check_scoring(stage, policy.scoring)
+        Taught.by(stage).ranking()
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
-        """Raise for cut-offs beyond the catalogue."""
+        """Raise for cut-offs beyond the catalogue, or what a masked history leaves of it."""
         graph = split.graph
         catalogue = graph.num_nodes(graph.schema.relation(split.relation).target)
+        most = min(_most_candidates(split, "valid"), _most_candidates(split, "test"))
         cuts = {name: getattr(parse_metric(name), "k", None) for name in metrics}
-        raise_all(
-            [
-                GraphRecError(name, f"k <= {catalogue}, the catalogue", k)
-                for name, k in cuts.items()
-                if k is not None and k > catalogue
-            ]
-        )
+        wide = [name for name, k in cuts.items() if k is not None and k > most]
+        if wide:
+            k = max(most // 2, 1)
+            fit = [f"{n.partition('@')[0]}@{k}" if n in wide else n for n in metrics]
+            hint = f"evaluate.metrics=[{','.join(dict.fromkeys(fit))}]"
+            if self.watch in wide:
+                hint += f" options.watch={self.watch.partition('@')[0]}@{k}"
+            expected = f"cut-offs within the catalogue of {catalogue:,} items"
+            if most < catalogue:
+                expected += f" ({most:,} without those of the history)"
+            raise GraphRecError("evaluate.metrics", expected, ", ".join(wide), f"`{hint}`")
 
     def baselines(self, split: Split) -> tuple[str, ...]:
         """Return those that the relation has times for and the catalogue is small enough for."""
@@ -76,14 +89,10 @@ class Ranking:
         """Return masking alone, or both where the data has repeats."""
         return seen_policies(split)
 
-    def trained(
-        self, model: Model, stage: Stage, split: Split, when: When, policy: Policy
-    ) -> Scorer:
+    def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Scorer:
         """Return a trained model as a scorer of the catalogue."""
         nodes, shown = torch.unique(targets_of(split, when).source), split.history(when)
-        rerank, scoring = policy.rerank, policy.scoring
-        relation = split.relation
-        return scorer_of(model, stage, shown, relation, nodes, rerank=rerank, scoring=scoring)
+        return Predictor(model, shown, stage=stage, relation=split.relation).scorer(nodes)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Scorer:
         """Return a baseline as a scorer of the catalogue."""
