@@ -26,8 +26,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 SECONDS, MEMORY = 60.0, 1 << 20  # for a case; KiB
 FINE = ("refused", "equal", "answered")
 
@@ -76,7 +74,7 @@ def cases(
 
 def work(name: str, base: Path, seed: int, start: int, count: int) -> None:
     """Run cases in this process, a line of JSON for each."""
-    from benchmarks.sections.hostile import TARGETS
+    from sections.hostile import TARGETS
 
     for case, did, result, told in cases(TARGETS[name](), base, seed, range(start, count)):
         record = {"case": case, "result": result, "told": told} if result else {}
@@ -142,7 +140,7 @@ def main() -> None:
         base, start, count = given.work
         work(given.target, Path(base), given.seed, int(start), int(count))
         return
-    from benchmarks.sections.hostile import TARGETS
+    from sections.hostile import TARGETS
 
     begun = time.monotonic()
     with TemporaryDirectory() as scratch:

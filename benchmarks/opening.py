@@ -38,7 +38,8 @@ def generate(folder: Path, edges: int) -> None:
     nodes = tuple(NodeType(name=name) for name in count)
     schema = Schema(nodes=nodes, relations=(forward, forward.inverted()))
     ends = [rng.integers(0, n, edges // 2) for n in count.values()]
-    listed = EdgeList(*ends, rng.integers(0, 10**9, edges // 2))
+    source, target = ends
+    listed = EdgeList(source, target, rng.integers(0, 10**9, edges // 2))
     made = assemble(schema, list(count.values()), {"buys": listed})
     tables = {
         name: pl.DataFrame({"id": pl.int_range(n, eager=True).cast(pl.String)})

@@ -1,14 +1,10 @@
 """The short form of benchmarks/fuzz.py: damaged and forged files, each refused or harmless."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from benchmarks.fuzz import FINE, cases
-from benchmarks.sections.hostile import TARGETS
+from fuzz import FINE, cases
+from sections.hostile import TARGETS
 
 COUNTS = {"graphs": 60, "models": 40, "runs": 25, "recipes": 40, "raw": 40, "objects": 40}
 

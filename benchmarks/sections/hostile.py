@@ -11,13 +11,12 @@ import polars as pl
 import torch
 import yaml
 
-from benchmarks.sections.hostile_inputs import Objects, Raw
-from benchmarks.sections.mutations import BYTES, damage_folder, odd_value
 from graphrec_pt import GraphRecError, Key, Model, from_pretrained, save_graph
 from graphrec_pt.cli.tables import recommended_table, run_notes, run_tables
 from graphrec_pt.data.card import card_files, load_card
 from graphrec_pt.data.describe import describe
 from graphrec_pt.data.synthetic import synthetic_graph
+from graphrec_pt.features.node_features import Features
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import open_graph
@@ -28,6 +27,8 @@ from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.sampling.sampler import sampler
 from graphrec_pt.training.checkpoint import load_checkpoint
 from graphrec_pt.training.tracking import read_metrics
+from sections.hostile_inputs import Objects, Raw
+from sections.mutations import BYTES, damage_folder, odd_value
 
 SAMPLERS: tuple[Any, ...] = (
     {"name": "random_walk", "length": 6, "walks": 4},
@@ -116,7 +117,7 @@ class Graphs:
         told = describe(graph).to_dict()
         user = graph.nodes(graph.schema.interaction().source)
         roots = torch.arange(user.start, min(user.start + 8, user.stop))
-        samples = []
+        samples: list[object] = []
         for config in SAMPLERS:
             try:
                 sample = sampler.build(config).sample(graph, roots, Key(3))
@@ -139,7 +140,8 @@ class Models:
         """Save two models of one shape."""
         graph = shop(0)
         for seed, name in enumerate(("one", "two")):
-            features = {"by_type": {"item": ["id", "static_text"], "*": ["id"]}}
+            by_type = {"item": ["id", "static_text"], "*": ["id"]}
+            features = Features.checked({"by_type": by_type}, "features")
             backbone = TINY["model"]["backbone"]  # type: ignore[index]
             model = Model.of(graph, backbone=backbone, features=features, seed=seed)
             model.bind(graph).save_pretrained(base / name)

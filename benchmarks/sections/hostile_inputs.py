@@ -13,13 +13,13 @@ import networkx
 import numpy as np
 import torch
 
-from benchmarks.sections.mutations import BYTES
 from graphrec_pt import GraphRecError, Key
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import Card
 from graphrec_pt.data.convert.pyg import from_pyg
 from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.graph.fingerprint import fingerprint
+from sections.mutations import BYTES
 
 ENDINGS = ("csv", "csv.gz", "csv.bz2", "csv.xz", "zip", "parquet", "jsonl", "arrow", "ndjson")
 READERS = ("json_maps", "simplices", "sequences", "line_lists")

@@ -200,7 +200,8 @@ class _Limited(yaml.SafeLoader):
         self._depth += 1
         if self._depth > DEPTH:
             raise RecursionError
-        alias = self.peek_event() if self.check_event(yaml.AliasEvent) else None
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        alias = event if self.check_event(yaml.AliasEvent) else None
         node: _Node | None = super().compose_node(parent, index)
         if alias is None:
             self._values += 1

@@ -83,8 +83,16 @@ def read_header(folder: Path) -> Header:
         raise GraphRecError(str(path), "relations of the graph", repr(min(unknown)), again)
     return Header(
         schema=schema,
+        fingerprint=found["fingerprint"],
+        nodes=found["nodes"],
+        edges=found["edges"],
+        arrays=tuple(found["arrays"]),
+        edge_tables=tuple(found["edge_tables"]),
+        edge_offset=found["edge_offset"],
+        edge_ids=found["edge_ids"],
+        provenance=found["provenance"],
+        checksums=found["checksums"],
         digest=digest,
-        **{name: tuple(v) if isinstance(v := found[name], list) else v for name in shapes},
     )
 
 

@@ -41,17 +41,17 @@ def with_threads(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
 def _limited(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     count = torch.get_num_threads()
-    if count >= numba.config.NUMBA_NUM_THREADS:
+    if count >= numba.config.NUMBA_NUM_THREADS:  # type: ignore[attr-defined]
         return kernel(*arguments)
     # numba's public functions for this take a lock of all processes: 5 us each.
-    before = parallel._get_num_threads()
+    before = parallel._get_num_threads()  # type: ignore[attr-defined]
     if count >= before:
         return kernel(*arguments)
-    parallel._set_num_threads(count)
+    parallel._set_num_threads(count)  # type: ignore[attr-defined]
     try:
         return kernel(*arguments)
     finally:
-        parallel._set_num_threads(before)
+        parallel._set_num_threads(before)  # type: ignore[attr-defined]
 
 
 @cache
