@@ -38,7 +38,7 @@ def answer(target: Any, place: Path) -> tuple[str, str]:
         return "answered", json.dumps(target.ask(place), default=str, sort_keys=True)
     except GraphRecError as error:
         lines = str(error).splitlines()
-        long = any(len(line) > 2000 for line in lines) or len(lines) > 60
+        long = any(len(line) > 3000 for line in lines) or len(lines) > 60
         return ("too long" if long or "\x1b" in str(error) else "refused"), str(error)
     except Exception as error:  # whatever it is, it is a finding
         place_of = error.__traceback__

@@ -248,7 +248,7 @@ def test_scores_that_are_no_numbers(
     del metrics["files"], metrics["digest"]  # or the other model would be told from them
     (tmp_path / "odd" / "metrics.json").write_text(json.dumps(metrics))
     for value, message in (
-        (3.4e38, "recommend: expected scores without NaN, got NaN for 3\n"),
+        (3.4e38, "topk: expected finite queries, got row 0\n"),
         (float("nan"), "backbone.norm.weight: expected finite weights, got NaN or ∞; try another"),
     ):
         with torch.no_grad():
