@@ -56,14 +56,13 @@ def copy_recipe(
     file: Annotated[Path, typer.Argument(help="A new YAML file, to be changed at will.")],
 ) -> None:
     """Copy a recipe to a file."""
-    from graphrec_pt.graph.store import writing
+    from graphrec_pt.core.scratch import write_text
     from graphrec_pt.recipe.files import recipe_file
 
     text = recipe_file(name).read_text("utf-8")
     if file.exists():
         raise GraphRecError(str(file), "a new file", "one that is there", "another name")
-    with writing(file.parent):
-        file.write_text(text, encoding="utf-8")
+    write_text(file, text)
     Console().print(f"copied to {file}", soft_wrap=True)
 
 

@@ -1,7 +1,7 @@
 """Tables in, typed graph out."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.registry import config_of
+from graphrec_pt.core.scratch import LOCK, locked, scratch_folder, writing
 from graphrec_pt.data.card import Card
 from graphrec_pt.data.columns import node_table
 from graphrec_pt.data.merge import merge_duplicates
@@ -25,7 +26,8 @@ from graphrec_pt.data.tables import Table, frame_table, open_table
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.store import check_target, save_graph, writing
+from graphrec_pt.graph.protocol import SPLIT_OF_CARD
+from graphrec_pt.graph.store import check_target, save_graph
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how many steps are done, and how many there are."""
@@ -57,8 +59,9 @@ def build(
     if out is not None:
         check_target(Path(out))
     opened = {name: frame_table(name, frame) for name, frame in tables.items()}
-    graph = _build(checked, opened, Problems(), seed, progress or _silent)
-    return graph if out is None else save_graph(graph, out)
+    with _only_builder(out):
+        graph = _build(checked, opened, Problems(), seed, progress or _silent)
+        return graph if out is None else save_graph(graph, out)
 
 
 def build_card(
@@ -87,7 +90,7 @@ def build_card(
         raise GraphRecError(card.name, "a folder of raw files", str(raw), "checking --raw")
     tell = progress or _silent
     problems, cache = Problems(), dict[Any, Any]()
-    with _scratch(out) as scratch:
+    with _only_builder(out), _scratch(out) as scratch:
         opened: dict[str, Table] = {}
         for place, (name, plan) in enumerate(card.tables.items()):
             tell(f"reading {name}", place, len(card.tables))
@@ -96,9 +99,13 @@ def build_card(
             if table is not None:
                 opened[name] = table
         graph = _build(card, opened, problems, seed, tell)
-    provenance = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
-    graph = replace(graph, provenance=provenance)
-    return graph if out is None else save_graph(graph, out)
+        provenance = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
+        if card.split is not None:
+            provenance[SPLIT_OF_CARD] = config_of(card.split)
+        if problems.copies:
+            provenance["notes"] = list(dict.fromkeys(problems.copies))
+        graph = replace(graph, provenance=provenance)
+        return graph if out is None else save_graph(graph, out)
 
 
 def _build(
@@ -110,7 +117,11 @@ def _build(
 ) -> Graph:
     for node in plan.nodes.values():
         _present(plan, node.table, tables)
-    edges = {n: e for n, e in plan.edges.items() if _present(plan, e.table, tables)}
+    edges = {
+        name: edge.of_table(tables[edge.table].columns)
+        for name, edge in plan.edges.items()
+        if _present(plan, edge.table, tables)
+    }
     steps = len(edges) + 3
     rows: dict[str, pl.DataFrame] = {}
     for place, (name, edge) in enumerate(edges.items()):
@@ -232,6 +243,13 @@ def _scratch(out: str | Path | None) -> Iterator[Path]:
     place = Path(gettempdir()) if out is None else Path(out).parent
     with writing(place), scratch_folder(place) as scratch:
         yield scratch
+
+
+def _only_builder(out: str | Path | None) -> AbstractContextManager[None]:
+    """Keep a second process from building a graph in the same folder."""
+    if out is None:
+        return nullcontext()
+    return locked(Path(out).parent / f".{Path(out).name}{LOCK}", Path(out))
 
 
 def _silent(step: str, done: int, total: int) -> None:

@@ -8,11 +8,11 @@ relation that leads to it.
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import finished_file
 from graphrec_pt.data.layers import Group, layers
 from graphrec_pt.data.marks import (
     GAP,
@@ -133,21 +133,9 @@ def save(figure: "Figure", path: str | Path) -> None:
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise GraphRecError("draw", "a .png, .svg or .pdf file", repr(path.name), "another suffix")
     dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-    try:
-        with rc_context({"svg.hashsalt": "graphrec"}), _missing_glyphs():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Whole before it is written: a full disk must not cost the picture that was there.
-            picture = BytesIO()
-            kind = path.suffix[1:].lower()
-            figure.savefig(picture, format=kind, dpi=160, facecolor="white", metadata=dated)
-            part = path.with_name(f".{path.name}.part")
-            try:
-                part.write_bytes(picture.getvalue())
-                part.replace(path)
-            finally:
-                part.unlink(missing_ok=True)
-    except OSError as error:
-        raise GraphRecError(str(path), "a file that can be written", error) from error
+    kind = path.suffix[1:].lower()
+    with rc_context({"svg.hashsalt": "graphrec"}), _missing_glyphs(), finished_file(path) as made:
+        figure.savefig(made, format=kind, dpi=160, facecolor="white", metadata=dated)
 
 
 def _forward(graph: Graph, source: int, target: int, name: str) -> Link:

@@ -7,6 +7,7 @@ from typing import Protocol, Self
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import finished_file
 
 HISTORY = "history"
 """Key of a policy that says what a system was shown."""
@@ -59,7 +60,8 @@ def write_outcomes(path: str | Path, outcomes: Sequence[Outcome]) -> None:
     policy = dict(outcomes[0].policy)
     if len(set(shown.values())) > 1:
         policy[HISTORY] = "; ".join(f"{when}: {history}" for when, history in shown.items())
-    pl.concat([each.table for each in outcomes]).write_parquet(path, metadata=policy)
+    with finished_file(Path(path)) as made:
+        pl.concat([each.table for each in outcomes]).write_parquet(made, metadata=policy)
 
 
 def read_tables(

@@ -10,7 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import finished_file
 
 _log = logging.getLogger(__name__)
 
@@ -70,8 +71,7 @@ def _read(path: Path) -> Tensor | None:
 def _write(path: Path, vectors: Tensor) -> None:
     plain = vectors.detach().cpu().contiguous()
     try:
-        with scratch_folder(path.parent) as scratch:
-            save_file({"vectors": plain}, scratch / path.name, {"digest": digest(plain)})
-            (scratch / path.name).replace(path)
-    except (OSError, SafetensorError) as error:
+        with finished_file(path) as made:
+            save_file({"vectors": plain}, made, {"digest": digest(plain)})
+    except (GraphRecError, SafetensorError) as error:
         _log.warning("%s cannot be written (%s): going on without", path, error)

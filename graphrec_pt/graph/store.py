@@ -11,7 +11,6 @@
 import copyreg
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import polars as pl
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Schema
@@ -40,39 +39,6 @@ def new_folder(out: str | Path) -> Path:
     if out.exists():
         raise GraphRecError(str(out), "a new folder", "one that is there", "another --out")
     return out
-
-
-@contextmanager
-def finished_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of `folder` only when the block succeeds.
-
-    A crash, a full disk or a kill leaves nothing at `folder`, or what was there before.
-    """
-    with writing(folder), scratch_folder(folder.parent) as scratch:
-        made = scratch / "made"
-        made.mkdir()
-        yield made
-        old = scratch / "old"
-        if folder.exists():
-            folder.rename(old)
-        try:
-            made.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Tell what goes wrong with a disk or a folder's rights as a mistake that can be mended."""
-    try:
-        yield
-    except OSError as error:
-        # numpy counts what it wrote, without a number or a reason
-        got = error if error.errno else "a write cut short, as on a full disk"
-        hint = "freeing space or another --out"
-        raise GraphRecError(str(folder), "a folder that can be written", got, hint) from error
 
 
 def check_target(folder: Path) -> None:

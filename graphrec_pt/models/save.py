@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.graph.store import finished_folder
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.tokens.vocabulary import Vocabulary
 

@@ -29,7 +29,14 @@ from graphrec_pt.objectives.readout import (
 )
 from graphrec_pt.predict.lists import Lists, best_of
 from graphrec_pt.predict.paths import PathScorer
-from graphrec_pt.predict.reading import KNOWN, NEW, READS_SEQUENCES, Reading, with_mask
+from graphrec_pt.predict.reading import (
+    KNOWN,
+    NEW,
+    READS_SEQUENCES,
+    Reading,
+    graph_without_edges,
+    with_mask,
+)
 from graphrec_pt.predict.rerank import CatalogueScorer, PairScorer
 from graphrec_pt.predict.scorer import Factorised, Scorer, WithPrior, chances
 from graphrec_pt.predict.seen import SeenPolicy, seen_pairs

@@ -9,6 +9,7 @@ import yaml
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.registry import trusting
+from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.card import load_card, shipped
 from graphrec_pt.recipe.recipe import Recipe
 
@@ -153,7 +154,7 @@ def recipe_text(recipe: Recipe) -> str:
 
 def write_recipe(recipe: Recipe, path: str | Path) -> None:
     """Write the resolved form of a recipe."""
-    Path(path).write_text(recipe_text(recipe), encoding="utf-8")
+    write_text(path, recipe_text(recipe))
 
 
 def summary(file: Traversable) -> Mapping[str, Any]:

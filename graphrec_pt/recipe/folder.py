@@ -27,12 +27,12 @@ from typing import Any
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.scratch import write_text
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.store import open_graph, writing
+from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.recipe.files import OF_RUN, parse_yaml
@@ -146,10 +146,7 @@ def measured_again(run: Run) -> Run:
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write what was measured, all or nothing: with it a run is finished."""
     record = {"format": FORMAT, "graphrec_pt": __version__, **metrics}
-    with writing(folder), scratch_folder(folder) as scratch:
-        made = scratch / METRICS
-        made.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        made.replace(folder / METRICS)
+    write_text(folder / METRICS, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:

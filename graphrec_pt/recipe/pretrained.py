@@ -15,9 +15,8 @@ from typing import Any
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.scratch import finished_folder, write_text
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.store import finished_folder, writing
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import parse_yaml
 from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of
@@ -135,7 +134,4 @@ def find_pretrained(folder: Path) -> Pretrained | None:
 
 def _write_record(folder: Path, identity: Mapping[str, Any], source: str | None) -> None:
     record = {"format": FORMAT, "graphrec_pt": __version__, "from": source, "identity": identity}
-    with writing(folder), scratch_folder(folder) as scratch:
-        made = scratch / RECORD
-        made.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        made.replace(folder / RECORD)
+    write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")

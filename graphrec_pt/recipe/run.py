@@ -14,13 +14,14 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
+from graphrec_pt.core.scratch import writing
 from graphrec_pt.evaluation.explanations import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
 from graphrec_pt.evaluation.seen import HISTORY as SHOWN
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
-from graphrec_pt.graph.store import save_graph, writing
+from graphrec_pt.graph.store import save_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.predict.paths import PathScorer
 from graphrec_pt.predict.seen import SeenPolicy
@@ -210,8 +211,7 @@ def _run_seed(
     }
     model.usage = usage_of(last, made.relation)
     model.save_pretrained(folder / MODEL)
-    with writing(folder):
-        write_outcomes(folder / asked.file, list(outcomes.values()))
+    write_outcomes(folder / asked.file, list(outcomes.values()))
     told: dict[str, Any] = {n: evaluate(each, wanted.metrics) for n, each in outcomes.items()}
     told["scratch"] = None if scratch is None else evaluate(scratch, wanted.metrics)
     told["history_graph"] = None
@@ -221,8 +221,7 @@ def _run_seed(
         knowing = asked.judge(system, made, "test", policy)
         model.bind(made.train)
         told["history_graph"] = evaluate(knowing, wanted.metrics)
-        with writing(folder):
-            write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
+        write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
     ours = systems["test"]
     told["explanations"] = explained(ours, made) if isinstance(ours, PathScorer) else None
     beyond = asked.beyond(ours, made, policy)
@@ -311,6 +310,7 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
         "test": len(made.test),
         "split": dict(made.protocol),
         "permutation_seed": graph.provenance.get("permutation_seed"),
+        "warnings": list(made.warnings),
     }
 
 

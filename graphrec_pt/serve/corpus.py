@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.graph import RAW_ID, Graph
-from graphrec_pt.graph.store import finished_folder, new_folder
+from graphrec_pt.graph.store import new_folder
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.objectives.objective import Examples
 from graphrec_pt.recipe.data import CACHE, Tell, graph_of, split_of

@@ -5,8 +5,9 @@ from pathlib import Path
 import polars as pl
 import torch
 
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.graph import RAW_ID
-from graphrec_pt.graph.store import finished_folder, new_folder
+from graphrec_pt.graph.store import new_folder
 from graphrec_pt.recipe.folder import Run
 
 SHARD = 100_000

@@ -11,7 +11,8 @@ import polars as pl
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.store import finished_folder, new_folder
+from graphrec_pt.core.scratch import finished_folder
+from graphrec_pt.graph.store import new_folder
 from graphrec_pt.predict.scorer import Factorised
 from graphrec_pt.recipe.folder import Run, predictor_of
 

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import polars as pl
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import finished_file
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.tokens.kind import Special
 
@@ -96,13 +96,8 @@ class Vocabulary:
                 pl.lit(None, pl.String).alias("target"),
             ),
         ]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as scratch:
-            try:
-                pl.concat(parts).write_parquet(scratch.name, metadata={_STAMP: FORMAT})
-                Path(scratch.name).replace(path)
-            finally:
-                Path(scratch.name).unlink(missing_ok=True)
+        with finished_file(path) as made:
+            pl.concat(parts).write_parquet(made, metadata={_STAMP: FORMAT})
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":

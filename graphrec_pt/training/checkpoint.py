@@ -6,13 +6,11 @@
         state.json           step, state, format version, digests
         tensors.safetensors  every tensor
 
-A checkpoint is written to a scratch folder beside the others, flushed to the disk and renamed into
-place; only then are old ones removed. So a process killed at any moment leaves the last finished
-checkpoint, and what it left half-written goes with the next save.
+A checkpoint is made in a scratch folder and renamed into place; only then are old ones removed. So
+a process that is killed at any moment leaves the last finished checkpoint.
 """
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +24,7 @@ from torch import Tensor
 
 from graphrec_pt import __version__
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.scratch import scratch_folder
-from graphrec_pt.graph.store import writing
+from graphrec_pt.core.scratch import finished_folder, remove
 
 FORMAT = 1
 _STATE, _TENSORS = "state.json", "tensors.safetensors"
@@ -81,9 +78,7 @@ def save_checkpoint(
         raise GraphRecError(str(folder), f"no checkpoint from step {step} on", f"step {last}", hint)
     record = {"format": FORMAT, "graphrec_pt": __version__, "step": step, "state": dict(state)}
     _digest(record)  # a state that is not JSON is told before anything is written
-    with writing(folder), scratch_folder(folder) as scratch:
-        made = scratch / "made"
-        made.mkdir()
+    with finished_folder(place := _place(folder, step)) as made:
         try:
             save_file(_separate(tensors), made / _TENSORS)
         except SafetensorError as error:
@@ -91,11 +86,7 @@ def save_checkpoint(
         record["tensors"] = _digest_of_file(made / _TENSORS)
         text = json.dumps({**record, "digest": _digest(record)}, indent=1)
         (made / _STATE).write_text(text, encoding="utf-8")
-        for part in (made / _TENSORS, made / _STATE, made):
-            _flush(part)
-        made.rename(place := _place(folder, step))
-        _flush(folder)
-        _remove(folder, saved_steps(folder)[:-keep], scratch)
+    _remove(folder, saved_steps(folder)[:-keep])
     return place
 
 
@@ -140,10 +131,7 @@ def latest(folder: str | Path) -> int | None:
 
 def discard_after(folder: str | Path, step: int) -> None:
     """Remove the checkpoints of later steps, to go on from `step` another way."""
-    later = [other for other in saved_steps(folder) if other > step]
-    if later:
-        with writing(Path(folder)), scratch_folder(Path(folder)) as scratch:
-            _remove(Path(folder), later[::-1], scratch)
+    _remove(Path(folder), [other for other in saved_steps(folder) if other > step][::-1])
 
 
 def _place(folder: Path, step: int) -> Path:
@@ -192,18 +180,6 @@ def _digest_of_file(path: Path) -> str:
         return file_digest(file, "sha256").hexdigest()
 
 
-def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_dir() and os.name == "nt":
-        return  # folders cannot be flushed there
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(folder: Path, steps: Sequence[int], scratch: Path) -> None:
-    """Move checkpoints into a scratch folder, which takes them along: none is ever half removed."""
+def _remove(folder: Path, steps: Sequence[int]) -> None:
     for step in steps:
-        _place(folder, step).rename(scratch / f"old-{step}")
+        remove(_place(folder, step))

@@ -1,13 +1,16 @@
-"""How far a run is: a bar on a terminal, a line of log now and then elsewhere."""
+"""How a run is going: the mean losses of a row, shown as a bar on a terminal, else as log lines.
+
+There is one way to reduce losses. A row is the mean over the steps since the row before it, at most
+``log_every`` of them; ``metrics.jsonl``, the console, the log and the report all show rows.
+"""
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -19,12 +22,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What happened since the last one.
+    """The means of a row.
 
     Args:
-        step: Steps done.
-        total: Steps of the run.
-        losses: Mean loss of each objective over the steps that had one.
+        step: Steps of the stage done.
+        total: Steps of the stage.
+        losses: Mean loss of each objective over the steps of the row that had one.
         rate: Tokens per second.
         waste: Share of padding, had every batch been padded to its longest sequence.
         left: Seconds to the end at the pace so far; None before the first step.
@@ -46,10 +49,10 @@ class Summary:
 
 
 class Meter:
-    """Sums up steps until somebody looks; losses stay on their device till then.
+    """Sums up the steps of a row; losses stay on their device until it is taken.
 
     Args:
-        total: Steps of the run.
+        total: Steps of the stage.
         start: Steps done before.
         clock: Returns seconds.
     """
@@ -72,12 +75,12 @@ class Meter:
         for name, loss in losses.items():
             value = loss.detach() if isinstance(loss, Tensor) else loss
             self._losses[name] = self._losses[name] + value if name in self._losses else value
-            self._steps[name] += 1
+            self._steps[name] = self._steps.get(name, 0) + 1
         self._tokens += tokens
         self._room += tokens / (1 - waste)
 
     def take(self, step: int) -> Summary:
-        """Return what happened since the last look, and begin anew.
+        """Return the means of the row, and begin the next one.
 
         Args:
             step: Steps done.
@@ -95,72 +98,88 @@ class Meter:
         self._clear()
         return summary
 
+    def restart_clock(self) -> None:
+        """Let the row begin now: time spent on something else than steps does not count."""
+        self.since = self.clock()
+
+    def state(self) -> dict[str, Any]:
+        """Return the sums of the row as JSON values, for a checkpoint."""
+        losses = {name: float(loss) for name, loss in self._losses.items()}
+        steps = dict(self._steps)
+        return {"losses": losses, "steps": steps, "tokens": self._tokens, "room": self._room}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on with the row of a checkpoint."""
+        self._losses.update(state["losses"])
+        self._steps.update(state["steps"])
+        self._tokens, self._room = state["tokens"], state["room"]
+
     def _clear(self) -> None:
         self.since = self.clock()
         self._losses: dict[str, Tensor | float] = {}
-        self._steps: Counter[str] = Counter()
+        self._steps: dict[str, int] = {}
         self._tokens, self._room = 0, 0.0
 
 
 class Progress:
-    """Shows a summary every few seconds.
+    """Shows the last row every few seconds.
 
     Args:
-        meter: Sums up.
-        show: Called with each summary.
-        every: Seconds between summaries.
+        show: Called with the row.
+        every: Seconds between two of them.
+        advance: Called with the steps done, after every step.
+        clock: Returns seconds.
     """
 
-    def __init__(self, meter: Meter, show: Callable[[Summary], None], every: float) -> None:
-        self.meter, self.show, self.every = meter, show, every
-        self._step = self._shown = meter.start
-
-    def update(
-        self, step: int, losses: Mapping[str, Tensor | float], tokens: int, waste: float
+    def __init__(
+        self,
+        show: Callable[[Summary], None],
+        every: float,
+        advance: Callable[[int], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Count a step, and show if it is time.
+        self.show, self.every, self.advance, self.clock = show, every, advance, clock
+        self._shown = clock()
+        self._latest: Summary | None = None
 
-        Args:
-            step: Steps done.
-            losses: As for :meth:`Meter.add`.
-            tokens: Likewise.
-            waste: Likewise.
-        """
-        self.meter.add(losses, tokens, waste)
-        self._step = step
-        if self.meter.clock() - self.meter.since >= self.every:
-            self._look()
+    def step(self, done: int) -> None:
+        """Count a step."""
+        if self.advance is not None:
+            self.advance(done)
+
+    def row(self, summary: Summary) -> None:
+        """Take a row, and show it if it is time."""
+        self._latest = summary
+        if self.clock() - self._shown >= self.every:
+            self.close()
 
     def close(self) -> None:
-        """Show what was not shown yet."""
-        if self._step > self._shown:
-            self._look()
-
-    def _look(self) -> None:
-        self._shown = self._step
-        self.show(self.meter.take(self._step))
+        """Show the last row, unless it was shown."""
+        if self._latest is not None:
+            self.show(self._latest)
+            self._shown, self._latest = self.clock(), None
 
 
 @contextmanager
 def progress(
     total: int, start: int = 0, *, every: float = 30.0, console: "Console | None" = None
 ) -> Iterator[Progress]:
-    """Show a run: a bar of rich where there is a terminal, else lines of logging at level INFO.
+    """Show a stage: a bar of rich where there is a terminal, else lines of logging at level INFO.
 
     Args:
-        total: Steps of the run.
+        total: Steps of the stage.
         start: Steps done before.
         every: Seconds between lines of the log.
         console: Where the bar goes; standard error by default.
     """
     from rich.console import Console
 
-    meter, console = Meter(total, start), console or Console(stderr=True)
+    console = console or Console(stderr=True)
     if console.is_terminal:
-        with _bar(meter, console) as shown:
+        with _bar(total, start, console) as shown:
             yield shown
         return
-    lines = Progress(meter, _log, every)
+    lines = Progress(_log, every)
     try:
         yield lines
     finally:
@@ -172,18 +191,21 @@ def _log(summary: Summary) -> None:
 
 
 @contextmanager
-def _bar(meter: Meter, console: "Console") -> Iterator[Progress]:
+def _bar(total: int, start: int, console: "Console") -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bars
 
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
     with Bars(*columns, console=console) as bars:
-        task = bars.add_task("", total=meter.total, completed=meter.start)
+        task = bars.add_task("", total=total, completed=start)
 
         def show(summary: Summary) -> None:
             bars.update(task, completed=summary.step, description=str(summary))
 
-        shown = Progress(meter, show, every=0.5)
+        def advance(done: int) -> None:
+            bars.update(task, completed=done)
+
+        shown = Progress(show, 0.5, advance)
         try:
             yield shown
         finally:

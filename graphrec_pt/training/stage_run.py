@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from graphrec_pt.core.interruption import Interrupted, catches_signals, deferred, waiting_signal
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.head import head_config
 from graphrec_pt.models.model import Model
@@ -73,6 +74,8 @@ class StageRun:
         self.average: Average | None = None
         model.usage = usage_of(stage)
         self.epoch, self.step, self.done, self.stopped = 0, 0, 0, False
+        self.due = False  # a validation
+        self.saved = 0  # steps at the last checkpoint
 
     def __call__(
         self,
@@ -104,16 +107,23 @@ class StageRun:
             )
             if options.average:
                 self.average = Average(self.learner.named_parameters(), options.average)
+            self.meter = Meter(self.total)
             if checkpoint is not None:
                 self._load(checkpoint)
-            while self.done < self.total and not self.stopped:
-                yield from self._steps_of_epoch(save, shown)
-                if self.step == self.loader.steps(self.epoch):
-                    self.epoch, self.step = self.epoch + 1, 0
-                ends = self.done >= self.total
-                if validate is not None and (ends or self.epoch % self.stage.validate_every == 0):
-                    yield self._validated(validate)
-                save(self)
+            with deferred():
+                while (self.done < self.total or self.due) and not self.stopped:
+                    if not self.due:
+                        yield from self._steps_of_epoch(save, shown)
+                        if self.step == self.loader.steps(self.epoch):
+                            self.epoch, self.step = self.epoch + 1, 0
+                        ends = self.done >= self.total
+                        whole = self.epoch % self.stage.validate_every == 0
+                        self.due = validate is not None and (ends or whole)
+                        self._end_if_asked(save)
+                    if validate is not None and self.due:
+                        yield self._validated(validate, save)
+                    self._save(save)
+                    self._end_if_asked(save)
             self._finish()
 
     def _only_looked_at(self, validate: Validate | None) -> Iterator[Row]:
@@ -122,6 +132,25 @@ class StageRun:
         if validate is not None:
             yield self._validated(validate)
         self.learner.eval()
+
+    def _save(self, save: Callable[["StageRun"], None]) -> None:
+        if self.done != self.saved:  # else only a validation is new, which is repeated
+            save(self)
+            self.saved = self.done
+
+    def _end_if_asked(self, save: Callable[["StageRun"], None]) -> None:
+        """Save a checkpoint and end, if a signal asked for it on any of the processes.
+
+        Raises:
+            Interrupted: Then.
+        """
+        number = waiting_signal()
+        if catches_signals() and self.accelerator.num_processes > 1:
+            asked = torch.tensor(number, device=self.accelerator.device)
+            number = int(self.accelerator.gather(asked).max())
+        if number:
+            self._save(save)
+            raise Interrupted(number)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything that a checkpoint of the stage must hold."""
@@ -142,6 +171,8 @@ class StageRun:
             "step": self.step,
             "done": self.done,
             "stopped": self.stopped,
+            "due": self.due,
+            "meter": self.meter.state(),
             "watch": self.watch.state(),
             "heads": {
                 label: head_config(head)
@@ -154,7 +185,11 @@ class StageRun:
     def _load(self, checkpoint: Checkpoint) -> None:
         state, tensors = checkpoint.state["run"], checkpoint.tensors
         self.epoch, self.step, self.done = state["epoch"], state["step"], state["done"]
-        self.stopped = state["stopped"]
+        self.stopped, self.due = state["stopped"], state.get("due", False)
+        self.saved = self.done
+        self.meter = Meter(self.total, self.done)
+        if "meter" in state:  # checkpoints of older versions have none
+            self.meter.load(state["meter"])
         self.learner.model.make_heads(state["heads"])  # those of earlier stages too
         self.learner.load_state_dict(_of("learner", tensors))
         for label, objective_state in self.learner.states.items():
@@ -172,30 +207,49 @@ class StageRun:
     ) -> Iterator[Row]:
         """Take the rest of an epoch's steps, or of the stage's."""
         batches = self.loader.epoch(self.epoch, self.step)
-        meter, whole = Meter(self.total, self.done), self.loader.steps(self.epoch)
+        meter, whole = self.meter, self.loader.steps(self.epoch)
+        meter.restart_clock()
         every, due = self.options.log_every, self.options.checkpoint_every
         while micros := list(islice(batches, self.stage.accumulate)):
             stepped = self.fitting.step(self.done, self.epoch, micros)
             if self.average is not None:
                 self.average.update()
             self.step, self.done = self.step + 1, self.done + 1
-            told = stepped.losses, stepped.tokens, stepped.waste
-            meter.add(*told)
+            meter.add(stepped.losses, stepped.tokens, stepped.waste)
             if shown is not None:
-                shown.update(self.done, *told)
+                shown.step(self.done)
             ends = self.step == whole or self.done == self.total
             if ends or self.done % every == 0:
-                yield self._place() | self._told(meter.take(self.done), stepped)
+                summary = meter.take(self.done)
+                if shown is not None:
+                    shown.row(summary)
+                yield self._place() | self._row(summary, stepped)
             if ends:
                 break
             if due and self.done % due == 0:
-                save(self)
+                self._save(save)
+            self._end_if_asked(save)
 
-    def _validated(self, validate: Validate) -> Row:
+    def _validated(
+        self, validate: Validate, save: Callable[["StageRun"], None] | None = None
+    ) -> Row:
         self.learner.eval()
+        metrics: dict[str, float] = {}
+        interrupted: Interrupted | None = None
         with torch.no_grad(), self._averaged():
-            metrics = {name: float(value) for name, value in validate(self.learner.model).items()}
-            self.stopped = self.watch.see(metrics, self.learner)
+            try:
+                with deferred(False):
+                    found = validate(self.learner.model)
+                    metrics = {name: float(value) for name, value in found.items()}
+            except Interrupted as error:
+                interrupted = error
+            else:
+                self.stopped = self.watch.see(metrics, self.learner)
+        if interrupted is not None:
+            if save is not None:
+                self._save(save)  # the steps of the epoch, which is validated when the run goes on
+            raise interrupted
+        self.due = False
         return self._place() | {f"valid/{name}": value for name, value in metrics.items()}
 
     def _finish(self) -> None:
@@ -212,7 +266,7 @@ class StageRun:
     def _place(self) -> Row:
         return {"stage": self.stage.name, "epoch": self.epoch, "stage_step": self.done}
 
-    def _told(self, summary: Summary, stepped: Stepped) -> Row:
+    def _row(self, summary: Summary, stepped: Stepped) -> Row:
         losses = {f"loss/{label}": loss for label, loss in summary.losses.items()}
         return losses | {
             "lr": self.fitting.plain_optimizer.param_groups[0]["lr"],

@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
-from graphrec_pt.core.scratch import scratch_folder
-from graphrec_pt.graph.store import writing
+from graphrec_pt.core.scratch import open_log, write_text, writing
 
 METRICS = "metrics.jsonl"
 TRACKERS = ("tensorboard", "wandb", "mlflow")
@@ -30,6 +29,7 @@ class Tracking:
         run: Project or experiment of the trackers.
         config: Options of the run, for the trackers.
         resumed: Step of the checkpoint that the run goes on from; None for a new run.
+        validates: Whether the run goes on with the validation of that step.
 
     Raises:
         GraphRecError: For an unknown tracker or one that is not installed, for a new run where
@@ -44,13 +44,13 @@ class Tracking:
         run: str = "graphrec",
         config: Mapping[str, Any] | None = None,
         resumed: int | None = None,
+        validates: bool = False,
     ) -> None:
         for name in trackers:
             _check_tracker(name)
         self.path = Path(folder) / METRICS
-        with writing(self.path.parent):
-            _go_on(self.path, resumed)
-            self._file = self.path.open("a", encoding="utf-8")
+        _go_on(self.path, resumed, validates)
+        self._file = open_log(self.path)
         self._trackers = [_start(name, run, self.path.parent, resumed) for name in trackers]
         for tracker in self._trackers if resumed is None else ():
             tracker.store_init_configuration(_flat(config or {}))
@@ -107,19 +107,20 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     return found
 
 
-def _go_on(path: Path, resumed: int | None) -> None:
+def _go_on(path: Path, resumed: int | None, validates: bool) -> None:
     """Keep the lines up to the step that is resumed, all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         return
     if resumed is None:
         hint = "resuming it, or another folder"
         raise GraphRecError(str(path), "no metrics before a new run", "those of a run", hint)
-    kept = [record for record in read_metrics(path.parent) if record["step"] <= resumed]
-    with scratch_folder(path.parent) as scratch:
-        written = scratch / METRICS
-        written.write_text("".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8")
-        written.replace(path)
+
+    def stays(record: Mapping[str, Any]) -> bool:
+        repeated = validates and any(name.startswith("valid/") for name in record)
+        return bool(record["step"] < resumed + (not repeated))
+
+    kept = [record for record in read_metrics(path.parent) if stays(record)]
+    write_text(path, "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def _check_tracker(name: str) -> None:
@@ -152,9 +153,9 @@ def _start(name: str, run: str, folder: Path, resumed: int | None) -> Any:
     tracker = LOGGER_TYPE_TO_CLASS[name](run, **options[name])
     tracker.start()
     if name == "wandb":
-        note.write_text(tracker.tracker.id)
+        write_text(note, tracker.tracker.id)
     elif name == "mlflow":
-        note.write_text(tracker.tracker.info.run_id)
+        write_text(note, tracker.tracker.info.run_id)
     return tracker
 
 

@@ -13,6 +13,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import LOCK, locked
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.training.check import check_stages
@@ -34,7 +35,8 @@ class Trainer:
 
     A run is a function of the model's weights, the graph, the stages and the options: killed at
     any moment and resumed, it ends with the same weights, to the bit with ``deterministic`` on
-    the same machine.
+    the same machine. Inside :func:`~graphrec_pt.core.interruption.interruptible` a signal lets the
+    step end and saves a checkpoint first. One process at a time may train in a folder.
 
     Args:
         folder: Where checkpoints and the log go; without one nothing is kept.
@@ -82,21 +84,25 @@ class Trainer:
 
         Raises:
             GraphRecError: For stages that do not fit the graph, all mistakes at once; for a
-                folder with checkpoints unless `resume`, and checkpoints of another run; for
-                losses that are not finite.
+                folder with checkpoints unless `resume`, checkpoints of another run, and a
+                folder that another process trains in; for losses that are not finite.
+            Interrupted: After a signal, when the checkpoint is saved.
         """
         stages = [stages] if isinstance(stages, Stage) else list(stages)
         check_stages(stages, graph)
         stages = [phase for stage in stages for phase in phases(stage)]
         model.bind(graph)
         identity = identity_of(model, graph, stages, self.options)
-        checkpoint = self._checkpoint(resume, identity)
         accelerator = _accelerator(self.options)
-        first, before = 0, 0
-        if checkpoint is not None:
-            first, before = checkpoint.state["stage"], checkpoint.state["before"]
         rows: list[Row] = []
         with _surroundings(self.options.deterministic), ExitStack() as opened:
+            if self.folder is not None and accelerator.is_main_process:
+                place = self.folder / CHECKPOINTS
+                opened.enter_context(locked(place / LOCK, self.folder))
+            checkpoint = self._checkpoint(resume, identity)
+            first, before = 0, 0
+            if checkpoint is not None:
+                first, before = checkpoint.state["stage"], checkpoint.state["before"]
             tracking = self._tracking(checkpoint, resume, identity, accelerator)
             if tracking is not None:
                 opened.enter_context(tracking)
@@ -157,7 +163,8 @@ class Trainer:
             return None
         resumed = checkpoint.step if checkpoint is not None else 0 if resume else None
         trackers = self.options.trackers
-        return Tracking(self.folder, trackers, config=identity, resumed=resumed)
+        due = checkpoint is not None and checkpoint.state["run"].get("due", False)
+        return Tracking(self.folder, trackers, config=identity, resumed=resumed, validates=due)
 
 
 def _accelerator(options: Options) -> Accelerator:

@@ -23,7 +23,8 @@ def rmse(label: np.ndarray, guess: np.ndarray) -> float:
 
 
 def log_loss(label: np.ndarray, guess: np.ndarray) -> float:
-    return -float(np.mean([np.log(g if one else 1 - g) for one, g in zip(label, guess)]))
+    chance = np.where(label == 1, guess, 1 - guess)
+    return -float(np.mean(np.log(chance)))
 
 
 def label_auc(label: np.ndarray, score: np.ndarray) -> float:

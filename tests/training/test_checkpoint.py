@@ -210,7 +210,7 @@ def test_everything_is_on_the_disk_before_it_counts(
         ("flush", "made"),
         ("rename", "made step-00000002"),
         ("flush", tmp_path.name),
-        ("rename", "step-00000001 old-1"),
+        ("rename", "step-00000001 step-00000001"),  # into scratch
     ]
 
 

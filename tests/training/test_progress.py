@@ -1,6 +1,7 @@
 """What is shown of a run: by hand, with a clock of our own."""
 
 import io
+import json
 import logging
 import re
 
@@ -58,35 +59,50 @@ def test_a_summary_reads_well() -> None:
     assert str(Summary(0, 10, {}, 0.0, 0.0, None)) == "0 tokens/s · 0.0% padding"
 
 
-def test_it_shows_every_few_seconds_and_the_rest_at_the_end() -> None:
+def row(step: int, loss: float, left: float | None = 0.0) -> Summary:
+    return Summary(step, 9, {"mnp": loss}, 10.0, 0.1, left)
+
+
+def test_it_shows_the_last_row_every_few_seconds_and_at_the_end() -> None:
     clock = Clock()
     seen: list[Summary] = []
-    shown = Progress(Meter(9, clock=clock), seen.append, every=10)
+    shown = Progress(seen.append, every=10, clock=clock)
     for step in range(1, 8):
         clock.now += 4
-        shown.update(step, {"mnp": float(step)}, 40, 0.0)
-    assert [(each.step, each.losses["mnp"], each.rate) for each in seen] == [
-        (3, 2.0, 10.0),
-        (6, 5.0, 10.0),
-    ]
+        shown.step(step)
+        shown.row(row(step, float(step)))
+    assert [(each.step, each.losses["mnp"]) for each in seen] == [(3, 3.0), (6, 6.0)]
     shown.close()
     shown.close()
     assert [each.step for each in seen] == [3, 6, 7]
-    Progress(Meter(9, clock=clock), seen.append, every=10).close()  # nothing happened
+    Progress(seen.append, every=10, clock=clock).close()  # nothing happened
     assert len(seen) == 3
+
+
+def test_a_row_goes_on_after_a_checkpoint() -> None:
+    """The means are those of a meter that was never stopped, to the bit."""
+    losses = [torch.tensor(value) for value in (0.1, 0.7, 1.3)]
+    whole, first, rest = Meter(9), Meter(9), Meter(9)
+    for each in losses:
+        whole.add({"mnp": each}, 7, 0.3)
+    first.add({"mnp": losses[0]}, 7, 0.3)
+    rest.load(json.loads(json.dumps(first.state())))
+    for each in losses[1:]:
+        rest.add({"mnp": each}, 7, 0.3)
+    expected, found = whole.take(3), rest.take(3)
+    assert (found.losses, found.waste) == (expected.losses, expected.waste)
 
 
 def test_lines_of_log_without_a_terminal(
     caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     console = Console(file=io.StringIO(), force_terminal=False)
-    with caplog.at_level(logging.INFO), progress(3, every=0, console=console) as shown:
-        shown.update(1, {"mnp": 2.0}, 10, 0.1)
-        shown.update(2, {"mnp": torch.tensor(1.5)}, 10, 0.1)
+    with caplog.at_level(logging.INFO), progress(9, every=0, console=console) as shown:
+        shown.row(row(1, 2.0))
+        shown.row(row(2, 1.5))
     assert [record.name for record in caplog.records] == ["graphrec_pt.training.progress"] * 2
-    assert re.match(
-        r"step 2 of 3: mnp 1\.5 · [\d,]+ tokens/s · 10\.0% padding · 0:00:00 left",
-        caplog.records[1].message,
+    assert caplog.records[1].message == (
+        "step 2 of 9: mnp 1.5 · 10 tokens/s · 10.0% padding · 0:00:00 left"
     )
     assert console.file.getvalue() == ""  # type: ignore[attr-defined]
     assert capfd.readouterr() == ("", "")
@@ -95,21 +111,23 @@ def test_lines_of_log_without_a_terminal(
 def test_the_last_line_comes_even_after_an_error(caplog: pytest.LogCaptureFixture) -> None:
     def failing() -> None:
         console = Console(file=io.StringIO(), force_terminal=False)
-        with progress(3, console=console) as shown:
-            shown.update(1, {"mnp": 2.0}, 10, 0.1)
+        with progress(9, console=console) as shown:
+            shown.row(row(1, 2.0))
             raise KeyboardInterrupt
 
     with caplog.at_level(logging.INFO), pytest.raises(KeyboardInterrupt):
         failing()
-    assert [record.message[:11] for record in caplog.records] == ["step 1 of 3"]
+    assert [record.message[:11] for record in caplog.records] == ["step 1 of 9"]
 
 
 def test_a_bar_on_a_terminal(caplog: pytest.LogCaptureFixture) -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=160, color_system=None)
-    with caplog.at_level(logging.INFO), progress(4, start=2, console=console) as shown:
-        shown.update(3, {"mnp": 2.0}, 10, 0.1)
-        shown.update(4, {"mnp": 1.0}, 10, 0.1)
-    (last,) = re.findall(r"4/4 .*", screen.getvalue())[-1:]
+    with caplog.at_level(logging.INFO), progress(9, start=2, console=console) as shown:
+        shown.row(row(3, 2.0))
+        for step in range(4, 10):
+            shown.step(step)
+        shown.row(row(9, 1.5))
+    (last,) = re.findall(r"9/9 .*", screen.getvalue())[-1:]
     assert re.search(r"mnp 1\.5 · .* tokens/s · 10\.0% padding · 0:00:00 left", last)
     assert not caplog.records

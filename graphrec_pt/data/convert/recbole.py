@@ -12,11 +12,11 @@ from typing import Literal
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.data.convert.columns import column_kind, edge_columns
 from graphrec_pt.graph.assemble import Array
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import Relation
-from graphrec_pt.graph.store import finished_folder
 
 FieldType = Literal["token", "token_seq", "float", "float_seq"]
 

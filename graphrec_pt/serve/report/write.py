@@ -14,10 +14,9 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
-from graphrec_pt.core.scratch import scratch_folder
+from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.describe import describe, human_time
 from graphrec_pt.evaluation.intervals import RESAMPLES
-from graphrec_pt.graph.store import writing
 from graphrec_pt.recipe.files import recipe_text
 from graphrec_pt.recipe.folder import HISTORY, MODEL, RANKS, Run, measured_again, open_run
 from graphrec_pt.serve.report.beside import (
@@ -62,10 +61,7 @@ def write_report(run: str | Path | Run, *, trust_code: bool = False) -> Path:
     opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
     with trusting(trust_code):
         page = render(opened)
-    with writing(opened.folder), scratch_folder(opened.folder) as scratch:
-        made = scratch / REPORT
-        made.write_text(page, encoding="utf-8")
-        made.replace(opened.folder / REPORT)
+    write_text(opened.folder / REPORT, page)
     return opened.folder / REPORT
 
 
