@@ -43,12 +43,8 @@ class History:
         """Nodes with times and relations, sampled edges; the user and specials as asked for."""
         made = makes([Kind.NODE], "slot", "hop", "relation", "time", "edges")
         made = made.plus([Kind.SPECIAL] if self.eos else ())
-        return made.plus(fields=["parent"] if self.root else ())
-
-    @property
-    def names_root(self) -> bool:
-        """Whether the user stands in front."""
-        return self.root
+        made = made.plus(fields=["parent"] if self.root else ())
+        return replace(made, names_root=self.root)
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences; without its root a history may be empty."""

@@ -1,8 +1,8 @@
 """The linearizer family: (graph, sample, key) → Tokens, as a pure function."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Protocol, TypeVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
@@ -23,14 +23,21 @@ class Makes:
         kinds: Kinds of token that can occur.
         fields: Fields that say something; those not named keep their neutral values. ``edges``
             is there when the sampler returns edges.
+        names_root: Whether a sequence holds the node that it was sampled for, so that the graph
+            must know that node.
+        joins: Whether all paths of a root stand in one sequence, where the sample has paths.
+        asks: Whether a template is written around what is asked.
     """
 
     kinds: frozenset[Kind]
     fields: frozenset[str]
+    names_root: bool = True
+    joins: bool = False
+    asks: bool = False
 
     def plus(self, kinds: Iterable[Kind] = (), fields: Iterable[str] = ()) -> "Makes":
         """Return the same with more kinds and fields."""
-        return Makes(self.kinds | set(kinds), self.fields | set(fields))
+        return replace(self, kinds=self.kinds | set(kinds), fields=self.fields | set(fields))
 
 
 class Linearizer(Protocol):
@@ -60,20 +67,6 @@ class Linearizer(Protocol):
             GraphRecError: For the wrong sort of sample.
         """
         ...
-
-
-@runtime_checkable
-class _NamesRoot(Protocol):
-    @property
-    def names_root(self) -> bool: ...
-
-
-def names_root(chosen: Linearizer) -> bool:
-    """Say whether sequences hold the node that they were sampled for.
-
-    A linearizer says so in its property ``names_root``; one that does not is taken to.
-    """
-    return chosen.names_root if isinstance(chosen, _NamesRoot) else True
 
 
 linearizer: Registry[Linearizer] = Registry("linearizer")

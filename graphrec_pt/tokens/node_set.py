@@ -32,12 +32,8 @@ class NodeSet:
         """Nodes; edges when the sampler returns them."""
         made = makes([Kind.NODE], "slot", "hop", "relation", "time", "edges")
         made = made.plus([Kind.SPECIAL] if self.cls else ())
-        return made.plus(fields=["parent"] if self.root else ())
-
-    @property
-    def names_root(self) -> bool:
-        """Whether the root stands in front."""
-        return self.root
+        made = made.plus(fields=["parent"] if self.root else ())
+        return replace(made, names_root=self.root)
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences; without its root a set may be empty."""

@@ -47,7 +47,8 @@ class Path:
         made = makes([Kind.NODE], "hop", "parent", "relation", "time")
         made = made.plus([Kind.RELATION] if self.relations else ())
         made = made.plus([Kind.SPECIAL] if self.bos or self.eos else ())
-        return made.plus(fields=["slot"] if self.join else ())
+        made = made.plus(fields=["slot"] if self.join else ())
+        return replace(made, joins=self.join)
 
     def linearize(self, graph: Graph, sample: Paths, key: Key) -> Tokens:
         """Return P sequences, or B when paths are joined."""

@@ -56,12 +56,8 @@ class Returns:
     @property
     def makes(self) -> Makes:
         """Nodes with times and relations, and prompts."""
-        return makes([Kind.NODE, Kind.PROMPT], "slot", "hop", "relation", "time")
-
-    @property
-    def names_root(self) -> bool:
-        """Never: it writes events alone."""
-        return False
+        made = makes([Kind.NODE, Kind.PROMPT], "slot", "hop", "relation", "time")
+        return replace(made, names_root=False)
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences of twice their events and one more token."""

@@ -19,7 +19,6 @@ from graphrec_pt.tokens.linearizer import (
     check_sample,
     linearizer,
     makes,
-    names_root,
 )
 from graphrec_pt.tokens.pattern import Pattern, parse
 from graphrec_pt.tokens.tokens import Tokens
@@ -71,14 +70,13 @@ class Template:
         made = makes([Kind.NODE], "hop", "parent", "relation")
         made = made.plus([Kind.SPECIAL] if masks else (), ["labels"] if masks else ())
         made = made.plus([Kind.RELATION] if self.relations else ())
-        before = self.before
-        return made if before is None else made.plus(before.makes.kinds, before.makes.fields)
-
-    @property
-    def names_root(self) -> bool:
-        """Whether the pattern has a node that is not asked for, or the context names it."""
-        before = self.before
-        return not all(self.parsed.masked) or (before is not None and names_root(before))
+        made = replace(made, names_root=not all(self.parsed.masked), asks=True)
+        if self.before is None:
+            return made
+        other = self.before.makes
+        names = made.names_root or other.names_root
+        made = replace(made, names_root=names, joins=other.joins)
+        return made.plus(other.kinds, other.fields)
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one prompt per path or per root of Subgraphs."""

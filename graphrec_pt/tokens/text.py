@@ -15,7 +15,6 @@ from graphrec_pt.tokens.linearizer import (
     LinearizerField,
     Makes,
     linearizer,
-    names_root,
 )
 from graphrec_pt.tokens.texts import texts_of
 from graphrec_pt.tokens.tokens import Tokens
@@ -57,11 +56,6 @@ class Text:
     def makes(self) -> Makes:
         """What the base makes, text, and whole words."""
         return self.inner.makes.plus([Kind.TEXT], ["word"])
-
-    @property
-    def names_root(self) -> bool:
-        """Whether the sequences of the base do."""
-        return names_root(self.inner)
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return the sequences of the base, longer by their text."""

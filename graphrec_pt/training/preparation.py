@@ -96,7 +96,7 @@ class Preparation:
 
     def _linearized(self, sample: Any, roots: int, key: Key) -> tuple[Tokens, Tensor]:
         tokens = self.linearizer.linearize(self.graph, sample, key)
-        per_path = isinstance(sample, Paths) and not _joins(self.linearizer)
+        per_path = isinstance(sample, Paths) and not self.linearizer.makes.joins
         return tokens, sample.root if per_path else torch.arange(roots)
 
 
@@ -110,9 +110,3 @@ def _rooted(corrupted: Corrupted, examples: Examples) -> Corrupted:
         for view in corrupted.views
     )
     return replace(corrupted, views=views)
-
-
-def _joins(chosen: Linearizer) -> bool:
-    """Say whether a linearizer puts all paths of a root into one sequence."""
-    inner = getattr(chosen, "inner", None) or getattr(chosen, "before", None)
-    return bool(getattr(chosen, "join", False)) or (inner is not None and _joins(inner))

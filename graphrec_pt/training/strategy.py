@@ -1,6 +1,6 @@
 """The strategy family: how a stage adapts a model, as data for the one trainer."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass as validated
@@ -61,10 +61,7 @@ class Strategy:
         Raises:
             GraphRecError: For a linearizer that is no template, nor the text of one.
         """
-        link: Any = linearizer
-        while link is not None and not hasattr(link, "pattern"):
-            link = getattr(link, "inner", None)
-        if self.hard and link is None:
+        if self.hard and not linearizer.makes.asks:
             got = name_of(linearizer)
             hint = "the linearizer 'template', or hard: false"
             raise GraphRecError(f"strategy {self.name!r}", "a hard prompt", repr(got), hint)
