@@ -1,5 +1,6 @@
 """The command line. Mistakes of the user take one line and exit with 2."""
 
+import io
 import sys
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def graphrec(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 2 the user's mistake, 1 ours."""
+    _replace_unwritable()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments  # anywhere: it is added to a command that failed
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -73,6 +75,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"graphrec: a fault of ours, {type(error).__name__}: {message}; ")
         sys.stderr.write("try --debug for the traceback\n")
         return 1
+
+
+def _replace_unwritable() -> None:
+    """Let output of another encoding hold a ``?`` for what it cannot write."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _command(arguments: list[str]) -> str:

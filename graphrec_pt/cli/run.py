@@ -50,6 +50,7 @@ def run(
     from graphrec_pt.cli.tables import run_notes, run_tables
     from graphrec_pt.recipe.data import graph_of
     from graphrec_pt.recipe.files import load_recipe
+    from graphrec_pt.recipe.folder import kept_raw
     from graphrec_pt.recipe.run import run_recipe, will_train
     from graphrec_pt.recipe.swap import adapting, swap
     from graphrec_pt.serve.report.write import write_report
@@ -65,6 +66,7 @@ def run(
                 got, hint = "its own", f"--out {source}-{_name(wanted)}"
                 raise GraphRecError(f"--out {out}", "another folder than the run's", got, hint)
         out = out or RUNS / chosen.name
+        raw = raw or (kept_raw(out) if resume else None)
         # A swapped recipe is known when its data is; a folder that is taken is told before.
         if (wanted is not None and resume) or will_train(chosen, out, resume=resume):
             with progress() as tell:
@@ -74,7 +76,7 @@ def run(
             chosen = swap(chosen, wanted, graph)
         with told():
             done = run_recipe(
-                chosen, out, graph=graph, resume=resume, pretrained=source, progress=True
+                chosen, out, graph=graph, raw=raw, resume=resume, pretrained=source, progress=True
             )
         console = Console()
         for table in run_tables(done):

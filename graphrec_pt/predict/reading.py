@@ -112,7 +112,7 @@ class Reading:
             GraphRecError: For a linearizer whose sequences name their source.
         """
         chosen = taught or self.taught
-        if chosen.linearizer.makes.names_root:
+        if chosen.linearizer.names_root:
             got, hint = f"{NEW}, whom its sequences name", "a linearizer such as {root: false}"
             raise GraphRecError("model", KNOWN, got, hint)
         window = vars(chosen.sampler).get("window")

@@ -3,6 +3,7 @@
 ::
 
     recipe.yaml      the recipe with nothing left open
+    raw.json         where the raw files are, if --raw named them
     metrics.json     what was measured, written last
     report.html      the same as a page, by :func:`~graphrec_pt.serve.report.write.write_report`
     metrics.jsonl    a line for each step told
@@ -17,6 +18,7 @@
 """
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -40,6 +42,7 @@ from graphrec_pt.recipe.recipe import Recipe
 
 FORMAT = 1
 RECIPE, METRICS, RANKS = OF_RUN, "metrics.json", "ranks.parquet"
+RAW = "raw.json"
 MODEL, HISTORY, SCRATCH = "model", "history", "scratch"
 
 
@@ -125,6 +128,27 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
         return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
 
 
+def resume_command(folder: Path) -> str:
+    """Return the command, ready for a shell, that goes on with the run in a folder."""
+    return shlex.join(["graphrec", "run", str(folder / RECIPE), "--out", str(folder), "--resume"])
+
+
+def keep_raw(folder: Path, raw: Path | None) -> None:
+    """Note where the raw files of a run are, so that it can go on without being told again."""
+    if raw is not None:
+        write_text(folder / RAW, json.dumps({"raw": str(raw.resolve())}) + "\n")
+
+
+def kept_raw(folder: Path) -> Path | None:
+    """Return where the raw files of a run are, None where nobody noted it."""
+    try:
+        noted = json.loads((folder / RAW).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    raw = noted.get("raw") if isinstance(noted, dict) else None
+    return Path(raw) if isinstance(raw, str) else None
+
+
 def measured_again(run: Run) -> Run:
     """Return a run with the metrics of its ranks or predictions, computed anew.
 
@@ -154,7 +178,7 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        hint = f"graphrec run {folder / RECIPE} --out {folder} --resume"
+        hint = resume_command(folder)
         raise GraphRecError(
             str(folder), "a finished run", "one that was interrupted", hint
         ) from None

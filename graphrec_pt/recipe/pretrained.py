@@ -7,6 +7,7 @@
 """
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from graphrec_pt.core.scratch import finished_folder, write_text
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.files import parse_yaml
-from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of
+from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of, resume_command
 from graphrec_pt.training.run_identity import check_same_run
 
 FORMAT = 1
@@ -83,9 +84,9 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
         if len(content.get("stages", ())) < 2:
             got, hint = "one of a single stage", "a recipe with stages that pre-train"
         elif (run / METRICS).exists():
-            hint = f"graphrec run {run / RECIPE}, which keeps its pre-training"
+            hint = f"{shlex.join(['graphrec', 'run', str(run / RECIPE)])}, which keeps it"
         else:
-            hint = f"graphrec run {run / RECIPE} --out {run} --resume"
+            hint = resume_command(run)
         raise GraphRecError(str(run), expected, got, hint)
     return found
 

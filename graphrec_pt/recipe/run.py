@@ -36,6 +36,7 @@ from graphrec_pt.recipe.folder import (
     SCRATCH,
     Run,
     folder_of,
+    keep_raw,
     open_run,
     write_metrics,
 )
@@ -99,6 +100,7 @@ def run_recipe(
     with writing(out):
         out.mkdir(parents=True, exist_ok=True)
         write_recipe(recipe, out / RECIPE)
+        keep_raw(out, None if raw is None else Path(raw))
     seeds = []
     for seed in recipe.seeds:
         folder = folder_of(out, seed, recipe.seeds)

@@ -125,8 +125,8 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
     found = graph.schema.interaction(relation)
     pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
     read = stage.linearizer
-    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.before:
-        read = read.before  # an earlier swap put it there
+    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.context:
+        read = read.context  # an earlier swap put it there
     asked = stage.objectives
     roots = kind_of_roots(stage.sampler)
     if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):

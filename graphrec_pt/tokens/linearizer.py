@@ -1,8 +1,9 @@
 """The linearizer family: (graph, sample, key) → Tokens, as a pure function."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
@@ -23,35 +24,55 @@ class Makes:
         kinds: Kinds of token that can occur.
         fields: Fields that say something; those not named keep their neutral values. ``edges``
             is there when the sampler returns edges.
-        names_root: Whether a sequence holds the node that it was sampled for, so that the graph
-            must know that node.
-        joins: Whether all paths of a root stand in one sequence, where the sample has paths.
-        asks: Whether a template is written around what is asked.
     """
 
     kinds: frozenset[Kind]
     fields: frozenset[str]
-    names_root: bool = True
-    joins: bool = False
-    asks: bool = False
 
     def plus(self, kinds: Iterable[Kind] = (), fields: Iterable[str] = ()) -> "Makes":
         """Return the same with more kinds and fields."""
-        return replace(self, kinds=self.kinds | set(kinds), fields=self.fields | set(fields))
+        return Makes(self.kinds | set(kinds), self.fields | set(fields))
 
 
-class Linearizer(Protocol):
+class Linearizer(ABC):
     """Turns samples into sequences; a frozen config, so it can be named in a recipe and pickled.
 
     The tokens of a sequence depend on the graph, the key and its own sample, never on the others
     of the batch.
+
+    Example:
+        >>> @linearizer("roots")
+        ... class Roots(Linearizer):
+        ...     @property
+        ...     def makes(self) -> Makes:
+        ...         return makes([Kind.NODE])
+        ...
+        ...     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
+        ...         tokens = node_tokens(graph, sample)
+        ...         return tokens.take((tokens.hop == 0).nonzero().squeeze(1))
     """
 
     @property
+    @abstractmethod
     def makes(self) -> Makes:
         """What its tokens hold."""
-        ...
 
+    @property
+    def names_root(self) -> bool:
+        """Whether sequences may hold the node that they were sampled for."""
+        return True
+
+    @property
+    def joins(self) -> bool:
+        """Whether all paths of a root become one sequence; else each path becomes its own."""
+        return False
+
+    @property
+    def prompt(self) -> str | None:
+        """The pattern of the hard prompt that it writes, if it writes one."""
+        return None
+
+    @abstractmethod
     def linearize(self, graph: Graph, sample: Any, key: Key) -> Tokens:
         """Return the tokens of a sample.
 
@@ -66,7 +87,6 @@ class Linearizer(Protocol):
         Raises:
             GraphRecError: For the wrong sort of sample.
         """
-        ...
 
 
 linearizer: Registry[Linearizer] = Registry("linearizer")

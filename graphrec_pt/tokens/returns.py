@@ -14,7 +14,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.tokens import Tokens
 
 _NONE = {"type": -1, "hop": -1, "relation": -1, "time": NO_TIME}
@@ -23,7 +23,7 @@ _means: Memo[float] = Memo()  # of a graph
 
 
 @linearizer("returns")
-class Returns:
+class Returns(Linearizer):
     """``R_1 v_1 R_2 v_2 … R_n v_n R*``: the reward prompts of PRL (Xin et al., SIGIR 2022).
 
     ``R_t = Σ_k γ^k r_{t+k}`` is what a history gains from event t on; it stands before the event as
@@ -56,8 +56,12 @@ class Returns:
     @property
     def makes(self) -> Makes:
         """Nodes with times and relations, and prompts."""
-        made = makes([Kind.NODE, Kind.PROMPT], "slot", "hop", "relation", "time")
-        return replace(made, names_root=False)
+        return makes([Kind.NODE, Kind.PROMPT], "slot", "hop", "relation", "time")
+
+    @property
+    def names_root(self) -> bool:
+        """Never: it writes events alone."""
+        return False
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences of twice their events and one more token."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Corrupted, Examples, Objective
 from graphrec_pt.sampling.loader import Batch
@@ -96,7 +97,7 @@ class Preparation:
 
     def _linearized(self, sample: Any, roots: int, key: Key) -> tuple[Tokens, Tensor]:
         tokens = self.linearizer.linearize(self.graph, sample, key)
-        per_path = isinstance(sample, Paths) and not self.linearizer.makes.joins
+        per_path = isinstance(sample, Paths) and not self.linearizer.joins
         return tokens, sample.root if per_path else torch.arange(roots)
 
 
@@ -105,8 +106,13 @@ def _rooted(corrupted: Corrupted, examples: Examples) -> Corrupted:
     root = examples.root()
     if root is None:
         return corrupted
-    views = tuple(
-        replace(view, root=root) if view.root is None and len(view.tokens) == len(root) else view
-        for view in corrupted.views
-    )
-    return replace(corrupted, views=views)
+
+    def rooted(views: tuple[View, ...]) -> tuple[View, ...]:
+        return tuple(
+            replace(view, root=root)
+            if view.root is None and len(view.tokens) == len(root)
+            else view
+            for view in views
+        )
+
+    return replace(corrupted, views=rooted(corrupted.views), unencoded=rooted(corrupted.unencoded))

@@ -61,7 +61,7 @@ class Strategy:
         Raises:
             GraphRecError: For a linearizer that is no template, nor the text of one.
         """
-        if self.hard and not linearizer.makes.asks:
+        if self.hard and linearizer.prompt is None:
             got = name_of(linearizer)
             hint = "the linearizer 'template', or hard: false"
             raise GraphRecError(f"strategy {self.name!r}", "a hard prompt", repr(got), hint)
