@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import Map
+from graphrec_pt.models.head import Map
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.node_vectors import vectors_of_type, width_of
