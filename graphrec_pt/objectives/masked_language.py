@@ -23,9 +23,8 @@ from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, masked_out
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.tokens.words import texts_of
 from graphrec_pt.tokens.tokens import Tokens
-from graphrec_pt.tokens.words import TokenizerField, Words
+from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 
 _ids: Memo[Tensor] = Memo()  # of a node table
 

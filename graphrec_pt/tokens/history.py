@@ -13,7 +13,7 @@ from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.join import framed
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
-from graphrec_pt.tokens.node_tokens import node_tokens, sorted_by
+from graphrec_pt.tokens.subgraphs import node_tokens, sorted_by
 from graphrec_pt.tokens.tokens import Tokens
 
 

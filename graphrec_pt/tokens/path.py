@@ -12,7 +12,7 @@ from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.tokens.join import merged
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
-from graphrec_pt.tokens.node_tokens import times_of
+from graphrec_pt.tokens.subgraphs import times_of
 from graphrec_pt.tokens.tokens import Tokens
 
 
