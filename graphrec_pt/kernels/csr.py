@@ -76,6 +76,8 @@ class SegmentedCSR:
         return SegmentedCSR(**arrays)
 
 
+PARALLEL = 1 << 15
+"""Elements from which torch works with several threads."""
 _INTEGERS = (torch.int32, torch.int64)
 _sound: WeakIdKeyDictionary = WeakIdKeyDictionary()  # indices → the segments checked with them
 
@@ -103,7 +105,7 @@ def _ends(nodes: Tensor) -> tuple[int, int]:
     Threads of torch go on spinning for a while after their work, and would take the cores from
     the kernel that follows.
     """
-    if nodes.device.type == "cpu":
+    if nodes.device.type == "cpu" and len(nodes) >= PARALLEL:
         values = nodes.numpy()
         return int(values.min()), int(values.max())
     low, high = torch.aminmax(nodes)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR, check_nodes, check_positive
+from graphrec_pt.kernels.csr import NO_TIME, PARALLEL, SegmentedCSR, check_nodes, check_positive
 from graphrec_pt.kernels.derived import cumulative_weight, sorted_targets
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
@@ -142,7 +142,7 @@ def walk(
 
 def _no_time(roots: Tensor, device: torch.device) -> Tensor:
     """Return NO_TIME for each root; on the CPU by one thread, see :func:`check_nodes`."""
-    if device.type == "cpu":
+    if device.type == "cpu" and len(roots) >= PARALLEL:
         return torch.from_numpy(np.full(len(roots), NO_TIME))
     return torch.full(roots.shape, NO_TIME, device=device)
 

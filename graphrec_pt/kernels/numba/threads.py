@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache, wraps
 from threading import Lock, Thread
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numba
 import torch
@@ -12,14 +12,29 @@ from numba.np.ufunc import parallel
 _turn = Lock()
 
 
+class _Pool(NamedTuple):
+    """numba's threads, once they run.
+
+    Args:
+        layer: What runs them: ``"omp"``, ``"tbb"`` or ``"workqueue"``.
+        most: How many there are.
+        get: Returns how many the calling thread may use.
+        set: Sets it. Both without the lock of all processes that the public functions take.
+    """
+
+    layer: str
+    most: int
+    get: Callable[[], int]
+    set: Callable[[int], None]
+
+
 def thread_count() -> int:
     """Return how many threads a kernel may use here: ``torch.get_num_threads()``.
 
     So ``OMP_NUM_THREADS`` and ``torch.set_num_threads`` hold for kernels as well. Fewer where
     numba has fewer, by ``NUMBA_NUM_THREADS`` or ``numba.set_num_threads``.
     """
-    _layer()
-    return min(torch.get_num_threads(), numba.get_num_threads())
+    return min(torch.get_num_threads(), _pool().get())
 
 
 def with_threads(kernel: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,38 +46,43 @@ def with_threads(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(kernel)
     def call(*arguments: Any) -> Any:
-        if _layer() == "workqueue":
+        pool = _pool()
+        if pool.layer == "workqueue":
             with _turn:
-                return _limited(kernel, arguments)
-        return _limited(kernel, arguments)
+                return _limited(pool, kernel, arguments)
+        return _limited(pool, kernel, arguments)
 
     return call
 
 
-def _limited(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _limited(pool: _Pool, kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     count = torch.get_num_threads()
-    if count >= numba.config.NUMBA_NUM_THREADS:  # type: ignore[attr-defined]
+    if count >= pool.most or count >= (before := pool.get()):
         return kernel(*arguments)
-    # numba's public functions for this take a lock of all processes: 5 us each.
-    before = parallel._get_num_threads()  # type: ignore[attr-defined]
-    if count >= before:
-        return kernel(*arguments)
-    parallel._set_num_threads(count)  # type: ignore[attr-defined]
+    pool.set(count)
     try:
         return kernel(*arguments)
     finally:
-        parallel._set_num_threads(before)  # type: ignore[attr-defined]
+        pool.set(before)
 
 
 @cache
-def _layer() -> str:
-    """Start numba's threads, and return the name of the layer that runs them.
+def _pool() -> _Pool:
+    """Start numba's threads.
 
     Its OpenMP layer then calls ``omp_set_num_threads``, which also sets torch's count in the
     calling thread: torch would split sums otherwise from there on, and give other bits. So the
     call is made by a thread that ends with it.
     """
-    launch = Thread(target=cast(Callable[[], None], parallel._launch_threads))
+    found: list[_Pool] = []
+
+    def start() -> None:
+        most = numba.get_num_threads()
+        names = vars(parallel)
+        layer = cast(Callable[[], str], parallel.threading_layer)()
+        found.append(_Pool(layer, most, names["_get_num_threads"], names["_set_num_threads"]))
+
+    launch = Thread(target=start)
     launch.start()
     launch.join()
-    return cast(Callable[[], str], parallel.threading_layer)()
+    return found[0]
