@@ -1,12 +1,8 @@
 """The short form of benchmarks/fuzz.py: damaged and forged files, each refused or harmless."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-
 from fuzz import FINE, cases
 from sections.hostile import TARGETS
 

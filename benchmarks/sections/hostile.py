@@ -16,6 +16,7 @@ from graphrec_pt.cli.tables import recommended_table, run_notes, run_tables
 from graphrec_pt.data.card import card_files, load_card
 from graphrec_pt.data.describe import describe
 from graphrec_pt.data.synthetic import synthetic_graph
+from graphrec_pt.features.node_features import Features
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import open_graph
@@ -116,7 +117,7 @@ class Graphs:
         told = describe(graph).to_dict()
         user = graph.nodes(graph.schema.interaction().source)
         roots = torch.arange(user.start, min(user.start + 8, user.stop))
-        samples = []
+        samples: list[object] = []
         for config in SAMPLERS:
             try:
                 sample = sampler.build(config).sample(graph, roots, Key(3))
@@ -139,7 +140,8 @@ class Models:
         """Save two models of one shape."""
         graph = shop(0)
         for seed, name in enumerate(("one", "two")):
-            features = {"by_type": {"item": ["id", "static_text"], "*": ["id"]}}
+            by_type = {"item": ["id", "static_text"], "*": ["id"]}
+            features = Features.checked({"by_type": by_type}, "features")
             backbone = TINY["model"]["backbone"]  # type: ignore[index]
             model = Model.of(graph, backbone=backbone, features=features, seed=seed)
             model.bind(graph).save_pretrained(base / name)

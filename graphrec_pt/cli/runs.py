@@ -114,4 +114,5 @@ def _plain(given: Any, recommender: Any) -> dict[str, Any]:
         return {"nodes": nodes, "relations": found.relations, "score": found.score, "told": told}
 
     items = [{**asdict(item), "paths": [path(each) for each in item.paths]} for item in given.items]
-    return {"user": given.user, "history": given.history, "items": items}
+    told = {"user": given.user, "history": given.history, "items": items}
+    return told if given.by == "model" else {**told, "by": given.by}

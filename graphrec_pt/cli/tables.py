@@ -76,6 +76,8 @@ def compared_table(rows: Sequence[Compared], metrics: Sequence[str]) -> Table:
 def recommended_table(given: Recommended, recommender: Recommender) -> Table:
     """Return the recommendations of a user, with paths where there are any."""
     title = f"{given.user or 'new user'}, {len(given.history)} items in the history"
+    if given.by == "popularity":
+        title += "; nothing is known, so these are the most popular items"
     table = Table(box=None, pad_edge=False, title=title, title_justify="left")
     for column, justify in (("#", "right"), ("score", "right"), ("id", "left"), ("title", "left")):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]

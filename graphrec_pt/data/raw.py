@@ -258,8 +258,7 @@ def archive_members(archive: Path) -> list[str]:
             raise GraphRecError(
                 archive.name, "members inside the archive's own folder", repr(name), "another copy"
             )
-    # Finder of macOS adds a shadow of every file, which holds no data.
-    return sorted(n for n in names if "__MACOSX" not in n and not Path(n).name.startswith("._"))
+    return sorted(names)
 
 
 def _matches(name: str, pattern: str) -> bool:

@@ -1,31 +1,12 @@
-"""Floor 11: rankings, predicted values, metrics, intervals, baselines, explanation quality."""
+"""Floor 12: rankings, predicted values, metrics, intervals, baselines, explanation quality."""
 
 from graphrec_pt.evaluation import (  # registers their members
     accuracy,
-    biases,
-    ease,
-    global_mean,
-    item_knn,
-    markov,
-    popularity,
-    popularity_rate,
+    baselines,
     set_metrics,
     tasks,
-    transition_knn,
+    value_baselines,
     value_metrics,
 )
 
-__all__ = [
-    "accuracy",
-    "biases",
-    "ease",
-    "global_mean",
-    "item_knn",
-    "markov",
-    "popularity",
-    "popularity_rate",
-    "set_metrics",
-    "tasks",
-    "transition_knn",
-    "value_metrics",
-]
+__all__ = ["accuracy", "baselines", "set_metrics", "tasks", "value_baselines", "value_metrics"]

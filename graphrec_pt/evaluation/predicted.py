@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Self
 
 import polars as pl
+from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.outcome import read_tables
 from graphrec_pt.evaluation.ranks import Floats, Ints
+from graphrec_pt.graph.graph import RAW_ID
+from graphrec_pt.graph.split import Split, When
 
 COLUMNS: dict[str, type[pl.DataType]] = {
     "split": pl.String,
@@ -91,3 +94,33 @@ def read_predicted(path: str | Path) -> dict[str, Predicted]:
     """
     tables, policy = read_tables(path, list(COLUMNS))
     return {when: Predicted(table, policy) for when, table in tables.items()}
+
+
+def predicted_table(
+    split: Split, when: When, source: Tensor, target: Tensor, value: Tensor, predicted: Tensor
+) -> pl.DataFrame:
+    """Return one row per pair, as :class:`~graphrec_pt.evaluation.predicted.Predicted` has them.
+
+    Args:
+        split: Whose graph names the nodes.
+        when: Name of the part.
+        source: int64 ``[n]`` global ids.
+        target: int64 ``[n]`` global ids.
+        value: Floats ``[n]``, what is true.
+        predicted: Floats ``[n]``.
+    """
+    relation = split.graph.schema.relation(split.relation)
+
+    def raw(kind: str, nodes: Tensor) -> pl.Series:
+        rows = (nodes - split.graph.nodes(kind).start).numpy()
+        return split.graph.tables[kind][RAW_ID].gather(rows)
+
+    return pl.DataFrame(
+        {
+            "split": pl.Series([when]).new_from_index(0, len(source)),
+            "user": raw(relation.source, source),
+            "item": raw(relation.target, target),
+            "value": value.double().numpy(),
+            "predicted": predicted.double().numpy(),
+        }
+    )

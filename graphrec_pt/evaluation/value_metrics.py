@@ -11,7 +11,6 @@ import numpy as np
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.metric import metric
 from graphrec_pt.evaluation.predicted import Predicted
-from graphrec_pt.evaluation.predictions import auc_of, log_losses
 from graphrec_pt.evaluation.ranks import Floats
 
 CELLS = 1 << 22
@@ -154,3 +153,27 @@ def _sums(predicted: Predicted, values: Floats) -> Floats:
 def _ratio(predicted: Predicted, values: Floats, counts: Floats) -> Floats:
     """Return the mean over all targets of resampled users: ``[R]``."""
     return (counts @ _sums(predicted, values)) / (counts @ _sizes(predicted))
+
+
+def log_losses(label: Floats, probability: Floats) -> Floats:
+    """Return the negative log-likelihood of labels 0 and 1, probabilities kept off them: ``[n]``.
+
+    Raises:
+        GraphRecError: For other labels.
+    """
+    if not np.isin(label, (0, 1)).all():
+        raise GraphRecError("log_loss", "labels 0 and 1", "others")
+    guess = np.clip(probability, 1e-15, 1 - 1e-15)
+    return -np.where(label > 0, np.log(guess), np.log1p(-guess))
+
+
+def auc_of(label: Floats, score: Floats) -> float:
+    """Return the AUC of labels 0 and 1, NaN for one kind alone."""
+    from scipy.stats import rankdata
+
+    positives = int(label.sum())
+    negatives = len(label) - positives
+    if not positives or not negatives:
+        return float("nan")
+    total = float(rankdata(score)[label > 0].sum())
+    return (total - positives * (positives + 1) / 2) / (positives * negatives)

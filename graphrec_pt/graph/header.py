@@ -83,7 +83,6 @@ def read_header(folder: Path) -> Header:
         raise GraphRecError(str(path), "relations of the graph", repr(min(unknown)), again)
     return Header(
         schema=schema,
-        digest=digest,
         fingerprint=found["fingerprint"],
         nodes=found["nodes"],
         edges=found["edges"],
@@ -93,6 +92,7 @@ def read_header(folder: Path) -> Header:
         edge_ids=found["edge_ids"],
         provenance=found["provenance"],
         checksums=found["checksums"],
+        digest=digest,
     )
 
 

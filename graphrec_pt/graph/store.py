@@ -168,7 +168,7 @@ _checked: dict[str, Identity] = {}
 
 def _reduced(graph: Graph) -> str | tuple[Any, ...]:
     """Return how a graph is pickled: a stored one as its folder, whose files others map too."""
-    if graph.folder is None:
+    if graph.folder is None or graph.device.type != "cpu":
         return graph.__reduce_ex__(4)
     folder = str(graph.folder.resolve())
     return reopen_graph, (folder, graph.fingerprint, _checked.get(folder))

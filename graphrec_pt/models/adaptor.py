@@ -2,16 +2,19 @@
 
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Annotated, Protocol
+from importlib import import_module
+from itertools import chain
+from typing import Annotated, Any, Protocol
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
+from graphrec_pt.features.projection import Experts
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.models.host import Host
-from graphrec_pt.models.insert import insert
 
 ADAPTOR = "adaptor"
 """Name of every module that an adaptor puts into a model: ``*.adaptor.*`` finds its weights."""
@@ -117,3 +120,120 @@ def _outputs(module: nn.Module) -> int:
     if isinstance(module, nn.Linear):
         return module.out_features
     return int(getattr(module, "nf", 0))  # the transposed linear map of GPT-2
+
+
+def insert(host: nn.Module, name: str, part: nn.Module) -> None:
+    """Let what a module returns go through a part, which becomes its child.
+
+    The weights of the module keep their names, so that saved ones still fit.
+
+    Args:
+        host: Any module that returns a tensor.
+        name: Of the child.
+        part: From and to tensors of the shape that `host` returns.
+    """
+    host.add_module(name, part.to(device_of(host)))
+    host.register_forward_hook(partial(_through, name=name))
+
+
+def device_of(network: nn.Module) -> torch.device:
+    """Return where the weights or buffers of a network are."""
+    some = next(chain[Tensor](network.parameters(), network.buffers()), None)
+    return torch.device("cpu") if some is None else some.device
+
+
+def _through(host: nn.Module, given: Any, made: Tensor, *, name: str) -> Tensor:
+    out: Tensor = host.get_submodule(name)(made)
+    return out.to(made.dtype)
+
+
+@adaptor("lora")
+class LoRA:
+    """Low-rank changes of attention maps: ``W x + (α / r) B A x`` (Hu et al., ICLR 2022).
+
+    Args:
+        rank: r.
+        alpha: α.
+        dropout: Of x, in training.
+        targets: Names of the maps, such as ``query``; peft's choice for the model by default.
+    """
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16.0, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: tuple[str, ...] | None = None
+
+    def attach(self, model: Host, seed: int) -> None:
+        """Put the changes into the Hugging Face model; B is 0 at first, so nothing changes yet.
+
+        Raises:
+            GraphRecError: For another backbone, without peft, and for maps that there are not.
+        """
+        network: Any = getattr(model.backbone, "model", None)
+        if network is None or not hasattr(network, "config"):
+            got = type(model.backbone).__name__
+            hint = "the adaptor bottleneck"
+            raise GraphRecError("adaptor 'lora'", "the backbone hugging_face", got, hint)
+        try:
+            peft = import_module("peft")
+        except ImportError as error:
+            hint = "pip install peft"
+            raise GraphRecError("adaptor 'lora'", "peft", "not installed", hint) from error
+        options: dict[str, Any] = (
+            {} if self.targets is None else {"target_modules": list(self.targets)}
+        )
+        config = peft.LoraConfig(
+            r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, **options
+        )
+        asked = {name: p.requires_grad for name, p in network.named_parameters()}
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            try:
+                peft.inject_adapter_in_model(config, network, adapter_name=ADAPTOR)
+            except ValueError as error:
+                told = str(error).splitlines()[0]
+                raise GraphRecError(
+                    "adaptor 'lora'", "maps to adapt", told, "targets: …"
+                ) from error
+        # peft freezes the rest; here the strategy says what trains.
+        for name, parameter in network.named_parameters():
+            parameter.requires_grad_(asked.get(name.replace(".base_layer", ""), True))
+
+
+@adaptor("moe")
+class MixtureOfExperts:
+    """Gated whitenings added to the vectors of nodes: ``x + Σ_k g_k (x − b_k) W_k``.
+
+    The adaptor of UniSRec (Hou et al., KDD 2022) behind whatever features a type has. There it
+    *is* the map from text vectors, trained from the start: that is ``projection: experts`` of the
+    featurizers, which ``trains: [model.features.*]`` tunes. Here it comes later, so it adds.
+
+    Args:
+        types: Node types whose vectors are adapted; all by default.
+    """
+
+    types: tuple[str, ...] | None = None
+
+    def attach(self, model: Host, seed: int) -> None:
+        """Give every type its experts."""
+        for name in self.types or model.outline.node_names:
+            model.outline.node_index(name)
+            host = model.features.of_type.get_submodule(f"of_{name}")
+            insert(host, ADAPTOR, seeded(lambda: AddedExperts(model.width), apart(seed, name)))
+
+
+class AddedExperts(nn.Module):
+    """Experts, and past them.
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.experts = Experts(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``[n, D]`` for ``[n, D]``."""
+        out: Tensor = x + self.experts(x)
+        return out

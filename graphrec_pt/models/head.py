@@ -108,3 +108,54 @@ def build_head(config: Mapping[str, Any]) -> nn.Module:
     except TypeError as error:
         expected = "the options that it was saved with"
         raise GraphRecError(f"head {name!r}", expected, error) from error
+
+
+@head("map")
+class Map(Head, nn.Linear):
+    """An affine map.
+
+    Args:
+        inputs: Numbers that go in.
+        outputs: Numbers that come out.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"inputs": self.in_features, "outputs": self.out_features}
+
+
+@head("steps")
+class Steps(Head, nn.Embedding):
+    """A vector for each step ahead.
+
+    Args:
+        steps: How many.
+        width: D.
+    """
+
+    def __init__(self, steps: int, width: int) -> None:
+        super().__init__(steps, width)
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"steps": self.num_embeddings, "width": self.embedding_dim}
+
+
+@head("projector")
+class Projector(Head, nn.Sequential):
+    """Two layers between hidden states and what is contrasted (Chen et al., ICML 2020).
+
+    Args:
+        width: D.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+        self.width = width
+
+    def options(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"width": self.width}

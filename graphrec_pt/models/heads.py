@@ -349,56 +349,5 @@ class Coding(Head):
         return mean + (log_variance / 2).exp() * noise.to(mean), spent
 
 
-@head("map")
-class Map(Head, nn.Linear):
-    """An affine map.
-
-    Args:
-        inputs: Numbers that go in.
-        outputs: Numbers that come out.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs)
-
-    def options(self) -> dict[str, Any]:
-        """Return the arguments that make a network of the same shape."""
-        return {"inputs": self.in_features, "outputs": self.out_features}
-
-
-@head("steps")
-class Steps(Head, nn.Embedding):
-    """A vector for each step ahead.
-
-    Args:
-        steps: How many.
-        width: D.
-    """
-
-    def __init__(self, steps: int, width: int) -> None:
-        super().__init__(steps, width)
-
-    def options(self) -> dict[str, Any]:
-        """Return the arguments that make a network of the same shape."""
-        return {"steps": self.num_embeddings, "width": self.embedding_dim}
-
-
-@head("projector")
-class Projector(Head, nn.Sequential):
-    """Two layers between hidden states and what is contrasted (Chen et al., ICML 2020).
-
-    Args:
-        width: D.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
-        self.width = width
-
-    def options(self) -> dict[str, Any]:
-        """Return the arguments that make a network of the same shape."""
-        return {"width": self.width}
-
-
 def _transform(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(inputs, outputs), nn.GELU(), nn.LayerNorm(outputs))

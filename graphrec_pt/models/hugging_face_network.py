@@ -1,6 +1,6 @@
 """The network around a Hugging Face model: dense batches, masks of every mode, prompts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import signature
 from typing import Any
 
@@ -11,10 +11,8 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.attention import Mode, seen
 from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.kernels.transposed import owners
-from graphrec_pt.models.hugging_face_probe import disobedience
 from graphrec_pt.models.positions import StructuralEmbedding, places
-from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.soft_tokens import with_soft_tokens
+from graphrec_pt.models.prompt import Prompt, with_soft_tokens
 
 HIDDEN = -30_000.0
 """Added to a score that is not to be seen: its weight is 0, and float16 can still hold it."""
@@ -300,3 +298,64 @@ def _some(real: Tensor) -> Tensor:
     seen_too = torch.zeros_like(real)
     seen_too[:, :1] = True
     return (real | seen_too).long()
+
+
+TOKENS = 4
+LEAK = 1e-4  # of the greatest change; hidden tokens change nothing but for rounding
+
+
+def disobedience(
+    run: Callable[..., Tensor],
+    mode: str,
+    width: int,
+    prompt: tuple[int, int, int] | None,
+    some: Tensor,
+) -> str:
+    """Return what a model does against a mode, or nothing.
+
+    Sequence i differs from the last one in token i alone: who sees i must change, nobody else may.
+    With a per-layer prompt all must change when the prompt does.
+
+    Args:
+        run: From (x ``[T, H]``, ptr, position, mode, order, prefix, keys and values) to ``[T, H]``.
+        mode: To be tried.
+        width: H.
+        prompt: Layers, heads and width of a head of a per-layer prompt; None for none.
+        some: A weight, for type and device.
+    """
+    draw, device = torch.Generator().manual_seed(0), some.device
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=draw).to(some)
+
+    change = torch.eye(TOKENS + 1, TOKENS, device=device, dtype=some.dtype).unsqueeze(2)
+    x = (normal(TOKENS, width) + change * normal(TOKENS, width)).flatten(0, 1)
+    ptr = torch.arange(0, len(x) + 1, TOKENS, device=device)
+    order = torch.tensor([2, 0, 3, 1], device=device).repeat(TOKENS + 1)
+    prefix = torch.full((TOKENS + 1,), 2, device=device)
+    prompts: list[tuple[Tensor, Tensor] | None] = [None]
+    if prompt is not None:
+        layers, heads, wide = prompt
+        shape = (layers, 1, heads, 3, wide)
+        prompts = [(normal(*shape), normal(*shape)) for _ in range(2)]
+    try:
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            given = (x, ptr, places(ptr, len(x)), mode, order, prefix)
+            found = [run(*given, each) for each in prompts]
+    except GraphRecError:
+        raise
+    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+        return (str(error).splitlines() or ["it fails"])[0]
+    states = found[0].view(TOKENS + 1, TOKENS, -1)
+    moved = (states[:-1] - states[-1]).abs().amax(2).T  # [token, changed token]
+    sight = seen(ptr, mode, order, prefix)
+    sees = torch.ones_like(moved, dtype=torch.bool)
+    if sight.rank is not None and sight.reach is not None:
+        sees = sight.rank[:TOKENS] <= sight.reach[:TOKENS].unsqueeze(1)
+    if bool((moved[~sees] > LEAK * moved.max()).any()):
+        return "it sees what is hidden"
+    if bool((moved[sees] == 0).any()):
+        return "it does not see all"
+    if prompt is not None and bool(((found[0] - found[1]).abs().amax(1) == 0).any()):
+        return "it does not see the prompt"
+    return ""

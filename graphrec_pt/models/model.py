@@ -23,9 +23,15 @@ from graphrec_pt.models.host import Host
 from graphrec_pt.models.model_config import ModelConfig, Shape
 from graphrec_pt.models.prompt import Prompt
 from graphrec_pt.models.prompts.family import Prompting
-from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
-from graphrec_pt.models.save_card import model_card
-from graphrec_pt.models.save_hub import model_folder, upload
+from graphrec_pt.models.save import (
+    SavedModel,
+    fill,
+    model_card,
+    model_folder,
+    read_model,
+    upload,
+    write_model,
+)
 from graphrec_pt.models.token_embedding import TokenEmbedding, structure_of
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.models.view import Encoded, View

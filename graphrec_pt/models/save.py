@@ -11,6 +11,7 @@
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -25,6 +26,7 @@ from graphrec_pt import __version__
 from graphrec_pt.core.documents import digest_of, read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
+from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.tokens.vocabulary import Vocabulary
 
@@ -212,3 +214,125 @@ def _load_tensors(path: Path) -> dict[str, Tensor]:
 def _digest(path: Path) -> str:
     with path.open("rb") as file:
         return file_digest(file, "sha256").hexdigest()
+
+
+_CARD = """\
+---
+library_name: graphrec_pt
+tags: [graphrec_pt, recommender-systems, graph, pre-training]
+---
+
+# A model pre-trained on a graph
+
+{weights:,} weights, width {width}, backbone `{backbone}`, saved by graphrec_pt {version}.
+
+| node type | nodes | features |
+|---|---:|---|
+{nodes}
+
+Relations: {relations}.
+
+```python
+from graphrec_pt.models.model import Model
+
+model = Model.from_pretrained(folder_or_name){bind}
+```
+
+Another graph takes over what it shares with this one by names and raw ids:
+`transfer(model, graph)` of `graphrec_pt.models.transfer`.
+"""
+
+
+def model_card(config: dict[str, Any], outline: Outline, weights: int, *, ready: bool) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        config: JSON-ready, of the model.
+        outline: Of its graph.
+        weights: How many there are.
+        ready: Whether the model runs without its graph.
+    """
+    features = config["features"]["by_type"]
+    rows = (
+        (name, count, features.get(name, features.get("*", [{"name": "id"}])))
+        for name, count in zip(outline.node_names, outline.counts, strict=True)
+    )
+    return _CARD.format(
+        weights=weights,
+        width=config["backbone"].get("width", "?"),
+        backbone=config["backbone"]["name"],
+        version=__version__,
+        nodes="\n".join(
+            f"| {name} | {count:,} | {', '.join(each['name'] for each in of_type)} |"
+            for name, count, of_type in rows
+        ),
+        relations=", ".join(f"{r.name} ({r.source} → {r.target})" for r in outline.relations)
+        or "none",
+        bind="" if ready else ".bind(graph)  # it reads columns or edges",
+    )
+
+
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_INSTALL = 'pip install "graphrec-pt[hub]"'
+
+
+def model_folder(name: str | Path, revision: str | None = None) -> Path:
+    """Return the folder of a saved model, downloaded if it is on the Hub.
+
+    Args:
+        name: A folder, or ``"owner/name"`` on the Hub.
+        revision: Branch, tag or commit on the Hub.
+
+    Raises:
+        GraphRecError: When it is neither, or cannot be had.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        return folder
+    if not _NAME.fullmatch(str(name)):
+        expected = "the folder of a saved model, or owner/name on the Hugging Face Hub"
+        raise GraphRecError("from_pretrained", expected, repr(str(name)))
+    try:
+        from huggingface_hub import snapshot_download
+
+        return Path(snapshot_download(str(name), revision=revision, allow_patterns=list(FILES)))
+    except ImportError as error:
+        raise GraphRecError("from_pretrained", "huggingface-hub", "none", _INSTALL) from error
+    except Exception as error:  # a lost connection is whatever the client of the day raises
+        expected = f"a model {str(name)!r} on the Hugging Face Hub"
+        raise GraphRecError("from_pretrained", expected, _first_line(error)) from error
+
+
+def upload(folder: Path, name: str, *, private: bool | None, message: str) -> str:
+    """Put a saved model on the Hub in one commit, and return its address.
+
+    Args:
+        folder: Of the saved model.
+        name: ``"owner/name"``, made if it is not there.
+        private: Whether a new repository is; as the owner's settings say for None.
+        message: Of the commit.
+
+    Raises:
+        GraphRecError: When the Hub does not take it.
+    """
+    try:
+        from huggingface_hub import HfApi
+
+        api = HfApi()
+        repository = api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository.repo_id,
+            folder_path=folder,
+            commit_message=message,
+            delete_patterns=list(FILES),  # no file of an older model stays beside these
+        )
+    except ImportError as error:
+        raise GraphRecError("push_to_hub", "huggingface-hub", "none", _INSTALL) from error
+    except Exception as error:  # a lost connection is whatever the client of the day raises
+        expected = f"the right to write to {name!r} on the Hugging Face Hub"
+        raise GraphRecError("push_to_hub", expected, _first_line(error), "hf auth login") from error
+    return str(repository)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -15,8 +15,7 @@ from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.models.backbone import backbone
 from graphrec_pt.models.layer import Frame, Layer
 from graphrec_pt.models.positions import StructuralEmbedding, places, rotary
-from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.soft_tokens import with_soft_tokens
+from graphrec_pt.models.prompt import Prompt, with_soft_tokens
 
 
 def _by_position() -> dict[str, int | None]:

@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy, normalize
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import FeatureHead, Projector
+from graphrec_pt.models.head import Projector
+from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation

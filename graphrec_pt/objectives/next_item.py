@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import ItemHead, Steps
+from graphrec_pt.models.head import Steps
+from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates, NodePrediction

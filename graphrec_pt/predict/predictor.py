@@ -7,18 +7,15 @@ the whole catalogue exist for some sources at a time.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol, Self
+from typing import Protocol, Self
 
-import polars as pl
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
-from graphrec_pt.graph.graph import RAW_ID, Graph
-from graphrec_pt.graph.schema import Schema
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import open_graph
-from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.evidence import EvidenceTerm
@@ -28,13 +25,19 @@ from graphrec_pt.objectives.readout import (
     PairReadout,
     PathReadout,
     QueryReadout,
-    Sequences,
     Value,
 )
 from graphrec_pt.predict.lists import Lists, best_of
 from graphrec_pt.predict.paths import PathScorer
-from graphrec_pt.predict.reading import KNOWN, NEW, READS_SEQUENCES, Reading, with_mask
-from graphrec_pt.predict.rerank import PairScorer
+from graphrec_pt.predict.reading import (
+    KNOWN,
+    NEW,
+    READS_SEQUENCES,
+    Reading,
+    graph_without_edges,
+    with_mask,
+)
+from graphrec_pt.predict.rerank import CatalogueScorer, PairScorer
 from graphrec_pt.predict.scorer import Factorised, Scorer, WithPrior, chances
 from graphrec_pt.predict.seen import SeenPolicy, seen_pairs
 from graphrec_pt.predict.taught import Found, Taught
@@ -392,53 +395,3 @@ class Predictor:
         links = term.at(known, tokens, last, torch.full_like(last, -1), own=False)
         count = torch.zeros_like(tokens.ptr[1:]).index_copy(0, some, links.ptr.diff())
         return count, links.item, head(links.value.to(self.reading.device))
-
-
-class CatalogueScorer(NamedTuple):
-    """Scores of a readout that makes those of the whole catalogue at once.
-
-    Args:
-        reading: The model and what it sees.
-        found: With a readout of the catalogue.
-    """
-
-    reading: Reading
-    found: Found
-
-    def scores(self, nodes: Tensor) -> Tensor:
-        """Return the scores of the whole catalogue: ``[B, V]``."""
-        reading, readout = self.reading, self.found.readout
-        assert isinstance(readout, CatalogueReadout)
-        head, parts = reading.head(self.found), []
-        with reading.at_rest():
-            for block in torch.split(nodes, BLOCK):
-                tokens = reading.tokens(block)
-                encoded = reading.encode(View(tokens), block)
-                given = reading.graph, reading.relation, reading.model, head
-                parts.append(readout.scores(Sequences(encoded, tokens, block, *given)))
-        return torch.cat(parts)
-
-
-def graph_without_edges(model: Model) -> Graph:
-    """Return the nodes that a saved model knows, as a graph in which nothing is linked.
-
-    Raises:
-        GraphRecError: For a model that was never bound or loaded.
-    """
-    vocabulary, outline = model.vocabulary, model.outline
-    if vocabulary is None:
-        raise GraphRecError("Predictor", "a graph, or a loaded model", "neither", "graph=…")
-    schema = Schema(nodes=outline.nodes, relations=outline.relations)
-    slots = torch.tensor([len(schema.leaving(name)) for name in outline.node_names])
-    counts = torch.tensor(outline.counts)
-    offset, base = (
-        torch.cat([counts.new_zeros(1), part.cumsum(0)]) for part in (counts, counts * slots)
-    )
-    none = torch.empty(0, dtype=torch.int64)
-    segment = torch.zeros(int(base[-1]) + 1, dtype=torch.int64)
-    csr = SegmentedCSR(offset, slots, base, segment, none, none, none.float(), none)
-    tables = {
-        name: vocabulary.nodes.filter(pl.col("type") == name).select(RAW_ID)
-        for name in outline.node_names
-    }
-    return Graph(schema=schema, csr=csr, tables=tables)

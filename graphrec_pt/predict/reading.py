@@ -4,13 +4,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import polars as pl
 import torch
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.schema import Relation
+from graphrec_pt.graph.graph import RAW_ID, Graph
+from graphrec_pt.graph.schema import Relation, Schema
+from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.predict.taught import Found, Taught
@@ -174,3 +176,28 @@ def events_of(
         score=torch.zeros(len(node)),
         position=torch.full_like(node, -1),
     )
+
+
+def graph_without_edges(model: Model) -> Graph:
+    """Return the nodes that a saved model knows, as a graph in which nothing is linked.
+
+    Raises:
+        GraphRecError: For a model that was never bound or loaded.
+    """
+    vocabulary, outline = model.vocabulary, model.outline
+    if vocabulary is None:
+        raise GraphRecError("Predictor", "a graph, or a loaded model", "neither", "graph=…")
+    schema = Schema(nodes=outline.nodes, relations=outline.relations)
+    slots = torch.tensor([len(schema.leaving(name)) for name in outline.node_names])
+    counts = torch.tensor(outline.counts)
+    offset, base = (
+        torch.cat([counts.new_zeros(1), part.cumsum(0)]) for part in (counts, counts * slots)
+    )
+    none = torch.empty(0, dtype=torch.int64)
+    segment = torch.zeros(int(base[-1]) + 1, dtype=torch.int64)
+    csr = SegmentedCSR(offset, slots, base, segment, none, none, none.float(), none)
+    tables = {
+        name: vocabulary.nodes.filter(pl.col("type") == name).select(RAW_ID)
+        for name in outline.node_names
+    }
+    return Graph(schema=schema, csr=csr, tables=tables)

@@ -1,6 +1,7 @@
 """Items of a source in the order of their subgraphs: vectors for all, subgraphs for the best."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -8,13 +9,13 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.readout import PairReadout
+from graphrec_pt.objectives.readout import CatalogueReadout, PairReadout, Sequences
 from graphrec_pt.predict.reading import Reading
 from graphrec_pt.predict.seen import seen_pairs
 from graphrec_pt.predict.taught import Found
 
-BLOCK = 2048
-"""Sequences of pairs encoded at once."""
+BLOCK, SOURCES = 2048, 256
+"""Sequences of pairs, and of sources, encoded at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,3 +84,28 @@ class PairScorer:
         if not isinstance(self.found.readout, PairReadout):
             got = type(self.found.readout).__name__
             raise GraphRecError("PairScorer", "a readout of pairs", got)
+
+
+class CatalogueScorer(NamedTuple):
+    """Scores of a readout that makes those of the whole catalogue at once.
+
+    Args:
+        reading: The model and what it sees.
+        found: With a readout of the catalogue.
+    """
+
+    reading: Reading
+    found: Found
+
+    def scores(self, nodes: Tensor) -> Tensor:
+        """Return the scores of the whole catalogue: ``[B, V]``."""
+        reading, readout = self.reading, self.found.readout
+        assert isinstance(readout, CatalogueReadout)
+        head, parts = reading.head(self.found), []
+        with reading.at_rest():
+            for block in torch.split(nodes, SOURCES):
+                tokens = reading.tokens(block)
+                encoded = reading.encode(View(tokens), block)
+                given = reading.graph, reading.relation, reading.model, head
+                parts.append(readout.scores(Sequences(encoded, tokens, block, *given)))
+        return torch.cat(parts)

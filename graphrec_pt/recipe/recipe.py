@@ -205,6 +205,8 @@ class Recipe(Strict):
         if not isinstance(content, dict):
             return content
         options, evaluate = content.get("options", {}), content.get("evaluate", {})
+        if not isinstance(evaluate, dict | Evaluation):
+            return content  # told elsewhere
         asked = evaluate.get("task", RANKING) if isinstance(evaluate, dict) else evaluate.task
         name = asked.get("name") if isinstance(asked, dict) else asked
         if not isinstance(options, dict) or name not in task.names():

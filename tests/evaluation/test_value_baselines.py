@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from graphrec_pt import GraphRecError
-from graphrec_pt.evaluation.known_values import known_clicks, known_ratings, weights_of
+from graphrec_pt.evaluation.value_baselines import known_clicks, known_ratings, weights_of
 from graphrec_pt.evaluation.values import Known, value_baseline
 from graphrec_pt.graph.split import Split
 

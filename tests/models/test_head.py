@@ -12,7 +12,7 @@ from torch import nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.models import heads as library
-from graphrec_pt.models.head import Head, build_head, head, head_config
+from graphrec_pt.models.head import Head, Map, Projector, Steps, build_head, head, head_config
 from graphrec_pt.models.model import Model
 
 EXAMPLES: dict[str, nn.Module] = {
@@ -25,9 +25,9 @@ EXAMPLES: dict[str, nn.Module] = {
     "label": library.LabelHead(4),
     "bilinear": library.Bilinear(4),
     "code": library.Coding(4, True, True, 0.5),
-    "map": library.Map(4, 7),
-    "steps": library.Steps(3, 4),
-    "projector": library.Projector(4),
+    "map": Map(4, 7),
+    "steps": Steps(3, 4),
+    "projector": Projector(4),
 }
 
 
@@ -60,9 +60,7 @@ def test_a_term_beside_the_scores_comes_back() -> None:
 
 
 def test_heads_of_several_parts() -> None:
-    parts = nn.ModuleDict(
-        {"a": library.Map(2, 3), "b": nn.ModuleList([nn.Identity(), library.Map(3, 1)])}
-    )
+    parts = nn.ModuleDict({"a": Map(2, 3), "b": nn.ModuleList([nn.Identity(), Map(3, 1)])})
     again = build_head(head_config(parts))
     assert shapes(again) == shapes(parts) == {
         "a.weight": [3, 2], "a.bias": [3], "b.1.weight": [1, 3], "b.1.bias": [1],

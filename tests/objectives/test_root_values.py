@@ -147,6 +147,12 @@ def test_hand_computed_of_regress(twins, written):
     assert torch.autograd.gradcheck(loss, [hidden.requires_grad_()])
 
 
+def values(chosen, encoded, pairs, head):
+    """Return what the readout makes of pairs."""
+    readout = chosen.readout()
+    return readout.value(readout.scores(encoded, pairs, None, head))
+
+
 def test_whether_a_weight_is_high(twins, making):
     """Second items are rated 5, first ones 1; the loss is that of labels, by hand."""
     pairs, edge, weight = bought(twins)
@@ -162,7 +168,7 @@ def test_whether_a_weight_is_high(twins, making):
     encoded = Encoded(corrupted.views[0], hidden)
     with torch.no_grad():
         found = chosen.loss([encoded], corrupted, None, head)
-        chance = chosen.values(encoded, None, head)
+        chance = values(chosen, encoded, pairs, head)
         user, item = hidden[tokens.ptr[:-1]], hidden[tokens.ptr[:-1] + 1]  # the two roots
         mean = torch.stack([hidden[a:b].mean(0) for a, b in tokens.ptr.unfold(0, 2, 1).tolist()])
         joint = torch.cat([user, item, user * item, mean], dim=1)
@@ -174,18 +180,16 @@ def test_whether_a_weight_is_high(twins, making):
 
 def test_values_are_in_the_unit_of_the_weights(twins, written):
     chosen = regress(mean=3, scale=2)
-    assert (chosen.tells, regress(above=1).tells, regress(**AGE).tells) == (
-        "number",
-        "chance",
-        None,
-    )
+    assert chosen.readout().rates == "number"
+    assert regress(above=1).readout().rates == "chance"
+    assert regress(**AGE).readout() is None
     tokens = Tokens.of(torch.tensor([40, 41, 42]), Kind.NODE, torch.tensor([0, 2, 3]))
-    assert chosen.shown(tokens) is tokens
+    assert chosen.readout().shown is None
     head = seeded(lambda: chosen.head(None, 2), 0).double()
     head.transform = torch.nn.Identity()
     head.out.weight.data.copy_(torch.tensor([[2.0, 1]]))
     hidden = torch.tensor([[1.0, -2], [3, 1], [2, 4]]).double()
-    found = chosen.values(Encoded(View(tokens), hidden), None, head)
+    found = values(chosen, Encoded(View(tokens), hidden), torch.zeros(2, 2), head)
     assert found.tolist() == [3.5 * 2 + 3, 8 * 2 + 3]
 
 

@@ -297,8 +297,8 @@ def test_categories_of_roots(shop: Split) -> None:
     stage = Stage(
         sampler={"name": "k_hop", "fanout": [3]},
         linearizer="subgraph",
-        objectives=[{"name": "classify", "node_type": "item", "column": "category"}],
-        roots="item",
+        objectives=[{"name": "classify", "node_type": "user", "column": "region"}],
+        roots="user",
         batch=20,
         steps=3,
     )
@@ -306,16 +306,16 @@ def test_categories_of_roots(shop: Split) -> None:
     model = Model.of(shop.train, backbone=backbone)
     Trainer(cpu=True).fit(model, shop.train, stage)
     predictor = Predictor(model, shop.train, stage=stage)
-    items = torch.tensor(list(shop.train.nodes("item"))[:3])
-    found = predictor.classify(items)
+    users = torch.tensor([0, 4, 9])
+    found = predictor.classify(users)
     head = model.heads["of_classify"]
-    for row, item in enumerate(items):
-        sample = stage.sampler.sample(shop.train, item.unsqueeze(0), Key(0))
+    for row, user in enumerate(users):
+        sample = stage.sampler.sample(shop.train, user.unsqueeze(0), Key(0))
         tokens = stage.linearizer.linearize(shop.train, sample, Key(0))
         hidden = replace(
             tokens,
-            id=torch.where(tokens.id == item, int(Special.MASK), tokens.id),
-            kind=torch.where(tokens.id == item, int(Kind.SPECIAL), tokens.kind),
+            id=torch.where(tokens.id == user, int(Special.MASK), tokens.id),
+            kind=torch.where(tokens.id == user, int(Kind.SPECIAL), tokens.kind),
         )
         with torch.no_grad():
             logits = head(model.encode(View(hidden)).hidden.mean(0, keepdim=True))[0]

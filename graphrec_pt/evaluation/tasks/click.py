@@ -10,14 +10,12 @@ from pydantic import Field
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
-from graphrec_pt.evaluation.global_mean import Same
-from graphrec_pt.evaluation.known_values import known_clicks, known_ratings, weights_of
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.negatives import Sampled
-from graphrec_pt.evaluation.predicted import Predicted, read_predicted
-from graphrec_pt.evaluation.predicted_table import predicted_table
+from graphrec_pt.evaluation.predicted import Predicted, predicted_table, read_predicted
 from graphrec_pt.evaluation.seen import HISTORY, targets_of
 from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.value_baselines import Same, known_clicks, known_ratings, weights_of
 from graphrec_pt.evaluation.values import Known, PredictedValues, Values, value_baseline
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model

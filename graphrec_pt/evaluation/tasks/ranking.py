@@ -9,7 +9,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.baseline import baseline
-from graphrec_pt.evaluation.ease import LARGEST
+from graphrec_pt.evaluation.baselines import LARGEST
 from graphrec_pt.evaluation.lists import beyond_accuracy
 from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
 from graphrec_pt.evaluation.ranking import rank_targets

@@ -7,11 +7,10 @@ from typing import Any, ClassVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
-from graphrec_pt.evaluation.known_values import known_ratings, weights_of
-from graphrec_pt.evaluation.predicted import Predicted, read_predicted
-from graphrec_pt.evaluation.predicted_table import predicted_table
+from graphrec_pt.evaluation.predicted import Predicted, predicted_table, read_predicted
 from graphrec_pt.evaluation.seen import HISTORY, targets_of
 from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.value_baselines import known_ratings, weights_of
 from graphrec_pt.evaluation.values import PredictedValues, Values, value_baseline
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model

@@ -8,8 +8,7 @@ import torch
 from pydantic import Field
 
 from graphrec_pt.core.registry import Registry
-from graphrec_pt.evaluation.predicted import Predicted, read_predicted
-from graphrec_pt.evaluation.predicted_table import predicted_table
+from graphrec_pt.evaluation.predicted import Predicted, predicted_table, read_predicted
 from graphrec_pt.evaluation.seen import HISTORY, targets_of
 from graphrec_pt.evaluation.set_metrics import THRESHOLD
 from graphrec_pt.evaluation.task import Policy, task

@@ -5,8 +5,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.features.seeded import apart, seeded
+from graphrec_pt.models.adaptor import insert
 from graphrec_pt.models.host import Host
-from graphrec_pt.models.insert import insert
 from graphrec_pt.models.prompts.family import PROMPT, prompt
 
 

@@ -10,8 +10,8 @@ from graphrec_pt.features.propagation import PropagationField, Propagator, propa
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.adaptor import device_of
 from graphrec_pt.models.host import Host, PromptNetwork
-from graphrec_pt.models.insert import device_of
 from graphrec_pt.models.prompt import Prompt
 from graphrec_pt.models.prompts.family import prompt
 from graphrec_pt.models.prompts.outlet import Outlet, Where, layers_of

@@ -4,8 +4,8 @@ from pydantic import Field
 from torch import nn
 
 from graphrec_pt.features.seeded import seeded
+from graphrec_pt.models.adaptor import device_of
 from graphrec_pt.models.host import Host, PromptNetwork
-from graphrec_pt.models.insert import device_of
 from graphrec_pt.models.prompt import Prompt
 from graphrec_pt.models.prompts.family import prompt
 from graphrec_pt.models.prompts.outlet import Outlet, layers_of
