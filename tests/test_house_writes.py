@@ -15,8 +15,8 @@ WRITES |= {"write_ndjson", "save_file", "savefig", "savez", "savetxt", "tofile",
 WRITES |= {"to_parquet", "ParquetWriter", "copytree", "copyfile", "copy2", "move", "symlink_to"}
 MOVES = {"rename", "replace", "unlink", "rmtree", "renames", "remove", "removedirs"}
 INTO_SCRATCH = {
-    "data/raw.py": {"local"},
-    "data/delimited.py": {"_readable"},
+    "data/raw.py": {"local", "utf8"},
+    "data/delimited.py": {"_copy_without", "_rewrite"},
     "models/save.py": {"_save_tensors"},
     "data/convert/recbole.py": {"_write"},
     "graph/store.py": {"_header"},

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from graphrec_pt.cli.printing import progress, told
+from graphrec_pt.cli.printing import Terminal, progress, told
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
@@ -78,7 +77,7 @@ def run(
             done = run_recipe(
                 chosen, out, graph=graph, raw=raw, resume=resume, pretrained=source, progress=True
             )
-        console = Console()
+        console = Terminal()
         for table in run_tables(done):
             console.print(table)
         for note in run_notes(done):

@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from graphrec_pt.core.printable import printable
+
+LONGEST = 600
+"""Characters of each part of a message at most: names and values may be a stranger's."""
+
 
 class GraphRecError(ValueError):
     """A mistake that the user can mend, told in one line.
@@ -16,12 +21,12 @@ class GraphRecError(ValueError):
 
     def __init__(self, who: str, expected: str, got: object = "", hint: str = "") -> None:
         self.who, self.expected, self.got, self.hint = who, expected, str(got), hint
-        line = f"{who}: expected {expected}"
+        line = f"{_cut(who)}: expected {_cut(expected)}"
         if self.got:
-            line += f", got {self.got}"
+            line += f", got {_cut(self.got)}"
         if hint:
-            line += f"; {hint}" if hint.startswith("did you mean") else f"; try {hint}"
-        super().__init__(" ".join(line.split()))
+            line += f"; {_cut(hint)}" if hint.startswith("did you mean") else f"; try {_cut(hint)}"
+        super().__init__(printable(" ".join(line.split())))
 
     def __reduce__(self) -> tuple[type["GraphRecError"], tuple[str, str, str, str]]:
         return (type(self), (self.who, self.expected, self.got, self.hint))
@@ -53,3 +58,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if close:
         return "did you mean " + " or ".join(repr(match) for match in close) + "?"
     return "one of " + ", ".join(names) if names else ""
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -12,9 +12,8 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.derive import derive, without_derived
-from graphrec_pt.graph.events import telling_events
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.held_out import HeldOut, events_of, later
+from graphrec_pt.graph.held_out import HeldOut, events_of, later, telling_events
 from graphrec_pt.graph.protocol import (
     DEFAULT_SPLIT,
     SPLIT_OF_CARD,

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from graphrec_pt.core.documents import read_yaml_mapping
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
@@ -27,7 +28,7 @@ from graphrec_pt.predict.paths import PathScorer
 from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, split_of
 from graphrec_pt.recipe.elsewhere import Moved, moved, other_data, told_elsewhere
-from graphrec_pt.recipe.files import parse_yaml, write_recipe
+from graphrec_pt.recipe.files import write_recipe
 from graphrec_pt.recipe.folder import (
     HISTORY,
     METRICS,
@@ -318,7 +319,7 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
 
 def _check_recipe(recipe: Recipe, out: Path) -> None:
     path = out / RECIPE
-    saved = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    saved = read_yaml_mapping(path)
     wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
     check_same_run(str(path), saved, wanted, of="run")
 

@@ -1,5 +1,6 @@
 """Every shipped card: it loads, says what it must, and builds from a sample in official layout."""
 
+from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -9,9 +10,13 @@ import pytest
 import yaml
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import config_of, name_of
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import Card, card_files, load_card, parse_card
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.protocol import SPLIT_OF_CARD
+from graphrec_pt.graph.split import split
+from graphrec_pt.recipe.recipe import Data
 
 SAMPLES = Path(__file__).parent / "samples"
 NAMES = [file.name.removesuffix(".yaml") for file in card_files()]
@@ -237,6 +242,41 @@ def test_opendialkg_keeps_a_movie_and_a_genre_of_one_name_apart() -> None:
     assert ends(graph, "has_genre") == {("3", "0")}
     assert row(graph, "entity", "0")["name"] == row(graph, "item", "0")["name"] == "Blue Hill"
     assert set(graph.edge_tables["recommends"]["split"]) == {"train", "valid", "test"}
+
+
+def test_opendialkg_holds_whole_dialogues_out_unless_told_otherwise() -> None:
+    card = load_card("opendialkg")
+    assert config_of(card.split)["by"] == "part_of"
+    graph = built("opendialkg")
+    assert graph.provenance[SPLIT_OF_CARD] == config_of(card.split)
+    assert config_of(Data(card="opendialkg").split) == config_of(card.split)
+    assert name_of(Data(card="opendialkg", split="fixed").split) == "fixed"
+    assert name_of(Data(card="redial").split) == "leave_one_out"
+    shares = {**graph.provenance, SPLIT_OF_CARD: {"name": "groups", "by": "part_of", "test": 0.5}}
+    cut = split(replace(graph, provenance=shares))
+    assert cut.protocol["name"] == "groups"
+    dialogue = dict(ends(graph, "part_of"))
+    raw = graph.raw_id
+    trained = {dialogue[raw(turn)] for turn in cut.train.edges("recommends").source.tolist()}
+    held = {dialogue[raw(turn)] for each in (cut.valid, cut.test) for turn in each.source.tolist()}
+    assert not trained & held
+
+
+def test_mind_shows_no_held_out_click_as_read_before(tmp_path: Path) -> None:
+    """Case 42, msnews.github.io#19: the test folder lies beside the training folder."""
+    day = "11/{}/2019 9:05:58 AM"
+    news = "".join(f"N{k}\tsports\tgolf\tT{k}\t\thttps://x\t[]\t[]\n" for k in range(1, 9))
+    train = "".join(f"{n}\tU1\t{day.format(n + 9)}\tN1\tN{n + 1}-1 N8-0\n" for n in (1, 2, 3, 4))
+    later = f"1\tU1\t{day.format(20)}\tN1 N2 N3 N4 N5\tN7 N8\n"
+    for folder, rows in (("MINDlarge_train", train), ("MINDlarge_test", later)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "behaviors.tsv").write_text(rows)
+        (tmp_path / folder / "news.tsv").write_text(news)
+    graph = build_card(load_card("mind"), tmp_path)
+    assert ends(graph, "read_before") == {("U1", "N1")}
+    cut = split(graph, {"name": "leave_one_out", "relation": "clicks"})
+    assert len(cut.test) == 1
+    assert not cut.warnings
 
 
 def test_mimic_builds_the_trees_of_its_codes() -> None:

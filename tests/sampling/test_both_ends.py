@@ -1,5 +1,8 @@
 """Both ends of a pair: who stands where, and that the pair's own review is never shown."""
 
+from dataclasses import replace
+
+import polars as pl
 import pytest
 import torch
 
@@ -86,3 +89,18 @@ def test_other_samplers_are_refused(shop: Graph, config: dict[str, object], mess
     pairs = torch.tensor([[node(shop, "bob"), node(shop, "kite")]])
     with pytest.raises(GraphRecError, match=message):
         sampler.build({**REVIEWS, **config}).sample(shop, pairs, Key(0))
+
+
+def test_two_graphs_with_one_index_array_have_pairs_of_their_own(shop: Graph) -> None:
+    before = pairs_of_events(shop)
+    without = {
+        name: table.with_columns(event=pl.lit(None, table["event"].dtype))
+        if "event" in table.columns
+        else table
+        for name, table in shop.edge_tables.items()
+    }
+    other = replace(shop, edge_tables=without)
+    assert other.csr.indices is shop.csr.indices
+    assert bool((before >= 0).any())
+    assert not bool((pairs_of_events(other) >= 0).any())
+    assert pairs_of_events(shop) is before
