@@ -7,6 +7,7 @@ from pydantic import (
     AfterValidator,
     Field,
     SerializerFunctionWrapHandler,
+    field_validator,
     model_serializer,
     model_validator,
 )
@@ -30,7 +31,8 @@ class Term(Strict):
         objective: Name, config or object.
         weight: Factor of its loss.
         schedule: Config of a factor that changes over the stage; none is 1 all the way.
-        label: What it is called in logs; the objective's name by default.
+        label: What it is called in logs, and its head in the model; the objective's name by
+            default.
     """
 
     objective: ObjectiveField
@@ -49,7 +51,15 @@ class Term(Strict):
             beside = {name: entry[name] for name in _OWN if name in entry}
             entry = {name: value for name, value in entry.items() if name not in _OWN}
         built = objective.build(entry)
-        return {"objective": built, "label": name_of(built), **beside}
+        name = name_of(built).replace(":", ".").rpartition(".")[2]  # of a dotted path: the class
+        return {"objective": built, "label": name, **beside}
+
+    @field_validator("label")
+    @classmethod
+    def _names_a_module(cls, label: str) -> str:
+        if "." in label or not label:
+            raise GraphRecError("label", "a name without dots", repr(label))
+        return label
 
     @model_serializer(mode="wrap")
     def _flat(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
