@@ -1,4 +1,4 @@
-"""``graphrec data``: graphs from raw data, and looks at them."""
+"""``graphrec data``: build graphs from raw data, describe and draw them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from graphrec_pt.data.card import Card
     from graphrec_pt.graph.graph import Graph
 
-data = typer.Typer(no_args_is_help=True, help="Build graphs from raw data and look at them.")
+data = typer.Typer(no_args_is_help=True, help="Build graphs from raw data, describe and draw them.")
 
 
 @data.command("ls")
@@ -30,7 +30,7 @@ def list_cards(
     if as_json:
         print_json([{"name": c.name, "title": c.title, "expect": c.expect} for c in cards])
     else:
-        # Through a pipe there is no width to fit, so that every card is one line.
+        # A pipe has no width: every card takes one line.
         console = Terminal()
         if not console.is_terminal:
             console = Terminal(width=1000)
@@ -41,13 +41,13 @@ def list_cards(
 def build_data(
     name: Annotated[str, typer.Argument(help="Name of a card, or a card's YAML file.")],
     raw: Annotated[
-        Path | None, typer.Option(help="Folder of raw files; without it they are downloaded.")
+        Path | None, typer.Option(help="Folder of raw files. Default: download them.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the graph (default graphs/NAME).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the permutation of node ids.")] = 0,
-    cache: Annotated[Path, typer.Option(help="Where downloaded raw files are kept.")] = Path(
+    seed: Annotated[int, typer.Option(help="Seed that permutes the node ids.")] = 0,
+    cache: Annotated[Path, typer.Option(help="Folder for downloaded raw files.")] = Path(
         "~/.cache/graphrec_pt"
     ),
 ) -> None:
@@ -73,7 +73,7 @@ def describe_data(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A saved graph.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is in a graph, and what to be careful about."""
+    """Print the content of a graph, and warnings about it."""
     from graphrec_pt.data.describe import describe
     from graphrec_pt.data.description_view import view
     from graphrec_pt.graph.store import open_graph
@@ -90,19 +90,24 @@ def draw_data(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A saved graph.")],
     node: Annotated[
         list[str],
-        typer.Option(help="The node in the middle, TYPE:RAWID; again for samplers of pairs."),
+        typer.Option(
+            help="The node to start from, TYPE:RAWID; repeat it for samplers of pairs or sets."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Picture to write, .png or .svg.")],
-    hops: Annotated[int, typer.Option(min=1, help="How far to look.")] = 2,
+    out: Annotated[Path, typer.Option(help="Picture to write: .png, .svg or .pdf.")],
+    hops: Annotated[int, typer.Option(min=1, help="Number of hops around the node.")] = 2,
     sampler: Annotated[
         str | None,
-        typer.Option(help="Draw what this sampler returns: NAME or '{name: NAME, option: …}'."),
+        typer.Option(
+            help="Draw a sample instead: NAME of a sampler, or '{name: NAME, option: …}'."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sampler.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sampler.")] = 0,
     trust_code: TrustCode = False,
 ) -> None:
-    """Draw the neighbourhood of a node, or what a sampler returns for it."""
-    from graphrec_pt.data.draw import draw_neighborhood, save
+    """Draw the neighbourhood of a node, or a sample around it."""
+    from graphrec_pt.data.draw import draw_neighborhood
+    from graphrec_pt.data.picture import save
     from graphrec_pt.graph.store import open_graph
 
     graph = open_graph(folder)
@@ -112,17 +117,17 @@ def draw_data(
 
         config = _yaml("--sampler", sampler)
         with trusted(trust_code):
-            figure = draw_sample(graph, config, nodes, seed=seed)
+            picture = draw_sample(graph, config, nodes, seed=seed)
     elif len(nodes) > 1:
         raise GraphRecError("--node", "one node without --sampler", f"{len(nodes)}")
     else:
-        figure = draw_neighborhood(graph, nodes[0], hops=hops)
-    save(figure, out)
+        picture = draw_neighborhood(graph, nodes[0], hops=hops)
+    save(picture, out)
     Terminal().print(f"drawn in {out}", soft_wrap=True)
 
 
 def _card_table(cards: "Sequence[Card]") -> "Table":
-    """Return one row per card: name, title, published counts, how the raw files come."""
+    """Return one row per card: name, title, published counts, source of the raw files."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)

@@ -1,4 +1,4 @@
-"""``graphrec export``: what a run made, for other programs."""
+"""``graphrec export``: files of a run for other programs."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
 FOR = {"corpus": ("stage", "epochs", "shard", "raw", "cache"), "hub": ("name", "private")}
-"""Options that only one sort of export has."""
+"""Options that belong to one kind of export."""
 
 
 def export(
@@ -18,32 +18,37 @@ def export(
     to: Annotated[
         Literal["embeddings", "ann", "onnx", "hub", "corpus"],
         typer.Option(
-            help="Vectors of nodes; an index of items for search (usearch); a model of histories "
-            "as an ONNX file; the model on the Hugging Face Hub; the sequences that a stage "
-            "learns from."
+            help="embeddings: vectors of nodes. ann: a search index of the items. onnx: the "
+            "model that reads histories. hub: upload the model to the Hugging Face Hub. corpus: "
+            "the training sequences of a stage."
         ),
     ],
-    out: Annotated[Path | None, typer.Option(help="A new folder (default RUN/TO).")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder (default: RUN/KIND).")] = None,
     stage: Annotated[
-        str | None, typer.Option(help="corpus: name of the stage (default the first one).")
+        str | None, typer.Option(help="corpus: name of the stage (default: the first).")
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="corpus: how many (default 1).")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="corpus: number of epochs (default 1).")
+    ] = None,
     shard: Annotated[
-        int | None, typer.Option(min=1, help="corpus: sequences of a file (default 100,000).")
+        int | None, typer.Option(min=1, help="corpus: sequences per file (default 100,000).")
     ] = None,
     raw: Annotated[
-        Path | None, typer.Option(help="corpus: raw files; without it they are downloaded.")
+        Path | None, typer.Option(help="corpus: folder of raw files. Default: download them.")
     ] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="corpus: where downloaded raw files are kept.")
+        Path | None, typer.Option(help="corpus: folder for downloaded raw files.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="hub: OWNER/NAME.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="hub: name of the repository, OWNER/NAME.")
+    ] = None,
     private: Annotated[
-        bool | None, typer.Option("--private/--public", help="hub: who sees a new repository.")
+        bool | None, typer.Option("--private/--public", help="hub: visibility of a new repository.")
     ] = None,
     trust_code: TrustCode = False,
 ) -> None:
-    """Write what a run made to files for other programs."""
+    """Write a run as files for other programs."""
+    from graphrec_pt.data.problems import counted
     from graphrec_pt.recipe.folder import open_run
 
     given: dict[str, Any] = {
@@ -65,8 +70,9 @@ def export(
             return
         files = _written(to, run, out, options)
     console = Terminal()
-    count = "1 file" if len(files) == 1 else f"{len(files)} files"
-    console.print(f"{count} in {files[0].parent}", soft_wrap=True, highlight=False)
+    console.print(
+        f"{counted(len(files), 'file')} in {files[0].parent}", soft_wrap=True, highlight=False
+    )
 
 
 def _written(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Path]:
@@ -89,7 +95,7 @@ def _written(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Path
 
 
 def _check(to: str, options: dict[str, Any]) -> None:
-    """Raise for options that another sort of export has, and a missing one."""
+    """Raise for options of another kind of export, and for a missing name."""
     for option in options:
         if option not in FOR.get(to, ()):
             owner = next(kind for kind, names in FOR.items() if option in names)

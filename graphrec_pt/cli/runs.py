@@ -1,4 +1,4 @@
-"""What is asked of a finished run: metrics, recommendations, comparisons."""
+"""Commands that read finished runs: metrics, recommendations, comparisons."""
 
 from collections.abc import Callable
 from csv import reader
@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = False) -> None:
-    """Say what a run measured, computed anew from its ranks."""
+    """Compute the metrics of a run from its saved ranks, and print them."""
     from graphrec_pt.cli.tables import run_notes, run_tables
     from graphrec_pt.recipe.folder import measured_again, open_run
 
@@ -38,21 +38,25 @@ def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = Fa
 def recommend(
     folder: Folder,
     user: Annotated[
-        list[str] | None, typer.Option(metavar="RAWID", help="A user; again for more.")
+        list[str] | None,
+        typer.Option(metavar="RAWID", help="A known user; repeat it for more users."),
     ] = None,
     history: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ITEM,ITEM…",
-            help='What a new user has met, oldest first; "" for nothing; again for more.',
+            help='Items of a new user, oldest first; "" for an empty history; repeat it for more.',
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Items per user.")] = 10,
-    explain: Annotated[bool, typer.Option("--explain", help="Say why, with paths.")] = False,
+    k: Annotated[int, typer.Option("-k", help="Number of items per user.")] = 10,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Print paths in the graph from the history to each item."),
+    ] = False,
     as_json: AsJson = False,
     trust_code: TrustCode = False,
 ) -> None:
-    """Recommend items to users by the model of a run."""
+    """Recommend items to users with the model of a run."""
     from graphrec_pt.cli.tables import recommended_table
     from graphrec_pt.serve.recommender import from_pretrained
 
@@ -62,7 +66,7 @@ def recommend(
     ]
     if not users:
         hint = "--user RAWID, or --history ITEM,ITEM for a new user"
-        raise GraphRecError("recommend", "somebody to recommend to", "nobody", hint)
+        raise GraphRecError("recommend", "at least one user", "none", hint)
     with trusted(trust_code):
         recommender = from_pretrained(folder)
     found = recommender.recommend(users, k, explain=explain)
@@ -76,13 +80,14 @@ def recommend(
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN…", help="Two or more runs.")],
     metric: Annotated[
-        list[str] | None, typer.Option(help="A metric; again for more. By default the recipes'.")
+        list[str] | None,
+        typer.Option(help="A metric; repeat it for more. Default: all that the recipes share."),
     ] = None,
     as_json: AsJson = False,
     trust_code: TrustCode = False,
 ) -> None:
-    """Put runs beside each other, as means over seeds; marks say what differs from the first."""
-    from graphrec_pt.cli.tables import compared_table
+    """Compare test metrics of runs, as means over seeds; stars mark differences from the first."""
+    from graphrec_pt.cli.tables import STARS, compared_table
     from graphrec_pt.recipe.compare import compare_runs
     from graphrec_pt.recipe.folder import open_run
 
@@ -93,8 +98,7 @@ def compare(
         return
     console = Terminal()
     console.print(compared_table(rows, list(rows[0].values)))
-    note = "* ** *** differs from the first: p < .05, .01, .001, paired bootstrap over users"
-    console.print(note, soft_wrap=True, highlight=False)
+    console.print(f"stars: differs from the first run; {STARS}", soft_wrap=True, highlight=False)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -105,7 +109,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _plain(given: Any, recommender: Any) -> dict[str, Any]:
-    """Return a recommendation as JSON has it: raw ids in place of nodes."""
+    """Return a recommendation for JSON, with raw ids in place of nodes."""
     graph = recommender.history
 
     def path(found: Any) -> dict[str, Any]:
