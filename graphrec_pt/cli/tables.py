@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich.console import Group
 from rich.table import Table
 
 from graphrec_pt.data.problems import counted
@@ -18,13 +19,13 @@ SHOWN = 5
 """Metrics that a table of systems has room for in a terminal."""
 
 
-def run_tables(run: Run) -> list[Table]:
+def run_tables(run: Run) -> list[Group]:
     """Return the metrics of a run, and those of its control and the baselines."""
     measured, several = run.metrics, len(run.metrics["seeds"]) > 1
     rows = systems(run, watched_metric(run))
     metrics, _ = distinct(run.recipe.evaluate.metrics, rows)
     title = f"{run.recipe.name} on {measured['data']['name']}, {SEEN[measured['seen']]}"
-    of_model = _table(title, ["", "valid", "test", "± sd" if several else "95 %"])
+    of_model = _table(["", "valid", "test", "± sd" if several else "95 %"])
     for name in metrics:
         valid, test = (measured["over_seeds"][when][name] for when in ("valid", "test"))
         low, high = measured["intervals"][name]
@@ -32,13 +33,13 @@ def run_tables(run: Run) -> list[Table]:
         of_model.add_row(name, f"{valid['mean']:.4f}", f"{test['mean']:.4f}", spread)
     tested = next((each["metric"] for each in measured["compared"].values()), metrics[0])
     shown = list(dict.fromkeys([tested, *metrics]))[:SHOWN]
-    of_systems = _table("at test", ["", *shown])
+    of_systems = _table(["", *shown])
     for row in rows:
         marks = [row.mark if name == tested else "" for name in shown]
         values = (f"{row.values[name]:.4f}" for name in shown)
         cells = (f"{value}{mark}" for value, mark in zip(values, marks, strict=True))
         of_systems.add_row(row.name, *cells)
-    return [of_model, of_systems]
+    return [Group(title, of_model), Group("at test", of_systems)]
 
 
 def run_notes(run: Run) -> list[str]:
@@ -62,9 +63,9 @@ def run_notes(run: Run) -> list[str]:
     return notes
 
 
-def compared_table(rows: Sequence[Compared], metrics: Sequence[str]) -> Table:
+def compared_table(rows: Sequence[Compared], metrics: Sequence[str]) -> Group:
     """Return runs side by side; stars mark values that differ from those of the first run."""
-    table = _table("at test", ["", *(row.name for row in rows)])
+    table = _table(["", *(row.name for row in rows)])
     for name in metrics:
         cells = []
         for row in rows:
@@ -72,30 +73,30 @@ def compared_table(rows: Sequence[Compared], metrics: Sequence[str]) -> Table:
             mark = stars(None if found is None else found.p_bootstrap)
             cells.append(f"{row.values[name]:.4f}{mark:2}")
         table.add_row(name, *cells)
-    return table
+    return Group("at test", table)
 
 
-def recommended_table(given: Recommended, recommender: Recommender) -> Table:
+def recommended_table(given: Recommended, recommender: Recommender) -> Group:
     """Return the recommendations of a user, with paths where there are any."""
     title = f"{given.user or 'new user'}, {counted(len(given.history), 'item')} in the history"
     if given.by == "popularity":
-        title += "; without a history, the most popular items"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+        title += "; these are the most popular items"
+    table, note = Table(box=None, pad_edge=False), []
     for column, justify in (("#", "right"), ("score", "right"), ("id", "left"), ("title", "left")):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     if any(item.paths for item in given.items):
         decodes = recommender.predictor.reading.taught.decodes
         table.add_column("decoded path" if decodes else "link to the history", overflow="fold")
         if not decodes:
-            table.caption, table.caption_justify = NOT_REASONS, "left"
+            note = [NOT_REASONS]
     for place, item in enumerate(given.items, start=1):
         why = "\n".join(path.told(recommender.history) for path in item.paths)
         table.add_row(str(place), f"{item.score:.4f}", item.id, item.title, why)
-    return table
+    return Group(title, table, *note)
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+def _table(columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", overflow="fold")
     return table

@@ -153,7 +153,7 @@ def _trainings(run: Run) -> Iterator[Training]:
             which = MODEL
         for name, control, place in ((which, False, folder), (alone, True, folder / SCRATCH)):
             if (place / METRICS).is_file():
-                yield name, number, control, _lines(place)
+                yield name, number + 4 * control, control, _lines(place)
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:

@@ -85,7 +85,10 @@ def chosen_users(run: Run) -> list[tuple[str, str]]:
     table = run.ranks["test"].table
     users = table.group_by("user").agg(pl.col("rank").min()).sort("rank", "user")["user"]
     rows = [round(place * (len(users) - 1)) for place in PLACES]
-    words = [f"ranked at least as well as for {1 - place:.0%} of users" for place in PLACES]
+    words = [
+        f"held-out items rank at least as high as those of {1 - place:.0%} of users"
+        for place in PLACES
+    ]
     return list({users[row]: word for row, word in zip(rows, words, strict=True)}.items())
 
 
