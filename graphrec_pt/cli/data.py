@@ -113,7 +113,7 @@ def draw_data(
     graph = open_graph(folder)
     nodes = [_named_node(graph, name) for name in node]
     if sampler is not None:
-        from graphrec_pt.sampling.picture import draw_sample
+        from graphrec_pt.sampling.draw_sample import draw_sample
 
         config = _yaml("--sampler", sampler)
         with trusted(trust_code):

@@ -135,7 +135,7 @@ class Picture:
                 paper = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
                 drawn.set_bbox(paper)
             elif kind == "title":
-                drawn.set_weight("bold")
+                drawn.set_fontweight("bold")
         return figure
 
 

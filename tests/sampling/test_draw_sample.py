@@ -9,7 +9,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.picture import Picture
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import save_graph
-from graphrec_pt.sampling.picture import draw_sample
+from graphrec_pt.sampling.draw_sample import draw_sample
 
 PATHS = "{name: path_subgraph, metapaths: [[rates, rated_by, rates]], edges: true}"
 
