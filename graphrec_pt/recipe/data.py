@@ -43,8 +43,13 @@ def graph_of(
     card = load_card(data.card)
     card = card.without(card.all_time if data.without is None else data.without)
     if raw is None:
-        raw = fetch(card, cache.expanduser() / card.name, tell)
+        fetch(card, raw := cache.expanduser() / card.name, tell)
     return build_card(card, raw, seed=data.seed, progress=tell)
+
+
+def raw_folder(data: Data, cache: Path = CACHE) -> Path | None:
+    """Return where the downloaded raw files of a recipe are kept; None for a saved graph."""
+    return None if data.card is None else cache.expanduser() / load_card(data.card).name
 
 
 def split_of(data: Data, graph: Graph) -> Split:

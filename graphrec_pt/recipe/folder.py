@@ -3,6 +3,7 @@
 ::
 
     recipe.yaml      the recipe with nothing left open
+    data.json        the graph and the raw files that it was made from
     metrics.json     what was measured, written last
     report.html      the same as a page, by :func:`~graphrec_pt.serve.report.write.write_report`
     metrics.jsonl    a line for each step told
@@ -12,7 +13,7 @@
     history/         the graph that recommendations are made from: training and validation edges
     pretrained/      the model before its adaptation, where stages pre-train, to be adapted again
     checkpoint/      where a killed run goes on
-    scratch/         the same for the twin without pre-training
+    scratch/         the same for the control that is trained from scratch
     seed-N/          the same for every further seed
 """
 

@@ -61,6 +61,13 @@ def read_origin(out: Path) -> dict[str, Any] | None:
     return record
 
 
+def kept_raw(out: Path) -> Path | None:
+    """Return where the raw files of a run were; None where its folder does not say so."""
+    record = read_origin(out)
+    raw = None if record is None else record.get("raw")
+    return Path(raw) if isinstance(raw, str) else None
+
+
 def check_files(out: Path, data: Data, raw: Path | None) -> None:
     """Raise when a raw file changed since a run began; files that are all absent say nothing.
 

@@ -77,10 +77,10 @@ class Training:
         self._train(model, stages, folder, after)
         return model
 
-    def twin(self, folder: Path) -> Model:
+    def control(self, folder: Path) -> Model:
         """Return a model without the pre-training, all of whose weights train.
 
-        Where the recipe asks for a twin of equal budget, its last stage is longer by as many
+        Where the recipe asks for a control of equal budget, its last stage is longer by as many
         optimiser steps as the pre-training has.
         """
         whole, train = {"strategy": strategy.build(PRETRAIN)}, self.made.train

@@ -31,8 +31,8 @@ def two_seeds(raw: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_the_folder_tells_everything(two_seeds: Run) -> None:
     found = {path.name for path in two_seeds.folder.iterdir()}
-    expected = "recipe.yaml metrics.json metrics.jsonl ranks.parquet model history checkpoint"
-    assert found == {*expected.split(), "seed-1"}
+    expected = "recipe.yaml data.json metrics.json metrics.jsonl ranks.parquet model history"
+    assert found == {*expected.split(), "checkpoint", "seed-1"}
     metrics = two_seeds.metrics
     assert metrics["data"]["users"] == 60
     assert metrics["data"]["train"] + 2 * 60 == metrics["data"]["interactions"]
