@@ -18,9 +18,9 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.answer import masks
-from graphrec_pt.objectives.event_masking import last_of
 from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.gap_filling import with_decoder
+from graphrec_pt.objectives.masking import last_of
 from graphrec_pt.objectives.permuted import asked_last
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.sampler import kind_of_roots

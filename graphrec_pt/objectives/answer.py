@@ -1,23 +1,18 @@
 """Answers to prompts: which node stands behind the mask of a template."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.models.heads import ItemHead
-from graphrec_pt.models.model import Model
-from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.models.view import View
+from graphrec_pt.objectives.catalogue import NodePrediction
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("answer")
-class Answer(Objective):
+class Answer(NodePrediction):
     """What a template asks for, as P5 (Geng et al., RecSys 2022) is trained on its prompts.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | prompt)`` over the nodes of the type of each mask that the
@@ -33,18 +28,10 @@ class Answer(Objective):
         types: Names of the node types that are asked for; all by default.
     """
 
-    candidates: Candidates = Candidates()
-    types: tuple[str, ...] | None = None
-
     @property
     def needs(self) -> Needs:
         """Masks with their type and what is known of them."""
         return Needs(frozenset({Kind.SPECIAL}), frozenset({"type", "labels"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise for node types that the graph does not have."""
-        for name in self.types or ():
-            outline.node_index(name)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the prompts as they are, and the answers."""
@@ -65,18 +52,6 @@ class Answer(Objective):
         drawn = self.candidates.draw(graph, types, words, draws)
         targets = {"token": token, "node": node, "type": types}
         return Corrupted((View(tokens),), targets | drawn, len(token))
-
-    def head(self, outline: Outline, width: int) -> ItemHead:
-        """Return the head of the candidates."""
-        return self.candidates.head(width)
-
-    def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
-    ) -> Tensor:
-        """Return the mean over the answers."""
-        at = corrupted.targets
-        hidden = encoded[0].hidden.index_select(0, at["token"])
-        return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
 
 
 def masks(tokens: Tokens) -> Tensor:

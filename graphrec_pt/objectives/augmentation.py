@@ -11,8 +11,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.objectives.draws import Draws, one_of, unit
-from graphrec_pt.objectives.event_masking import events, with_text
-from graphrec_pt.objectives.masking import Masking, choose, hide
+from graphrec_pt.objectives.masking import Masking, choose, events, hide, with_text
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 

@@ -1,21 +1,26 @@
 """Which node is it: losses over the nodes of a type, the whole catalogue or some of it."""
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.sampled_softmax import sampled_softmax_loss
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.draws import Draws, one_of
+from graphrec_pt.objectives.objective import Corrupted, Objective
+from graphrec_pt.tokens.tokens import Tokens
 
 
 class Candidates(Strict):
@@ -67,6 +72,22 @@ class Candidates(Strict):
             width, transform=self.transform, cosine=self.cosine, temperature=self.temperature
         )
 
+    def targets(
+        self, graph: Graph, tokens: Tokens, token: Tensor, words: Tensor, draws: Draws
+    ) -> dict[str, Tensor]:
+        """Return the nodes at some tokens as targets, with the negatives drawn for them.
+
+        Args:
+            graph: Whose nodes they are.
+            tokens: Before anything was hidden.
+            token: int64 ``[n]``, where they stand.
+            words: int64 ``[n, 4]``, random bits of each.
+            draws: Of the batch, named for the purpose.
+        """
+        node, types = tokens.id[token], tokens.type[token]
+        named = {"token": token, "node": node, "type": types}
+        return named | self.draw(graph, types, words, draws)
+
     def draw(self, graph: Graph, types: Tensor, words: Tensor, draws: Draws) -> dict[str, Tensor]:
         """Return the negatives that :meth:`loss` needs, by name.
 
@@ -94,31 +115,25 @@ class Candidates(Strict):
         }
 
     def loss(
-        self,
-        hidden: Tensor,
-        node: Tensor,
-        types: Tensor,
-        drawn: Mapping[str, Tensor],
-        model: Model,
-        head: ItemHead,
+        self, hidden: Tensor, at: Mapping[str, Tensor], model: Model, head: ItemHead
     ) -> Tensor:
         """Return the mean loss over n targets.
 
         Args:
-            hidden: ``[n, D]``, where each target is to be found.
-            node: int64 ``[n]`` global ids.
-            types: int64 ``[n]``, their node types.
-            drawn: What :meth:`draw` returned.
+            hidden: ``[n, D]``, what each target is predicted from.
+            at: Global ids ``node`` and node types ``type``, int64 ``[n]``, and what :meth:`draw`
+                returned.
             model: Has the vectors of the nodes.
             head: What :meth:`head` returned.
         """
+        node, types = at["node"], at["type"]
         total = hidden.new_zeros(())
         for index, name in enumerate(model.outline.node_names):
             rows = (types == index).nonzero().squeeze(1)
             if not len(rows):
                 continue
             target = node[rows] - model.outline.ids(name).start
-            found = self._of_type(hidden[rows], target, rows, index, drawn, model.table(name), head)
+            found = self._of_type(hidden[rows], target, rows, index, at, model.table(name), head)
             total = total + found * len(rows)
         return total / max(len(node), 1)
 
@@ -158,6 +173,35 @@ class Candidates(Strict):
         return sampled_softmax_loss(
             left, right, target, negatives, None, log_q, temperature=self.temperature
         )
+
+
+@dataclass(frozen=True)
+class NodePrediction(Objective):
+    """An objective that predicts nodes from hidden states.
+
+    Args:
+        candidates: What a node is told from.
+        types: Names of the node types that are predicted; all by default.
+    """
+
+    candidates: Candidates = Candidates()  # noqa: RUF009 - frozen
+    types: tuple[str, ...] | None = None
+
+    def check(self, outline: Outline) -> None:
+        """Raise for node types that the graph does not have."""
+        for name in self.types or ():
+            outline.node_index(name)
+
+    def head(self, outline: Outline, width: int) -> nn.Module:
+        """Return the head of the candidates."""
+        return self.candidates.head(width)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Any
+    ) -> Tensor:
+        """Return the mean over the predicted nodes, each from the hidden state of its token."""
+        hidden = encoded[0].hidden.index_select(0, corrupted.targets["token"])  # [n, D]
+        return self.candidates.loss(hidden, corrupted.targets, model, head)
 
 
 def shared_nodes(draws: Draws, node_type: int, count: int, graph: Graph) -> Tensor:

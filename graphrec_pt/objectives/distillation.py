@@ -16,7 +16,8 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.node_vectors import vectors_of_type, width_of
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import Pool, drawn_negatives, positives
+from graphrec_pt.objectives.pairs import drawn_negatives, positives
+from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.tokens.kind import Kind
 
 
@@ -57,7 +58,7 @@ class Distillation(Objective):
     cosine: bool = False
     hard: float = Field(1.0, ge=0)
     states: float = Field(1.0, ge=0)
-    pool: Pool = "mean"
+    pool: SequencePool = "mean"
 
     @property
     def needs(self) -> Needs:

@@ -1,13 +1,16 @@
-"""Edges hidden from sequences, and what would tell of them."""
+"""Edges hidden from sequences with all that would show them, and edges that do not exist."""
 
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
-from graphrec_pt.objectives.masking import first_occurrence
-from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.kernels.negative import negative
+from graphrec_pt.objectives.masking import first_occurrence, masked_out
+from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -69,9 +72,7 @@ def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
         told = torch.isin(_pair(first, edges[row, 0], edges[row, 2]), hidden)
         edges = edges[torch.ones_like(among).index_fill(0, row[told], False)]
     return replace(
-        tokens,
-        id=torch.where(spoken, int(Special.MASK), tokens.id),
-        kind=torch.where(spoken, int(Kind.SPECIAL), tokens.kind),
+        masked_out(tokens, spoken),
         parent=torch.where(gone, -1, tokens.parent),
         relation=torch.where(gone, -1, tokens.relation),
         time=torch.where(gone, NO_TIME, tokens.time),
@@ -83,9 +84,7 @@ def without_relations(tokens: Tokens) -> Tokens:
     """Return tokens in which nothing tells a relation: relations, times and edges go."""
     spoken = tokens.kind == Kind.RELATION
     return replace(
-        tokens,
-        id=torch.where(spoken, int(Special.MASK), tokens.id),
-        kind=torch.where(spoken, int(Kind.SPECIAL), tokens.kind),
+        masked_out(tokens, spoken),
         relation=torch.full_like(tokens.relation, -1),
         time=torch.full_like(tokens.time, NO_TIME),
         edges=None,
@@ -101,6 +100,43 @@ def without_slots(tokens: Tokens) -> Tokens:
     slotted = torch.zeros_like(tokens.ptr[1:]).index_add_(0, tokens.sequence_of(), tokens.slot) > 0
     position = torch.where(slotted[tokens.sequence_of()], tokens.hop.clamp(min=0), tokens.position)
     return replace(tokens, slot=torch.zeros_like(tokens.slot), position=position)
+
+
+def non_neighbors(
+    graph: Graph, source: Tensor, relation: Tensor, count: int, key: Key, item: Tensor
+) -> Tensor:
+    """Return nodes of the type that a relation leads to, none of which it leads a source to.
+
+    Args:
+        graph: Whose edges are true.
+        source: int64 ``[n]`` global ids.
+        relation: int64 ``[n]``, leaves the type of the source; −1 asks for nothing.
+        count: Nodes for each.
+        key: Names the draws.
+        item: int64 ``[n]`` below 2**32, whose draws they are.
+
+    Returns:
+        int64 ``[n, count]`` global ids, −1 for none.
+    """
+    schema = graph.schema
+    slot = torch.tensor([schema.slot(each.name) for each in schema.relations])
+    leads_to = torch.tensor([schema.node_index(each.target) for each in schema.relations])
+    kind = torch.where(relation < 0, -1, leads_to[relation])
+    found = torch.full((len(source), count), -1, dtype=torch.int64)
+    for index in torch.unique(kind[kind >= 0]).tolist():
+        rows = (kind == index).nonzero().squeeze(1)
+        among = graph.nodes(schema.nodes[index].name)
+        found[rows] = negative(
+            graph.csr,
+            source[rows],
+            slot[relation[rows]],
+            count,
+            key,
+            low=among.start,
+            high=among.stop,
+            item=item[rows],
+        )
+    return found
 
 
 def _joined(tokens: Tokens) -> Tensor:

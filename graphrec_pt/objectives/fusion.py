@@ -14,14 +14,14 @@ from graphrec_pt.graph.schema import Relation
 from graphrec_pt.models.heads import PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import checked_relation, positives, relation_of
+from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.pairs import OfRelation, checked_relation, positives, relation_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("fusion")
-class Fusion(Objective):
+class Fusion(OfRelation):
     """The item that a user takes, from two towers and one subgraph around the user.
 
     ``L = −1/n Σ_u log softmax_i(s(u, ·))[i_u]`` over the whole catalogue, with
@@ -38,17 +38,7 @@ class Fusion(Objective):
         temperature: τ.
     """
 
-    relation: str | None = None
     temperature: float = Field(1.0, gt=0)
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their type, and their hop, which tells the root."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the subgraphs, the users and the items that they take."""

@@ -1,20 +1,15 @@
 """Gap filling: hidden events told by all that was left and by the whole past."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
-from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import ItemHead
-from graphrec_pt.models.model import Model
-from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.models.view import View
+from graphrec_pt.objectives.catalogue import NodePrediction
+from graphrec_pt.objectives.masking import Masking, choose_nodes, hide
+from graphrec_pt.objectives.objective import Corrupted, Examples, objective
 from graphrec_pt.tokens.join import side_by_side, specials
-from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.tokens import Tokens
 
 DECODER = 2
@@ -22,7 +17,7 @@ DECODER = 2
 
 
 @objective("gap_filling")
-class GapFilling(Objective):
+class GapFilling(NodePrediction):
     """Gap filling of GRec (Yuan et al., WWW 2020), re-derived for one transformer.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | sequence without M, v_1 … v_{m−1})``: an encoder reads the
@@ -38,48 +33,19 @@ class GapFilling(Objective):
     """
 
     masking: Masking = Masking(share=0.4, everywhere=False)
-    candidates: Candidates = Candidates()
-    types: tuple[str, ...] | None = None
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise for node types that the graph does not have."""
-        for name in self.types or ():
-            outline.node_index(name)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return one view of encoder and decoder, and what stands in the gaps."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("gap_filling")
-        eligible = of_types(graph, tokens, self.types)
-        eligible &= ~occurrences(tokens, tokens.hop == 0)
-        chosen = choose(tokens, eligible, draws, self.masking)
-        if self.masking.everywhere:
-            chosen = occurrences(tokens, chosen) & eligible
+        chosen = choose_nodes(graph, tokens, draws, self.masking, self.types)
         view = with_decoder(hide(graph, tokens, chosen, draws, self.masking), tokens)
         gap = chosen.nonzero().squeeze(1)
-        row = tokens.sequence_of()[gap]
-        token = view.tokens.ptr[row] + tokens.lengths()[row] + tokens.places()[gap]
         words = draws.named("candidates").of_tokens(tokens)[gap]
-        drawn = self.candidates.draw(graph, tokens.type[gap], words, draws)
-        targets = {"token": token, "node": tokens.id[gap], "type": tokens.type[gap]}
-        return Corrupted((view,), targets | drawn, len(gap))
-
-    def head(self, outline: Outline, width: int) -> ItemHead:
-        """Return the head of the candidates."""
-        return self.candidates.head(width)
-
-    def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
-    ) -> Tensor:
-        """Return the mean over the gaps."""
-        at = corrupted.targets
-        hidden = encoded[0].hidden.index_select(0, at["token"])  # [n, D]
-        return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
+        targets = self.candidates.targets(graph, tokens, gap, words, draws)
+        row = tokens.sequence_of()[gap]
+        targets["token"] = view.tokens.ptr[row] + tokens.lengths()[row] + tokens.places()[gap]
+        return Corrupted((view,), targets, len(gap))
 
 
 def with_decoder(seen: Tokens, whole: Tokens) -> View:

@@ -15,9 +15,9 @@ from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
-from graphrec_pt.objectives.non_neighbors import non_neighbors
+from graphrec_pt.objectives.edge_masking import non_neighbors
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.objectives.pairs import bce
 from graphrec_pt.objectives.pooling import Pool, pooled
 from graphrec_pt.sampling.edges import relations_of
 

@@ -17,17 +17,15 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.edge_masking import links, without_edges
 from graphrec_pt.objectives.masking import occurrences
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairs import checked_relation, relation_of
-from graphrec_pt.objectives.pairwise import bpr
-from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.pairs import OfRelation, bce, bpr, relation_of
 from graphrec_pt.objectives.valued import Told
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("link")
-class Link(Objective):
+class Link(OfRelation):
     """Scores of user–item pairs by their subgraphs, as CHEST is fine-tuned, re-derived.
 
     ``s(u, i) = f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])`` on the subgraph of (u, i) (Wang et al.,
@@ -45,7 +43,6 @@ class Link(Objective):
         negatives: K.
     """
 
-    relation: str | None = None
     form: Literal["bpr", "bce", "softmax"] = "bpr"
     negatives: int = Field(1, ge=1)
 
@@ -53,10 +50,6 @@ class Link(Objective):
     def needs(self) -> Needs:
         """Nodes with their hop, which tells the roots, and how they were reached."""
         return Needs(frozenset({Kind.NODE}), frozenset({"hop", "parent", "relation"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the subgraphs of the pairs, and of K pairs for each that are no edge.

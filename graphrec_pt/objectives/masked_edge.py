@@ -17,19 +17,17 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.edge_masking import (
     links,
+    non_neighbors,
     pair_of_link,
     same_nodes,
     without_edges,
     without_slots,
 )
-from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
-from graphrec_pt.objectives.non_neighbors import non_neighbors
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, masked_out, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.pairwise import bpr
-from graphrec_pt.objectives.pointwise import bce
+from graphrec_pt.objectives.pairs import bce, bpr
 from graphrec_pt.sampling.forest import first_of
-from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -157,9 +155,4 @@ def _targets(tokens: Tokens, token: Tensor) -> dict[str, Tensor]:
 
 def _without_text(tokens: Tokens, nodes: Tensor) -> Tokens:
     """Return tokens with the text of some nodes hidden."""
-    told = with_text(tokens, nodes) & (tokens.kind == Kind.TEXT)
-    return replace(
-        tokens,
-        id=torch.where(told, int(Special.MASK), tokens.id),
-        kind=torch.where(told, int(Kind.SPECIAL), tokens.kind),
-    )
+    return masked_out(tokens, with_text(tokens, nodes) & (tokens.kind == Kind.TEXT))

@@ -16,9 +16,8 @@ from graphrec_pt.graph.schema import ColumnKind
 from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.objectives.masking import Masking, choose_nodes, hide
+from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
 
 KINDS: tuple[ColumnKind, ...] = ("number", "vector", "category")
 
@@ -47,11 +46,6 @@ class MaskedFeature(Objective):
     masking: Masking = Masking(share=0.2)
     roots: bool = False
 
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
     def check(self, outline: Outline) -> None:
         """Raise for node types and columns that the graph does not have, or that are text."""
         if not self._columns(outline):
@@ -62,12 +56,8 @@ class MaskedFeature(Objective):
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_feature")
         columns = self._columns(Outline.of(graph))
-        eligible = of_types(graph, tokens, sorted({node_type for node_type, _ in columns}))
-        if not self.roots:
-            eligible &= ~occurrences(tokens, tokens.hop == 0)
-        chosen = choose(tokens, eligible, draws, self.masking)
-        if self.masking.everywhere:
-            chosen = occurrences(tokens, chosen) & eligible
+        types = sorted({node_type for node_type, _ in columns})
+        chosen = choose_nodes(graph, tokens, draws, self.masking, types, roots=self.roots)
         seen = hide(graph, tokens, chosen, draws, self.masking)
         hidden = chosen.nonzero().squeeze(1)
         targets: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Which tokens are hidden, and what is put in their place."""
+"""Which tokens of a sequence are hidden, and what is put in their place."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,6 +91,33 @@ def choose(tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking) -> T
     return torch.where(alone[row], at_end, chosen)
 
 
+def choose_nodes(
+    graph: Graph,
+    tokens: Tokens,
+    draws: Draws,
+    policy: Masking,
+    types: Sequence[str] | None = None,
+    *,
+    roots: bool = False,
+) -> Tensor:
+    """Return which nodes of every sequence are to be hidden: bool ``[T]``.
+
+    Args:
+        graph: What may be seen.
+        tokens: B sequences.
+        draws: Of the sequences, named for the purpose.
+        policy: How many.
+        types: Names of the node types that may be chosen; all by default.
+        roots: Whether roots (hop 0) may be chosen, and nodes that are a root elsewhere in the
+            sequence.
+    """
+    eligible = of_types(graph, tokens, types)
+    if not roots:
+        eligible &= ~occurrences(tokens, tokens.hop == 0)
+    chosen = choose(tokens, eligible, draws, policy)
+    return occurrences(tokens, chosen) & eligible if policy.everywhere else chosen
+
+
 def occurrences(tokens: Tokens, chosen: Tensor) -> Tensor:
     """Return every token of a node that is chosen somewhere in its sequence: bool ``[T]``."""
     is_node = tokens.kind == Kind.NODE
@@ -122,20 +149,25 @@ def hide(graph: Graph, tokens: Tokens, chosen: Tensor, draws: Draws, policy: Mas
         kind, offset = tokens.type.clamp(min=0), graph.csr.offset
         other = offset[kind] + one_of(words[:, 2], offset[kind + 1] - offset[kind])
         ids = torch.where(changed, other, ids)  # those masked are overwritten below
-    told = masked if tokens.word is None else masked | _text_of(tokens, changed)
+    return masked_out(replace(tokens, id=ids), masked | (with_text(tokens, changed) & ~changed))
+
+
+def masked_out(tokens: Tokens, chosen: Tensor) -> Tokens:
+    """Return tokens with MASK in place of some: bool ``[T]``; types and places stay."""
     return replace(
         tokens,
-        id=torch.where(told, int(Special.MASK), ids),
-        kind=torch.where(told, int(Kind.SPECIAL), tokens.kind),
+        id=torch.where(chosen, int(Special.MASK), tokens.id),
+        kind=torch.where(chosen, int(Kind.SPECIAL), tokens.kind),
     )
 
 
-def _text_of(tokens: Tokens, nodes: Tensor) -> Tensor:
-    """Return the text tokens whose node is among some nodes: bool ``[T]``."""
-    assert tokens.word is not None
+def with_text(tokens: Tokens, nodes: Tensor) -> Tensor:
+    """Return some nodes and the tokens of their text: bool ``[T]``."""
+    if tokens.word is None:
+        return nodes
     name = (tokens.sequence_of() << 32) | tokens.word.clamp(min=0)
     text = (tokens.kind == Kind.TEXT) & (tokens.word >= 0)
-    return text & torch.isin(name, name[nodes])
+    return nodes | (text & torch.isin(name, name[nodes & (tokens.word >= 0)]))
 
 
 def first_occurrence(tokens: Tokens) -> Tensor:
@@ -147,3 +179,47 @@ def first_occurrence(tokens: Tokens) -> Tensor:
     among = torch.where(is_node, own, none)
     first = torch.full_like(own, none).scatter_reduce(0, group, among, "amin")
     return torch.where(is_node, first[group], own)
+
+
+def events(tokens: Tokens, node_type: int | None = None) -> Tensor:
+    """Return which tokens are events: nodes that are no root of their sequence, bool ``[T]``.
+
+    Args:
+        tokens: B sequences.
+        node_type: Index of their type; any by default.
+    """
+    found = (tokens.kind == Kind.NODE) & (tokens.hop != 0)
+    return found if node_type is None else found & (tokens.type == node_type)
+
+
+def last_of(tokens: Tokens, among: Tensor) -> Tensor:
+    """Return the last of some tokens in each sequence: int64 ``[B]``, −1 where there is none.
+
+    Args:
+        tokens: B sequences.
+        among: bool ``[T]``.
+    """
+    place = among.nonzero().squeeze(1)
+    row = tokens.sequence_of()[place]
+    last = torch.full((len(tokens),), -1, device=tokens.id.device)
+    return last.scatter_reduce(0, row, place, "amax")
+
+
+def choose_events(
+    tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking, *, last: bool
+) -> Tensor:
+    """Return which events are to be hidden: bool ``[T]``.
+
+    Args:
+        tokens: B sequences.
+        eligible: bool ``[T]``.
+        draws: Of the sequences, named for the purpose.
+        policy: How many.
+        last: Hide the last of each sequence always, as S3-Rec does: the place that a model is
+            asked for when it recommends.
+    """
+    chosen = choose(tokens, eligible, draws, policy)
+    if last:
+        latest = last_of(tokens, eligible)
+        chosen[latest[latest >= 0]] = True
+    return occurrences(tokens, chosen) & eligible if policy.everywhere else chosen

@@ -20,9 +20,8 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import shared_nodes
 from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import same_nodes
-from graphrec_pt.objectives.event_masking import with_text
-from graphrec_pt.objectives.masking import Masking, choose, first_occurrence
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, with_text
+from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
@@ -58,14 +57,6 @@ class NeighborCoding(Objective):
     bottleneck: float = Field(0.0, ge=0)
     temperature: float = Field(1.0, gt=0)
     cosine: bool = False
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Nothing is named that a graph could lack."""
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return what is left of every sequence, and what was taken out of it."""

@@ -1,27 +1,29 @@
-"""Next item: which node comes next, at every place of a sequence."""
+"""What comes next: after every place of a sequence, after its beginning, after the whole."""
 
 from collections.abc import Sequence
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.heads import ItemHead, Steps
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.catalogue import Candidates
+from graphrec_pt.objectives.catalogue import Candidates, NodePrediction
 from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.masking import of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.pairs import OfRelation, positives, relation_of
+from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("next_item")
-class NextItem(Objective):
+class NextItem(NodePrediction):
     """Next item prediction, the causal language model (CLM) of histories.
 
     ``L = −1/n Σ_t log p(v_t | x_1 … x_{t−1})`` over the nodes of the same type (SASRec, Kang &
@@ -42,8 +44,6 @@ class NextItem(Objective):
             candidates, as in a ranking that leaves out what was met.
     """
 
-    candidates: Candidates = Candidates()
-    types: tuple[str, ...] | None = None
     only_last: bool = False
     window: int = Field(1, ge=1)
     repeats: bool = True
@@ -62,8 +62,7 @@ class NextItem(Objective):
 
     def check(self, outline: Outline) -> None:
         """Raise for node types that the graph does not have."""
-        for name in self.types or ():
-            outline.node_index(name)
+        super().check(outline)
         if self.evidence is not None:
             self.evidence.check(outline)
 
@@ -91,7 +90,8 @@ class NextItem(Objective):
 
     def head(self, outline: Outline, width: int) -> ItemHead:
         """Return the head of the candidates, with that of the evidence."""
-        head = self.candidates.head(width)
+        head = super().head(outline, width)
+        assert isinstance(head, ItemHead)
         if self.evidence is not None:
             head.evidence = self.evidence.head()
         return head
@@ -100,16 +100,15 @@ class NextItem(Objective):
         self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
     ) -> Tensor:
         """Return the mean over the predicted nodes."""
+        if head.evidence is None:
+            return super().loss(encoded, corrupted, model, head)
         at = corrupted.targets
         hidden = encoded[0].hidden.index_select(0, at["token"])  # [n, D]
-        if self.evidence is not None:
-            assert head.evidence is not None
-            name = model.outline.node_names[int(at["type"][0])]
-            left, right = head.sides(hidden, model.table(name))
-            target = at["node"] - model.outline.ids(name).start
-            pairs = [at[f"evidence.{part}"] for part in ("ptr", "item", "value", "hidden")]
-            return head.evidence.loss(left, right, target, head.temperature, *pairs)
-        return self.candidates.loss(hidden, at["node"], at["type"], at, model, head)
+        name = model.outline.node_names[int(at["type"][0])]
+        left, right = head.sides(hidden, model.table(name))
+        target = at["node"] - model.outline.ids(name).start
+        pairs = [at[f"evidence.{part}"] for part in ("ptr", "item", "value", "hidden")]
+        return head.evidence.loss(left, right, target, head.temperature, *pairs)
 
     def _drawn_from_window(self, tokens: Tokens, node: Tensor, words: Tensor) -> Tensor:
         """Return one of each node and the eligible ones after it: int64 ``[n]`` tokens."""
@@ -117,6 +116,107 @@ class NextItem(Objective):
         left = torch.searchsorted(row, row, right=True) - torch.arange(len(row))
         step = one_of(words[:, 3], left.clamp(max=self.window))
         return node[torch.arange(len(node)) + step]
+
+
+@objective("next_behaviors")
+class NextBehaviors(NodePrediction):
+    """Next K behaviours prediction (NBP) of PTUM (Wu et al., Findings of EMNLP 2020), re-derived.
+
+    ``L = −1/n Σ_b Σ_{k ≤ K} log p(v_{N+k} | mean of h_1 … h_N)`` where only the first N events of
+    a sequence are shown, N drawn anew in every epoch such that K events follow where possible.
+    ``candidates: {how: choice}`` tells each from 4 others, as the paper does. A learned
+    vector added to the state says which of the K is asked for.
+
+    Args:
+        steps: K.
+        candidates: What the events are told from.
+        types: Names of the node types that count as events; all by default. Roots never do.
+    """
+
+    steps: int = Field(2, ge=1)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return the beginnings of the sequences with two events or more, and what follows."""
+        graph, tokens = examples.graph, examples.tokens
+        draws = examples.draws.named("next_behaviors")
+        event = of_types(graph, tokens, self.types) & (tokens.hop != 0)
+        row = tokens.sequence_of()
+        count = torch.bincount(row[event], minlength=len(tokens))
+        met = event.long().cumsum(0) - (count.cumsum(0) - count)[row]  # events with this one
+        room = (count - self.steps).clamp(min=1)
+        shown = 1 + one_of(draws.of_sequences()[:, 0, 0], room)  # N, [B]
+        asked = event & (met > shown[row]) & (met <= (shown + self.steps)[row])
+        rows = (count > 1).nonzero().squeeze(1)
+        place = torch.full_like(count, -1).index_copy(0, rows, torch.arange(len(rows)))
+        token = asked.nonzero().squeeze(1)
+        # Up to event N and its text; a relation token after it would tell of the next one.
+        told = (met < shown[row]) | ((met == shown[row]) & (event | (tokens.kind == Kind.TEXT)))
+        before = tokens.take(told.nonzero().squeeze(1)).select(rows)
+        words = draws.of_tokens(tokens)[token]
+        types = tokens.type[token]
+        targets = {
+            "sequence": place[row[token]],
+            "ahead": met[token] - shown[row[token]] - 1,
+            "node": tokens.id[token],
+            "type": types,
+        } | self.candidates.draw(graph, types, words, draws)
+        return Corrupted((View(before),), targets, len(token))
+
+    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+        """Return the head of the candidates, and a vector for each step."""
+        step = Steps(self.steps, width)
+        return nn.ModuleDict({"item": self.candidates.head(width), "step": step})
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+    ) -> Tensor:
+        """Return the mean over the events to come."""
+        at = corrupted.targets
+        state = encoded[0].pooled().index_select(0, at["sequence"])  # [n, D]
+        hidden = state + head["step"](at["ahead"])
+        item: ItemHead = head["item"]  # type: ignore[assignment]
+        return self.candidates.loss(hidden, at, model, item)
+
+
+@objective("target_item")
+class TargetItem(OfRelation):
+    """One item for a whole history, which may be of other behaviour than leads to the item.
+
+    ``L = −1/n Σ log p(v⁺ | history)``: v⁺ is the target of the edge hidden from the root, else the
+    last event, which is taken out. So views tell of a purchase, and what was read in one place of
+    what will be clicked in another: the target task of PeterRec (Yuan et al., SIGIR 2020), where
+    the state after the last event goes to the items of the target through a new layer.
+
+    Args:
+        relation: Leads from roots to items; by default the first interaction relation.
+        pool: Where the state is read off.
+        candidates: What the item is told from.
+    """
+
+    pool: SequencePool = "last"
+    candidates: Candidates = Candidates()
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return histories, and the item that each leads to."""
+        graph, draws = examples.graph, examples.draws.named("target_item")
+        relation = relation_of(graph, self.relation)
+        found = positives(examples, relation)
+        types = found.target.new_full(found.target.shape, graph.schema.node_index(relation.target))
+        words = draws.select(found.row).of_sequences()[:, 0]  # [n, 4]
+        drawn = self.candidates.draw(graph, types, words, draws)
+        targets = {"node": found.target, "type": types}
+        return Corrupted((View(found.tokens, root=found.source),), targets | drawn, len(found.row))
+
+    def head(self, outline: Outline, width: int) -> ItemHead:
+        """Return the head of the candidates."""
+        return self.candidates.head(width)
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+    ) -> Tensor:
+        """Return the mean over histories."""
+        at, state = corrupted.targets, encoded[0].pooled(self.pool)  # [n, D]
+        return self.candidates.loss(state, at, model, head)
 
 
 def first_time(tokens: Tokens) -> Tensor:

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import Draws
+from graphrec_pt.objectives.draws import Draws, one_of
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -54,6 +55,34 @@ class Examples:
         first = self.roots if self.roots.ndim == 1 else self.roots[:, 0]
         return first[self.owner]
 
+    def others(self, words: Tensor, who: str) -> tuple[Tensor, Tokens]:
+        """Return a sequence of another root of the same type for each, made in the same way.
+
+        Any root of the type may be the other one, as likely; a type of one node gives itself.
+
+        Args:
+            words: int64 ``[B]``, random bits.
+            who: Asks, for errors.
+
+        Returns:
+            int64 ``[n]``, the sequences of the batch that got one, ascending, and n sequences.
+
+        Raises:
+            GraphRecError: For roots that are pairs or sets.
+        """
+        if not isinstance(self.roots, Tensor) or self.roots.ndim != 1:
+            raise GraphRecError(who, "roots that are nodes", "pairs or sets")
+        roots, csr = self.roots[self.owner], self.graph.csr
+        kind = csr.node_type(roots)
+        low = csr.offset[kind]
+        size = csr.offset[kind + 1] - low
+        others = low + (roots - low + 1 + one_of(words, (size - 1).clamp(min=1))) % size
+        exclude = None if self.exclude is None else torch.full_like(others, -1)
+        tokens, owner = self.again(others, exclude)
+        first = torch.ones_like(owner, dtype=torch.bool)
+        first[1:] = owner[1:] != owner[:-1]
+        return owner[first], tokens.select(first.nonzero().squeeze(1))
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Corrupted:
@@ -63,17 +92,20 @@ class Corrupted:
         views: What is encoded, in the order of ``loss(encoded, …)``.
         targets: Tensors that the loss needs, by name.
         count: Terms that the loss is the mean of; with 0 there is nothing to learn here.
+        unencoded: Views that the loss encodes itself, with another encoder than the model.
     """
 
     views: tuple[View, ...]
     targets: Mapping[str, Tensor] = field(default_factory=dict)
     count: int = 0
+    unencoded: tuple[View, ...] = ()
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Corrupted":
         """Return the same on another device."""
         return replace(
             self,
             views=tuple(view.to(device, non_blocking=non_blocking) for view in self.views),
+            unencoded=tuple(view.to(device, non_blocking=non_blocking) for view in self.unencoded),
             targets={
                 name: value.to(device, non_blocking=non_blocking)
                 for name, value in self.targets.items()

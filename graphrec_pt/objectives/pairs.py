@@ -1,12 +1,13 @@
 """Users and items that belong together, and items that do not."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.memo import Memo
@@ -18,13 +19,11 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws
-from graphrec_pt.objectives.event_masking import events, last_of, with_text
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs
+from graphrec_pt.objectives.masking import events, last_of, with_text
+from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.tokens.tokens import Tokens
-
-Pool = Literal["last", "first", "mean"]
-"""Where the vector of a sequence is read off."""
 
 _popularities: Memo[Tensor] = Memo()  # of a graph
 
@@ -65,7 +64,7 @@ class Pairs(Strict):
 
     relation: str | None = None
     user: Literal["state", "vector"] = "state"
-    pool: Pool = "last"
+    pool: SequencePool = "last"
     negatives: int = Field(1, ge=1)
     popularity: float = Field(0.0, ge=0)
     cosine: bool = False
@@ -75,10 +74,6 @@ class Pairs(Strict):
     def needs(self) -> Needs:
         """Nodes with their hop, which tells the roots, where sequences are read."""
         return Needs(fields=frozenset({"type", "hop"} if self.user == "state" else ()))
-
-    def check(self, outline: Outline) -> None:
-        """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
 
     def corrupt(self, examples: Examples, purpose: str) -> Corrupted:
         """Return sequences, positives and negatives.
@@ -121,6 +116,120 @@ class Pairs(Strict):
         right = right.view(*items.shape, -1)  # [n, 1+K, D]
         scores = torch.einsum("nd,nkd->nk", left, right) / self.temperature
         return scores[:, 0], scores[:, 1:]
+
+
+@dataclass(frozen=True)
+class OfRelation(Objective):
+    """An objective over one relation.
+
+    Args:
+        relation: Leads from roots to items; by default the first interaction relation.
+    """
+
+    relation: str | None = None
+
+    def check(self, outline: Outline) -> None:
+        """Raise when the graph does not have the relation, or has none to choose."""
+        checked_relation(outline, self.relation)
+
+
+@dataclass(frozen=True)
+class OfPairs(Objective):
+    """An objective over scores of pairs.
+
+    Args:
+        pairs: Which pairs are scored, and how.
+    """
+
+    pairs: Pairs = Pairs()  # noqa: RUF009 - frozen
+    purpose: ClassVar[str]
+
+    @property
+    def needs(self) -> Needs:
+        """Nodes with their hop, which marks the roots, where sequences are read."""
+        return self.pairs.needs
+
+    def check(self, outline: Outline) -> None:
+        """Raise when the graph does not have the relation."""
+        checked_relation(outline, self.pairs.relation)
+
+    def corrupt(self, examples: Examples) -> Corrupted:
+        """Return the sequences, what each is to be matched with, and what it is not."""
+        return self.pairs.corrupt(examples, self.purpose)
+
+    def head(self, outline: Outline, width: int) -> ItemHead:
+        """Return what scores pairs; it has no weights."""
+        return self.pairs.head(width)
+
+
+@objective("pairwise")
+class Pairwise(OfPairs):
+    """Bayesian personalised ranking (BPR) over pairs of user and item.
+
+    ``L = −1/nK Σ_n Σ_k log σ(s(u_n, i_n) − s(u_n, j_nk))`` (Rendle et al., UAI 2009), as in
+    pre-training by side information (COM-P, Liu et al., TOIS 2023) and graph recommenders.
+
+    Args:
+        pairs: Which pairs are scored, and how.
+    """
+
+    purpose = "pairwise"
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+    ) -> Tensor:
+        """Return the mean over positives and their negatives."""
+        return bpr(*self.pairs.scores(encoded, corrupted.targets, model, head))
+
+
+@objective("pointwise")
+class Pointwise(OfPairs):
+    """Binary cross-entropy (BCE) over pairs of user and item.
+
+    ``L = −1/n(1+K) Σ_n [log σ(s(u_n, i_n)) + Σ_k log σ(−s(u_n, j_nk))]``, as in SASRec (Kang &
+    McAuley, ICDM 2018) and in pre-training by side information (COM-P, Liu et al., TOIS 2023).
+
+    Args:
+        pairs: Which pairs are scored, and how.
+    """
+
+    purpose = "pointwise"
+
+    def loss(
+        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+    ) -> Tensor:
+        """Return the mean over positives and negatives alike."""
+        return bce(*self.pairs.scores(encoded, corrupted.targets, model, head))
+
+
+def bpr(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return the mean of ``−log σ(s_n − s_nk)``: Bayesian personalised ranking.
+
+    Rendle et al., "BPR: Bayesian personalized ranking from implicit feedback", UAI 2009.
+
+    Args:
+        positive: ``[n]``, scores.
+        negative: ``[n, K]``, scores.
+
+    Returns:
+        A scalar; 0 for no rows.
+    """
+    terms = softplus(negative - positive.unsqueeze(1))
+    return terms.sum() / max(terms.numel(), 1)
+
+
+def bce(positive: Tensor, negative: Tensor) -> Tensor:
+    """Return the mean of ``−(log σ(s_n) + Σ_k log σ(−s_nk)) / (1 + K)``.
+
+    Args:
+        positive: ``[n]``, logits: nothing went through a sigmoid yet.
+        negative: ``[n, K]``, logits.
+
+    Returns:
+        A scalar; 0 for no rows.
+    """
+    terms = softplus(-positive).sum() + softplus(negative).sum()
+    return terms / max(positive.numel() + negative.numel(), 1)
 
 
 def checked_relation(outline: Outline, name: str | None) -> str:

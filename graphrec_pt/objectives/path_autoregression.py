@@ -47,9 +47,6 @@ class PathAutoregression(Objective):
         """Nodes and relations as tokens."""
         return Needs(frozenset({Kind.NODE, Kind.RELATION}), frozenset({"type"}))
 
-    def check(self, outline: Outline) -> None:
-        """Need nothing but nodes and relations."""
-
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the paths as they are, and what follows each token."""
         graph, tokens = examples.graph, examples.tokens
@@ -94,7 +91,7 @@ class PathAutoregression(Objective):
         if self.among == "all":
             node = of_node.loss(rows, _every_node(model), at["node"])
         else:
-            node = self.candidates.loss(rows, at["node"], at["type"], at, model, of_node)
+            node = self.candidates.loss(rows, at, model, of_node)
         rows = hidden.index_select(0, at["before"])  # [m, D]
         relation = of_relation.loss(rows, relations, at["relation"])
         nodes, steps = len(at["node"]), len(at["relation"])

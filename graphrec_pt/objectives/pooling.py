@@ -7,7 +7,11 @@ from torch import Tensor
 
 from graphrec_pt.models.view import Encoded
 
+SequencePool = Literal["last", "first", "mean"]
+"""Where the vector of a sequence is read off."""
+
 Pool = Literal["roots", "mean", "first", "last"]
+"""The same, or off its roots."""
 
 
 def pooled(encoded: Encoded, how: Pool) -> Tensor:

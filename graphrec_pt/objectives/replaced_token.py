@@ -11,19 +11,21 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.heads import FeatureHead
+from graphrec_pt.models.heads import FeatureHead, ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.draws import one_of
-from graphrec_pt.objectives.generator import generated
+from graphrec_pt.objectives.catalogue import NodePrediction
+from graphrec_pt.objectives.draws import one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, objective
 from graphrec_pt.tokens.kind import Kind
+
+_SCORES = 1 << 24
+"""Scores held at once."""
 
 
 @objective("replaced_token")
-class ReplacedToken(Objective):
+class ReplacedToken(NodePrediction):
     """Replaced token detection (RTD) of ELECTRA (Clark et al., ICLR 2020).
 
     ``L = 1/n Σ_t BCE(σ(f(h_t)), [x̃_t ≠ x_t]) + γ 1/(ρ n) Σ_{m ∈ M} −log p(v_m | sequence
@@ -45,18 +47,6 @@ class ReplacedToken(Objective):
     share: float = Field(0.15, gt=0, lt=1)
     source: Literal["uniform", "popularity", "model"] = "uniform"
     generator: float = Field(1.0, gt=0)
-    candidates: Candidates = Candidates()
-    types: tuple[str, ...] | None = None
-
-    @property
-    def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Raise for node types that the graph does not have."""
-        for name in self.types or ():
-            outline.node_index(name)
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return one view with nodes replaced, or masked for the generator to fill."""
@@ -71,9 +61,8 @@ class ReplacedToken(Objective):
         types = tokens.type[token]
         words = draws.named("replacement").of_tokens(tokens)[token]
         if self.source == "model":
-            targets = {"token": token, "node": tokens.id[token], "type": types, "judged": judged}
-            targets |= {"bits": words[:, 3]}
-            targets |= self.candidates.draw(graph, types, words, draws)
+            targets = self.candidates.targets(graph, tokens, token, words, draws)
+            targets |= {"judged": judged, "bits": words[:, 3]}
             view = View(hide(graph, tokens, chosen, draws, masking))
             return Corrupted((view,), targets, len(judged))
         draw = _uniform if self.source == "uniform" else _popular
@@ -96,9 +85,9 @@ class ReplacedToken(Objective):
         if self.source != "model":
             return self._judged(shown, at["judged"], at["replaced"], head)
         hidden = shown.hidden.index_select(0, at["token"])  # [m, D]
-        filler = head["generator"]
-        told = self.candidates.loss(hidden, at["node"], at["type"], at, model, filler)  # type: ignore[arg-type]
-        made = generated(hidden, at["type"], at["bits"], model, filler)  # type: ignore[arg-type]
+        filler: ItemHead = head["generator"]  # type: ignore[assignment]
+        told = self.candidates.loss(hidden, at, model, filler)
+        made = generated(hidden, at["type"], at["bits"], model, filler)
         masked = shown.view.tokens
         filled = replace(
             masked,
@@ -114,6 +103,38 @@ class ReplacedToken(Objective):
     def _judged(self, shown: Encoded, place: Tensor, wrong: Tensor, head: nn.ModuleDict) -> Tensor:
         logits = head["judge"](shown.hidden.index_select(0, place)).squeeze(1)
         return binary_cross_entropy_with_logits(logits, wrong.to(logits.dtype))
+
+
+@torch.no_grad()
+def generated(hidden: Tensor, types: Tensor, bits: Tensor, model: Model, head: ItemHead) -> Tensor:
+    """Draw a node for every hidden state by inverting the distribution function.
+
+    The node v of ``softmax(s)`` with ``Σ_{j<v} p_j ≤ u < Σ_{j≤v} p_j``, u from `bits`: the same
+    states and bits give the same nodes, whatever else is in the batch.
+
+    Args:
+        hidden: ``[m, D]``.
+        types: int64 ``[m]``, node types to draw from.
+        bits: int64 ``[m]``, words of 32 random bits.
+        model: Has the vectors of the nodes.
+        head: Scores them.
+
+    Returns:
+        int64 ``[m]`` global ids.
+    """
+    out = torch.zeros_like(types)
+    for index, name in enumerate(model.outline.node_names):
+        rows = (types == index).nonzero().squeeze(1)
+        if not len(rows):
+            continue
+        table = model.table(name)
+        for some in torch.split(rows, max(_SCORES // max(len(table), 1), 1)):
+            scores = head(hidden.index_select(0, some), table)  # [·, V]
+            total = scores.double().softmax(dim=1).cumsum(dim=1)
+            mark = unit(bits[some]).unsqueeze(1) * total[:, -1:]
+            found = torch.searchsorted(total, mark, right=True).squeeze(1)
+            out[some] = model.outline.ids(name).start + found.clamp(max=len(table) - 1)
+    return out
 
 
 def _uniform(graph: Graph, node: Tensor, types: Tensor, words: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Hidden segments: which stretch of behaviour was hidden here, this one or somebody else's."""
+"""Hidden segments: which stretch of a history was hidden, this one or one of another history."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,10 +13,8 @@ from graphrec_pt.models.heads import Bilinear
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import one_of
-from graphrec_pt.objectives.event_masking import events, with_text
-from graphrec_pt.objectives.masking import Masking, hide
+from graphrec_pt.objectives.masking import Masking, events, hide, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.others import of_others
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -39,17 +37,14 @@ class SegmentPrediction(Objective):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots."""
+        """Nodes with their hop, which marks the roots."""
         return Needs(frozenset({Kind.NODE}), frozenset({"hop"}))
-
-    def check(self, outline: Outline) -> None:
-        """Accept any graph."""
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the history without a segment, the segment, and a segment of somebody else."""
         graph, draws = examples.graph, examples.draws.named("segment_prediction")
         words = draws.of_sequences()[:, 0]  # [B, 4]
-        rows, other = of_others(examples, words[:, 0], "segment_prediction")
+        rows, other = examples.others(words[:, 0], "segment_prediction")
         n, m = _count(examples.tokens, events(examples.tokens))[rows], _count(other, events(other))
         enough = (n >= 2) & (m >= 1)
         rows, n, m = rows[enough], n[enough], m[enough]

@@ -7,8 +7,8 @@ from typing import Any
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.objectives.cloze import MaskedNode
 from graphrec_pt.objectives.link import Link
-from graphrec_pt.objectives.masked_node import MaskedNode
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.objectives.path_autoregression import PathAutoregression
 from graphrec_pt.recipe.recipe import Recipe

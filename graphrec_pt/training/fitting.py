@@ -65,6 +65,11 @@ class Fitting:
             parameter.grad = None  # one left by an earlier stage would count in the norm
         made = AdamW(groups.groups, betas=stage.optimization.betas, fused=True)
         self.network, self.optimizer = accelerator.prepare(learner, made)
+        learner.begin_states(seed, accelerator.device)
+        if learner.states and accelerator.num_processes > 1:
+            got, hint = f"{accelerator.num_processes} processes", "one process"
+            who = f"objective {next(iter(learner.states))!r}"
+            raise GraphRecError(who, "one process, for its state is kept by one", got, hint)
 
     @property
     def plain_optimizer(self) -> AdamW:
@@ -111,6 +116,7 @@ class Fitting:
                     self.accelerator.backward(total * world)
         norm = self._clipped(epoch, batches[0].step)
         self.optimizer.step()
+        self.learner.after_step(done + 1)
         return Stepped(self._gathered(losses), norm, *_read(batches))
 
     def _weight(self, label: str, done: int) -> float:

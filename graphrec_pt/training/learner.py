@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.models.model import OF, Model
-from graphrec_pt.objectives.objective import Corrupted
+from graphrec_pt.objectives.objective import Corrupted, StatefulObjective
 from graphrec_pt.training.term import Term
 
 
@@ -48,8 +48,26 @@ class Learner(nn.Module):
         for label, term in self.terms.items():
             made = partial(term.objective.head, model.outline, model.width)
             model.put_head(label, seeded(made, apart(seed, label)))
+        self.states: dict[str, nn.Module] = {}  # by label; no part of the network's own state
         learned = balance == "uncertainty"
         self.log_variance = nn.Parameter(torch.zeros(len(terms))) if learned else None
+
+    def begin_states(self, seed: int, device: torch.device) -> None:
+        """Make the states of the objectives that have one, from the weights as they are now."""
+        for label, term in self.terms.items():
+            if isinstance(term.objective, StatefulObjective):
+                head = self.model.heads[OF + label]
+                state = term.objective.state(self.model, head, apart(seed, f"state of {label}"))
+                if state is not None:
+                    self.states[label] = state.to(device).requires_grad_(False)
+
+    @torch.no_grad()
+    def after_step(self, step: int) -> None:
+        """Let objectives change their states after an optimiser step, the given one of a stage."""
+        for label, state in self.states.items():
+            objective = self.terms[label].objective
+            assert isinstance(objective, StatefulObjective)  # it made the state
+            objective.after_step(state, self.model, self.model.heads[OF + label], step)
 
     @property
     def heads(self) -> dict[str, nn.Module]:
@@ -89,7 +107,8 @@ class Learner(nn.Module):
     def _losses(self, label: str, corrupted: Corrupted) -> Losses:
         encoded = [self.model.encode(view) for view in corrupted.views]
         head: Any = self.model.heads[OF + label]
-        loss = self.terms[label].objective.loss(encoded, corrupted, self.model, head)
+        state = {"state": self.states[label]} if label in self.states else {}
+        loss = self.terms[label].objective.loss(encoded, corrupted, self.model, head, **state)
         if self.log_variance is None:
             return Losses(loss, loss)
         s = self.log_variance[list(self.terms).index(label)]

@@ -158,6 +158,8 @@ class StageRun:
         found = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
         if self.average is not None:
             found |= _under("average", self.average.tensors())
+        for label, state in self.learner.states.items():
+            found |= _under(f"state/{label}", state.state_dict())
         return found | _under("best", self.watch.weights)
 
     def state(self) -> dict[str, Any]:
@@ -190,6 +192,8 @@ class StageRun:
             self.meter.load(state["meter"])
         self.learner.model.make_heads(state["heads"])  # those of earlier stages too
         self.learner.load_state_dict(_of("learner", tensors))
+        for label, objective_state in self.learner.states.items():
+            objective_state.load_state_dict(_of(f"state/{label}", tensors))
         optimizer = self.fitting.plain_optimizer
         load_optimizer(optimizer, _of("optimizer", tensors), state["optimizer"])
         if self.average is not None:

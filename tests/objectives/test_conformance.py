@@ -22,7 +22,7 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.objective import Corrupted, Examples, StatefulObjective, objective
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.join import concat
 from graphrec_pt.tokens.linearizer import linearizer, require
@@ -128,9 +128,14 @@ def model_of(graph: Graph) -> Model:
 
 
 def loss_of(chosen: Any, corrupted: Corrupted, model: Model, head: Any) -> Tensor:
+    state = {}
+    if isinstance(chosen, StatefulObjective):
+        made = chosen.state(model, head, 0)
+        assert made is not None
+        state["state"] = made.to(next(model.parameters()).device).requires_grad_(False)
     with model.held():
         encoded = [model.encode(view) for view in corrupted.views]
-        found: Tensor = chosen.loss(encoded, corrupted, model, head)
+        found: Tensor = chosen.loss(encoded, corrupted, model, head, **state)
     return found
 
 
@@ -146,11 +151,16 @@ def columns(tokens: Tokens) -> dict[str, Tensor | None]:
 def equal(a: Corrupted, b: Corrupted) -> bool:
     return (
         a.count == b.count
-        and len(a.views) == len(b.views)
-        and all(same_view(*views) for views in zip(a.views, b.views, strict=True))
+        and len(every_view(a)) == len(every_view(b))
+        and all(same_view(*views) for views in zip(every_view(a), every_view(b), strict=True))
         and a.targets.keys() == b.targets.keys()
         and all(torch.equal(a.targets[name], b.targets[name]) for name in a.targets)
     )
+
+
+def every_view(corrupted: Corrupted) -> tuple[View, ...]:
+    """Return what is encoded by the model, and by the objective itself."""
+    return corrupted.views + corrupted.unencoded
 
 
 def same_view(a: View, b: View) -> bool:
@@ -177,8 +187,8 @@ def test_a_root_is_corrupted_alike_alone_and_in_a_batch(
     alone = [chosen.corrupt(making.examples(preparation, [n])) for n in some.tolist()]
     assert together.count == sum(each.count for each in alone)
     taking = [each for each in alone if each.views or each.targets]
-    for number, view in enumerate(together.views):
-        parts = [each.views[number] for each in taking]
+    for number, view in enumerate(every_view(together)):
+        parts = [every_view(each)[number] for each in taking]
         assert same(view.tokens, concat([part.tokens for part in parts]))
         for name in ("order", "prefix"):
             column = getattr(view, name)
@@ -290,7 +300,7 @@ def test_the_loss_is_the_mean_of_its_terms(
 def test_everything_moves_to_another_device(row: Row, whole: Examples) -> None:
     moved = built(row).corrupt(whole).to("meta")
     found: list[Tensor] = list(moved.targets.values())
-    for view in moved.views:
+    for view in every_view(moved):
         values: Mapping[str, Tensor | None] = columns(view.tokens)
         found += [v for v in [*values.values(), view.order, view.prefix] if v is not None]
     assert found

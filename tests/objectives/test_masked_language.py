@@ -1,13 +1,18 @@
-"""Masked language: shares, whole words, and titles that spell out their item."""
+"""Masked words, alone or beside masked nodes."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from math import exp, log
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded
@@ -107,3 +112,111 @@ def test_learns_titles(shop, letters, fit):
     )
     assert found.losses[0] > 4
     assert found.last < 0.3 * math.log(7)
+
+
+TEXT = {
+    "name": "masked_token",
+    "vocabulary": 128,
+    "types": ["brand", "code"],
+    "masking": {"share": 0.4, "mask": 0.5, "random": 0.5},
+}
+
+HOPS = {"name": "k_hop", "fanout": [8]}
+
+PAST, EVENTS = {"name": "history"}, {"name": "history"}
+
+
+def rows_of_fields(shop: Graph, making: Any, letters: Any, epoch: int = 0) -> Any:
+    """Return items with their title, brand, codes and users: a row of columns each."""
+    text = {"name": "text", "tokenizer": letters, "base": "subgraph", "nodes": False}
+    items = torch.arange(16, 35)
+    return making.examples(making.prepared(shop, HOPS, text, items), items - 16, epoch=epoch)
+
+
+def test_masked_token_by_hand(toy: Graph, making: Any, hand: Any) -> None:
+    plain = {"name": "masked_token", "candidates": {"transform": False}, "masking": {"share": 1.0}}
+    chosen: Any = objective.build(plain)
+    preparation = making.prepared(toy, PAST, EVENTS, torch.tensor([0]))
+    corrupted = chosen.corrupt(making.examples(preparation, [0]))
+    model = hand.model(toy, {"item": [[1, 0], [0, 1], [0, 0]]})
+    loss = chosen.loss(
+        [hand.encoded([[2, 0], [1, 1]])], corrupted, model, chosen.head(Outline.of(toy), 2)
+    )
+    # Items 2 and 3 in a catalogue of three: scores (2, 0, 0) and (1, 1, 0).
+    expected = log(1 + 2 * exp(-2)) + log(2 + exp(-1))
+    assert loss.item() == pytest.approx(expected / 2)
+
+
+def test_every_hidden_token_weighs_the_same(
+    shop: Graph, making: Any, letters: Any, hand: Any
+) -> None:
+    """Vectors of 0 make all 128 letters alike, all five brands, all nine codes."""
+    chosen: Any = objective.build({**TEXT, "candidates": {"transform": False}})
+    corrupted = chosen.corrupt(rows_of_fields(shop, making, letters))
+    at = corrupted.targets
+    model = hand.model(shop, {"brand": [[0, 0]] * 5, "code": [[0, 0]] * 9})
+    with_text = Model.of(shop, backbone=GraphTransformer(width=2, heads=1), text=128).double()
+    model.embedding.text = with_text.embedding.text
+    with torch.no_grad():
+        model.embedding.text.weight.zero_()  # type: ignore[union-attr]
+    head = chosen.head(Outline.of(shop), 2).double()
+    with torch.no_grad():
+        for parameter in head["text"].parameters():
+            parameter.zero_()
+    seen = corrupted.views[0].tokens
+    states = hand.encoded(torch.ones(len(seen.id), 2), seen.ptr.tolist())
+    brands = int((at["nodes.type"] == 2).sum())
+    codes, words = len(at["nodes.node"]) - brands, len(at["text.text"])
+    assert min(brands, codes, words) > 2
+    expected = brands * log(5) + codes * log(9) + words * log(128)
+    loss = chosen.loss([states], corrupted, model, head)
+    assert corrupted.count == brands + codes + words
+    assert loss.item() == pytest.approx(expected / corrupted.count)
+
+
+def test_replacements_come_from_the_own_column(shop: Graph, making: Any, letters: Any) -> None:
+    swapped = {Kind.NODE: 0, Kind.TEXT: 0}
+    for epoch in range(4):
+        examples = rows_of_fields(shop, making, letters, epoch)
+        corrupted = objective.build(TEXT).corrupt(examples)
+        before, after = examples.tokens, corrupted.views[0].tokens
+        for name, kind in (("nodes", Kind.NODE), ("text", Kind.TEXT)):
+            token = corrupted.targets[f"{name}.token"]
+            assert bool((before.kind[token] == kind).all())
+            kept = token[after.kind[token] == kind]
+            swapped[kind] += int((after.id[kept] != before.id[kept]).sum())
+            masked = token[after.kind[token] == Kind.SPECIAL]
+            assert len(kept) + len(masked) == len(token)
+            assert set(after.id[masked].tolist()) <= {int(Special.MASK)}
+            assert torch.equal(after.type, before.type)  # MASK still says of which column
+            if kind == Kind.NODE:
+                assert torch.equal(shop.csr.node_type(after.id[kept]), before.type[kept])
+            else:
+                assert bool((after.id[kept] < 128).all())
+        others = torch.ones(len(before.id), dtype=torch.bool)
+        for name in ("nodes", "text"):
+            others[corrupted.targets[f"{name}.token"]] = False
+        assert torch.equal(after.id[others], before.id[others])
+    assert min(swapped.values()) > 10
+
+
+def test_a_vocabulary_of_one_is_refused() -> None:
+    with pytest.raises(GraphRecError, match="vocabulary"):
+        objective.build({"name": "masked_token", "vocabulary": 1})
+
+
+def test_gradients_of_masked_token(shop: Graph, making: Any, letters: Any, hand: Any) -> None:
+    examples = rows_of_fields(shop, making, letters)
+    assert hand.gradients_hold({**TEXT, "masking": {"share": 0.1}}, examples)
+
+
+def test_learns_items_from_their_neighbours(
+    ring: Graph, noise: Graph, fit: Callable[..., Any]
+) -> None:
+    given: dict[str, Any] = {"structure": {"position": 8}, "batch": 96, "rate": 2e-2, "steps": 50}
+    ids = torch.arange(24).repeat(4)
+    found = fit(ring, {"name": "masked_token"}, PAST, EVENTS, ids, **given)
+    assert found.losses[0] > 0.8 * log(12)
+    assert found.last < 0.4 * log(12)
+    found = fit(noise, {"name": "masked_token"}, PAST, EVENTS, torch.arange(384), **given)
+    assert found.last > 0.9 * log(12)

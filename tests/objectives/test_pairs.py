@@ -1,6 +1,8 @@
-"""Pairs of user and item: which are positive, which negative, and what the user is read off."""
+"""Pairs of users and items, and the two losses over them."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from math import exp, log
 from typing import Any
 
 import pytest
@@ -9,7 +11,8 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.objectives.pairs import Pairs, checked_relation, positives
+from graphrec_pt.objectives.objective import objective
+from graphrec_pt.objectives.pairs import Pairs, bce, bpr, checked_relation, positives
 from graphrec_pt.tokens.kind import Kind
 
 PAST, EVENTS = {"name": "history"}, {"name": "history"}
@@ -122,7 +125,76 @@ def test_a_relation_is_found_or_refused(toy: Graph) -> None:
     outline = Outline.of(toy)
     assert checked_relation(outline, None) == "rates"
     with pytest.raises(GraphRecError, match="did you mean 'rates'"):
-        Pairs(relation="rate").check(outline)
+        checked_relation(outline, "rate")
     tame = [each.model_copy(update={"interaction": False}) for each in outline.relations]
     with pytest.raises(GraphRecError, match="an interaction relation"):
-        Pairs().check(outline.model_copy(update={"relations": tuple(tame)}))
+        checked_relation(outline.model_copy(update={"relations": tuple(tame)}), None)
+
+
+def test_bpr_by_hand() -> None:
+    positive, negative = torch.tensor([2.0, 0.0]), torch.tensor([[1.0, 2.0], [3.0, -1.0]])
+    margins = [1, 0, -3, 1]
+    expected = sum(log(1 + exp(-margin)) for margin in margins) / 4
+    assert bpr(positive, negative).item() == pytest.approx(expected)
+    assert bpr(positive[:0], negative[:0]).item() == 0
+
+
+def test_pairwise_by_hand(toy: Graph, making: Any, hand: Any) -> None:
+    chosen: Any = objective.build("pairwise")
+    preparation = making.prepared(toy, PAST, EVENTS, torch.tensor([0]))
+    corrupted = chosen.corrupt(making.examples(preparation, [0]))
+    assert corrupted.views[0].tokens.id.tolist() == [2]  # item 3 is to be found, 4 is the other
+    model = hand.model(toy, {"item": [[0, 0], [3, 4], [1, -1]]})
+    loss = chosen.loss([hand.encoded([[0.5, 0.25]])], corrupted, model, chosen.head(None, 2))
+    assert loss.item() == pytest.approx(log(1 + exp(-(2.5 - 0.25))))
+
+
+@pytest.mark.parametrize("user", ["state", "vector"])
+def test_gradients_of_pairwise(toy: Graph, making: Any, hand: Any, user: str) -> None:
+    examples = making.examples(making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1])), [0, 1])
+    pairs = {"user": user, "cosine": True, "temperature": 0.5, "negatives": 2}
+    assert hand.gradients_hold({"name": "pairwise", "pairs": pairs}, examples)
+
+
+@pytest.mark.parametrize("user", ["state", "vector"])
+def test_pairwise_learns(board: Graph, fit: Callable[..., Any], user: str) -> None:
+    """On the checkerboard what is liked has the user's colour, negatives have the other one."""
+    users = torch.tensor(list(board.nodes("user")))
+    config = {"name": "pairwise", "pairs": {"user": user, "pool": "mean", "negatives": 4}}
+    found = fit(board, config, PAST, EVENTS, users, steps=60, rate=3e-2)
+    # A user's own item has the own colour and is a negative too: one in nine cannot be told.
+    assert found.losses[0] > 0.9 * log(2)
+    assert found.last < 0.6 * log(2)
+
+
+def test_bce_by_hand() -> None:
+    positive, negative = torch.tensor([2.0, 0.0]), torch.tensor([[1.0, 2.0], [3.0, -1.0]])
+    true = [log(1 + exp(-score)) for score in (2, 0)]
+    false = [log(1 + exp(score)) for score in (1, 2, 3, -1)]
+    assert bce(positive, negative).item() == pytest.approx(sum(true + false) / 6)
+    assert bce(positive[:0], negative[:0]).item() == 0
+
+
+def test_the_sigmoid_is_applied_once(toy: Graph, making: Any, hand: Any) -> None:
+    chosen: Any = objective.build({"name": "pointwise", "pairs": {"user": "vector"}})
+    preparation = making.prepared(toy, PAST, EVENTS, torch.tensor([0]))
+    corrupted = chosen.corrupt(making.examples(preparation, [0]))
+    model = hand.model(toy, {"user": [[1, 2], [0, 0]], "item": [[0, 0], [3, 4], [1, -1]]})
+    loss = chosen.loss([], corrupted, model, chosen.head(None, 2))
+    # Scores 11 and −1; a second sigmoid could not come near the first logarithm.
+    assert loss.item() == pytest.approx((log(1 + exp(-11)) + log(1 + exp(-1))) / 2)
+
+
+@pytest.mark.parametrize("user", ["state", "vector"])
+def test_gradients_of_pointwise(toy: Graph, making: Any, hand: Any, user: str) -> None:
+    examples = making.examples(making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1])), [0, 1])
+    pairs = {"user": user, "temperature": 2.0, "negatives": 2}
+    assert hand.gradients_hold({"name": "pointwise", "pairs": pairs}, examples)
+
+
+def test_pointwise_learns(board: Graph, fit: Callable[..., Any]) -> None:
+    users = torch.tensor(list(board.nodes("user")))
+    config = {"name": "pointwise", "pairs": {"user": "vector", "negatives": 1}}
+    found = fit(board, config, PAST, EVENTS, users, steps=80, rate=3e-2)
+    assert found.losses[0] == pytest.approx(log(2), abs=0.02)
+    assert found.last < 0.7 * log(2)

@@ -9,8 +9,8 @@ from graphrec_pt.features.seeded import seeded
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.generator import generated
 from graphrec_pt.objectives.objective import objective
+from graphrec_pt.objectives.replaced_token import generated
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 

@@ -4,7 +4,7 @@ import torch
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.objectives.non_neighbors import non_neighbors
+from graphrec_pt.objectives.edge_masking import non_neighbors
 
 
 def questions(shop: Graph) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,5 +1,7 @@
-"""Masked nodes: the loss by hand, and everything that would give the answer away."""
+"""Cloze tasks: hidden nodes and items, and everything that would give the answer away."""
 
+import math
+from collections.abc import Callable
 from math import exp, log
 from typing import Any
 
@@ -7,19 +9,25 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.draws import Draws
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.transformer import GraphTransformer
+from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
 NONE = torch.zeros(0, dtype=torch.int64)
+
 UP = [["rates", "rated_by", "rates"], ["rates", "made_by", "makes"], ["views", "tagged", "tags"]]
+
 HOPS = {"name": "k_hop", "fanout": [4, 3], "distinct": False}
+
 PAIRS = {"name": "path_subgraph", "metapaths": UP}
+
 ITEMS = [[1.0, 0.0], [0.0, 1.0], [-1.0, 2.0]]
+
 HIDDEN = [[0.5, 1.0], [2.0, -1.0], [0.0, 0.0]]
 
 
@@ -32,7 +40,7 @@ def dot(x: list[float], y: list[float]) -> float:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_the_loss_by_hand(hand: Any, toy: Any, written: Any, temperature: float) -> None:
+def test_masked_node_by_hand(hand: Any, toy: Any, written: Any, temperature: float) -> None:
     # User 0, items 2 and 4; share 1 hides both items.
     tokens = Tokens.of(
         torch.tensor([0, 2, 4]),
@@ -63,41 +71,8 @@ def test_the_loss_by_hand(hand: Any, toy: Any, written: Any, temperature: float)
         assert loss.item() == pytest.approx(expected / 2)
 
 
-def test_two_candidates_are_a_pair(hand: Any, small: Any) -> None:
-    """With two nodes of the type, softmax and pairwise are one loss."""
-    graph = small([1, 2, 1], [(0, 0, 1), (0, 1, 2)], [(0, 0)])
-    model = hand.model(graph, {"item": ITEMS[:2]})
-    hidden = torch.tensor(HIDDEN, dtype=torch.float64)
-    node, types = torch.tensor([1, 2, 1]), torch.ones(3, dtype=torch.int64)
-    words = torch.arange(12).view(3, 4)
-    found = []
-    for how in ("softmax", "pairwise"):
-        candidates = Candidates(how=how, transform=False)
-        drawn = candidates.draw(graph, types, words, Draws(Key(0), NONE, NONE))
-        head = candidates.head(2)
-        found.append(candidates.loss(hidden, node, types, drawn, model, head).item())
-    assert found[0] == pytest.approx(found[1])
-
-
-def test_many_samples_come_near_the_whole(hand: Any, shop: Any) -> None:
-    draw = torch.Generator().manual_seed(0)
-    vectors = torch.randn(20, 3, generator=draw).tolist()
-    model = hand.model(shop, {"item": vectors})
-    hidden = torch.randn(6, 3, generator=draw).double()
-    node, types = 16 + torch.arange(6), torch.ones(6, dtype=torch.int64)
-    words = torch.zeros(6, 4, dtype=torch.int64)
-    found = {}
-    for how, negatives in (("softmax", None), ("sampled", 4), ("sampled", 20_000)):
-        candidates = Candidates(how=how, negatives=negatives, transform=False)
-        drawn = candidates.draw(shop, types, words, Draws(Key(1), NONE, NONE))
-        head = candidates.head(3)
-        found[negatives] = candidates.loss(hidden, node, types, drawn, model, head).item()
-    assert found[20_000] == pytest.approx(found[None], rel=0.01)
-    assert found[4] != pytest.approx(found[None], rel=0.01)
-
-
 @pytest.mark.parametrize("how", ["softmax", "pairwise", "sampled", "bce"])
-def test_gradients(hand: Any, making: Any, toy: Any, how: str) -> None:
+def test_gradients_of_masked_node(hand: Any, making: Any, toy: Any, how: str) -> None:
     preparation = making.prepared(
         toy, {"name": "k_hop", "fanout": [2]}, "subgraph", torch.arange(2)
     )
@@ -246,3 +221,147 @@ def test_it_learns_nothing_where_nothing_tells(fit: Any, ring: Any, noise: Any) 
     found = fit(ring, config, history, history, torch.arange(24).repeat(4), **given)
     assert found.last < 0.5 * log(12)
     assert fit(noise, config, history, history, torch.arange(384), **given).last > 0.9 * log(12)
+
+
+ITEM = 16
+
+
+def build(**options):
+    return objective.build({"name": "masked_item", **options})
+
+
+def same_length(length, rows):
+    ids = ITEM + torch.arange(length).repeat(rows) % 16
+    ones = torch.ones_like(ids)
+    return Tokens.of(ids, Kind.NODE, length * torch.arange(rows + 1), type=ones, hop=ones)
+
+
+@pytest.mark.parametrize(
+    ("length", "options", "hidden"),
+    [
+        (10, {}, 2),
+        (10, {"share": 0.6}, 6),
+        (10, {"share": 0.6, "most": 4}, 4),
+        (2, {}, 1),
+        (1, {}, 0),
+        (3, {"share": 1.0}, 2),
+    ],
+)
+def test_how_many_are_hidden(board, written, length, options, hidden):
+    tokens = same_length(length, 7)
+    corrupted = build(**options).corrupt(written(board, tokens))
+    seen = corrupted.views[0].tokens
+    masked = (seen.kind == Kind.SPECIAL) & (seen.id == Special.MASK)
+    assert torch.bincount(seen.sequence_of()[masked], minlength=7).tolist() == [hidden] * 7
+    assert corrupted.targets["token"].tolist() == masked.nonzero().squeeze(1).tolist()
+    assert torch.equal(corrupted.targets["node"], tokens.id[masked])
+    assert torch.equal(seen.type, tokens.type)
+
+
+def test_a_share_has_the_last_alone(board, written):
+    tokens = same_length(10, 2000)
+    corrupted = build(last=0.25).corrupt(written(board, tokens))
+    at = corrupted.targets["token"]
+    count = torch.bincount(at // 10, minlength=2000)
+    alone = count == 1
+    assert set(count.tolist()) == {1, 2}
+    assert float(alone.double().mean()) == pytest.approx(0.25, abs=0.04)
+    assert bool((at[alone[at // 10]] % 10 == 9).all())
+
+
+def test_repeats_stand_alone(board, written):
+    ids = torch.full((50,), ITEM + 3)
+    ones = torch.ones_like(ids)
+    tokens = Tokens.of(ids, Kind.NODE, torch.tensor([0, 50]), type=ones, hop=ones)
+    assert build().corrupt(written(board, tokens)).count == 10  # not all fifty of the one item
+
+
+def test_hand_computed(board, written):
+    model = Model.of(board, backbone=GraphTransformer(width=2, heads=1, layers=1)).double()
+    chosen = build(candidates={"transform": False})
+    corrupted = chosen.corrupt(written(board, same_length(4, 1)))
+    (at,) = corrupted.targets["token"].tolist()
+    hidden = torch.tensor([[1.0, -2], [3, 1], [2, 2], [0, 5]]).double()
+    head = chosen.head(model.outline, 2)
+    loss = chosen.loss([Encoded(corrupted.views[0], hidden)], corrupted, model, head)
+    scores = [float(v @ hidden[at]) for v in model.table("item").detach()]
+    expected = math.log(sum(math.exp(s) for s in scores)) - scores[at]
+    assert float(loss.detach()) == pytest.approx(expected, abs=1e-9)
+
+
+def test_learns_the_missing_twin(twins, fit):
+    found = fit(
+        twins,
+        {"name": "masked_item", "last": 0.2},
+        {"name": "history"},
+        {"name": "history"},
+        torch.arange(32),
+        steps=80,
+    )
+    assert found.losses[0] > 0.8 * math.log(16)
+    assert found.last < 0.3 * math.log(16)
+
+
+CONFIG: dict[str, Any] = {
+    "name": "masked_item_prediction",
+    "candidates": {"how": "pairwise", "transform": False},
+}
+
+PAST, EVENTS = {"name": "history"}, {"name": "history"}
+
+
+def test_masked_item_prediction_by_hand(toy: Graph, making: Any, hand: Any) -> None:
+    chosen: Any = objective.build({**CONFIG, "masking": {"share": 0.1, "least": 0}})
+    preparation = making.prepared(toy, PAST, EVENTS, torch.tensor([0]))
+    corrupted = chosen.corrupt(making.examples(preparation, [0]))
+    assert corrupted.targets["node"].tolist() == [3]  # the last one; 4 is the only one outside
+    model = hand.model(toy, {"item": [[5, 5], [1, 2], [3, -1]]})
+    # The state (1, 0.5) scores 2 with item 3 and 2.5 with item 4: one sigmoid of the difference.
+    loss = chosen.loss([hand.encoded([[9, 9], [1, 0.5]])], corrupted, model, chosen.head(None, 2))
+    assert loss.item() == pytest.approx(log(1 + exp(0.5)))
+
+
+def test_negatives_were_never_in_the_history(ring: Graph, making: Any) -> None:
+    users = torch.arange(24)
+    preparation = making.prepared(ring, PAST, EVENTS, users)
+    outside = 0
+    for epoch in range(4):
+        examples = making.examples(preparation, users, epoch=epoch)
+        corrupted = objective.build({**CONFIG, "masking": {"share": 0.5}}).corrupt(examples)
+        at, tokens = corrupted.targets, examples.tokens
+        other = 24 + (at["node"] - 24 + at["step"]) % 12
+        for token, negative in zip(at["token"].tolist(), other.tolist(), strict=True):
+            row = int(tokens.sequence_of()[token])
+            history = tokens.id[int(tokens.ptr[row]) : int(tokens.ptr[row + 1])]
+            outside += negative not in history.tolist()
+            assert negative != int(tokens.id[token])
+    # Half of the catalogue is inside: four draws fail one time in 2**4 and less.
+    assert outside / (4 * 24 * 3) > 0.9
+
+
+def test_the_last_item_and_some_others_are_hidden(ring: Graph, making: Any) -> None:
+    preparation = making.prepared(ring, PAST, EVENTS, torch.arange(24))
+    examples = making.examples(preparation, torch.arange(24))
+    for last in (True, False):
+        chosen: Any = objective.build({**CONFIG, "last": last})
+        seen = chosen.corrupt(examples).views[0].tokens
+        hidden = seen.kind[seen.ptr[1:] - 1] == Kind.SPECIAL
+        assert bool(hidden.all()) == last
+        assert bool(hidden.any())
+
+
+def test_gradients_of_masked_item_prediction(toy: Graph, making: Any, hand: Any) -> None:
+    examples = making.examples(making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1])), [0, 1])
+    assert hand.gradients_hold(CONFIG, examples)
+    assert hand.gradients_hold({"name": "masked_item_prediction"}, examples)
+
+
+def test_learns_where_the_context_tells(ring: Graph, noise: Graph, fit: Callable[..., Any]) -> None:
+    given = {"structure": {"position": 8}, "steps": 60}
+    config = {**CONFIG, "candidates": {"how": "pairwise"}}
+    assert fit(ring, config, PAST, EVENTS, torch.arange(24), **given).last < 0.5 * log(2)
+    # An item outside the history can be told by what is in it, but not from the hidden one.
+    found = fit(
+        noise, {**config, "masking": {"share": 0.5}}, PAST, EVENTS, torch.arange(24), **given
+    )
+    assert found.last > 0.6 * log(2)

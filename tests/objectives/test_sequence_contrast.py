@@ -1,4 +1,4 @@
-"""A history and its next item among the next items of others."""
+"""Histories among their next items and thinned versions."""
 
 from collections.abc import Callable
 from math import exp, log
@@ -14,12 +14,11 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.objectives.objective import objective
 
-NAME = "sequence_item"
 PAST, EVENTS = {"name": "history"}, {"name": "history"}
 
 
-def test_by_hand(toy: Graph, making: Any, hand: Any) -> None:
-    chosen: Any = objective.build({"name": NAME, "temperature": 0.5})
+def test_sequence_item_by_hand(toy: Graph, making: Any, hand: Any) -> None:
+    chosen: Any = objective.build({"name": "sequence_item", "temperature": 0.5})
     preparation = making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1]))
     corrupted = chosen.corrupt(making.examples(preparation, [0, 1]))
     assert corrupted.targets["node"].tolist() == [3, 4]
@@ -35,7 +34,7 @@ def test_by_hand(toy: Graph, making: Any, hand: Any) -> None:
 def test_the_same_next_item_is_no_negative(small: Any, making: Any, hand: Any) -> None:
     rates = [(0, 0, 1), (0, 2, 2), (1, 1, 1), (1, 2, 2), (2, 1, 1), (2, 0, 2)]
     graph = small([3, 3, 1], rates, [(0, 0)])
-    chosen: Any = objective.build({"name": NAME, "temperature": 1.0})
+    chosen: Any = objective.build({"name": "sequence_item", "temperature": 1.0})
     preparation = making.prepared(graph, PAST, EVENTS, torch.arange(3))
     corrupted = chosen.corrupt(making.examples(preparation, torch.arange(3)))
     assert corrupted.targets["node"].tolist() == [5, 5, 3]
@@ -53,7 +52,7 @@ def test_made_up_items_are_negatives_of_the_whole_batch(
     codes = {"name": "codes", "of": "vector", "digits": 2, "values": 3}
     features = Features(by_type={"item": [codes]})
     model = Model.of(shop, features=features, backbone={"name": "graph_transformer", "width": 4})
-    chosen: Any = objective.build({"name": NAME, "made_up": 0.75, "temperature": 1.0})
+    chosen: Any = objective.build({"name": "sequence_item", "made_up": 0.75, "temperature": 1.0})
     preparation = making.prepared(shop, PAST, EVENTS, torch.arange(8))
     corrupted = chosen.corrupt(making.examples(preparation, torch.arange(8)))
     node, bits = corrupted.targets["node"], corrupted.targets["bits"]
@@ -74,17 +73,59 @@ def test_made_up_items_are_negatives_of_the_whole_batch(
     assert loss.item() == pytest.approx(total / len(node), rel=1e-5)
 
 
-def test_gradients(toy: Graph, making: Any, hand: Any) -> None:
+def test_gradients_of_sequence_item(toy: Graph, making: Any, hand: Any) -> None:
     examples = making.examples(making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1])), [0, 1])
-    assert hand.gradients_hold({"name": NAME, "temperature": 0.5}, examples)
+    assert hand.gradients_hold({"name": "sequence_item", "temperature": 0.5}, examples)
 
 
-def test_learns(ring: Graph, noise: Graph, fit: Callable[..., Any]) -> None:
+def test_sequence_item_learns(ring: Graph, noise: Graph, fit: Callable[..., Any]) -> None:
     given = {"structure": {"position": 8}, "steps": 40, "rate": 2e-2}
     chance = log(12)  # 24 histories end at twelve items, two at each
-    config = {"name": NAME, "temperature": 0.2}
+    config = {"name": "sequence_item", "temperature": 0.2}
     found = fit(ring, config, PAST, EVENTS, torch.arange(24), **given)
     assert found.losses[0] > 0.8 * chance
     assert found.last < 0.3 * chance
     found = fit(noise, config, PAST, EVENTS, torch.arange(384), **given)
     assert found.last > 0.9 * chance  # 32 histories at once, more than twelve choices
+
+
+def test_sequence_sequence_by_hand(small: Any, making: Any, hand: Any) -> None:
+    rates = [(0, 0, 1), (0, 2, 2), (1, 1, 1), (1, 2, 2), (2, 1, 1), (2, 0, 2)]
+    graph = small([3, 3, 1], rates, [(0, 0)])
+    chosen: Any = objective.build({"name": "sequence_sequence", "temperature": 1.0})
+    preparation = making.prepared(graph, PAST, EVENTS, torch.arange(3))
+    corrupted = chosen.corrupt(making.examples(preparation, torch.arange(3)))
+    states = hand.encoded([[2, 0], [0, 1], [0, 3]], [0, 1, 2, 3])
+    version = hand.encoded([[1, 0], [0, 1], [1, 0]], [0, 1, 2, 3])
+    # Histories 0 and 1 have the same next item and are no negatives of one another.
+    # 0: 1 beside 1 (history 2). 1: 1 beside 0. 2: 0 beside 0 and 1.
+    expected = (log(2) + log(1 + exp(-1)) + log(2 + exp(1))) / 3
+    loss = chosen.loss([states, version], corrupted, None, chosen.head(None, 2))
+    assert loss.item() == pytest.approx(expected)
+
+
+def test_versions_lack_the_next_item_and_a_fifth_of_the_others(ring: Graph, making: Any) -> None:
+    preparation = making.prepared(ring, PAST, EVENTS, torch.arange(24))
+    examples = making.examples(preparation, torch.arange(24))
+    whole, version = (
+        view.tokens for view in objective.build("sequence_sequence").corrupt(examples).views
+    )
+    assert whole.lengths().tolist() == [5] * 24
+    assert version.lengths().tolist() == [4] * 24
+    last = examples.tokens.id[examples.tokens.ptr[1:] - 1]
+    for n in range(24):
+        kept, all_of_them = version.select(n).id.tolist(), whole.select(n).id.tolist()
+        assert kept == [item for item in all_of_them if item in kept]
+        assert int(last[n]) not in all_of_them
+
+
+def test_gradients_of_sequence_sequence(toy: Graph, making: Any, hand: Any) -> None:
+    examples = making.examples(making.prepared(toy, PAST, EVENTS, torch.tensor([0, 1])), [0, 1])
+    assert hand.gradients_hold({"name": "sequence_sequence", "temperature": 0.5}, examples)
+
+
+def test_sequence_sequence_learns(ring: Graph, fit: Callable[..., Any]) -> None:
+    config = {"name": "sequence_sequence", "pool": "mean", "temperature": 0.2}
+    found = fit(ring, config, PAST, EVENTS, torch.arange(12), steps=50, rate=3e-2)
+    assert found.losses[0] > 0.7 * log(12)
+    assert found.last < 0.4 * log(12)

@@ -5,13 +5,13 @@ from typing import Any
 import torch
 
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.objectives.event_masking import (
+from graphrec_pt.objectives.masking import (
+    Masking,
     choose_events,
     events,
     last_of,
     with_text,
 )
-from graphrec_pt.objectives.masking import Masking
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
