@@ -7,7 +7,6 @@ constructor is the schema, the repr, the command-line help and the saved JSON.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast, dataclass_transform
@@ -168,7 +167,7 @@ class Registry(Generic[T]):
             raise GraphRecError(
                 self.family, "an importable dotted path", repr(path), f"checking it ({error})"
             ) from error
-        if not is_dataclass(found):
+        if "registered_name" not in vars(found):  # that of a base class does not count
             found = self(path)(found)
         # Known by its path from now on: what is saved must be found by another process too.
         cast(Any, found).registered_name = path

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.core.scratch import LOCK, locked, scratch_folder, writing
 from graphrec_pt.data.card import Card
 from graphrec_pt.data.columns import node_table
@@ -25,6 +26,7 @@ from graphrec_pt.data.tables import Table, frame_table, open_table
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.protocol import SPLIT_OF_CARD
 from graphrec_pt.graph.store import check_target, save_graph
 
 Progress = Callable[[str, int, int], None]
@@ -97,8 +99,12 @@ def build_card(
             if table is not None:
                 opened[name] = table
         graph = _build(card, opened, problems, seed, tell)
-        counts = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
-        graph = replace(graph, provenance=counts)
+        provenance = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
+        if card.split is not None:
+            provenance[SPLIT_OF_CARD] = config_of(card.split)
+        if problems.copies:
+            provenance["notes"] = list(dict.fromkeys(problems.copies))
+        graph = replace(graph, provenance=provenance)
         return graph if out is None else save_graph(graph, out)
 
 
@@ -111,7 +117,11 @@ def _build(
 ) -> Graph:
     for node in plan.nodes.values():
         _present(plan, node.table, tables)
-    edges = {n: e for n, e in plan.edges.items() if _present(plan, e.table, tables)}
+    edges = {
+        name: edge.of_table(tables[edge.table].columns)
+        for name, edge in plan.edges.items()
+        if _present(plan, edge.table, tables)
+    }
     steps = len(edges) + 3
     rows: dict[str, pl.DataFrame] = {}
     for place, (name, edge) in enumerate(edges.items()):

@@ -13,6 +13,7 @@ from pydantic import JsonValue, field_validator, model_validator
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
 from graphrec_pt.data.reader import ReaderField
+from graphrec_pt.graph.protocol import ProtocolField
 from graphrec_pt.graph.schema import Strict
 
 ColumnType = Literal["int", "float", "text"]
@@ -132,6 +133,8 @@ class Card(Plan):
         cite: Paper to cite.
         sources: Files to fetch.
         tables: Table → how it is read.
+        split: Name or config of the protocol that recipes use unless they name one; the last event
+            of each source is held out where a card does not say.
         expect: Node type or relation → published count; a build that differs warns.
         all_time: Relations that were collected over all time and may tell of what a split hides;
             recipes leave them out unless they ask for them.
@@ -145,6 +148,7 @@ class Card(Plan):
     cite: str = ""
     sources: tuple[Source, ...] = ()
     tables: dict[str, TablePlan]
+    split: ProtocolField | None = None
     expect: dict[str, int] = {}
     all_time: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphrec_pt.data.histories import Histories, measure, warnings_of
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.leaks import overlaps
 from graphrec_pt.graph.schema import Relation, TimeUnit
 
 if TYPE_CHECKING:
@@ -211,6 +212,20 @@ def _odd_times(graph: Graph) -> Iterator[str]:
             yield f"{relation.name}: the last time is {last:,} ms; are times seconds?"
 
 
+def _said_again(graph: Graph) -> Iterator[str]:
+    """Yield which relations show pairs that a split holds out; a view says what its split did."""
+    view = graph.provenance.get("split")
+    if view is not None:
+        yield from view.get("warnings") or ()
+        return
+    for found in overlaps(graph):
+        shared = f"{found.shared:,} of {found.pairs:,} pairs of {found.interaction}"
+        if found.copy:
+            yield f"{found.relation}: says again {shared}; a split hides held-out pairs there too"
+        else:
+            yield f"{found.relation}: also joins {shared}; no split hides held-out pairs there"
+
+
 def _warnings(
     graph: Graph, nodes: tuple[NodeSummary, ...], histories: tuple[Histories, ...]
 ) -> Iterator[str]:
@@ -222,8 +237,10 @@ def _warnings(
             f"{problem['where']}: {problem['rows']:,} rows dropped, expected {problem['expected']}"
             + (f" ({some})" if some else "")
         )
+    yield from graph.provenance.get("notes") or ()
     for name, interaction in dict(graph.provenance.get("shared_rows") or {}).items():
         yield f"{name}: made from the rows of {interaction}; no split holds its edges out"
+    yield from _said_again(graph)
     yield from _odd_times(graph)
     for relation in graph.schema.relations:
         if not relation.backward and not graph.num_edges(relation.name):

@@ -1,6 +1,7 @@
 """The plan of a graph: which table columns become nodes and edges (the heart of a card)."""
 
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Any, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -56,6 +57,7 @@ class EdgePlan(Strict):
         time: Time column, or how to make one.
         weight: Number column.
         columns: Extra edge columns to keep.
+        optional: Those of `columns` that the table may lack; they are left out then.
         split: Separator of a target column that lists several ids in one text.
         flags: Target raw id → 0/1 column; one edge for every 1.
         bins: Increasing cut points that turn a number into a labelled interval node.
@@ -74,6 +76,7 @@ class EdgePlan(Strict):
     time: TimePlan | str | None = None
     weight: str | None = None
     columns: dict[str, ColumnKind] = {}
+    optional: tuple[str, ...] = ()
     split: str | None = None
     flags: dict[str, str] | None = None
     bins: tuple[float, ...] | None = Field(None, min_length=1)
@@ -98,6 +101,14 @@ class EdgePlan(Strict):
     def merge(self) -> Duplicates:
         """What becomes of duplicates, with the default filled in."""
         return self.duplicates or ("keep" if self.time is not None else "first")
+
+    def of_table(self, columns: Collection[str]) -> Self:
+        """Return the plan without optional columns that a table lacks."""
+        lacking = {name for name in self.optional if name not in columns}
+        if not lacking:
+            return self
+        kept = {name: kind for name, kind in self.columns.items() if name not in lacking}
+        return self.model_copy(update={"columns": kept})
 
     @property
     def timing(self) -> TimePlan | None:
@@ -174,6 +185,11 @@ class Plan(Strict):
                 errors.append(
                     GraphRecError(f"edges.{name}.{side}", "type.column", repr(end), f"'{kind}.id'")
                 )
+        errors += [
+            _unknown(f"edges.{name}.optional", "a column of the edges", column, edge.columns)
+            for column in edge.optional
+            if column not in edge.columns
+        ]
         if edge.event and "event" in edge.columns:
             errors.append(
                 GraphRecError(f"edges.{name}.columns", "names other than 'event'", "'event'")

@@ -11,9 +11,15 @@ SHOWN = 3
 
 @dataclass
 class Problems:
-    """Collects what was dropped while a graph is built."""
+    """Collects what was dropped while a graph is built.
+
+    Args:
+        dropped: Rows that cannot be used, by place and reason.
+        copies: Files that were left out because they are copies, a sentence each.
+    """
 
     dropped: list[dict[str, Any]] = field(default_factory=list)
+    copies: list[str] = field(default_factory=list)
 
     def meet(
         self,

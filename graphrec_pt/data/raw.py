@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.copies import distinct, without_copies
 
 ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -116,7 +117,7 @@ class RawFile:
             raise GraphRecError(str(self.path), "a file that may be read", "no permission")
 
 
-def find_files(folder: Path, pattern: str) -> list[RawFile]:
+def find_files(folder: Path, pattern: str, copies: list[str] | None = None) -> list[RawFile]:
     """Find what a card calls `pattern`: in the folder, below it, or inside its archives.
 
     A plain file wins over its ``.gz``, a file near the top over one deeper down, and any file
@@ -125,19 +126,30 @@ def find_files(folder: Path, pattern: str) -> list[RawFile]:
     Args:
         folder: The raw folder, or a single file or archive.
         pattern: Name or glob pattern, with ``/`` between folders.
+        copies: A sentence is added for every copy of a file, which is left out; see
+            :mod:`graphrec_pt.data.copies`.
 
     Raises:
         GraphRecError: When an archive on the way is damaged or holds unsafe names.
     """
     paths = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file())
+    base = folder.parent if folder.is_file() else folder
+
+    def place(path: Path) -> str:
+        return path.relative_to(base).as_posix()
+
     for wanted in (pattern, pattern + ".gz"):
         near = [p for p in paths if _matches(p.relative_to(folder.parent).as_posix(), wanted)]
         if near:
             depth = min(len(p.parts) for p in near)
-            return [RawFile(p) for p in near if len(p.parts) == depth]
+            level = {p for p in near if len(p.parts) == depth}
+            level |= {p.with_name(p.name + ".gz") for p in level} & set(paths)
+            single = without_copies(sorted(level), place, copies)
+            return [RawFile(p) for p in distinct(single, copies)]
     packed = []
-    for archive in (p for p in paths if p.name.lower().endswith(ARCHIVES)):
-        names = archive_members(archive)
+    archives = (p for p in paths if p.name.lower().endswith(ARCHIVES))
+    for archive in without_copies(archives, place, copies):
+        names = without_copies(archive_members(archive), str, copies)
         for wanted in (pattern, pattern + ".gz"):
             members = [RawFile(archive, name) for name in names if _matches(name, wanted)]
             if members:

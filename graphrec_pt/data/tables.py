@@ -137,7 +137,7 @@ def open_table(
     if plan.rows is not None:
         return Table(name, shaped(plan, pl.LazyFrame(list(plan.rows), infer_schema_length=None)))
     for layout in (plan, *plan.or_else):
-        found = [find_files(raw, pattern) for pattern in _patterns(layout)]
+        found = [find_files(raw, pattern, problems.copies) for pattern in _patterns(layout)]
         for one in found:
             _one_format(name, one)
         files = [file for one in found for file in one]

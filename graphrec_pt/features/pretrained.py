@@ -1,18 +1,15 @@
 """Hugging Face models by folder, name or object; nothing is downloaded unless asked for."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from copy import deepcopy
-from functools import cache
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol
 
 from pydantic import PlainSerializer, PlainValidator
 from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.cache import digest
-
-T = TypeVar("T")
+from graphrec_pt.tokens.words import from_hugging_face
 
 _NOT_CONTENT = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures"}
 
@@ -36,7 +33,7 @@ def load_model(source: Any, *, download: bool = False) -> Any:
             source, local_files_only=not download, use_safetensors=True
         )
 
-    return _told("model", source, read).float().eval()
+    return from_hugging_face("model", source, read).float().eval()
 
 
 def load_config(source: Any, *, download: bool = False) -> Any:
@@ -45,22 +42,10 @@ def load_config(source: Any, *, download: bool = False) -> Any:
         return source.config
     from transformers import AutoConfig
 
-    return _told(
+    return from_hugging_face(
         "model",
         source,
         lambda: AutoConfig.from_pretrained(source, local_files_only=not download),
-    )
-
-
-@cache
-def load_tokenizer(source: str, download: bool = False) -> Any:
-    """Return a tokenizer; one object for all who ask for it, so that they share its texts."""
-    from transformers import AutoTokenizer
-
-    return _told(
-        "tokenizer",
-        source,
-        lambda: AutoTokenizer.from_pretrained(source, local_files_only=not download),
     )
 
 
@@ -69,7 +54,9 @@ def load_image_processor(source: str, *, download: bool = False) -> Any:
     from transformers import AutoImageProcessor
 
     read: Callable[..., Any] = AutoImageProcessor.from_pretrained
-    return _told("image processor", source, lambda: read(source, local_files_only=not download))
+    return from_hugging_face(
+        "image processor", source, lambda: read(source, local_files_only=not download)
+    )
 
 
 def _checked(source: Any) -> Any:
@@ -128,28 +115,3 @@ def train_last_layers(model: nn.Module, count: int) -> None:
     model.requires_grad_(False)
     for layer in list(lists[0])[depth - count :] if count else []:
         layer.requires_grad_(True)
-
-
-def _told(what: str, source: str, read: Callable[[], T]) -> T:
-    try:
-        with _quiet():
-            return read()
-    except (OSError, ValueError, ImportError) as error:
-        hint = "download: true, if it is the name of one" if isinstance(error, OSError) else ""
-        expected = f"the folder or name of a Hugging Face {what}"
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise GraphRecError("hugging face", expected, f"{source!r} ({reason})", hint) from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Show no progress bars meanwhile: a library does not print."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,21 +1,18 @@
 """Text as a bag of learned word or subword vectors; needs no download."""
 
-from typing import Any
-
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import embedding_bag
 
-from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.columns import columns_of
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import ColumnKind
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.tokens.hashed_words import hashed_words
-from graphrec_pt.tokens.texts import TokenizerField, texts_of, tokenizer_named
+from graphrec_pt.tokens.texts import texts_of
+from graphrec_pt.tokens.words import HASHED, TokenizerField, Words
 
 
 @featurizer("static_text")
@@ -37,8 +34,8 @@ class StaticText:
         """Return the table of words."""
         kinds: list[ColumnKind] = ["text"] if self.columns is None else ["text", "category"]
         names = columns_of(outline, node_type, kinds, self.columns, "static_text")
-        tokenizer = self.tokenizer
-        words = hashed_words(self.buckets) if tokenizer is None else tokenizer_named(tokenizer)
+        tokenizer = f"{HASHED}{self.buckets}" if self.tokenizer is None else self.tokenizer
+        words = Words.of(tokenizer)
         return StaticTextFeature(node_type, names, words, width)
 
 
@@ -48,28 +45,23 @@ class StaticTextFeature(Feature):
     Args:
         node_type: Whose nodes.
         columns: Read as one bag.
-        tokenizer: With ``encode(text)`` and a length V.
+        words: V of them.
         width: D.
     """
 
     start: Tensor
     word: Tensor
 
-    def __init__(
-        self, node_type: str, columns: tuple[str, ...], tokenizer: Any, width: int
-    ) -> None:
+    def __init__(self, node_type: str, columns: tuple[str, ...], words: Words, width: int) -> None:
         super().__init__()
-        self.node_type, self.columns, self.tokenizer = node_type, columns, tokenizer
-        if not hasattr(tokenizer, "__len__"):
-            got = type(tokenizer).__name__
-            raise GraphRecError("static_text", "a tokenizer with a length", got, "len(tokenizer)")
-        self.table = nn.Embedding(len(tokenizer), width)
+        self.node_type, self.columns, self.words = node_type, columns, words
+        self.table = nn.Embedding(len(words), width)
         self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
         self.register_buffer("word", torch.zeros(0, dtype=torch.int32), persistent=False)
 
     def bind(self, graph: Graph) -> None:
         """Read the words of every node, packed."""
-        read = [texts_of(graph, self.node_type, name, self.tokenizer) for name in self.columns]
+        read = [texts_of(graph, self.node_type, name, self.words) for name in self.columns]
         count = sum((start.diff() for start, _ in read), torch.zeros(1, dtype=torch.int64))
         owner = torch.cat([torch.arange(len(count)).repeat_interleave(s.diff()) for s, _ in read])
         word = torch.cat([words for _, words in read])[owner.argsort(stable=True)]

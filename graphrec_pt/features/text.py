@@ -12,11 +12,12 @@ from graphrec_pt.features.cache import digest
 from graphrec_pt.features.columns import one_column_of
 from graphrec_pt.features.encoded import EncodedFeature, Encoding, Train, batches
 from graphrec_pt.features.featurizer import featurizer
-from graphrec_pt.features.pretrained import EncoderField, load_config, load_tokenizer
+from graphrec_pt.features.pretrained import EncoderField, load_config
 from graphrec_pt.features.projection import Map
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.tokens.texts import TokenizerField, texts_of
+from graphrec_pt.tokens.texts import texts_of
+from graphrec_pt.tokens.words import TokenizerField, Words
 
 Pooling = Literal["mean", "cls", "last", "attention"]
 
@@ -69,10 +70,9 @@ class Text:
         room = getattr(config, "max_position_embeddings", None)
         if room is not None and self.longest > room:
             raise GraphRecError("text", f"longest of at most {room}", self.longest)
-        tokenizer = self.encoder if self.tokenizer is None else self.tokenizer
-        if isinstance(tokenizer, str):
-            tokenizer = load_tokenizer(tokenizer, self.download)
-        return TextFeature(self, node_type, column, tokenizer, config.hidden_size, width)
+        tokenizer: Any = self.encoder if self.tokenizer is None else self.tokenizer
+        words = Words.of(tokenizer, download=self.download)
+        return TextFeature(self, node_type, column, words, config.hidden_size, width)
 
     def _column(self, outline: Outline, node_type: str) -> str:
         node = outline.nodes[outline.node_index(node_type)]
@@ -89,7 +89,7 @@ class TextFeature(EncodedFeature):
         config: How.
         node_type: Whose nodes.
         column: Of the text.
-        tokenizer: Of the encoder.
+        words: Tokenizer of the encoder.
         inputs: F, hidden size of the encoder.
         width: D.
     """
@@ -98,15 +98,15 @@ class TextFeature(EncodedFeature):
     token: Tensor
 
     def __init__(
-        self, config: Text, node_type: str, column: str, tokenizer: Any, inputs: int, width: int
+        self, config: Text, node_type: str, column: str, words: Words, inputs: int, width: int
     ) -> None:
         encoding = Encoding(
             config.encoder, config.train, config.map, config.unit, config.cache, config.download
         )
         super().__init__(encoding, inputs, width)
         self.config, self.node_type, self.column = config, node_type, column
-        self.tokenizer, (self.before, self.after) = tokenizer, frame(tokenizer)
-        self.pad = getattr(tokenizer, "pad_token_id", None) or 0
+        self.words, (self.before, self.after) = words, words.frame
+        self.pad = words.special.get("pad", 0)
         self.room = config.longest - len(self.before) - len(self.after)
         if self.room < 1:
             expected = f"longest of more than {config.longest - self.room} special tokens"
@@ -123,7 +123,7 @@ class TextFeature(EncodedFeature):
 
     def read(self, graph: Graph) -> Tensor:
         """Read the token ids."""
-        start, token = texts_of(graph, self.node_type, self.column, self.tokenizer)
+        start, token = texts_of(graph, self.node_type, self.column, self.words)
         self.start, self.token = start.to(self.device), token.to(self.device)
         return start.diff() == 0
 
@@ -173,25 +173,3 @@ class TextFeature(EncodedFeature):
             )
             return states[torch.arange(len(states), device=states.device), last.long()]
         return torch.einsum("bl,blf->bf", share.to(states.dtype), states)
-
-
-def frame(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """Return the special tokens that a tokenizer puts before and after a text.
-
-    Raises:
-        GraphRecError: For one that does not say.
-    """
-    probe = "a"
-    try:
-        bare = _ids(tokenizer.encode(probe, add_special_tokens=False))
-    except TypeError:  # knows no special tokens
-        return [], []
-    full = _ids(tokenizer.encode(probe))
-    for first in range(len(full) - len(bare) + 1 if bare else 0):
-        if full[first : first + len(bare)] == bare:
-            return full[:first], full[first + len(bare) :]
-    raise GraphRecError("text", f"a tokenizer that can read {probe!r}", f"{bare} in {full}")
-
-
-def _ids(encoded: Any) -> list[int]:
-    return list(getattr(encoded, "ids", encoded))

@@ -69,6 +69,10 @@ class SplitProtocol(Interface):
         ...
 
 
+DEFAULT_SPLIT = "leave_one_out"
+"""The protocol where neither a recipe nor a card names one."""
+SPLIT_OF_CARD = "split_by_default"
+"""Where a graph's provenance keeps the protocol of its card."""
 protocol: Registry[SplitProtocol] = Registry("protocol")
 """``@protocol("name")`` makes a class usable as a split."""
 

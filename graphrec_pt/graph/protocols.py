@@ -1,6 +1,6 @@
 """The protocols: leave-one-out, ratio, global time, session, cold items, cold users, fixed."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 import polars as pl
@@ -64,6 +64,9 @@ class Ratio:
     test: Share = 0.2
     shuffle: bool = False
 
+    def __post_init__(self) -> None:
+        check_shares("ratio", self.valid, self.test)
+
     def assign(self, events: Events, key: Key) -> Stages:
         """Return the stage of each event: int8 ``[n]``."""
         after, length = _from_end(events, key, shuffle=self.shuffle)
@@ -92,6 +95,9 @@ class GlobalTime:
     test: Share = 0.1
     valid_from: int | None = None
     test_from: int | None = None
+
+    def __post_init__(self) -> None:
+        check_shares("global_time", self.valid, self.test)
 
     def assign(self, events: Events, key: Key) -> Stages:
         """Return the stage of each event: int8 ``[n]``."""
@@ -139,6 +145,9 @@ class Session:
     relation: str | None = None
     valid: Share = 0.1
     test: Share = 0.1
+
+    def __post_init__(self) -> None:
+        check_shares("session", self.valid, self.test)
 
     def assign(self, events: Events, key: Key) -> Stages:
         """Return the stage of each event: int8 ``[n]``."""
@@ -189,9 +198,12 @@ class ColdItems:
     valid: Share = 0.1
     test: Share = 0.1
 
+    def __post_init__(self) -> None:
+        check_shares("cold_items", self.valid, self.test)
+
     def assign(self, events: Events, key: Key) -> Stages:
         """Return the stage of each event: int8 ``[n]``."""
-        return _drawn(events.target, key.named("cold_items"), self.valid, self.test)
+        return drawn(events.target, key.named("cold_items"), self.valid, self.test)
 
     def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
         """Hold the same nodes out of another interaction relation."""
@@ -216,11 +228,14 @@ class ColdUsers:
     test: Share = 0.1
     context: int = Field(1, ge=0)
 
+    def __post_init__(self) -> None:
+        check_shares("cold_users", self.valid, self.test)
+
     def assign(self, events: Events, key: Key) -> Stages:
         """Return the stage of each event: int8 ``[n]``."""
         after, length = _from_end(events, key)
         early = length - 1 - after < self.context
-        stage = _drawn(events.source, key.named("cold_users"), self.valid, self.test)
+        stage = drawn(events.source, key.named("cold_users"), self.valid, self.test)
         known = {Stage.VALID: Stage.VALID_CONTEXT, Stage.TEST: Stage.TEST_CONTEXT}
         return np.select(
             [early & (stage == held) for held in known], list(known.values()), stage
@@ -235,6 +250,9 @@ class ColdUsers:
 class Fixed:
     """A column of the edges says where each belongs.
 
+    The parts are used as they are given; :class:`~graphrec_pt.graph.split.Split` warns where one
+    repeats pairs of another.
+
     Args:
         relation: Interaction relation to predict; the first one by default.
         column: Edge column with the names.
@@ -248,6 +266,7 @@ class Fixed:
     train: str = "train"
     valid: str = "valid"
     test: str = "test"
+    given: ClassVar[bool] = True
 
     def assign(self, events: Events, key: Key) -> Stages:
         """Return the stage of each event: int8 ``[n]``."""
@@ -273,6 +292,14 @@ class Fixed:
         return follow_pairs(events, stage, other, key)
 
 
+def check_shares(who: str, valid: float, test: float) -> None:
+    """Refuse shares of held-out events that leave nothing to train on."""
+    if valid + test >= 1:
+        raise GraphRecError(
+            who, "valid + test < 1, so that something is left to train on", f"{valid:g} + {test:g}"
+        )
+
+
 def _from_end(events: Events, key: Key, *, shuffle: bool = False) -> tuple[Ints, Ints]:
     """Return rank from the end and history length; untimed histories are shuffled."""
     after, length = ranks_from_end(events.source)
@@ -293,7 +320,7 @@ def _times(events: Events, who: str) -> Ints:
     return events.time
 
 
-def _drawn(nodes: Ints, key: Key, valid: float, test: float) -> Stages:
+def drawn(nodes: Ints, key: Key, valid: float, test: float) -> Stages:
     """Return a stage per node, drawn by its own random bits: stable whatever else is there."""
     bits = draw32(key, nodes.astype(np.uint32)).astype(np.float64) / 2**32
     return np.select(

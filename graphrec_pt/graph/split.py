@@ -14,7 +14,10 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.derive import derive, without_derived
 from graphrec_pt.graph.events import telling_events
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.held_out import HeldOut, events_of, later
 from graphrec_pt.graph.protocol import (
+    DEFAULT_SPLIT,
+    SPLIT_OF_CARD,
     Events,
     SplitProtocol,
     Stage,
@@ -62,6 +65,10 @@ class Split:
             no interactions are TRAIN.
         protocol: Config of the protocol.
         seed: Of the key.
+        warnings: Held-out pairs that the train view still shows, and what was removed because it
+            said them again; a sentence for each relation.
+        joining: int64 global ids of nodes that say an interaction again and are not declared as
+            its events, and int8, the first view that shows each (0 train, 1 valid, 2 test).
     """
 
     graph: Graph
@@ -69,6 +76,8 @@ class Split:
     stage: Tensor
     protocol: Mapping[str, Any]
     seed: int
+    warnings: tuple[str, ...] = ()
+    joining: tuple[Tensor, Tensor] | None = None
     _views: dict[str, Graph] = field(default_factory=dict, repr=False)
 
     @property
@@ -105,9 +114,15 @@ class Split:
 
     def _made(self, when: str) -> Graph:
         seen = torch.isin(self.stage, torch.tensor(SEEN[when], dtype=torch.int8))
-        provenance = {"split": {**self.protocol, "seed": self.seed, "view": when}}
+        told = {"warnings": list(self.warnings)} if self.warnings else {}
+        provenance = {"split": {**self.protocol, "seed": self.seed, "view": when, **told}}
         given = without_derived(self.graph)  # whatever was derived saw the held-out edges
-        return derive(keep_edges(given, seen, telling_events(given, seen), provenance))
+        telling = telling_events(given, seen)
+        if self.joining is not None:
+            nodes, level = self.joining
+            shown = {"train": 0, "valid": 1, "test": 2}[when]
+            telling = torch.cat([telling, nodes[level > shown]])
+        return derive(keep_edges(given, seen, telling, provenance))
 
     def _targets(self, stage: Stage) -> Targets:
         edges = self.graph.edges(self.relation)
@@ -117,29 +132,27 @@ class Split:
 
 
 def split(
-    graph: Graph, how: str | Mapping[str, Any] | SplitProtocol = "leave_one_out", seed: int = 0
+    graph: Graph, how: str | Mapping[str, Any] | SplitProtocol | None = None, seed: int = 0
 ) -> Split:
     """Cut a graph into training, validation and test without leaks.
 
     Held-out interactions are absent from ``train`` in both directions, together with the nodes
     that *are* those interactions (their reviews; their columns and raw ids are emptied) or are
     of that kind and link the same pair, and, in other interaction relations, the events of the
-    same pair that did not happen strictly before. Derived relations are computed anew from what
-    each view may see.
+    same pair that did not happen strictly before. Every other relation between the same node types
+    is compared pair by pair (:mod:`graphrec_pt.graph.leaks` says how): in copies and mirrors the
+    held-out pairs are absent too, and where a relation says something else and shows some of
+    them, ``warnings`` counts them. Derived relations are computed anew from what each view may see.
 
     What no split can know, and a card should avoid or name in its notes:
 
-    - Relations that are not marked ``interaction`` stay whole, weights included. One made from the
-      rows of an interaction table (a user "opens" the sessions that hold the clicks) shows held-out
-      rows; :func:`~graphrec_pt.data.describe.describe` names such relations.
+    - Relations between other node types stay whole, weights included. One made from the rows of an
+      interaction table (a user "opens" the sessions that hold the clicks) shows held-out rows;
+      :func:`~graphrec_pt.data.describe.describe` names such relations.
     - ``duplicates: sum`` adds up repeats before the split, later ones included.
     - Node columns are taken as given: averages, counters and prices over all time, the labels of a
       category, and ``quantiles`` bins see the whole data. So do a k-core (a node with fewer
       training edges than the core has held-out ones) and the counts in ``provenance``.
-    - Equal events at the same time, and an untimed relation with ``duplicates: keep``, may leave a
-      copy in training; ``shuffle`` leaves later events of the same pair there.
-    - In a relation from a type to itself, only the given direction of a pair is held out; list
-      symmetric facts once and let the inverse mirror them.
     - Edge ids stay what they are, so that targets can be looked up: gaps tell how many edges a node
       lost and, without times, between which targets. They name edges and are no feature.
     - With ``seed=None`` in :func:`~graphrec_pt.data.build.build`, ids keep the order of the raw
@@ -147,37 +160,61 @@ def split(
 
     Args:
         graph: The whole graph.
-        how: A protocol's name, config or object.
+        how: A protocol's name, config or object; by default that of the graph's card, else
+            leave-one-out.
         seed: For protocols that draw.
 
     Raises:
-        GraphRecError: When the protocol does not fit the graph.
+        GraphRecError: When the protocol does not fit the graph, or leaves nothing to train on.
     """
+    if how is None:
+        how = graph.provenance.get(SPLIT_OF_CARD) or DEFAULT_SPLIT
     named = protocol.build(how)
     chosen = named.on(graph) if hasattr(named, "on") else named
     key = Key(seed).named("split")
     relation = graph.schema.interaction(named.relation)
-    events = _events(graph, relation.name)
-    assigned = chosen.assign(events, key)
-    stage = np.full(graph.num_edge_ids, Stage.TRAIN, np.int8)
-    stage[events.edge] = assigned
+    events = events_of(graph, relation.name)
+    config = protocol.config(named)
+    made = HeldOut(graph, np.full(graph.num_edge_ids, Stage.TRAIN, np.int8))
+    assigned = made.add(events, chosen.assign(events, key), getattr(chosen, "given", False))
+    if len(assigned) and not (assigned == Stage.TRAIN).any():
+        raise _nothing_to_train_on(events, assigned, config)
     follow = getattr(chosen, "follow", follow_pairs)
     for other in graph.schema.interactions:
         if other.name != relation.name:
-            also = _events(graph, other.name)
+            also = events_of(graph, other.name)
             stages: Stages = follow(events, assigned, also, key)
-            stage[also.edge] = stages
-    return Split(graph, relation.name, torch.from_numpy(stage), protocol.config(named), seed)
+            made.stage[also.edge] = stages
+    if hasattr(chosen, "beside"):
+        made.stage[:] = later(made.stage, chosen.beside(events, assigned))
+    made.hide_copies(relation)
+    joining = made.joining_nodes(relation)
+    stage = torch.from_numpy(made.stage)
+    return Split(graph, relation.name, stage, config, seed, tuple(made.told), joining)
 
 
-def _events(graph: Graph, relation: str) -> Events:
-    edges = graph.edges(relation)
-    table = graph.edge_tables.get(relation)
-    return Events(
-        edges.source.numpy(),
-        edges.target.numpy(),
-        None if edges.time is None else edges.time.numpy(),
-        edges.edge.numpy(),
-        None if table is None else table[(edges.edge - graph.edge_offset[relation]).numpy()],
-        relation,
+def _nothing_to_train_on(
+    events: Events, stages: Stages, config: Mapping[str, Any]
+) -> GraphRecError:
+    options = [name for name in ("valid", "test", "valid_from", "test_from") if name in config]
+    held = {name: int((stages == stage).sum()) for name, stage in _HELD.items()}
+    got = ", ".join(f"{count:,} {name}" for name, count in held.items() if count)
+    same = events.time is not None and len(events.time) > 1 and not np.ptp(events.time)
+    got += f"; all {len(events.time):,} have one time" if same and events.time is not None else ""
+    hint = "smaller " + " and ".join(f"`{option}`" for option in options[:2]) if options else ""
+    if isinstance(config.get("train"), str):
+        hint = "`train:` with the name of the training part"
+    if same and config["name"] in ("global_time", "session"):
+        hint = "leave_one_out or ratio, or another `time:` in the card"
+    return GraphRecError(
+        f"split {config['name']!r}", f"events of {events.relation!r} to train on", got, hint
     )
+
+
+_HELD = {
+    "at validation": Stage.VALID,
+    "at test": Stage.TEST,
+    "context at validation": Stage.VALID_CONTEXT,
+    "context at test": Stage.TEST_CONTEXT,
+    "dropped": Stage.DROPPED,
+}

@@ -15,11 +15,13 @@ from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.models.adaptor import Adaptor
 from graphrec_pt.models.backbone import Backbone, TwoStream
 from graphrec_pt.models.head import build_head, head_config
 from graphrec_pt.models.host import Host
 from graphrec_pt.models.model_config import ModelConfig, Shape
 from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.prompts.family import Prompting
 from graphrec_pt.models.save import SavedModel, fill, read_model, write_model
 from graphrec_pt.models.save_card import model_card
 from graphrec_pt.models.save_hub import model_folder, upload
@@ -81,6 +83,8 @@ class Model(Host):
         features: Features | None = None,
         text: int = 0,
         prompts: int = 0,
+        prompt: str | Mapping[str, object] | Prompting | None = None,
+        adaptor: str | Mapping[str, object] | Adaptor | None = None,
         seed: int = 0,
     ) -> Self:
         """Return a new model of a graph, bound to it.
@@ -91,6 +95,8 @@ class Model(Host):
             features: One learned vector per node by default.
             text: Size of the text vocabulary.
             prompts: Number of learned prompt tokens.
+            prompt: Name, config or object of a soft prompt.
+            adaptor: Name, config or object of an adaptor.
             seed: Of the first weights.
         """
         config = ModelConfig(
@@ -98,6 +104,8 @@ class Model(Host):
             backbone=backbone,
             text=text,
             prompts=prompts,
+            prompt=prompt,
+            adaptor=adaptor,
         )
         return cls(config, Outline.of(graph), seed).bind(graph)
 

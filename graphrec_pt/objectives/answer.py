@@ -20,12 +20,12 @@ class Answer(NodePrediction):
     knows all its nodes); where it knew nothing, the other end of the edge that was hidden from the
     root, if it is of that type. Masks without an answer teach nothing. Nothing else is hidden.
 
-    A model that was trained so is asked by the same or another template, and ranks the candidates
-    of the last mask of their type.
+    Such a model ranks items when it reads the same or another template: the candidates for the
+    last mask of their type.
 
     Args:
-        candidates: What the answers are told from.
-        types: Names of the node types that are asked for; all by default.
+        candidates: The loss over the nodes of a type, and its negatives.
+        types: Names of the node types whose masks are predicted; all by default.
     """
 
     @property
@@ -37,11 +37,11 @@ class Answer(NodePrediction):
         """Return the prompts as they are, and the answers."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("answer")
-        asked = masks(tokens)
+        wanted = masks(tokens)
         if self.types is not None:
-            wanted = torch.tensor([graph.schema.node_index(name) for name in self.types])
-            asked &= torch.isin(tokens.type, wanted)
-        token = asked.nonzero().squeeze(1)
+            types = torch.tensor([graph.schema.node_index(name) for name in self.types])
+            wanted &= torch.isin(tokens.type, types)
+        token = wanted.nonzero().squeeze(1)
         node, types = tokens.labels[token], tokens.type[token]
         hidden = _other_ends(examples)[examples.owner][tokens.sequence_of()[token]]
         fits = graph.csr.node_type(hidden.clamp(min=0)) == types
@@ -55,7 +55,7 @@ class Answer(NodePrediction):
 
 
 def masks(tokens: Tokens) -> Tensor:
-    """Return which tokens stand for a node that is asked for: bool ``[T]``."""
+    """Return which tokens are the MASK of a node to be predicted: bool ``[T]``."""
     return (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.MASK) & (tokens.type >= 0)
 
 

@@ -1,4 +1,4 @@
-"""Which node is it: losses over the nodes of a type, the whole catalogue or some of it."""
+"""Prediction of nodes: losses over all nodes of a type, or over drawn negatives."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 class Candidates(Strict):
-    """How a hidden state finds its node among all nodes of the type.
+    """How a hidden state predicts a node among the nodes of its type.
 
     ``softmax``: ``−log softmax(s)[v]`` over the whole type. ``sampled``: the same over `negatives`
     drawn uniformly, corrected by log Q, shared by the step. ``pairwise``: ``−log σ(s_v − s_v')``
@@ -44,8 +44,8 @@ class Candidates(Strict):
         cosine: Whether both sides are put on the unit sphere.
         transform: Whether the hidden state goes through dense, GELU and norm first.
         known: A relation: of the nodes that it can lead to, those that it leads to in the graph
-            are the whole type for ``softmax``. A node that nobody has met yet is then no negative
-            of those that are, and its features are not taught that it is never the answer.
+            are the whole type for ``softmax``. A node without such an edge is then no negative,
+            so the model does not learn that its features never belong to an answer.
     """
 
     how: Literal["softmax", "sampled", "pairwise", "bce", "choice"] = "softmax"
@@ -180,7 +180,7 @@ class NodePrediction(Objective):
     """An objective that predicts nodes from hidden states.
 
     Args:
-        candidates: What a node is told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that are predicted; all by default.
     """
 

@@ -53,12 +53,12 @@ class MaskedNode(Cloze):
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | sequence without M)`` over the nodes of the same type; with
     ``candidates: {how: pairwise}`` the "masked node against an irrelevant node" of the paper.
-    Hidden nodes are hidden wherever they stand in the sequence, with their text; roots are left
-    alone unless asked for, and never all of them.
+    Hidden nodes are hidden wherever they stand in the sequence, with their text; roots are
+    hidden only with ``roots``, and never all of them.
 
     Args:
         masking: How many nodes, and what is put in their place.
-        candidates: What they are told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         roots: Whether roots (hop 0) may be hidden too; one root of a sequence always stays.
         types: Names of the node types that may be hidden; all by default.
     """
@@ -91,7 +91,7 @@ class MaskedItem(Cloze):
         share: ρ; .2 to .6 in the paper, higher for shorter histories.
         most: Events hidden at most.
         last: Share of histories in which the last event alone is hidden, as at inference.
-        candidates: What the hidden items are told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that may be hidden; all by default.
     """
 
@@ -121,7 +121,7 @@ class MaskedItemPrediction(Cloze):
     Args:
         masking: How many items, and what is put in their place; S3-Rec hides .2.
         last: Hide the last item always.
-        candidates: What the hidden items are told from.
+        candidates: The loss over the nodes of a type, and its negatives.
     """
 
     candidates: Candidates = Candidates(how="pairwise")

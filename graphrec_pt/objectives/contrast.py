@@ -1,4 +1,4 @@
-"""Contrast: a row is told from the rows of others, which are histories or subgraphs."""
+"""Contrast: two versions of a history or subgraph are alike, those of different ones are not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,7 +111,7 @@ class SubgraphContrast(Objective):
 
     Two copies of every sequence lose nodes, have nodes replaced by others of their type, and lose
     edges; NT-Xent (:func:`~graphrec_pt.objectives.contrast.nt_xent`) over projections of their
-    pooled states tells the copy from those of the rest of the batch. Sequences of the same root or
+    pooled states, with the rest of the batch as negatives. Sequences of the same root or
     roots are no negatives of one another. Roots stay as they are.
 
     Args:
@@ -135,7 +135,7 @@ class SubgraphContrast(Objective):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots; their parents to hide edges."""
+        """Nodes with their hop, which marks the roots; their parents to hide edges."""
         edges = {"parent", "relation"} if self.edges else set()
         return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"} | edges))
 

@@ -40,7 +40,7 @@ class Distillation(Objective):
     Args:
         teachers: Vector columns of the root's type (and of the items', by the same names), or
             safetensors files with a tensor ``[n, F]`` for each node type.
-        node_type: Of the roots; told by the relation if there is one.
+        node_type: Of the roots; where there is a relation, the type that it leaves.
         relation: Leads from roots to items.
         negatives: K.
         temperature: τ; the paper has 1.
@@ -62,7 +62,7 @@ class Distillation(Objective):
 
     @property
     def needs(self) -> Needs:
-        """Nodes; with a relation also their hop, which tells the roots."""
+        """Nodes; with a relation also their hop, which marks the roots."""
         fields = {"type", "hop"} if self.relation else set()
         return Needs(frozenset({Kind.NODE}), frozenset(fields))
 

@@ -1,4 +1,4 @@
-"""Edges hidden from sequences with all that would show them, and edges that do not exist."""
+"""Edges that are hidden in sequences, and ends of edges that do not exist."""
 
 from dataclasses import replace
 
@@ -42,7 +42,7 @@ def same_nodes(first: Tensor, chosen: Tensor) -> Tensor:
 
 
 def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
-    """Return tokens in which nothing tells of the edges between the ends of some links.
+    """Return tokens without any sign of the edges between the ends of some links.
 
     Every edge between the two nodes goes, under any relation, in either direction and in every
     slot: the link (parent, relation and time of the token), the relation token before it and the
@@ -62,17 +62,17 @@ def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
     gone &= near[before] if len(before) else gone
     at = gone.nonzero().squeeze(1)
     gone[at] = torch.isin(_pair(first, before[at], at), hidden)
-    spoken = torch.zeros_like(gone)  # a relation token stands before the node that it leads to
-    spoken[:-1] = gone[1:] & (tokens.parent[:-1] == tokens.parent[1:])
-    spoken &= tokens.kind == Kind.RELATION
+    written = torch.zeros_like(gone)  # a relation token stands before the node that it leads to
+    written[:-1] = gone[1:] & (tokens.parent[:-1] == tokens.parent[1:])
+    written &= tokens.kind == Kind.RELATION
     edges = tokens.edges
     if edges is not None and len(edges):
         among = near[edges[:, 0]] & near[edges[:, 2]]
         row = among.nonzero().squeeze(1)
-        told = torch.isin(_pair(first, edges[row, 0], edges[row, 2]), hidden)
-        edges = edges[torch.ones_like(among).index_fill(0, row[told], False)]
+        shown = torch.isin(_pair(first, edges[row, 0], edges[row, 2]), hidden)
+        edges = edges[torch.ones_like(among).index_fill(0, row[shown], False)]
     return replace(
-        masked_out(tokens, spoken),
+        masked_out(tokens, written),
         parent=torch.where(gone, -1, tokens.parent),
         relation=torch.where(gone, -1, tokens.relation),
         time=torch.where(gone, NO_TIME, tokens.time),
@@ -81,10 +81,10 @@ def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
 
 
 def without_relations(tokens: Tokens) -> Tokens:
-    """Return tokens in which nothing tells a relation: relations, times and edges go."""
-    spoken = tokens.kind == Kind.RELATION
+    """Return tokens that show no relation: relations, times and edges are removed."""
+    written = tokens.kind == Kind.RELATION
     return replace(
-        masked_out(tokens, spoken),
+        masked_out(tokens, written),
         relation=torch.full_like(tokens.relation, -1),
         time=torch.full_like(tokens.time, NO_TIME),
         edges=None,
@@ -92,9 +92,9 @@ def without_relations(tokens: Tokens) -> Tokens:
 
 
 def without_slots(tokens: Tokens) -> Tokens:
-    """Return tokens whose slots cannot be told.
+    """Return tokens whose slots are hidden.
 
-    Every slot becomes 0: were only some hidden, the others would tell which they are. In sequences
+    Every slot becomes 0; if only some were hidden, the others would give them away. In sequences
     that had slots the position becomes the hop, because the tokens stand there slot by slot.
     """
     slotted = torch.zeros_like(tokens.ptr[1:]).index_add_(0, tokens.sequence_of(), tokens.slot) > 0

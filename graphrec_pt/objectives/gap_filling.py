@@ -1,4 +1,4 @@
-"""Gap filling: hidden events told by all that was left and by the whole past."""
+"""Gap filling: an encoder reads a history with gaps, a decoder writes the whole of it."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.tokens import Tokens
 
 DECODER = 2
-"""`hop` of decoder tokens, so that ``structure: {hop: 3}`` tells them from those of the encoder."""
+"""`hop` of decoder tokens, so that ``structure: {hop: 3}`` separates them from the encoder's."""
 
 
 @objective("gap_filling")
@@ -24,11 +24,11 @@ class GapFilling(NodePrediction):
     sequence with gaps in both directions, a decoder reads the whole of it from left to right and
     says what stands in each gap. Both are the same layers here: the decoder's tokens follow those
     of the encoder in one sequence, see all of them and the decoder's past (mode ``prefix``), and
-    have the position of what they foretell.
+    have the position of the event that they predict.
 
     Args:
         masking: How many events are gaps; .4 in the released code.
-        candidates: What they are told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that may be gaps; all by default.
     """
 
@@ -51,7 +51,7 @@ class GapFilling(NodePrediction):
 def with_decoder(seen: Tokens, whole: Tokens) -> View:
     """Return what an encoder sees, followed by the whole one token later for a decoder.
 
-    The token after BOS foretells the second token of the sequence, and so on.
+    BOS predicts the first token of the sequence, the token after it the second, and so on.
 
     Args:
         seen: B sequences with gaps.

@@ -1,4 +1,4 @@
-"""Graph structure: which of two sequences belongs to a neighbour."""
+"""Graph structure: sequences of neighbours are alike, those of other nodes are not."""
 
 from collections.abc import Sequence
 
@@ -50,7 +50,7 @@ class GraphStructure(Objective):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots."""
+        """Nodes with their hop, which marks the roots."""
         return Needs(fields=frozenset({"type", "hop"} if self.pool == "roots" else {"type"}))
 
     def check(self, outline: Outline) -> None:

@@ -1,4 +1,4 @@
-"""Links: does this user want that item, told from the subgraph between them."""
+"""Links: whether a user takes an item, predicted from the subgraph between the two."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -34,8 +34,8 @@ class Link(OfRelation):
     (1 + K)``; ``softmax``: ``−log e^{s(u, i)} / (e^{s(u, i)} + Σ_k e^{s(u, i_k)})``.
 
     The subgraphs of negatives are sampled and linearized as those of the positives, and edges
-    between the two roots are hidden from both, so that what tells them apart is how user and item
-    are connected otherwise.
+    between the two roots are hidden from both, so that only the other
+    connections between user and item can separate them.
 
     Args:
         relation: Leads from users to items; by default the first interaction relation.
@@ -48,7 +48,7 @@ class Link(OfRelation):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots, and how they were reached."""
+        """Nodes with their hop, which marks the roots, and how they were reached."""
         return Needs(frozenset({Kind.NODE}), frozenset({"hop", "parent", "relation"}))
 
     def corrupt(self, examples: Examples) -> Corrupted:
@@ -113,7 +113,7 @@ class Link(OfRelation):
         return "chance" if self.form == "bce" else None
 
     def shown(self, tokens: Tokens) -> Tokens:
-        """Return subgraphs without what tells of edges between the roots."""
+        """Return subgraphs without the edges between the roots."""
         return unlinked(tokens)
 
     def values(self, encoded: Encoded, model: Model, head: LinkHead) -> Tensor:
@@ -136,7 +136,7 @@ def pair_roots(tokens: Tokens) -> Tensor:
 
 
 def unlinked(tokens: Tokens) -> Tokens:
-    """Return subgraphs in which nothing tells of edges between two roots."""
+    """Return subgraphs without any sign of edges between the two roots."""
     root = occurrences(tokens, tokens.hop == 0)
     before = tokens.parents().clamp(min=0)
     direct = links(tokens) & root

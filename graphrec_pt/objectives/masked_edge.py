@@ -1,4 +1,4 @@
-"""Masked edges: is there an edge between two nodes of a sequence, and which one."""
+"""Masked edges: whether two nodes of a sequence have an edge, and under which relation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,7 +42,7 @@ class MaskedEdge(Objective):
     ``exists``: ``−log σ(s_r(a, b) − s_r(a, b'))`` where b' is a node of the type of b that a has
     no such edge to, or the binary cross-entropy of both (``compare: bce``). The sequence is shown
     twice, with b and with b' in its place and all else equal, so nothing but the nodes themselves
-    tells them apart; which of the two views has the true end is drawn edge by edge. KGRec (Yang
+    separates them; which of the two views has the true end is drawn edge by edge. KGRec (Yang
     et al., KDD 2023) rebuilds masked edges likewise.
 
     ``relation``: ``−log softmax_r s_r(a, b)``. Slots say by which relations a node was met, so all
@@ -64,7 +64,7 @@ class MaskedEdge(Objective):
 
     @property
     def needs(self) -> Needs:
-        """Nodes that know whence and how they were reached."""
+        """Nodes with their parent and the relation from it."""
         fields = frozenset({"type", "hop", "parent", "relation"})
         return Needs(frozenset({Kind.NODE}), fields)
 

@@ -34,7 +34,7 @@ class MaskedLanguage(Objective):
         masking: How many text tokens, and what is put in their place.
         whole: Choose nodes instead of tokens and hide their whole text, by the whole-word index
             `word` of P5 (Geng et al., RecSys 2022).
-        among: Choose only among words that tell of a number: the masked opinion tokens of U-BERT
+        among: Choose only among words that go with a number: the masked opinion tokens of U-BERT
             (Qiu et al., AAAI 2021), re-derived. Not with `whole`.
     """
 
@@ -53,7 +53,7 @@ class MaskedLanguage(Objective):
         return Needs(frozenset({Kind.TEXT}), frozenset({"word"} if self.whole else ()))
 
     def check(self, outline: Outline) -> None:
-        """Raise unless there is what words could tell of."""
+        """Raise unless the columns of ``among`` exist."""
         if self.among is not None:
             self.among.check(outline, "masked_language")
 
@@ -109,7 +109,7 @@ class MaskedToken(NodePrediction):
     Args:
         vocabulary: Tokens of the text vocabulary, the `text` of the model; 0 for none.
         masking: How many tokens of each column, and what is put in their place.
-        candidates: What hidden nodes are told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that may be hidden; all by default, roots never.
     """
 
@@ -137,7 +137,7 @@ class MaskedToken(NodePrediction):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots; text if there is a vocabulary."""
+        """Nodes with their hop, which marks the roots; text if there is a vocabulary."""
         kinds = {Kind.NODE, Kind.TEXT} if self.vocabulary else {Kind.NODE}
         return Needs(frozenset(kinds), self.nodes.needs.fields)
 

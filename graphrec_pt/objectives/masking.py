@@ -24,12 +24,12 @@ class Masking(Strict):
         most: Tokens chosen at most.
         spare: Eligible tokens left alone at least; they come before `least`.
         last: Share of the sequences in which the last eligible token alone is chosen, which is
-            what is asked at inference (BERT4Rec, Sun et al., CIKM 2019).
+            the task at inference (BERT4Rec, Sun et al., CIKM 2019).
         mask: Share of the chosen that become MASK; BERT has .8, BERT4Rec 1.
         random: Share of the chosen that become another node of the same type; BERT has .1. The
             others stay as they are.
-        everywhere: Hide every occurrence of a chosen node in its sequence. A node that stands in
-            two slots of a subgraph would otherwise be told by the other.
+        everywhere: Hide every occurrence of a chosen node in its sequence. Otherwise a
+            node that stands in two slots of a subgraph would give itself away.
 
     Raises:
         GraphRecError: When the shares of MASK and random exceed 1.
@@ -126,7 +126,7 @@ def occurrences(tokens: Tokens, chosen: Tensor) -> Tensor:
 
 
 def hide(graph: Graph, tokens: Tokens, chosen: Tensor, draws: Draws, policy: Masking) -> Tokens:
-    """Return tokens with the chosen nodes hidden, and what tells of them.
+    """Return tokens with the chosen nodes and their text hidden.
 
     A chosen token becomes MASK and keeps its type and its place; the text of a masked node
     becomes MASK too. With ``random``, some become another node of the same type instead.
@@ -215,8 +215,8 @@ def choose_events(
         eligible: bool ``[T]``.
         draws: Of the sequences, named for the purpose.
         policy: How many.
-        last: Hide the last of each sequence always, as S3-Rec does: the place that a model is
-            asked for when it recommends.
+        last: Hide the last of each sequence always, as S3-Rec does: the place that a
+            model predicts when it recommends.
     """
     chosen = choose(tokens, eligible, draws, policy)
     if last:

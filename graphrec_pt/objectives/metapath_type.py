@@ -1,4 +1,4 @@
-"""Metapath types: by which metapath were these nodes met."""
+"""Metapath types: which metapath led to the nodes of a slot."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -23,11 +23,11 @@ from graphrec_pt.tokens.kind import Kind
 class MetapathType(Objective):
     """Metapath type prediction of CHEST (Wang et al., TOIS 2023), re-derived.
 
-    ``L = −log softmax(f(mean_{t ∈ ρ} h_t))_ρ``: the nodes of a slot, pooled, tell the metapath ρ
-    that they were met by. All slots are hidden, and so is the order of the tokens, which stand
-    slot by slot. Relations, times and edges spell a metapath and are hidden too unless
-    ``relations`` shows them. Node types stay: where two metapaths differ in theirs, as
-    user–item–user–item and user–item–brand–item do, they alone may tell; what is left to learn
+    ``L = −log softmax(f(mean_{t ∈ ρ} h_t))_ρ``: the metapath ρ that led to the nodes of a
+    slot is predicted from their pooled states. All slots are hidden, and so is the order of the
+    tokens, which stand slot by slot. Relations, times and edges spell a metapath and are hidden
+    too unless ``relations`` shows them. Node types stay: where two metapaths differ in theirs, as
+    user–item–user–item and user–item–brand–item do, these may suffice; what is left to learn
     then are metapaths over the same types.
 
     Args:
@@ -48,7 +48,7 @@ class MetapathType(Objective):
 
     @property
     def classes(self) -> int:
-        """How many metapaths are told apart."""
+        """How many metapaths there are."""
         return self.slots or len(self.metapaths or ())
 
     @property

@@ -108,10 +108,10 @@ class ModalityAlignment(Objective):
 
     The modalities are the nodes of a type, with whatever features they have (image vectors, say),
     and text tokens or the nodes of another type. ``match``: in half of the sequences the nodes are
-    those of another root, and ``p(match) = σ((A v ⊙ B t) · w + c)`` is told from the mean states v
-    and t of the two, which see each other (two-way cross-entropy of the paper; ``align`` of PREC,
-    Liu et al., COLING 2022). ``info_nce``: each modality is encoded alone, and a sequence finds its
-    other half among those of the batch (CLIP, Radford et al., ICML 2021).
+    those of another root, and ``p(match) = σ((A v ⊙ B t) · w + c)`` is predicted from the mean
+    states v and t of the two, which see each other (two-way cross-entropy of the paper; ``align``
+    of PREC, Liu et al., COLING 2022). ``info_nce``: each modality is encoded alone, and a sequence
+    is matched to its other half among those of the batch (CLIP, Radford et al., ICML 2021).
 
     Args:
         node_type: One modality.
@@ -156,7 +156,7 @@ class ModalityAlignment(Objective):
         return Corrupted(tuple(map(View, halves)), targets, len(rows))
 
     def head(self, outline: Outline, width: int) -> nn.Module:
-        """Return what tells a match."""
+        """Return what scores a match."""
         return RelationHead(width, 1) if self.form == "match" else nn.Identity()
 
     def loss(

@@ -1,4 +1,4 @@
-"""Momentum contrast: histories told from a queue of earlier ones, read by a slow encoder.
+"""Momentum contrast: a history against a queue of earlier ones, which a slow encoder read.
 
 A second copy of the model is kept beside the one that trains, with an average of its weights, so
 this objective costs the memory of two models. In return the number of negatives does not depend

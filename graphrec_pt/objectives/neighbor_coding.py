@@ -1,4 +1,4 @@
-"""Neighbour coding: the code of a root foretells its neighbours that were left out."""
+"""Neighbour coding: the code of a root predicts neighbours that were left out of its sequence."""
 
 from collections.abc import Mapping, Sequence
 from math import pi
@@ -33,7 +33,7 @@ class NeighborCoding(Objective):
     """Neighbour-predictive coding of SAC (Zheng et al., arXiv 2205.09489), re-derived.
 
     Of the neighbours of every hop a share M is taken out of the sequence, and the code c of the
-    root, read off what is left, must tell them from negatives of their type:
+    root, read off what is left, must rank them above negatives of their type:
     ``L = −1/|M| Σ_{m ∈ M} log e^{c·e_m/τ} / (e^{c·e_m/τ} + Σ_n e^{c·e_n/τ})``, a lower bound of the
     information that c has of them. With a bottleneck ``c = μ + σ ⊙ ε`` and
     ``β KL(N(μ, σ²) ‖ N(0, I))`` is added, which bounds what c keeps of the surroundings; ε is 0 in

@@ -32,7 +32,7 @@ class NextItem(NodePrediction):
     is predicted once, from the token before it, which sees nothing later.
 
     Args:
-        candidates: What the next node is told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that are predicted; all by default.
         only_last: Predict the last node of every sequence alone, as at inference.
         window: With w > 1 a place predicts one of the next w nodes, drawn anew in every epoch (the
@@ -75,12 +75,12 @@ class NextItem(NodePrediction):
         if not self.repeats:
             eligible &= first_time(tokens)
         node = eligible.nonzero().squeeze(1)  # [n], those that may be predicted, in order
-        asked = tokens.places()[node] > 0
+        predicted = tokens.places()[node] > 0
         if self.only_last:
-            asked &= _is_last(tokens.sequence_of()[node])
+            predicted &= _is_last(tokens.sequence_of()[node])
         words = draws.of_tokens(tokens)[node]
         target = self._drawn_from_window(tokens, node, words) if self.window > 1 else node
-        token, target, words = node[asked] - 1, target[asked], words[asked]
+        token, target, words = node[predicted] - 1, target[predicted], words[predicted]
         types = tokens.type[target]
         drawn = self.candidates.draw(graph, types, words, draws)
         targets = {"token": token, "node": tokens.id[target], "type": types}
@@ -124,12 +124,12 @@ class NextBehaviors(NodePrediction):
 
     ``L = −1/n Σ_b Σ_{k ≤ K} log p(v_{N+k} | mean of h_1 … h_N)`` where only the first N events of
     a sequence are shown, N drawn anew in every epoch such that K events follow where possible.
-    ``candidates: {how: choice}`` tells each from 4 others, as the paper does. A learned
-    vector added to the state says which of the K is asked for.
+    ``candidates: {how: choice}`` sets each against 4 others, as the paper does. A learned
+    vector added to the state says which of the K is predicted.
 
     Args:
         steps: K.
-        candidates: What the events are told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that count as events; all by default. Roots never do.
     """
 
@@ -145,13 +145,13 @@ class NextBehaviors(NodePrediction):
         met = event.long().cumsum(0) - (count.cumsum(0) - count)[row]  # events with this one
         room = (count - self.steps).clamp(min=1)
         shown = 1 + one_of(draws.of_sequences()[:, 0, 0], room)  # N, [B]
-        asked = event & (met > shown[row]) & (met <= (shown + self.steps)[row])
+        coming = event & (met > shown[row]) & (met <= (shown + self.steps)[row])
         rows = (count > 1).nonzero().squeeze(1)
         place = torch.full_like(count, -1).index_copy(0, rows, torch.arange(len(rows)))
-        token = asked.nonzero().squeeze(1)
-        # Up to event N and its text; a relation token after it would tell of the next one.
-        told = (met < shown[row]) | ((met == shown[row]) & (event | (tokens.kind == Kind.TEXT)))
-        before = tokens.take(told.nonzero().squeeze(1)).select(rows)
+        token = coming.nonzero().squeeze(1)
+        # Up to event N and its text; a relation token after it would give the next one away.
+        before = (met < shown[row]) | ((met == shown[row]) & (event | (tokens.kind == Kind.TEXT)))
+        seen = tokens.take(before.nonzero().squeeze(1)).select(rows)
         words = draws.of_tokens(tokens)[token]
         types = tokens.type[token]
         targets = {
@@ -160,7 +160,7 @@ class NextBehaviors(NodePrediction):
             "node": tokens.id[token],
             "type": types,
         } | self.candidates.draw(graph, types, words, draws)
-        return Corrupted((View(before),), targets, len(token))
+        return Corrupted((View(seen),), targets, len(token))
 
     def head(self, outline: Outline, width: int) -> nn.ModuleDict:
         """Return the head of the candidates, and a vector for each step."""
@@ -183,14 +183,14 @@ class TargetItem(OfRelation):
     """One item for a whole history, which may be of other behaviour than leads to the item.
 
     ``L = −1/n Σ log p(v⁺ | history)``: v⁺ is the target of the edge hidden from the root, else the
-    last event, which is taken out. So views tell of a purchase, and what was read in one place of
+    last event, which is taken out. So views predict a purchase, and what was read in one place
     what will be clicked in another: the target task of PeterRec (Yuan et al., SIGIR 2020), where
     the state after the last event goes to the items of the target through a new layer.
 
     Args:
         relation: Leads from roots to items; by default the first interaction relation.
         pool: Where the state is read off.
-        candidates: What the item is told from.
+        candidates: The loss over the nodes of a type, and its negatives.
     """
 
     pool: SequencePool = "last"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.registry import Registry
+from graphrec_pt.core.registry import C, Registry
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
@@ -32,7 +32,7 @@ class Examples:
         draws: Names the draws of every sequence.
         again: Samples and linearizes other roots just like these, with the draws of other
             examples: ``again(roots, exclude)`` gives the tokens, and the root of each sequence.
-            Negatives made so cannot be told from positives by how they were made.
+            Negatives that are made so look like positives in everything but their roots.
         exclude: int64 ``[R]``, the edge hidden from each root, −1 for none; None if there are
             none.
     """
@@ -48,7 +48,7 @@ class Examples:
     def root(self) -> Tensor | None:
         """Return the (first) root of each sequence, None for sets: int64 ``[B]`` global ids.
 
-        Views of some sequences alone are given those of their own, for prompts that ask.
+        A view of some of the sequences gets the roots of those, for personalised prompts.
         """
         if isinstance(self.roots, Sets):
             return None
@@ -86,7 +86,7 @@ class Examples:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Corrupted:
-    """What the model sees and what it must find.
+    """What the model sees and what it is to predict.
 
     Args:
         views: What is encoded, in the order of ``loss(encoded, …)``.
@@ -130,8 +130,8 @@ class Objective(ABC):
     """What a model is taught; a subclass says what it hides and what the error costs.
 
     Members are frozen configs. :meth:`corrupt` and :meth:`loss` are all that a subclass must
-    write. Nothing outside an objective asks for its name: what a trained model can be asked for
-    is its :meth:`readout`.
+    write. Nothing outside an objective asks for its name: what a trained model can answer is
+    its :meth:`readout`.
 
     Example::
 
@@ -157,7 +157,7 @@ class Objective(ABC):
 
     @abstractmethod
     def corrupt(self, examples: Examples) -> Corrupted:
-        """Return what the model sees and must find, in the worker that made the batch.
+        """Return what the model sees and is to predict, in the worker that made the batch.
 
         A pure function of the examples. Examples with nothing to learn give fewer terms; a batch
         without any gives ``count=0``.
@@ -191,7 +191,7 @@ class Objective(ABC):
         """
 
     def readout(self) -> object | None:
-        """Return what a model that was trained by this objective can be asked for.
+        """Return what a model that was trained by this objective can answer.
 
         A readout says how an answer is read off the model: a ranking of items from the last
         token, from a MASK, from the root or a pool; a value of a pair; paths; text; a set.
@@ -255,7 +255,30 @@ class StatefulObjective(Objective):
         """
 
 
-objective: Registry[Objective] = Registry("objective")
+class Objectives(Registry[Objective]):
+    """The registry of objectives, which takes classes that derive from :class:`Objective` alone."""
+
+    def __call__(self, name: str) -> Callable[[C], C]:
+        """Return the decorator that registers a class under `name`.
+
+        Raises:
+            GraphRecError: For a class of another kind, and one that lacks a method.
+        """
+        register = super().__call__(name)
+
+        def checked(cls: C) -> C:
+            who = f"@objective({name!r})"
+            if not issubclass(cls, Objective):
+                hint = f"class {cls.__name__}(Objective)"
+                raise GraphRecError(who, "a class that derives from Objective", cls.__name__, hint)
+            if missing := sorted(cls.__abstractmethods__):
+                raise GraphRecError(who, "corrupt and loss", f"no {' and no '.join(missing)}")
+            return register(cls)
+
+        return checked
+
+
+objective = Objectives("objective")
 """``@objective("name")`` makes a class usable as an objective."""
 
 ObjectiveField = Annotated[Objective, objective]

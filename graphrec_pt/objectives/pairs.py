@@ -1,4 +1,4 @@
-"""Users and items that belong together, and items that do not."""
+"""Pairs of users and items: positives, negatives, and the two losses over their scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +72,7 @@ class Pairs(Strict):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots, where sequences are read."""
+        """Nodes with their hop, which marks the roots, where sequences are read."""
         return Needs(fields=frozenset({"type", "hop"} if self.user == "state" else ()))
 
     def corrupt(self, examples: Examples, purpose: str) -> Corrupted:
@@ -154,7 +154,7 @@ class OfPairs(Objective):
         checked_relation(outline, self.pairs.relation)
 
     def corrupt(self, examples: Examples) -> Corrupted:
-        """Return the sequences, what each is to be matched with, and what it is not."""
+        """Return the sequences, with a positive item and negatives for each."""
         return self.pairs.corrupt(examples, self.purpose)
 
     def head(self, outline: Outline, width: int) -> ItemHead:

@@ -21,16 +21,17 @@ from graphrec_pt.tokens.kind import Kind
 class PathAutoregression(Objective):
     """The autoregressive model (AM) of paths of nodes and relations.
 
-    ``L = −1/n Σ_t log p(x_t | x_1 … x_{t−1})`` over nodes and relations. A node is told from nodes
-    and a relation from relations, by a head of its own each, as in PLM-Rec (Geng et al., WWW 2022;
-    the two means of its released re-implementations are here one mean over all tokens). With
-    `joint` one softmax goes over everything, as in PEARLM (Balloccu et al., arXiv 2310.16452).
-    A relation is told before the node it leads to, so a model can be asked to decode: from a user
-    by a relation to an item.
+    ``L = −1/n Σ_t log p(x_t | x_1 … x_{t−1})`` over nodes and relations. A node is predicted among
+    nodes and a relation among relations, by a head of its own each, as in PLM-Rec (Geng et al.,
+    WWW 2022; the two means of its released re-implementations are here one mean over all tokens).
+    With `joint` one softmax goes over everything, as in PEARLM (Balloccu et al., arXiv
+    2310.16452).
+    A relation comes before the node it leads to, so a model can decode paths: from a user over a
+    relation to an item.
 
     Args:
-        among: A node is told from those of its ``"type"``, or from ``"all"`` nodes.
-        candidates: What a node is told from when it is told from its type.
+        among: A node is predicted among those of its ``"type"``, or among ``"all"`` nodes.
+        candidates: The loss over the nodes of a type, and its negatives.
         relation: Weight of a relation, where that of a node is 1.
         joint: One softmax over all nodes and relations; `among` and `relation` do nothing.
         decode: How items are recommended by a model that was taught this.

@@ -32,11 +32,11 @@ class Permuted(NodePrediction):
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | context, {v_j : j ∈ M before m in a drawn order})``. The
     last share M of the order is predicted, by the query stream, which knows the place of a node
     and not its content; the context before it is seen by all. The text of a node comes with it,
-    and all occurrences of a node at once, so that neither tells of it.
+    and all occurrences of a node at once, so that neither gives it away.
 
     Args:
         masking: How many nodes stand at the end of the order; `mask` and `random` do nothing.
-        candidates: What they are told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that are predicted; all by default.
         roots: Whether roots (hop 0) are predicted too.
     """
@@ -85,7 +85,7 @@ class PseudoMasked(NodePrediction):
         spans: Share of the blocks that are spans; the others are single nodes. .4 in the paper.
         longest: Nodes of a span at most; its length is uniform from 2. 6 in the paper.
         partial: w.
-        candidates: What the nodes are told from.
+        candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that may be hidden; all by default.
     """
 
@@ -170,7 +170,7 @@ def order_of(tokens: Tokens, chosen: Tensor, bits: Tensor) -> Tensor:
 def asked_last(tokens: Tokens) -> View:
     """Return the view in which the last token of every sequence comes last in the order.
 
-    What a model of permuted language is asked when it recommends: the query stream of that token
+    How a model of permuted language recommends: the query stream of that token
     sees all before it, and nothing sees its content.
     """
     end = tokens.ptr[1:] - 1

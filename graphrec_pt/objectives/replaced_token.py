@@ -33,14 +33,14 @@ class ReplacedToken(NodePrediction):
     ``source: model`` only: the model itself fills the hidden nodes, as in Transformers4Rec (de
     Souza Pereira Moreira et al., RecSys 2021), and learns to by masked nodes, while no gradient
     passes through what was drawn. A drawn node that is the true one counts as true. Text tokens
-    are left out, for they would tell.
+    are left out, because they would give the nodes away.
 
     Args:
         share: ρ, share of the nodes that are replaced.
         source: Replacements of the same type, ``"uniform"``, by ``"popularity"`` (degree), or
             drawn from the ``"model"``.
         generator: γ.
-        candidates: What the generator tells its nodes from.
+        candidates: The loss of the generator over the nodes of a type, and its negatives.
         types: Names of the node types that may be replaced; all by default.
     """
 
@@ -86,7 +86,7 @@ class ReplacedToken(NodePrediction):
             return self._judged(shown, at["judged"], at["replaced"], head)
         hidden = shown.hidden.index_select(0, at["token"])  # [m, D]
         filler: ItemHead = head["generator"]  # type: ignore[assignment]
-        told = self.candidates.loss(hidden, at, model, filler)
+        masked_loss = self.candidates.loss(hidden, at, model, filler)
         made = generated(hidden, at["type"], at["bits"], model, filler)
         masked = shown.view.tokens
         filled = replace(
@@ -98,7 +98,7 @@ class ReplacedToken(NodePrediction):
         again = model.encode(View(filled))
         judged = self._judged(again, at["judged"], wrong[at["judged"]], head)
         expected = self.share * max(len(at["judged"]), 1)
-        return judged + self.generator * told * len(at["token"]) / expected
+        return judged + self.generator * masked_loss * len(at["token"]) / expected
 
     def _judged(self, shown: Encoded, place: Tensor, wrong: Tensor, head: nn.ModuleDict) -> Tensor:
         logits = head["judge"](shown.hidden.index_select(0, place)).squeeze(1)

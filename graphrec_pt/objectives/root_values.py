@@ -39,7 +39,7 @@ class Classify(Objective):
         column: Its category column.
         link: One of the two.
         smoothing: Share of the softmax target that is spread over all categories.
-        hide: Put MASK in place of the root, whose own features would tell.
+        hide: Put MASK in place of the root, whose features would give the value away.
     """
 
     node_type: str
@@ -100,7 +100,7 @@ class Regress(Objective):
         column: Its number column; None, for both, for the weight of the excluded edge.
         mean: Subtracted from y.
         scale: Divides it.
-        hide: Put MASK in place of the root, whose own features would tell; for columns only.
+        hide: Put MASK in place of the root, whose features would give the value away; for columns.
         above: From where on a number counts as 1.
         read: What the number is read off: the mean of the tokens, or the roots of a pair.
     """

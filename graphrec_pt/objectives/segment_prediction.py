@@ -41,7 +41,7 @@ class SegmentPrediction(Objective):
         return Needs(frozenset({Kind.NODE}), frozenset({"hop"}))
 
     def corrupt(self, examples: Examples) -> Corrupted:
-        """Return the history without a segment, the segment, and a segment of somebody else."""
+        """Return the history without a segment, the segment, and a segment of another history."""
         graph, draws = examples.graph, examples.draws.named("segment_prediction")
         words = draws.of_sequences()[:, 0]  # [B, 4]
         rows, other = examples.others(words[:, 0], "segment_prediction")

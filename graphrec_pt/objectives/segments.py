@@ -115,7 +115,7 @@ class Rearranged(OfSegments):
 
     ``L = 1/B Σ BCE(σ(f(mean h)), [the sequence was rearranged])``; with probability p all events
     of a sequence are put into a drawn order. Roots stay in front. Times, hops, slots and parents,
-    which would tell the order, are made neutral in all sequences alike. A sequence whose ids are
+    which would show the order, are made neutral in all sequences alike. A sequence whose ids are
     the same in the drawn order counts as not rearranged; one of a single event is left out.
 
     Args:
@@ -163,7 +163,7 @@ class SentenceOrder(OfTwoSegments):
 
     ``L = −1/B Σ log p(in order | a, b)`` for the two segments of a sequence, which are swapped
     with probability p: those around its first SEP, or the halves of its events. Roots stay in
-    front. Times, hops, slots and parents, which would tell the order, are made neutral in all
+    front. Times, hops, slots and parents, which would show the order, are made neutral in all
     sequences alike.
 
     Args:
@@ -305,7 +305,7 @@ def _mean(shown: Encoded, place: Tensor) -> Tensor:
 
 
 def reordered(tokens: Tokens, parts: Parts, rank: Tensor) -> tuple[Tokens, Tensor]:
-    """Return sequences with their bodies ordered by a rank, and nothing that tells of it.
+    """Return sequences with their bodies ordered by a rank, and no sign of the old order.
 
     Positions are counted anew; times, slots, parents, edges and labels go, and hops end at 1.
 

@@ -85,7 +85,7 @@ class SequenceSequence(OfRelation):
 
     @property
     def needs(self) -> Needs:
-        """Nodes with their hop, which tells the roots; text if its words are dropped."""
+        """Nodes with their hop, which marks the roots; text if its words are dropped."""
         return Needs(self.augment.kinds(), frozenset({"type", "hop"}))
 
     def corrupt(self, examples: Examples) -> Corrupted:

@@ -1,4 +1,4 @@
-"""Sets: which nodes of a type make up the set of a root, or the rest of a set."""
+"""Sets: which nodes of a type belong to a root, or to the rest of a set."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -91,7 +91,7 @@ class SetPrediction(Objective):
     target type, y being the whole set and not only what was hidden; s_a is read off CLS over the
     nodes of the source type, some of them hidden. Self-prediction has one type for both, dual
     prediction two; G-BERT adds up all four of diagnoses and medications. The released code swaps
-    codes for codes of the wrong type, and lets nobody see CLS; neither is so here.
+    codes for codes of the wrong type, and hides CLS from all tokens; both are mended here.
 
     Args:
         source: Type of the nodes that are seen; all else but CLS is left out.

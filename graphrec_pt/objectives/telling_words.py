@@ -10,7 +10,8 @@ from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.tokens.texts import TokenizerField, texts_of, tokenizer_named
+from graphrec_pt.tokens.texts import texts_of
+from graphrec_pt.tokens.words import TokenizerField, Words
 
 _ids: Memo[Tensor] = Memo()  # of a node table
 
@@ -49,7 +50,7 @@ class TellingWords(Strict):
         return _ids(table, self.model_dump_json(), lambda: self._found(graph))
 
     def _found(self, graph: Graph) -> Tensor:
-        words = tokenizer_named(self.tokenizer)
+        words = Words.of(self.tokenizer)
         start, token = texts_of(graph, self.node_type, self.text, words)
         owner = torch.arange(len(start) - 1).repeat_interleave(start.diff())
         numbers = read_column(graph, self.node_type, self.number, "telling_words")

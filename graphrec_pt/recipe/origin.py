@@ -154,4 +154,5 @@ def _same(path: Path, saved: Mapping[str, Any]) -> bool:
     state = path.stat()
     if state.st_size != saved["bytes"]:
         return False
-    return state.st_mtime_ns == saved["modified"] or _stamp(path)["sha256"] == saved["sha256"]
+    same_time = bool(state.st_mtime_ns == saved["modified"])
+    return same_time or bool(_stamp(path)["sha256"] == saved["sha256"])

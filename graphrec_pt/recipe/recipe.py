@@ -13,6 +13,7 @@ from pydantic import (
 
 from graphrec_pt.core.errors import GraphRecError, raise_all
 from graphrec_pt.core.registry import config_of, name_of
+from graphrec_pt.data.card import load_card
 from graphrec_pt.evaluation.baseline import Baseline
 from graphrec_pt.evaluation.metric import measures
 from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
@@ -20,7 +21,7 @@ from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.evaluation.task import Policy, Task, TaskField, task
 from graphrec_pt.evaluation.values import ValueBaseline
 from graphrec_pt.graph.derive import DerivationField
-from graphrec_pt.graph.protocol import ProtocolField
+from graphrec_pt.graph.protocol import DEFAULT_SPLIT, ProtocolField, SplitProtocol
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.training.options import Options
@@ -49,7 +50,7 @@ class Data(Strict):
         graph: Folder of a saved graph, in place of a card.
         without: Relations of the card that are left out; by default those that were collected over
             all time, as they may tell of held-out events, and none for ``[]``.
-        split: Name or config of the protocol.
+        split: Name or config of the protocol; that of the card by default, else leave-one-out.
         seed: Of the permutation of ids and of protocols that draw.
         derive: Names or configs of relations to compute from the interactions, beside those of the
             card; each view of the split has them of its own edges.
@@ -58,9 +59,14 @@ class Data(Strict):
     card: str | None = None
     graph: str | None = None
     without: tuple[str, ...] | None = None
-    split: ProtocolField = Field("leave_one_out", validate_default=True)
+    split: ProtocolField = Field(None, validate_default=True)
     seed: int = Field(0, ge=0)
     derive: tuple[DerivationField, ...] = ()
+
+    @field_validator("split", mode="before")
+    @classmethod
+    def _of_card(cls, config: object, info: ValidationInfo) -> object:
+        return config or _split_of_card(info.data.get("card")) or DEFAULT_SPLIT
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -70,6 +76,14 @@ class Data(Strict):
         if self.without and self.card is None:
             raise GraphRecError("data.without", "a card, whose relations it names", "a graph")
         return self
+
+
+def _split_of_card(card: str | None) -> SplitProtocol | None:
+    """Return the protocol of a card; None where it has none, and where there is no such card."""
+    try:
+        return None if card is None else load_card(card).split
+    except GraphRecError:  # told when the data are read
+        return None
 
 
 class OtherData(Data):

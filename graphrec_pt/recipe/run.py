@@ -12,6 +12,7 @@ import torch
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
+from graphrec_pt.core.scratch import writing
 from graphrec_pt.evaluation.explained import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
@@ -363,6 +364,7 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
         "test": len(made.test),
         "split": dict(made.protocol),
         "permutation_seed": graph.provenance.get("permutation_seed"),
+        "warnings": list(made.warnings),
     }
 
 

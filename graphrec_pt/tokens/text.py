@@ -11,8 +11,9 @@ from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
 from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField, Makes, linearizer
-from graphrec_pt.tokens.texts import TokenizerField, texts_of, tokenizer_named
+from graphrec_pt.tokens.texts import texts_of
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import TokenizerField, Words
 
 
 @linearizer("text")
@@ -27,8 +28,8 @@ class Text:
 
     Args:
         tokenizer: An object with ``encode(text)`` that returns ids (Hugging Face tokenizers of
-            both libraries do), the folder or name of a Hugging Face tokenizer, or ``hashed:8192``:
-            words in as many buckets, which need no file.
+            both libraries do), the folder of a Hugging Face tokenizer or the name of one in the
+            local cache, or ``hashed:8192``: words in as many buckets, which need no file.
         base: Config of the linearizer that makes the sequence of nodes.
         columns: Node type → column to read; by default the title of the types that have one.
         nodes: Keep the tokens of nodes that have text; a node without text always keeps its.
@@ -97,7 +98,7 @@ class Text:
 
     def _texts(self, graph: Graph, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
         """Return start and length of the text of each token, ``[T]`` both, in a pool of ids."""
-        tokenizer = tokenizer_named(self.tokenizer)
+        words = Words.of(self.tokenizer)
         start, count = torch.zeros_like(tokens.id), torch.zeros_like(tokens.id)
         pools, before = [tokens.id[:0]], 0
         for node_type, column in self._columns(graph).items():
@@ -106,7 +107,7 @@ class Text:
             mine &= tokens.id < owned.stop
             if not bool(mine.any()):
                 continue
-            ends, ids = texts_of(graph, node_type, column, tokenizer)
+            ends, ids = texts_of(graph, node_type, column, words)
             node = tokens.id[mine] - owned.start
             mine_count = (ends[node + 1] - ends[node]).clamp(max=self.longest)
             start[mine], count[mine] = before + mine_count.cumsum(0) - mine_count, mine_count

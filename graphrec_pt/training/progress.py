@@ -110,7 +110,8 @@ class Meter:
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on with the row of a checkpoint."""
-        self._losses, self._steps = dict(state["losses"]), dict(state["steps"])
+        self._losses.update(state["losses"])
+        self._steps.update(state["steps"])
         self._tokens, self._room = state["tokens"], state["room"]
 
     def _clear(self) -> None:

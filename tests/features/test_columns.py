@@ -147,7 +147,7 @@ def test_whitening_and_experts_by_hand(graph, made):
 
 def test_text_is_the_mean_of_its_words(graph, made):
     feature = made(graph, {"name": "static_text", "columns": ["title"], "buckets": 5000})
-    words, table = feature.feature.tokenizer, feature.feature.table.weight
+    words, table = feature.feature.words, feature.feature.table.weight
     assert words.encode("A Pen, a pen!") == words.encode("a pen a PEN")
     a, red, pen = (table[words.encode(word)[0]] for word in ("a", "red", "pen"))
     torch.testing.assert_close(feature(0)[0], (a + red + pen) / 3)
@@ -158,7 +158,7 @@ def test_text_is_the_mean_of_its_words(graph, made):
 def test_text_of_several_columns_is_one_bag(graph, made):
     config = {"name": "static_text", "columns": ["note", "color", "title"], "buckets": 5000}
     feature = made(graph, config)
-    words, table = feature.feature.tokenizer, feature.feature.table.weight
+    words, table = feature.feature.words, feature.feature.table.weight
     for node, text in ((0, "new red a red pen"), (1, "blue a pen"), (2, "old pen")):
         rows = table[torch.tensor(words.encode(text))]
         torch.testing.assert_close(feature(node)[0], rows.mean(0))

@@ -7,7 +7,6 @@ from torch.nn.functional import normalize
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.encoded import batches
 from graphrec_pt.features.featurizer import featurizer
-from graphrec_pt.features.text import frame
 from graphrec_pt.graph.outline import Outline
 
 
@@ -220,22 +219,6 @@ def test_mistakes_are_named(graph, bert_config, options, said):
 def test_too_many_layers(graph, made, bert_config):
     with pytest.raises(GraphRecError, match="at most the last 3 layers, got 4"):
         made(graph, bert_config(train=4))
-
-
-def test_frames(tokenizer):
-    assert frame(tokenizer) == ([2], [3])
-
-    class Plain:
-        def encode(self, text):
-            return [1]
-
-    class Deaf:
-        def encode(self, text, add_special_tokens=True):
-            return [7, 8] if add_special_tokens else []
-
-    assert frame(Plain()) == ([], [])
-    with pytest.raises(GraphRecError, match="can read 'a'"):
-        frame(Deaf())
 
 
 def test_batches_hold_every_row_once_and_little_padding():

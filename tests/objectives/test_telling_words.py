@@ -9,9 +9,9 @@ from graphrec_pt.data.build import build
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.objectives.telling_words import TellingWords
-from graphrec_pt.tokens.hashed_words import HashedWords
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import HashedWords
 
 V = 4096
 PLAN = {

@@ -1,5 +1,7 @@
 """Columns as tensors and back: what libraries that know no tables can carry."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,9 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from graphrec_pt.graph.graph import Graph
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.assemble import Array, EdgeList
+from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import ColumnKind
 
 
@@ -33,6 +37,141 @@ def edge_columns(graph: Graph, relation: str, edge: Tensor) -> pl.DataFrame | No
     if forward not in graph.edge_tables:
         return None
     return graph.edge_tables[forward][(edge - graph.edge_offset[forward]).numpy()]
+
+
+TIMES = ("time", "edge_time", "timestamp", "edge_timestamp", "timestamps", "t")
+"""What libraries call the times of edges; the first that is there is read."""
+WEIGHTS = ("edge_weight", "weight")
+"""What they call the weights."""
+OF_A_SPLIT = ("edge_label", "pos_edge_label", "neg_edge_label")
+"""How attributes begin that name pairs for training or test, negatives too, and not edges."""
+
+
+def node_table(
+    name: str,
+    rows: int,
+    attributes: Iterable[tuple[str, Any]],
+    categories: Mapping[str, list[str]],
+    notes: list[str],
+) -> pl.DataFrame:
+    """Return the attributes of one node type as columns, ``id`` first.
+
+    Args:
+        name: The node type.
+        rows: How many nodes it has.
+        attributes: Name and values; ``id`` gives the raw ids, else the row numbers do.
+        categories: Attribute → the texts that its codes stand for.
+        notes: A sentence is added for attributes that no column can hold.
+
+    Raises:
+        GraphRecError: For raw ids that are not one for each node.
+    """
+    given = dict(attributes)
+    raw = given.pop(RAW_ID, None)
+    ids = [str(row) for row in range(rows)] if raw is None else _raw_ids(name, raw, rows)
+    columns = _columns(name, rows, given, categories, notes)
+    return pl.DataFrame([pl.Series(RAW_ID, ids, dtype=pl.String), *columns])
+
+
+def edge_list(
+    kind: tuple[str, str, str],
+    ends: tuple[Array, Array],
+    sizes: tuple[int, int],
+    attributes: Mapping[str, Any],
+    notes: list[str],
+) -> EdgeList:
+    """Return edges and their attributes: times, weights, and columns for the others.
+
+    Args:
+        kind: The edge type.
+        ends: Integers ``[E]``, numbered inside the node types.
+        sizes: Number of nodes of both types.
+        attributes: Attribute → values, a row for each edge.
+        notes: A sentence is added for attributes that are left out.
+
+    Raises:
+        GraphRecError: For numbers that no node has, and times or weights that are none.
+    """
+    called = f"{kind[0]}–{kind[1]}–{kind[2]}"
+    for ids, name, size in zip(ends, (kind[0], kind[2]), sizes, strict=True):
+        if len(ids) and not 0 <= ids.min() <= ids.max() < size:
+            got = f"{ids.min()} to {ids.max()}"
+            raise GraphRecError(f"edges of {kind}", f"{name} numbers below {size}", got)
+    rest, rows = dict(attributes), len(ends[0])
+    times = next((name for name in TIMES if name in rest), None)
+    weights = next((name for name in WEIGHTS if name in rest), None)
+    time = None if times is None else _times(f"{times} of {kind}", rest.pop(times), rows)
+    weight = None if weights is None else _weights(f"{weights} of {kind}", rest.pop(weights), rows)
+    columns = _columns(called, rows, rest, {}, notes)
+    return EdgeList(*ends, time, weight, pl.DataFrame(columns) if columns else None)
+
+
+def _columns(
+    where: str,
+    rows: int,
+    attributes: Mapping[str, Any],
+    categories: Mapping[str, list[str]],
+    notes: list[str],
+) -> list[pl.Series]:
+    columns, left = [], []
+    for name, values in attributes.items():
+        of_a_split = name.startswith(OF_A_SPLIT)
+        column = None if of_a_split else tensor_column(name, values, categories.get(name))
+        if column is not None and len(column) == rows:
+            columns.append(column)
+        else:
+            left.append(name)
+    if left:
+        notes.append(f"{where}: left out {', '.join(left)}; no column of {rows:,} rows")
+    return columns
+
+
+def _plain(values: Any) -> Array:
+    """Return values as an array; one column of a matrix as that column."""
+    array = values.detach().cpu() if isinstance(values, Tensor) else values
+    if isinstance(array, Tensor):
+        array = array.float() if array.dtype == torch.bfloat16 else array
+    made = np.asarray(array)
+    return made[:, 0] if made.ndim == 2 and made.shape[1] == 1 else made
+
+
+def _raw_ids(name: str, values: Any, rows: int) -> list[str]:
+    array = _plain(values)
+    if array.shape != (rows,):
+        got = "×".join(map(str, array.shape)) or "one value"
+        raise GraphRecError(f"id of {name!r}", f"one for each of {rows} nodes", got)
+    if array.dtype.kind == "f" and np.array_equal(array, np.trunc(array)):
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iuOUS":
+        raise GraphRecError(f"id of {name!r}", "whole numbers or texts", str(array.dtype))
+    ids = [each.decode() if isinstance(each, bytes) else str(each) for each in array.tolist()]
+    if len(set(ids)) < len(ids):
+        twice = next(each for each, count in Counter(ids).items() if count > 1)
+        raise GraphRecError(f"id of {name!r}", "an id of its own for each node", f"{twice!r} twice")
+    return ids
+
+
+def _times(who: str, values: Any, rows: int) -> Array:
+    array = _plain(values)
+    if array.dtype.kind == "M":
+        array = array.astype("datetime64[s]").astype(np.int64)
+    if array.shape != (rows,):
+        raise GraphRecError(who, f"one for each of {rows} edges", "×".join(map(str, array.shape)))
+    if array.dtype.kind not in "iuf":
+        raise GraphRecError(who, "integers", str(array.dtype))
+    if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
+        raise GraphRecError(who, "integers", str(array.dtype), "scaling to milliseconds")
+    return array.astype(np.int64)
+
+
+def _weights(who: str, values: Any, rows: int) -> Array:
+    array = _plain(values)
+    if array.shape != (rows,) or array.dtype.kind not in "iufb":
+        got = f"{'×'.join(map(str, array.shape))} of {array.dtype}"
+        raise GraphRecError(who, f"a number for each of {rows} edges", got)
+    if not np.isfinite(array).all():
+        raise GraphRecError(who, "finite numbers", str(array[~np.isfinite(array)][0]))
+    return array.astype(np.float32)
 
 
 def column_tensor(series: pl.Series) -> Tensor | None:
@@ -62,10 +201,20 @@ def tensor_column(name: str, values: Any, categories: list[str] | None = None) -
         categories: The texts that int codes ``[n]`` stand for, −1 for none.
 
     Returns:
-        The column; None for what no column can hold (more than two dimensions).
+        The column; None for what no column can hold (single values, more than two dimensions).
     """
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-    if array.ndim > 2:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        if values.layout != torch.strided or values.is_complex():
+            return None
+        values = values.float() if values.dtype == torch.bfloat16 else values
+        array = values.numpy()
+    else:
+        try:
+            array = np.asarray(values)
+        except ValueError:  # rows of several lengths
+            return None
+    if array.ndim not in (1, 2) or array.dtype.kind in "cV" or 0 in array.shape[1:]:
         return None
     if array.dtype.kind in "OUS":
         texts = [None if text is None else str(text) for text in array.tolist()]

@@ -22,16 +22,13 @@ import polars as pl
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.convert.columns import column_tensor, edge_columns, tensor_column
-from graphrec_pt.data.convert.typed import EdgeType, typed_graph
-from graphrec_pt.graph.assemble import EdgeList
+from graphrec_pt.data.convert.columns import column_tensor, edge_columns, edge_list, node_table
+from graphrec_pt.data.convert.typed import typed_graph
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import TimeUnit
 
 if TYPE_CHECKING:
     from dgl import DGLGraph
-
-_CARRIED = ("time", "weight", "edge_id")
 
 
 def import_dgl() -> Any:
@@ -142,9 +139,11 @@ def from_dgl(
 ) -> Graph:
     """Return a DGL graph as a graph.
 
-    ``time`` and ``weight`` become edge times and weights, other features of one or two dimensions
-    columns. Edge types that mirror each other become a relation and its inverse. Edges are sorted
-    by (source, time), so their order may differ from that of `data`.
+    A feature ``id`` becomes the raw ids (else the row numbers do), the first of ``time``,
+    ``edge_time``, ``timestamp``, ``edge_timestamp``, ``timestamps`` and ``t`` the edge times,
+    ``weight`` the weights, other features of one or two dimensions columns. Edge types that mirror
+    each other become a relation and its inverse. Edges are sorted by (source, time), so their order
+    may differ from that of `data`.
 
     Args:
         data: Nodes and edges.
@@ -152,40 +151,43 @@ def from_dgl(
             raw ids, features).
         interactions: Names of the relations that a split may hold out.
         time_unit: Unit of the edge times.
+
+    Raises:
+        GraphRecError: For a block of sampled neighbors, for `tables` that do not fit `data`, and
+            for times, weights or ids that are none.
     """
-    given = dict(tables or {})
+    if not hasattr(data, "canonical_etypes") or data.is_block:
+        what = "a block" if hasattr(data, "is_block") else type(data).__name__
+        raise GraphRecError("from_dgl", "a DGLGraph that is no block", what)
+    given, notes = dict(tables or {}), list[str]()
     order = [*given, *(name for name in data.ntypes if name not in given)]
-    nodes = {name: given[name] if name in given else _table(data, name) for name in order}
-    edges = {kind: _edge_list(data, kind) for kind in data.canonical_etypes}
+    counts = {name: data.num_nodes(name) for name in data.ntypes}
+    nodes = {}
+    for name in order:
+        if name not in given:
+            features = data.nodes[name].data
+            nodes[name] = node_table(name, counts[name], features.items(), {}, notes)
+        elif name not in counts or len(given[name]) != counts[name]:
+            got = f"{len(given[name])} row" + ("s" if len(given[name]) != 1 else "")
+            expected = f"{counts.get(name, 0)} rows, as the graph has nodes of this type"
+            raise GraphRecError(f"tables[{name!r}]", expected, got)
+        else:
+            nodes[name] = given[name]
+    edges = {}
+    for kind in data.canonical_etypes:
+        source, target = (ends.cpu().long().numpy() for ends in data.edges(etype=kind))
+        features = {k: v for k, v in data.edges[kind].data.items() if k != "edge_id"}
+        sizes = counts[kind[0]], counts[kind[2]]
+        edges[kind] = edge_list(kind, (source, target), sizes, features, notes)
     return typed_graph(
         nodes,
         edges,
         interactions=interactions,
         time_unit=time_unit,
-        provenance={"from": "dgl"},
+        provenance={"from": "dgl", **({"notes": notes} if notes else {})},
     )
 
 
 def _tensors(table: pl.DataFrame) -> dict[str, torch.Tensor]:
     found = {c.name: column_tensor(c) for c in table if c.name != RAW_ID}
     return {name: tensor for name, tensor in found.items() if tensor is not None}
-
-
-def _table(data: "DGLGraph", name: str) -> pl.DataFrame:
-    raw = pl.Series(RAW_ID, map(str, range(data.num_nodes(name))), dtype=pl.String)
-    features = [tensor_column(key, data.nodes[name].data[key]) for key in data.nodes[name].data]
-    return pl.DataFrame([raw, *(column for column in features if column is not None)])
-
-
-def _edge_list(data: "DGLGraph", kind: EdgeType) -> EdgeList:
-    source, target = data.edges(etype=kind)
-    features = data.edges[kind].data
-    columns = [tensor_column(k, features[k]) for k in features if k not in _CARRIED]
-    kept = [column for column in columns if column is not None]
-    return EdgeList(
-        source.cpu().long().numpy(),
-        target.cpu().long().numpy(),
-        features["time"].cpu().long().numpy() if "time" in features else None,
-        features["weight"].cpu().float().numpy() if "weight" in features else None,
-        pl.DataFrame(kept) if kept else None,
-    )

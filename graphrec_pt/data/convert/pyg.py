@@ -1,29 +1,33 @@
 """PyTorch Geometric: a Graph as ``HeteroData`` and back."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 import torch
+from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.convert.columns import (
+    TIMES,
+    WEIGHTS,
     categories_of,
     column_kind,
     column_tensor,
     edge_columns,
-    tensor_column,
+    edge_list,
+    node_table,
 )
 from graphrec_pt.data.convert.typed import EdgeType, typed_graph
-from graphrec_pt.graph.assemble import EdgeList
+from graphrec_pt.graph.assemble import Array
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import TimeUnit
 
 if TYPE_CHECKING:
-    from torch_geometric.data import HeteroData
+    from torch_geometric.data import Data, HeteroData
 
-_CARRIED = ("edge_index", "time", "edge_weight", "edge_id")
+_NO_COLUMN = ("edge_index", "adj_t", "adj", "edge_id", "num_nodes")
 
 
 def to_pyg(graph: Graph) -> "HeteroData":
@@ -65,43 +69,123 @@ def to_pyg(graph: Graph) -> "HeteroData":
 
 
 def from_pyg(
-    data: "HeteroData", *, interactions: Collection[str] = (), time_unit: TimeUnit = "s"
+    data: "HeteroData | Data", *, interactions: Collection[str] = (), time_unit: TimeUnit = "s"
 ) -> Graph:
-    """Return PyG's ``HeteroData`` as a graph.
+    """Return PyG's ``HeteroData`` as a graph; a ``Data`` has one node type and one edge type.
 
-    ``id`` becomes the raw ids (else the row numbers do), ``time`` and ``edge_weight`` the edge
-    times and weights, other attributes of one row per node or edge columns. Edge types that
-    mirror each other become a relation and its inverse. Edges are sorted by (source, time,
-    target), so their order may differ from that of `data`.
+    ``id`` becomes the raw ids (else the row numbers do), the first of ``time``, ``edge_time``,
+    ``timestamp``, ``edge_timestamp``, ``timestamps`` and ``t`` the edge times, ``edge_weight`` the
+    weights, other attributes of one row per node or edge columns. A type without ``num_nodes`` has
+    as many nodes as its attributes have rows, else as the edges name. Edge types that mirror each
+    other become a relation and its inverse. Edges are sorted by (source, time, target), so their
+    order may differ from that of `data`. What is left out, such as the ``edge_label_index`` of
+    ``RandomLinkSplit``, is told by :func:`~graphrec_pt.data.describe.describe`.
 
     Args:
-        data: Nodes and edges.
+        data: Nodes and edges; with ``edge_index``, or ``adj_t`` in its place.
         interactions: Names of the relations that a split may hold out.
         time_unit: Unit of the edge times.
 
     Raises:
-        GraphRecError: When `data` names nodes that it does not have, or carries fractional times.
+        GraphRecError: When `data` names nodes that it does not have, or carries times, weights or
+            ids that are none.
     """
-    categories = data.to_dict().get("_global_store", {}).get("categories", {})
+    hetero = _hetero(data)
+    names = list(hetero.node_types)
+    names += dict.fromkeys(e for k in hetero.edge_types for e in (k[0], k[2]) if e not in names)
+    if not names:
+        raise GraphRecError("from_pyg", "nodes", "none")
+    notes = list[str]()
+    ends = {kind: _ends(kind, hetero[kind]) for kind in hetero.edge_types}
+    categories = hetero.to_dict().get("_global_store", {}).get("categories", {})
     tables = {}
-    for name in data.node_types:
-        store = data[name]
-        rows = int(store.num_nodes)
-        raw = [str(raw) for raw in store[RAW_ID]] if RAW_ID in store else map(str, range(rows))
-        columns = [pl.Series(RAW_ID, raw, dtype=pl.String)]
-        for key, values in store.items():
-            if key not in ("num_nodes", RAW_ID) and store.is_node_attr(key):
-                column = tensor_column(key, values, categories.get(name, {}).get(key))
-                columns += [] if column is None else [column]
-        tables[name] = pl.DataFrame(columns)
-    edges = {kind: _edge_list(kind, data, tables) for kind in data.edge_types}
+    for name in names:
+        store = dict(hetero[name].items()) if name in hetero.node_types else {}
+        rows = _count(name, store, ends, notes)
+        store.pop("num_nodes", None)
+        tables[name] = node_table(name, rows, store.items(), categories.get(name, {}), notes)
+    edges = {
+        kind: edge_list(
+            kind,
+            ends[kind][:2],
+            (len(tables[kind[0]]), len(tables[kind[2]])),
+            _edge_attributes(hetero[kind], ends[kind][2]),
+            notes,
+        )
+        for kind in hetero.edge_types
+    }
     return typed_graph(
         tables,
         edges,
         interactions=interactions,
         time_unit=time_unit,
-        provenance={"from": "torch_geometric"},
+        provenance={"from": "torch_geometric", **({"notes": notes} if notes else {})},
     )
+
+
+def _hetero(data: Any) -> "HeteroData":
+    from torch_geometric.data import Data, HeteroData
+
+    if isinstance(data, HeteroData):
+        return data
+    if not isinstance(data, Data):
+        raise GraphRecError("from_pyg", "HeteroData or Data", type(data).__name__)
+    if "node_type" in data and "edge_type" in data and hasattr(data, "_edge_type_names"):
+        return data.to_heterogeneous()
+    made = HeteroData()
+    for key, values in data.to_dict().items():
+        of_edges = key.startswith("adj") or key in WEIGHTS or key in TIMES or "edge" in key
+        made[("node", "to", "node") if of_edges else "node"][key] = values
+    return made
+
+
+def _ends(kind: EdgeType, store: Any) -> tuple[Array, Array, Tensor | None]:
+    """Return both ends of the edges of a type, and the values of a matrix that holds them."""
+    who, values = f"edge_index of {kind}", None
+    if "edge_index" in store:
+        index = torch.as_tensor(store.edge_index)
+    elif (turned := "adj_t" in store) or "adj" in store:
+        from torch_geometric.utils import to_edge_index
+
+        index, values = to_edge_index(store.adj_t if turned else store.adj)
+        index = index.flip(0) if turned else index
+        values = None if values is None or bool((values == 1).all()) else values
+    else:
+        raise GraphRecError(who, "an edge_index or adj_t", ", ".join(store.keys()) or "nothing")
+    if index.dim() != 2 or len(index) != 2:
+        raise GraphRecError(who, "the shape 2×E", "×".join(map(str, index.shape)))
+    if (index.is_floating_point() and index.numel()) or index.is_complex():
+        raise GraphRecError(who, "integers", index.dtype)
+    source, target = index.detach().cpu().long().numpy()
+    return source, target, values
+
+
+def _count(
+    name: str,
+    store: Mapping[str, Any],
+    ends: Mapping[EdgeType, tuple[Array, Array, Any]],
+    notes: list[str],
+) -> int:
+    """Return how many nodes a type has: as it says, as its attributes do, or as edges name."""
+    if store.get("num_nodes") is not None:
+        return int(store["num_nodes"])
+    lengths = {key: len(v) for key, v in store.items() if getattr(v, "shape", None) or _listed(v)}
+    for key in (RAW_ID, "x", "feat", *lengths):
+        if key in lengths:
+            return lengths[key]
+    named = [e[at] for kind, e in ends.items() for at in (0, 1) if kind[2 * at] == name]
+    rows = max((int(ids.max(initial=-1)) for ids in named), default=-1) + 1
+    notes.append(f"{name}: no num_nodes; taken to be {rows:,}, as far as the edges name them")
+    return rows
+
+
+def _listed(values: Any) -> bool:
+    return isinstance(values, list | tuple)
+
+
+def _edge_attributes(store: Any, values: Tensor | None) -> dict[str, Any]:
+    kept = {key: each for key, each in store.items() if key not in _NO_COLUMN}
+    return kept if values is None else {"edge_weight": values, **kept}
 
 
 def _attribute(column: pl.Series) -> Any:
@@ -109,28 +193,3 @@ def _attribute(column: pl.Series) -> Any:
     if tensor is not None:
         return tensor
     return np.array(column.to_list(), dtype=object)  # PyG can index these, lists it cannot
-
-
-def _edge_list(kind: EdgeType, data: "HeteroData", tables: dict[str, pl.DataFrame]) -> EdgeList:
-    store = data[kind]
-    source, target = store.edge_index.cpu().numpy()
-    for ids, name in ((source, kind[0]), (target, kind[2])):
-        if len(ids) and not 0 <= ids.min() <= ids.max() < len(tables[name]):
-            who, got = f"edge_index of {kind}", f"{ids.min()} to {ids.max()}"
-            raise GraphRecError(who, f"{name} numbers below {len(tables[name])}", got)
-    time = store.time.cpu() if "time" in store else None
-    if time is not None and time.is_floating_point() and not torch.equal(time, time.round()):
-        raise GraphRecError(f"time of {kind}", "integers", time.dtype, "scaling to milliseconds")
-    columns = [
-        column
-        for key, values in store.items()
-        if key not in _CARRIED and store.is_edge_attr(key)
-        if (column := tensor_column(key, values)) is not None
-    ]
-    return EdgeList(
-        source,
-        target,
-        None if time is None else time.long().numpy(),
-        store.edge_weight.cpu().float().numpy() if "edge_weight" in store else None,
-        pl.DataFrame(columns) if columns else None,
-    )

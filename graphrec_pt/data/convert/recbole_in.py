@@ -1,8 +1,7 @@
 """RecBole atomic files in, Graph out; :mod:`graphrec_pt.data.convert.recbole` tells the format."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from glob import escape
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +10,10 @@ from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.data.build import build
 from graphrec_pt.data.convert.recbole import TIME, TYPED_ENDS, WEIGHT
 from graphrec_pt.data.convert.typed import EdgeType, unique_names
+from graphrec_pt.data.copies import without_copies
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.data.raw import RawFile
+from graphrec_pt.data.readers.recbole import SPLIT, given_parts
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import ColumnKind, TimeUnit
 
@@ -40,6 +42,8 @@ def from_recbole(
     the node type ``user``), ``timestamp`` its time, ``rating`` its weight. An entity of ``.kg``
     that ``.link`` gives to an item *is* that item (to several: its edges are theirs, each); other
     entities are nodes of type ``entity``. Relations get inverses called ``rev_NAME``.
+    ``NAME.train.inter``, ``NAME.valid.inter`` and ``NAME.test.inter`` are read as one, with a
+    column ``split`` for the protocol ``fixed``.
 
     Args:
         folder: Holds one ``.inter`` file and others of that name.
@@ -53,11 +57,15 @@ def from_recbole(
         GraphRecError: When there is no ``.inter`` file, or one is not in the format.
     """
     folder = Path(folder)
-    found = sorted(folder.glob("*.inter"))
-    if len(found) != 1:
+    found = without_copies(sorted(folder.glob("*.inter")), Path.as_posix)
+    parts_of = given_parts([RawFile(path) for path in found])
+    if not found or (len(found) > 1 and None in parts_of):
         names = ", ".join(f.name for f in found) or "none"
         raise GraphRecError(str(folder), "one .inter file", names, "the folder of one data set")
-    files = {f.suffix[1:]: _read(f) for f in sorted(folder.glob(f"{escape(found[0].stem)}.*"))}
+    name = found[0].stem if parts_of[0] is None else found[0].stem.rpartition(".")[0]
+    beside = [folder / f"{name}.{suffix}" for suffix in ("user", "item", "kg", "link")]
+    files = {path.suffix[1:]: _read(path) for path in beside if path.is_file()}
+    files["inter"] = _joined([_read(path) for path in found], parts_of)
     parts = _Parts()
     user, item = parts.add_interactions(files["inter"], relation)
     for name, suffix in ((user, "user"), (item, "item")):
@@ -164,6 +172,15 @@ def _linked(rows: pl.DataFrame, link: _File | None, end: str, kind: str, item: s
         pl.when(is_item).then("__item").otherwise(end).alias(end),
         pl.when(is_item).then(pl.lit(item)).otherwise(pl.lit(ENTITY)).alias(kind),
     ).drop("__item")
+
+
+def _joined(files: Sequence[_File], parts: Sequence[str | None]) -> _File:
+    """Return the files of a given split as one, with a column of the part."""
+    if parts[0] is None:
+        return files[0]
+    rows = [f.rows.with_columns(pl.lit(p).alias(SPLIT)) for f, p in zip(files, parts, strict=True)]
+    fields = {name: kind for file in files for name, kind in file.fields.items()}
+    return _File(files[0].path, pl.concat(rows, how="diagonal_relaxed"), {**fields, SPLIT: "token"})
 
 
 def _read(path: Path) -> _File:

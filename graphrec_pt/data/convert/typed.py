@@ -85,7 +85,13 @@ def typed_graph(
 def unique_names(kinds: Collection[EdgeType]) -> dict[EdgeType, str]:
     """Return a name of its own for every edge type: the relation's, if no other has it."""
     shared = Counter(relation for _, relation, _ in kinds)
-    return {kind: kind[1] if shared[kind[1]] == 1 else "_".join(kind) for kind in kinds}
+    names = {kind: kind[1] for kind in kinds if shared[kind[1]] == 1}
+    for kind in kinds:
+        name = "_".join(kind)
+        while kind not in names and name in names.values():
+            name += "_"
+        names.setdefault(kind, name)
+    return {kind: names[kind] for kind in kinds}
 
 
 def _node_type(name: str, table: pl.DataFrame) -> NodeType:

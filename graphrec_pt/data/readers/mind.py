@@ -13,6 +13,7 @@ from graphrec_pt.data.reader import reader
 
 BEHAVIOUR_FIELDS = ("impression", "user", "time", "history", "shown")
 NEWS = ("news", "category", "subcategory", "title", "abstract", "url")
+TIME = "%m/%d/%Y %I:%M:%S %p"
 ENTITY = ("news", "place", "entity", "label", "type", "confidence")
 
 
@@ -22,7 +23,8 @@ class MindBehaviors:
 
     Impression numbers start again in every file, so ids are ``folder/number`` when several files
     are read. ``impressions`` has ``impression``, ``user``, ``time``, ``split`` (the folder);
-    ``history`` has ``user``, ``news``, ``position``, once per user; ``shown`` has
+    ``history`` has ``user``, ``news``, ``position``, once per user: the list of the earliest
+    impression, as those of later folders hold the clicks of earlier ones; ``shown`` has
     ``impression``, ``user``, ``time``, ``split``, ``news``, ``position`` and ``clicked`` (1, 0,
     or null where labels are withheld).
     """
@@ -34,7 +36,7 @@ class MindBehaviors:
         news = pl.col("news").str
         return {
             "impressions": rows.select(head),
-            "history": _listed(rows.unique("user", maintain_order=True), "history", ("user",)),
+            "history": _listed(_earliest(rows), "history", ("user",)),
             "shown": _listed(rows, "shown", head).with_columns(
                 news=news.replace(r"-[01]$", ""), clicked=news.extract(r"-([01])$").cast(pl.Int64)
             ),
@@ -81,6 +83,16 @@ class MindNews:
                 pl.col("confidence").cast(pl.Float64, strict=False)
             ),
         }
+
+
+def _earliest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the first impression of each user by time; of equal times, the shortest history."""
+    when = pl.col("time").str.to_datetime(TIME, strict=False)
+    first = rows.with_row_index("row").sort(
+        when, pl.col("history").str.len_chars(), "row", nulls_last=True
+    )
+    kept = first.unique("user", keep="first", maintain_order=True).sort("row")
+    return kept.drop("row")
 
 
 def _listed(rows: pl.DataFrame, column: str, keep: Sequence[str]) -> pl.DataFrame:

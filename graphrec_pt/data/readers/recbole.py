@@ -1,5 +1,6 @@
 """Atomic files of RecBole: tables whose header names the type of each field."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import field
 
@@ -13,13 +14,40 @@ from graphrec_pt.data.reader import reader
 KINDS = ("token", "token_seq", "float", "float_seq")
 
 
+SPLIT = "split"
+GIVEN = re.compile(r"(?P<name>.+)\.(?P<part>train|valid|val|validation|dev|test)\.inter")
+PARTS = {"train": "train", "test": "test"}
+"""Names in files → those of the protocol ``fixed``; all others are validation."""
+
+
+def given_parts(files: Sequence[RawFile]) -> list[str | None]:
+    """Return which part of a given split each file is, None for all where there is no split.
+
+    Raises:
+        GraphRecError: For parts of several data sets, and parts beside a file of all events.
+    """
+    matches = [GIVEN.fullmatch(file.name) for file in files]
+    if not any(matches):
+        return [None] * len(files)
+    names = {match["name"] if match else None for match in matches}
+    if len(names) > 1:
+        got = ", ".join(sorted(file.name for file in files)[:4])
+        raise GraphRecError(
+            "recbole", "the .inter files of one data set, whole or in parts", got, "removing others"
+        )
+    return [PARTS.get(match["part"], "valid") for match in matches if match]
+
+
 @reader("recbole")
 class RecBole:
     """``.inter``, ``.user``, ``.item``, ``.kg``, ``.link`` or ``.net`` → part ``rows``.
 
     ``rows`` has the fields without their types: tokens as text, floats as numbers, sequences as
     lists. Part ``attributes`` has a row per node and token of its descriptive fields: ``id`` (the
-    first field), ``field``, ``value``, ``attribute`` (``field=value``).
+    first field), ``field``, ``value``, ``attribute`` (``field=value``). Files called
+    ``NAME.train.inter``, ``NAME.valid.inter`` and ``NAME.test.inter`` (RecBole's
+    ``benchmark_filename``; ``val``, ``validation`` and ``dev`` serve as well) are one given split:
+    ``rows`` then has a column ``split`` with ``train``, ``valid`` or ``test``.
 
     Args:
         separator: Between fields.
@@ -36,7 +64,12 @@ class RecBole:
     def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
         """Return the tables ``rows`` and ``attributes``."""
         read = [self._read_one(file) for file in files]
-        rows = pl.concat([rows for rows, _ in read], how="diagonal_relaxed")
+        parts = given_parts(files)
+        every = [
+            rows if part is None else rows.with_columns(pl.lit(part).alias(SPLIT))
+            for (rows, _), part in zip(read, parts, strict=True)
+        ]
+        rows = pl.concat(every, how="diagonal_relaxed")
         missing = [pl.lit(v).alias(c) for c, v in self.defaults.items() if c not in rows.columns]
         return {"rows": rows.with_columns(missing), "attributes": pl.concat(a for _, a in read)}
 

@@ -6,6 +6,7 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -151,3 +152,32 @@ def test_a_dgl_that_fits_is_left_alone(
     monkeypatch.setattr("graphrec_pt.data.convert.dgl.find_spec", lambda name: found)
     spec = ModuleSpec("dgl", None, origin=str(tmp_path / "__init__.py"))
     assert _graphbolt_fits(spec) is fits
+
+
+def test_ids_times_and_weights_of_other_names() -> None:
+    made = dgl.heterograph({("u", "to", "i"): ([0, 1, 1], [0, 0, 1])}, idtype=torch.int32)
+    made.nodes["u"].data["id"] = torch.tensor([7, 9])
+    made.edges["to"].data["timestamp"] = torch.tensor([3.0, 2.0, 1.0])
+    made.edges["to"].data["edge_weight"] = torch.tensor([[1.0], [2.0], [3.0]])
+    made.edges["to"].data["image"] = torch.rand(3, 2, 2)
+    graph = from_dgl(made)
+    assert [graph.raw_id(node) for node in graph.nodes("u")] == ["7", "9"]
+    edges = graph.edges("to")
+    assert edges.time is not None
+    assert edges.weight is not None
+    assert (edges.time.tolist(), edges.weight.tolist()) == ([3, 1, 2], [1.0, 3.0, 2.0])
+    assert graph.provenance["notes"] == ["u–to–i: left out image; no column of 3 rows"]
+
+
+def test_what_dgl_cannot_give_is_told() -> None:
+    made = dgl.heterograph({("u", "to", "i"): ([0, 1, 1], [0, 0, 1])})
+    with pytest.raises(GraphRecError, match="no block, got a block"):
+        from_dgl(dgl.to_block(made))
+    with pytest.raises(GraphRecError, match="no block, got dict"):
+        from_dgl({})
+    tables = {"u": pl.DataFrame({"id": ["a"]})}
+    with pytest.raises(GraphRecError, match=r"expected 2 rows.*got 1 row$"):
+        from_dgl(made, tables=tables)
+    made.edges["to"].data["time"] = torch.tensor([0.5, 1, 2])
+    with pytest.raises(GraphRecError, match="expected integers"):
+        from_dgl(made)

@@ -1,4 +1,5 @@
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.convert import from_pyg, to_pyg
+from graphrec_pt.data.describe import describe
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.subset import keep_edges
 
@@ -117,6 +119,24 @@ def test_what_only_looks_like_an_inverse_is_not_one() -> None:
     ("spoil", "message"),
     [
         (lambda d: d["u", "to", "i"].edge_index.fill_(25), "u numbers below 20, got 25 to 25"),
+        (lambda d: setattr(d["u"], "id", torch.arange(3)), "one for each of 20 nodes, got 3"),
+        (lambda d: setattr(d["u"], "id", torch.zeros(20).long()), "an id of its own.*'0' twice"),
+        (lambda d: setattr(d["u"], "id", torch.rand(20)), "whole numbers or texts"),
+        (lambda d: setattr(d["i", "to", "i"], "edge_index", torch.ones(3, 4)), "the shape 2×E"),
+        (lambda d: setattr(d["i", "to", "i"], "edge_index", torch.rand(2, 4)), "expected integers"),
+        (lambda d: d["i", "to", "i"].pop("edge_index"), "an edge_index or adj_t, got nothing"),
+        (
+            lambda d: setattr(d["i", "to", "i"], "edge_weight", torch.ones(3)),
+            "for each of 40 edges",
+        ),
+        (
+            lambda d: setattr(d["i", "to", "i"], "edge_weight", torch.full((40,), torch.nan)),
+            "finite",
+        ),
+        (
+            lambda d: setattr(d["i", "to", "i"], "time", torch.ones(39)),
+            "for each of 40 edges, got 39",
+        ),
         (
             lambda d: setattr(d["u", "to", "i"], "time", d["u", "to", "i"].time + 0.5),
             "expected integers",
@@ -147,3 +167,137 @@ def test_a_part_of_the_edges_keeps_their_columns(toy_graph: Graph) -> None:
     store = to_pyg(keep_edges(toy_graph, torch.arange(12) >= 3))["user", "rates", "item"]
     assert store.edge_id.tolist() == [3, 4, 5]
     assert store.device.tolist() == ["tv", "app", "web"]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        torch.tensor([10, 20]),
+        torch.tensor([10, 20], dtype=torch.int32),
+        torch.tensor([[10], [20]]),
+        torch.tensor([10.0, 20.0]),
+        np.array([10, 20]),
+        np.array(["10", "20"]),
+        ["10", "20"],
+        [b"10", b"20"],
+        (10, 20),
+    ],
+)
+def test_raw_ids_of_any_kind(ids: Any) -> None:
+    """Case 05, pytorch_geometric#1580: a tensor's elements became the text "tensor(10)"."""
+    data = hetero()
+    data["user"].id, data["user"].num_nodes, data["item"].num_nodes = ids, 2, 2
+    data["user", "rates", "item"].edge_index = torch.tensor([[0, 1], [0, 1]])
+    assert [from_pyg(data).raw_id(n) for n in range(2)] == ["10", "20"]
+
+
+def rated() -> Any:
+    data = hetero()
+    data["user"].num_nodes, data["item"].num_nodes = 4, 5
+    ends = torch.tensor([[0, 0, 0, 1, 1, 1, 2, 2, 2], [0, 1, 2, 1, 2, 3, 2, 3, 4]])
+    data["user", "rates", "item"].edge_index = ends
+    return data
+
+
+@pytest.mark.parametrize("options", [{}, {"neg_sampling_ratio": 0.0}, {"split_labels": True}])
+def test_what_a_link_split_adds_is_left_out_and_told(options: dict[str, Any]) -> None:
+    """Case 21, pytorch_geometric#3958: pairs to predict are no edges and no columns of edges."""
+    transforms = pytest.importorskip("torch_geometric.transforms")
+    cutting = transforms.RandomLinkSplit(
+        num_val=0.1,
+        num_test=0.2,
+        edge_types=[("user", "rates", "item")],
+        rev_edge_types=[("item", "rev_rates", "user")],
+        **options,
+    )
+    for part in cutting(transforms.ToUndirected()(rated())):
+        graph = from_pyg(part, interactions=["rates"])
+        assert graph.num_edges("rates") == part["user", "rates", "item"].edge_index.shape[1]
+        assert graph.edge_tables == {}
+        assert any(
+            "edge_label" in told and "user–rates" in told for told in describe(graph).warnings
+        )
+
+
+def test_nodes_without_a_count_are_counted() -> None:
+    """Case 22, pytorch_geometric#3604: by their attributes, else by what edges name."""
+    data = hetero()
+    data["user", "rates", "item"].edge_index = torch.tensor([[0, 1], [1, 2]])
+    data["item"].x = torch.rand(5, 2)
+    graph = from_pyg(data)
+    assert (graph.num_nodes("user"), graph.num_nodes("item")) == (2, 5)
+    assert any(told.startswith("user: no num_nodes") for told in describe(graph).warnings)
+    assert not any(told.startswith("item: no num_nodes") for told in describe(graph).warnings)
+    assert graph.schema.node("item").columns == {"x": "vector"}
+
+
+@pytest.mark.parametrize("name", ["time", "edge_time", "timestamp", "edge_timestamp", "t"])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.float32])
+def test_times_of_other_names(name: str, dtype: torch.dtype) -> None:
+    data = rated()
+    data["user", "rates", "item"][name] = torch.arange(9).flip(0).to(dtype)
+    times = from_pyg(data).edges("rates").time
+    assert times is not None
+    assert times.tolist() == [6, 7, 8, 3, 4, 5, 0, 1, 2]
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support")
+def test_a_sparse_matrix_holds_the_edges() -> None:
+    transforms = pytest.importorskip("torch_geometric.transforms")
+    data = rated()
+    data["user", "rates", "item"].edge_weight = torch.arange(9).float() + 1
+    turned = transforms.ToSparseTensor(attr="edge_weight")(rated())
+    weighted = transforms.ToSparseTensor(attr="edge_weight")(data)
+    assert "adj_t" in turned["user", "rates", "item"]
+    assert rows(from_pyg(turned), "rates") == rows(from_pyg(rated()), "rates")
+    assert rows(from_pyg(weighted), "rates") == rows(from_pyg(data), "rates")
+
+
+def test_a_graph_of_one_type() -> None:
+    """A plain ``Data``, and what ``to_homogeneous`` makes of a ``HeteroData``."""
+    from torch_geometric.data import Data
+
+    ends = torch.tensor([[0, 1, 2], [1, 2, 0]])
+    one = Data(edge_index=ends, x=torch.rand(4, 3), edge_attr=torch.rand(3, 2), y=torch.tensor([1]))
+    graph = from_pyg(one, interactions=["to"])
+    assert (graph.num_nodes("node"), graph.num_edges("to")) == (4, 3)
+    assert graph.schema.node("node").columns == {"x": "vector"}
+    assert graph.edge_tables["to"].columns == ["edge_attr"]
+    assert any("left out y" in told for told in describe(graph).warnings)
+    data = rated()
+    assert rows(from_pyg(data.to_homogeneous()), "rates") == rows(from_pyg(data), "rates")
+
+
+def test_attributes_that_fit_no_column_are_told() -> None:
+    data = rated()
+    data["item"].image = torch.rand(5, 2, 2)
+    data["item"].words = [["a"], ["b", "c"], [], [], []]
+    data["item"].half = torch.rand(5).bfloat16()
+    data["item"].wave = torch.rand(5).to(torch.complex64)
+    data["item"].what = {"a": 1}
+    data["item"].mask = torch.tensor([True, False, True, True, False])
+    graph = from_pyg(data)
+    assert set(graph.schema.node("item").columns) == {"half", "mask"}
+    (told,) = (told for told in describe(graph).warnings if told.startswith("item: left out"))
+    assert all(name in told for name in ("image", "words", "wave", "what"))
+
+
+@pytest.mark.parametrize("data", [None, {}, [], "graph"])
+def test_what_is_no_graph_is_told(data: Any) -> None:
+    with pytest.raises(GraphRecError, match="from_pyg: expected HeteroData or Data, got"):
+        from_pyg(data)
+    with pytest.raises(GraphRecError, match="from_pyg: expected nodes, got none"):
+        from_pyg(hetero())
+
+
+def test_relations_without_edges_and_narrow_indices() -> None:
+    data = rated()
+    data["user", "rates", "item"].edge_index = data["user", "rates", "item"].edge_index.int()
+    data["item", "to", "item"].edge_index = torch.empty(2, 0)
+    data["user", "knows", "user"].edge_index = torch.empty(2, 0, dtype=torch.long)
+    graph = from_pyg(data, interactions=["rates"])
+    assert {r.name: graph.num_edges(r.name) for r in graph.schema.relations} == {
+        "rates": 9,
+        "to": 0,
+        "knows": 0,
+    }

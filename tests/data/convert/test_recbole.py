@@ -6,8 +6,11 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.build import build_card
+from graphrec_pt.data.card import load_card
 from graphrec_pt.data.convert import from_recbole, to_recbole
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.split import split
 from graphrec_pt.graph.subset import keep_edges
 
 
@@ -166,3 +169,35 @@ def test_a_part_of_the_edges_keeps_their_columns(toy_graph: Graph, tmp_path: Pat
     folder = to_recbole(keep_edges(toy_graph, torch.arange(12) >= 3), tmp_path / "toy")
     lines = (folder / "toy.inter").read_text().splitlines()[1:]
     assert lines == ["bob\tpen\t1.0\t20\ttv", "bob\tink\t2.0\t20\tapp", "bob\tmug\t5.0\t50\tweb"]
+
+
+HEAD = "user_id:token\titem_id:token\ttimestamp:float\n"
+
+
+def test_a_given_split_becomes_a_column(tmp_path: Path) -> None:
+    """Case 14, RecBole#1408: `benchmark_filename` names the parts of one data set."""
+    for place, part in enumerate(("train", "valid", "test")):
+        rows = "".join(f"{user}\t{10 * place + user}\t{place}\n" for user in range(3 - place))
+        (tmp_path / f"d.{part}.inter").write_text(HEAD + rows)
+    (tmp_path / "d.item").write_text("item_id:token\tclass:token\n0\tx\n10\ty\n")
+    card = load_card("recbole")
+    for graph in (from_recbole(tmp_path), build_card(card, tmp_path)):
+        name = graph.schema.interaction().name
+        assert Counter(graph.edge_tables[name]["split"]) == {"train": 3, "valid": 2, "test": 1}
+        cut = split(graph, "fixed")
+        assert (cut.train.num_edges(name), len(cut.valid), len(cut.test)) == (3, 2, 1)
+        assert [graph.raw_id(i) for i in cut.test.target.tolist()] == ["20"]
+
+
+def test_interactions_without_parts_have_no_such_column(tmp_path: Path) -> None:
+    (tmp_path / "d.inter").write_text(HEAD + "1\t2\t3\n")
+    assert build_card(load_card("recbole"), tmp_path).edge_tables == {}
+
+
+@pytest.mark.parametrize("other", ["d.inter", "other.train.inter", "d.all.inter"])
+def test_parts_beside_something_else_are_refused(tmp_path: Path, other: str) -> None:
+    for name in ("d.train.inter", "d.test.inter", other):
+        (tmp_path / name).write_text(HEAD + "1\t2\t3\n")
+    for read in (from_recbole, lambda folder: build_card(load_card("recbole"), folder)):
+        with pytest.raises(GraphRecError, match="one data set, whole or in parts, got d"):
+            read(tmp_path)

@@ -28,6 +28,17 @@ def test_several_files_keep_their_impressions_apart(read: Any) -> None:
     assert len(tables["history"]) == 2
 
 
+def test_the_history_is_that_of_the_earliest_impression(read: Any) -> None:
+    """Case 42, msnews.github.io#19: the list of a later folder holds the clicks of training."""
+    later = "1\tU1\t11/20/2019 3:00:30 PM\tN1 N2 N3 N5\tN7\n"
+    files = {"a_test/behaviors.tsv": later, "b_train/behaviors.tsv": BEHAVIORS}
+    history = read("mind_behaviors", files)["history"]
+    assert history.rows() == [("U1", "N1", 0), ("U1", "N2", 1)]
+    at_noon = "1\tU1\t11/10/2019 12:00:00 PM\tN1 N2 N3\tN5\n"  # earlier than 3 PM
+    read_first = read("mind_behaviors", {"x/behaviors.tsv": at_noon, "y/behaviors.tsv": BEHAVIORS})
+    assert read_first["history"]["news"].to_list() == ["N1", "N2", "N3"]
+
+
 def test_news_and_its_entities(read: Any) -> None:
     entity = '[{"Label": "Boat", "Type": "C", "WikidataId": "Q1", "Confidence": 0.5}]'
     line = f'N1\ta\tb\tSay "boat\t\thttps://example.org\t{entity}\t{entity}\n'

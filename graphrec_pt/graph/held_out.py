@@ -1,0 +1,163 @@
+"""What a split hides beside the held-out events themselves, so that no relation says them again.
+
+The rule is told in :mod:`graphrec_pt.graph.leaks`; here it is applied relation by relation.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.leaks import (
+    LEVEL,
+    UNPREDICTED,
+    Overlap,
+    beside,
+    hidden_pairs,
+    levels_of_copy,
+    overlap,
+    pairs_of,
+    readable,
+    undeclared_events,
+    undirected,
+    without_repeats,
+)
+from graphrec_pt.graph.protocol import Events, Stages
+from graphrec_pt.graph.schema import Relation
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """The stages of all edges in the making, and what reports must say about them.
+
+    Args:
+        graph: The whole graph.
+        stage: int8 ``[edge ids]``, filled by the methods.
+        told: Sentences for reports, added by the methods.
+    """
+
+    graph: Graph
+    stage: Stages
+    told: list[str] = field(default_factory=list)
+
+    def add(self, events: Events, assigned: Stages, given: bool) -> Stages:
+        """Set the stages of the predicted relation and return them.
+
+        Args:
+            events: Its events.
+            assigned: What the protocol says.
+            given: Whether the data say so: what repeats a hidden event is told, not hidden.
+        """
+        name = events.relation
+        relation = self.graph.schema.relation(name)
+        both_ways = undirected(self.graph, relation)
+        stages, count = without_repeats(events, assigned, backwards=both_ways)
+        how = "in the reverse direction or " if both_ways else ""
+        again = f"repeat{'s' if count == 1 else ''} a held-out pair {how}not earlier"
+        if given and count:
+            self.told.append(
+                f"{name}: {_edges(count)} of the training part {again}; the parts are used as they "
+                "are given"
+            )
+        elif count:
+            self.told.append(
+                f"{name}: {_edges(count)} that {again} {_were(count)} left out of training"
+            )
+        stages = assigned if given else stages
+        if relation.source == relation.target and not both_ways:
+            self._tell_reciprocal(events, stages)
+        self.stage[events.edge] = stages
+        return stages
+
+    def hide_copies(self, predicted: Relation) -> None:
+        """Hide held-out pairs in what says an interaction relation again; count them elsewhere."""
+        found: dict[str, list[Overlap]] = {}
+        for interaction in self.graph.schema.interactions:
+            for other in beside(self.graph, interaction):
+                found.setdefault(other.name, []).append(overlap(self.graph, interaction, other))
+        for name, each in found.items():
+            other = self.graph.schema.relation(name)
+            copied = max((one for one in each if one.copy), key=Overlap.likeness, default=None)
+            if copied is not None:
+                self._hide_copy(self.graph.schema.relation(copied.interaction), other)
+            elif other in beside(self.graph, predicted):
+                self._tell_readable(predicted, other)
+
+    def _hide_copy(self, interaction: Relation, other: Relation) -> None:
+        events = events_of(self.graph, interaction.name)
+        stages = self.stage[events.edge]
+        level = levels_of_copy(self.graph, other, interaction, events, stages)
+        edge = self.graph.edges(other.name).edge.numpy()
+        self.stage[edge] = later(self.stage[edge], UNPREDICTED[level])
+        if count := int((level > 0).sum()):
+            self.told.append(
+                f"{other.name}: says what {interaction.name} says; {_edges(count)} "
+                f"of held-out pairs {_were(count)} left out of training"
+            )
+
+    def joining_nodes(self, predicted: Relation) -> tuple[Tensor, Tensor] | None:
+        """Return the nodes that are events but not declared so, and the views that show them."""
+        nodes, levels = list[Tensor](), list[Tensor]()
+        for found in undeclared_events(self.graph, predicted):
+            events = events_of(self.graph, predicted.name)
+            level = found.levels(events, self.stage[events.edge])
+            nodes.append(torch.from_numpy(found.node))
+            levels.append(torch.from_numpy(level))
+            if count := int((level > 0).sum()):
+                self.told.append(
+                    f"{found.name}: each node joins a pair of {predicted.name}; {count:,} "
+                    f"of held-out pairs {_were(count)} emptied (name them in `event:`)"
+                )
+        return (torch.cat(nodes), torch.cat(levels)) if nodes else None
+
+    def _tell_readable(self, predicted: Relation, other: Relation) -> None:
+        pair, shown = (pairs_of(self.graph, r, predicted) for r in (predicted, other))
+        level, seen = (
+            LEVEL[self.stage[self.graph.edges(r.name).edge.numpy()]] for r in (predicted, other)
+        )
+        hidden, count = readable(pair, level, shown, seen)
+        if count:
+            self.told.append(
+                f"{other.name}: shows {count:,} of {hidden:,} held-out pairs of {predicted.name}; "
+                "it says something else, so they stay (`without:` leaves out a card's relation)"
+            )
+
+    def _tell_reciprocal(self, events: Events, stages: Stages) -> None:
+        ahead = events.source << 32 | events.target
+        hidden = hidden_pairs(ahead, stages)
+        seen = (events.target << 32 | events.source)[LEVEL[stages] == 0]
+        count = int(np.isin(hidden, seen).sum())
+        if count:
+            self.told.append(
+                f"{events.relation}: {count:,} of {len(hidden):,} held-out pairs stand in training "
+                "in the reverse direction"
+            )
+
+
+def later(one: Stages, two: Stages) -> Stages:
+    """Return of two stages of each edge the one that fewer views show."""
+    return np.where(LEVEL[two] > LEVEL[one], two, one)
+
+
+def events_of(graph: Graph, relation: str) -> Events:
+    """Return the edges of an interaction relation as events."""
+    edges = graph.edges(relation)
+    table = graph.edge_tables.get(relation)
+    return Events(
+        edges.source.numpy(),
+        edges.target.numpy(),
+        None if edges.time is None else edges.time.numpy(),
+        edges.edge.numpy(),
+        None if table is None else table[(edges.edge - graph.edge_offset[relation]).numpy()],
+        relation,
+    )
+
+
+def _edges(count: int) -> str:
+    return "1 edge" if count == 1 else f"{count:,} edges"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"

@@ -1,0 +1,221 @@
+"""The one door to tokenizers: a local folder, ``hashed:B``, or an object of the caller.
+
+Nothing is downloaded unless the caller asks for it, and one name gives one object, so that all who
+name it share the texts that it has read.
+"""
+
+from collections.abc import Callable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache, cached_property
+from inspect import signature
+from typing import Annotated, Any, Protocol, TypeVar
+
+from pydantic import PlainSerializer, PlainValidator
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.hashing import bucket_of, words_of
+
+HASHED = "hashed:"
+"""What the name of a tokenizer without a vocabulary begins with."""
+SPECIAL = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
+"""Special tokens that a tokenizer may have."""
+
+T = TypeVar("T")
+
+
+class Tokenizer(Protocol):
+    """What makes ids of a text; tokenizers of both Hugging Face libraries do."""
+
+    def encode(self, text: str) -> Sequence[int]:
+        """Return the ids of a text."""
+        ...
+
+
+@dataclass(frozen=True)
+class HashedWords:
+    """A tokenizer without a vocabulary: each lower-cased word goes to one of B buckets, for ever.
+
+    The hashing trick (Weinberger et al., "Feature hashing for large scale multitask learning",
+    ICML 2009); words are runs of letters, digits and underscores of any script. Recipes name it
+    ``hashed:B``.
+
+    Args:
+        buckets: B.
+    """
+
+    buckets: int
+
+    @property
+    def name_or_path(self) -> str:
+        """What a config calls it."""
+        return f"{HASHED}{self.buckets}"
+
+    def encode(self, text: str) -> list[int]:
+        """Return the bucket of every word."""
+        return [bucket_of(word, self.buckets) for word in words_of(text)]
+
+    def __len__(self) -> int:
+        """B."""
+        return self.buckets
+
+
+class Words:
+    """A tokenizer as the library uses it.
+
+    Args:
+        tokenizer: An object with ``encode(text)``.
+
+    Example:
+        >>> words = Words.of("hashed:8192")
+        >>> len(words), words.encode("Two words")
+        (8192, [3829, 7497])
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def of(cls, source: "str | Tokenizer", *, download: bool = False) -> "Words":
+        """Return the tokenizer that a config names.
+
+        Args:
+            source: The folder of a Hugging Face tokenizer, the name of one in the local cache,
+                ``hashed:B`` for words in B buckets, or a tokenizer.
+            download: Let Hugging Face fetch a name that is not in the cache.
+
+        Raises:
+            GraphRecError: When there is no such tokenizer.
+        """
+        if not isinstance(source, str):
+            return cls(_checked(source))
+        return cls(_hashed(source) if source.startswith(HASHED) else _read(source, download))
+
+    @property
+    def name(self) -> str:
+        """What a saved config calls it."""
+        return tokenizer_name(self.tokenizer)
+
+    def __len__(self) -> int:
+        """V, the size of the vocabulary, added tokens included.
+
+        Raises:
+            GraphRecError: When the tokenizer does not say.
+        """
+        if isinstance(self.tokenizer, Sized):
+            return len(self.tokenizer)
+        size = getattr(self.tokenizer, "get_vocab_size", None)
+        if size is None:
+            got = type(self.tokenizer).__name__
+            raise GraphRecError("tokenizer", "one with a length", got, "len(tokenizer)")
+        return int(size())
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, without special tokens: it is a piece, not a sequence."""
+        return self._encode(text, special=False)
+
+    @cached_property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The special tokens that the tokenizer puts before and after a text.
+
+        Raises:
+            GraphRecError: When it cannot read the letter a, which is how they are found.
+        """
+        bare, full = (self._encode("a", special=special) for special in (False, True))
+        for first in range(len(full) - len(bare) + 1 if bare else 0):
+            if full[first : first + len(bare)] == bare:
+                return full[:first], full[first + len(bare) :]
+        if bare == full:
+            return [], []
+        raise GraphRecError("tokenizer", "one that can read 'a'", f"{bare} in {full}")
+
+    @cached_property
+    def special(self) -> dict[str, int]:
+        """The ids of its special tokens, by the names of :data:`SPECIAL`."""
+        found = {name: getattr(self.tokenizer, f"{name}_token_id", None) for name in SPECIAL}
+        return {name: int(id) for name, id in found.items() if id is not None}
+
+    def _encode(self, text: str, *, special: bool) -> list[int]:
+        encode: Callable[..., Any] = self.tokenizer.encode
+        options = {"add_special_tokens": special} if self._knows_special else {}
+        ids = encode(text, **options)
+        return list(getattr(ids, "ids", ids))
+
+    @cached_property
+    def _knows_special(self) -> bool:
+        return "add_special_tokens" in signature(self.tokenizer.encode).parameters
+
+
+def tokenizer_name(tokenizer: "str | Tokenizer") -> str:
+    """Return what a saved config calls a tokenizer."""
+    if isinstance(tokenizer, str):
+        return tokenizer
+    return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
+
+
+def _checked(tokenizer: Any) -> Any:
+    """Return a tokenizer or its name; anything else is a mistake."""
+    if not isinstance(tokenizer, str) and not callable(getattr(tokenizer, "encode", None)):
+        got = type(tokenizer).__name__
+        raise GraphRecError("tokenizer", "a tokenizer with encode(text), or its name", got)
+    return tokenizer
+
+
+TokenizerField = Annotated[
+    str | Tokenizer, PlainValidator(_checked), PlainSerializer(tokenizer_name)
+]
+"""Type of a config field that holds a tokenizer, or what :meth:`Words.of` takes in its place."""
+
+
+@cache
+def _hashed(name: str) -> HashedWords:
+    buckets = name.removeprefix(HASHED)
+    if not buckets.isdecimal() or not int(buckets):
+        raise GraphRecError("tokenizer", f"{HASHED} and a number of buckets", repr(name))
+    return HashedWords(int(buckets))
+
+
+@cache
+def _read(name: str, download: bool) -> Tokenizer:
+    from transformers import AutoTokenizer
+
+    def read() -> Tokenizer:
+        made: Tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=not download)
+        return made
+
+    return from_hugging_face("tokenizer", name, read)
+
+
+def from_hugging_face(what: str, source: str, read: Callable[[], T]) -> T:
+    """Return what a loader of transformers reads, and explain its failure in one line.
+
+    Args:
+        what: Is read, e.g. ``"tokenizer"``.
+        source: Folder or name.
+        read: Reads it.
+
+    Raises:
+        GraphRecError: When it cannot be read.
+    """
+    try:
+        with _quiet():
+            return read()
+    except (OSError, ValueError, ImportError) as error:
+        hint = "download: true, if it is the name of one" if isinstance(error, OSError) else ""
+        expected = f"the folder or name of a Hugging Face {what}"
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise GraphRecError("hugging face", expected, f"{source!r} ({reason})", hint) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Show no progress bars meanwhile: a library does not print."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
