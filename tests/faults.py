@@ -134,7 +134,7 @@ class Points:
 def step_class() -> Any:
     from graphrec_pt.training import stage_run
 
-    return getattr(stage_run, "OptimizerLoop", None) or stage_run.Fitting
+    return getattr(stage_run, "OptimizerLoop", None) or stage_run.OptimizerLoop
 
 
 def victim(command: list[str], folder: Path, at: int | None, how: str) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def run(
     from graphrec_pt.recipe.files import load_recipe
     from graphrec_pt.recipe.origin import kept_raw
     from graphrec_pt.recipe.run import run_recipe
-    from graphrec_pt.recipe.swap import adapting, swap
+    from graphrec_pt.recipe.with_strategy import adapting, with_strategy
     from graphrec_pt.serve.report.write import write_report
 
     with trusted(trust_code):
@@ -75,7 +75,7 @@ def run(
             raw = raw or raw_folder(chosen.data, cache)
         if wanted is not None:
             assert graph is not None
-            chosen = swap(chosen, wanted, graph)
+            chosen = with_strategy(chosen, wanted, graph)
         with told():
             given: dict[str, Any] = {"raw": raw, "graph": graph, "pretrained": source}
             done = run_recipe(chosen, out, resume=resume, progress=True, **given)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from graphrec_pt.recipe.compare import Compared
 from graphrec_pt.recipe.folder import Run
+from graphrec_pt.recipe.measure import Compared
 from graphrec_pt.serve.recommender import Recommended, Recommender
 
 MARKS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))

@@ -27,8 +27,7 @@ from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.tokens import Tokens
-from graphrec_pt.training.stage import Stage
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Stage, Term
 
 BLOCK = 256
 """Sources encoded at once."""

@@ -16,8 +16,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.valued import Told, Valued
 from graphrec_pt.sampling.sampler import kind_of_roots
-from graphrec_pt.training.stage import Stage
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Stage, Term
 
 BLOCK = 2048
 """Pairs encoded at once."""

@@ -14,8 +14,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.objectives.path_autoregression import PathAutoregression
 from graphrec_pt.sampling.sample import Paths
-from graphrec_pt.training.stage import Stage
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Stage, Term
 
 BLOCK = 256
 """Users decoded at once."""

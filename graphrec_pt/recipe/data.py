@@ -16,8 +16,8 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
+from graphrec_pt.recipe.pretrained import saved_model
 from graphrec_pt.recipe.recipe import Data, Recipe
-from graphrec_pt.recipe.start import saved_model
 from graphrec_pt.training.check import check_stages
 
 Tell = Callable[[str, int, int], None]

@@ -12,7 +12,6 @@ import torch
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
-from graphrec_pt.core.scratch import writing
 from graphrec_pt.evaluation.explained import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
@@ -51,8 +50,8 @@ from graphrec_pt.recipe.pretrained import (
     source_of,
 )
 from graphrec_pt.recipe.recipe import Recipe
-from graphrec_pt.recipe.swap import pretraining
 from graphrec_pt.recipe.train import Training, pretrainings
+from graphrec_pt.recipe.with_strategy import pretraining
 from graphrec_pt.recipe.zero_shot import TransferResult, other_data, zero_shot, zero_shot_metrics
 from graphrec_pt.training.stage import usage_of
 

@@ -22,9 +22,14 @@ def send(number: int) -> None:
 def test_a_signal_is_raised_at_once(name: str) -> None:
     number = signal.Signals[name]
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted) as caught, interruptible():
-        assert catches_signals()
-        send(number)
+
+    def ends() -> None:
+        with interruptible():
+            assert catches_signals()
+            send(number)
+
+    with pytest.raises(Interrupted) as caught:
+        ends()
     assert caught.value.status == {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}[name]
     assert signal.getsignal(number) is before
     assert not catches_signals()
@@ -40,9 +45,13 @@ def test_a_signal_waits_in_a_deferred_block() -> None:
 
 
 def test_a_second_signal_does_not_wait() -> None:
-    with pytest.raises(Interrupted), interruptible(), deferred():
-        send(signal.SIGTERM)
-        send(signal.SIGINT)
+    def twice() -> None:
+        with interruptible(), deferred():
+            send(signal.SIGTERM)
+            send(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        twice()
 
 
 def test_inside_a_deferred_block_signals_can_be_let_through() -> None:
@@ -56,10 +65,15 @@ def test_inside_a_deferred_block_signals_can_be_let_through() -> None:
 
 def test_a_waiting_signal_is_let_through_when_the_block_begins() -> None:
     done = []
-    with pytest.raises(Interrupted), interruptible(), deferred():
-        send(signal.SIGTERM)
-        with deferred(False):
-            done.append("began")
+
+    def waits() -> None:
+        with interruptible(), deferred():
+            send(signal.SIGTERM)
+            with deferred(False):
+                done.append("began")
+
+    with pytest.raises(Interrupted):
+        waits()
     assert done == []
 
 

@@ -110,9 +110,7 @@ def test_a_lock_keeps_others_out_until_its_process_ends(tmp_path: Path) -> None:
     assert child.stdin is not None
     assert child.stdout.readline().strip() == b"locked"
     lock = tmp_path / ".lock"
-    message = (
-        f"{tmp_path}: expected a folder that no other process writes to, got process {child.pid}"
-    )
+    message = f"expected a folder that no other process writes to, got process {child.pid}"
     with pytest.raises(GraphRecError, match=re.escape(message)), locked(lock, tmp_path):
         pass
     os.kill(child.pid, signal.SIGKILL)

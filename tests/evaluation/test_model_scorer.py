@@ -14,7 +14,7 @@ from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
 from graphrec_pt.tokens.linearizer import linearizer
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Term
 
 WINDOW = 8
 

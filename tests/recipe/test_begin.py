@@ -57,8 +57,9 @@ def test_a_finished_run_is_not_told_for_new_data(
     found = capsys.readouterr()
     assert found.out == ""
     assert found.err == (
-        f"{out}: expected the data that the run began with, got Beauty.txt has changed since; try "
-        f"another --out for the data of today, with start={out / 'model'} to begin with this model\n"
+        f"{out}: expected the data that the run began with, got Beauty.txt has changed since; "
+        "try another --out for the data of today, "
+        f"with start={out / 'model'} to begin with this model\n"
     )
 
 
@@ -122,7 +123,7 @@ def test_a_kill_before_anything_was_trained_blocks_nothing(finished: Run, tmp_pa
 
 def test_two_runs_do_not_share_a_folder(own: Path, tmp_path: Path) -> None:
     recipe, out = load_recipe(own / "recipe.yaml", ONE_STAGE), tmp_path / "run"
-    message = f"{out}: expected a folder that no other process writes to, got process {os.getpid()}"
+    message = f"expected a folder that no other process writes to, got process {os.getpid()}"
     with locked(out / LOCK, out), pytest.raises(GraphRecError, match=re.escape(message)):
         run_recipe(recipe, out, raw=own)
     graph, place = graph_of(recipe.data, own), tmp_path / "trainer" / "checkpoint"

@@ -250,13 +250,13 @@ import os, sys
 from graphrec_pt.cli import main
 from graphrec_pt.training import stage_run
 number, steps = int(sys.argv[1]), []
-taken = stage_run.Fitting.step
+taken = stage_run.OptimizerLoop.step
 def step(*given):
     steps.append(1)
     if len(steps) == 5:
         os.kill(os.getpid(), number)
     return taken(*given)
-stage_run.Fitting.step = step
+stage_run.OptimizerLoop.step = step
 sys.exit(main(sys.argv[2:]))
 """
 """A command that gets a signal in the middle of its fifth step, however busy the machine is."""

@@ -14,10 +14,10 @@ from graphrec_pt.cli.tables import run_notes
 from graphrec_pt.data.card import load_card
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.ranks import read_ranks
-from graphrec_pt.recipe.compare import compare_runs
 from graphrec_pt.recipe.data import check_fits, graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run, measured_again, open_run
+from graphrec_pt.recipe.measure import compare_runs
 from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.serve.report.write import write_report
 from graphrec_pt.training.tracking import read_metrics
