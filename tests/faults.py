@@ -1,9 +1,9 @@
 """Commands that are killed, or whose files fail, at a chosen point; then they go on.
 
 A point is anything that a command asks the system to do with a file of its folder, an optimiser
-step, or a set of targets that is judged. This process imports the library once and forks every
-victim, so that start-up is not part of what is killed. Run as a program:
-``faults.py FOLDER KILLS SEED HOW…`` prints a line of JSON for each victim and a last one.
+step, or a set of metrics. This process imports the library once and forks every victim, so that
+start-up is not part of what is killed. Run as a program, which prints a line of JSON a victim:
+``faults.py run FOLDER KILLS SEED HOW…`` or ``faults.py once FOLDER POINTS SEED HOW…``.
 """
 
 import errno
@@ -22,6 +22,7 @@ import graphrec_pt.cli.tables
 import graphrec_pt.recipe.run as recipe_run
 import graphrec_pt.serve.report.write  # noqa: F401  imported before the first fork
 from graphrec_pt.cli import main
+from graphrec_pt.training.optimizer_loop import OptimizerLoop
 
 WATCHED = {"open", "os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.listdir", "os.scandir"}
 WATCHED |= {"os.truncate", "shutil.rmtree", "fcntl.flock"}
@@ -102,7 +103,7 @@ class Points:
 
         os.fsync = fsync
         for module, name in (
-            (step_class(), "step"),
+            (OptimizerLoop, "step"),
             (recipe_run, "evaluate"),
         ):
             setattr(module, name, self._counted(getattr(module, name), name))
@@ -129,12 +130,6 @@ class Points:
             raise OSError(errno.EIO, "an injected fault")
         os.write(3, name.encode())
         os.kill(os.getpid(), signal.SIGKILL if self.how == KILL else signal.Signals[self.how])
-
-
-def step_class() -> Any:
-    from graphrec_pt.training import stage_run
-
-    return getattr(stage_run, "OptimizerLoop", None) or stage_run.OptimizerLoop
 
 
 def victim(command: list[str], folder: Path, at: int | None, how: str) -> dict[str, Any]:
@@ -228,6 +223,46 @@ def disturbed_runs(
         yield found
 
 
+def tree_of(out: Path) -> dict[str, str]:
+    """Return the digest of every file below a folder."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return {str(p.relative_to(out)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def disturbed_folders(
+    folder: Path, points: int, seed: int, ways: list[str]
+) -> Iterator[dict[str, Any]]:
+    """Disturb ``data build`` and ``export`` at points of theirs, each once, and run them again.
+
+    Their folders must be whole or not there after it, and the same as undisturbed ones at the end.
+    """
+    raw, run, draw = folder / "raw", folder / "run", random.Random(seed)
+    write_raw(raw)
+    few = ["seeds=[0]", "evaluate.scratch=false", "stages.0.steps=1", "stages.1.epochs=1"]
+    assert victim([*run_command(raw, run), *few], run, None, KILL)["status"] == 0
+    for command in (
+        ["data", "build", "amazon-beauty", "--raw", str(raw), "--out"],
+        ["export", str(run), "--to", "embeddings", "--out"],
+    ):
+        expected, out = folder / command[0] / "expected", folder / command[0] / "out"
+        first = victim([*command, str(expected)], expected.parent, None, KILL)
+        assert first["status"] == 0, first["said"]
+        wanted, whole = tree_of(expected), int(first["where"].split()[1])
+        chosen = range(1, whole + 1) if points >= whole else draw.sample(range(1, whole), points)
+        for at in chosen:
+            found = victim([*command, str(out)], out.parent, at, draw.choice(ways))
+            found |= {"command": command[0], "points": whole, "torn": False}
+            if out.exists():
+                found["torn"] = tree_of(out) != wanted
+                shutil.rmtree(out)
+            again = victim([*command, str(out)], out.parent, None, KILL)
+            found["different"] = [] if tree_of(out) == wanted else [again["said"]]
+            found["left"] = [p.name for p in out.parent.iterdir() if p not in (out, expected)]
+            shutil.rmtree(out, ignore_errors=True)
+            yield found
+
+
 if __name__ == "__main__":
-    for line in disturbed_runs(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:]):
+    disturb = {"run": disturbed_runs, "once": disturbed_folders}[sys.argv[1]]
+    for line in disturb(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:]):
         print(json.dumps(line), flush=True)

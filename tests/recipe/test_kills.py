@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,11 +18,10 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and kills
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.slow
-def test_disturbed_runs_end_with_the_same_bits(tmp_path: Path) -> None:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.faults", str(tmp_path), "6", "0"]
+def disturbed(what: str, *arguments: str) -> list[dict[str, Any]]:
+    """Return what :mod:`tests.faults` prints."""
     done = subprocess.run(
-        [*command, KILL, KILL, FAIL, TERM, HANG_UP],
+        [sys.executable, "-W", "ignore", "-m", "tests.faults", what, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -29,7 +29,12 @@ def test_disturbed_runs_end_with_the_same_bits(tmp_path: Path) -> None:
         env={**os.environ, "POLARS_MAX_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
-    whole, *victims = map(json.loads, done.stdout.splitlines())
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+@pytest.mark.slow
+def test_disturbed_runs_end_with_the_same_bits(tmp_path: Path) -> None:
+    whole, *victims = disturbed("run", str(tmp_path), "6", "0", KILL, KILL, FAIL, TERM, HANG_UP)
     assert whole["points"] > 200
     ways = {each["how"] for each in victims if not each["where"].startswith("end")}
     assert len(ways) > 1
@@ -39,3 +44,14 @@ def test_disturbed_runs_end_with_the_same_bits(tmp_path: Path) -> None:
         if each["status"] == 0:
             assert each["different"] == []
     assert victims[-1]["status"] == 0
+
+
+@pytest.mark.slow
+def test_disturbed_builds_and_exports_are_whole_or_not_there(tmp_path: Path) -> None:
+    victims = disturbed("once", str(tmp_path), "6", "0", KILL, FAIL, TERM)
+    assert {each["command"] for each in victims} == {"data", "export"}
+    for each in victims:
+        assert "Traceback" not in each["said"], each["said"]
+        assert each["status"] in (0, 2, -9, 143), each
+        assert not each["torn"]
+        assert (each["different"], each["left"]) == ([], [])
