@@ -50,8 +50,9 @@ def check_same_run(
         return
     place, before, now = found
     if place == "graph":
-        hint = "transfer(model, graph) for a model of another graph"
-        raise GraphRecError(who, f"the graph of the {of} ({before})", now, hint)
+        got = f"another one (fingerprints {before[1:9]} and {now[1:9]})"
+        hint = "the data that it began with, or a new folder for the data of today"
+        raise GraphRecError(who, f"the data that the {of} was made from", got, hint)
     hint = "the options of the run, or another folder"
     raise GraphRecError(f"{who}: {place}", f"{before} as in the {of}", now, hint)
 

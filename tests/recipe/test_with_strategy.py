@@ -185,7 +185,7 @@ def test_an_interrupted_swap_goes_on(finished: Run, graph: Graph, tmp_path: Path
     [
         ("stages.0.batch=7", r"stages\[0\]\.batch: expected 16 as in the pre-training, got 7"),
         ("model.backbone.width=8", r"width: expected 16 as in the pre-training, got 8"),
-        ("data.seed=5", r"the graph of the pre-training"),
+        ("data.seed=5", r"the data that the pre-training was made from"),
         ("options.average=0.5", r"average: expected 0.0 as in the pre-training, got 0.5"),
     ],
 )
