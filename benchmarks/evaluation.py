@@ -38,12 +38,12 @@ from rich.table import Table
 from graphrec_pt.data.build import build
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.evaluation.metric import evaluate
-from graphrec_pt.evaluation.model_scorer import model_scorer
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.evaluation.scorer import Factorised
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.scorer import Factorised
 from graphrec_pt.recipe.files import load_recipe
 
 OUT = Path(__file__).parent / "results" / "evaluation.json"
@@ -112,7 +112,7 @@ def our_sasrec(table: pl.DataFrame, users: int, items: int) -> Job:
     asked = torch.unique(cut.test.source)
 
     def run() -> Metrics:
-        scorer = model_scorer(model, stage, cut.history("test"), "buys", asked)
+        scorer = Predictor(model, cut.history("test"), stage=stage).scorer(asked)
         return evaluate(rank_targets(scorer, cut), NAMES)
 
     return run

@@ -75,7 +75,12 @@ def smoke_options(name: str) -> list[str]:
     stages = range(len(content["stages"]))
     changes = [f"stages.{n}.{what}" for what in ("steps=20", "batch=16") for n in stages]
     few = [FEW] if ranks else []
-    return [*SMALL, *INSTEAD.get(name, ()), *few, *changes, "evaluate.rerank=4"]
+    pairs = [
+        f"stages.{len(stages) - 1}.objectives.{n}.rerank=4"
+        for n, each in enumerate(content["stages"][-1]["objectives"])
+        if isinstance(each, dict) and "rerank" in each
+    ]
+    return [*SMALL, *INSTEAD.get(name, ()), *few, *changes, *pairs]
 
 
 def options_of(name: str) -> list[str]:

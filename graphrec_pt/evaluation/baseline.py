@@ -12,8 +12,8 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
-from graphrec_pt.evaluation.scorer import Scorer
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.predict.scorer import Scorer
 
 Sparse = csr_array[Any, tuple[int, int]]
 Dense = npt.NDArray[np.float32]

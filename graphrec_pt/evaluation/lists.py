@@ -1,90 +1,11 @@
-"""Top-k lists, and what they say beyond accuracy: coverage, novelty, popularity, inequality."""
-
-from dataclasses import dataclass
+"""What lists say beyond accuracy: coverage, novelty, popularity, inequality."""
 
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.evaluation.ranking import CELLS, checked_scores
-from graphrec_pt.evaluation.scorer import Scorer
-from graphrec_pt.evaluation.seen import SeenPolicy, seen_pairs
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.kernels.dispatch import body
-from graphrec_pt.kernels.torch.segments import ranges
-
-
-@dataclass(frozen=True, eq=False)
-class Lists:
-    """The k best candidates of some sources.
-
-    Args:
-        nodes: int64 ``[Q]`` global ids of the sources.
-        items: int64 ``[Q, k]`` global ids, best first; −1 where fewer candidates are left.
-        score: ``[Q, k]``, falling; −∞ there.
-        catalogue: How many candidates there are.
-        start: Global id of the first of them.
-    """
-
-    nodes: Tensor
-    items: Tensor
-    score: Tensor
-    catalogue: int
-    start: int
-
-    def counts(self) -> Tensor:
-        """Return how often each candidate is recommended: int64 ``[V]``."""
-        return torch.bincount(self.items[self.items >= 0] - self.start, minlength=self.catalogue)
-
-
-def top_lists(
-    scorer: Scorer,
-    history: Graph,
-    relation: str,
-    nodes: Tensor,
-    k: int,
-    *,
-    seen: SeenPolicy = "mask",
-    cells: int = CELLS,
-) -> Lists:
-    """Return the best candidates of each source; equal scores go to the lower id.
-
-    Args:
-        scorer: What recommends.
-        history: What may be seen; its edges are left out under ``"mask"``.
-        relation: The relation to recommend for.
-        nodes: int64 ``[Q]`` global ids.
-        k: How many.
-        seen: Whether what a source has met is left out or kept.
-        cells: Scores that may exist at once.
-
-    Raises:
-        GraphRecError: When `k` is below 1 or larger than the catalogue, and for scores of a wrong
-            shape or with NaN.
-    """
-    catalogue = history.nodes(history.schema.relation(relation).target)
-    if not 1 <= k <= len(catalogue):
-        raise GraphRecError("top_lists", f"1 <= k <= {len(catalogue)}, the catalogue", k)
-    scored, found = [], []
-    rows = max(cells // len(catalogue), 1)
-    for low in range(0, len(nodes), rows):
-        block = nodes[low : low + rows]
-        scores = checked_scores(scorer, block, history, len(catalogue))
-        if seen == "mask":
-            ptr, column = seen_pairs(history, relation, block)
-            owner = ranges(ptr[:-1], ptr.diff())[1].to(scores.device)
-            scores = scores.index_put(
-                (owner, column.to(scores.device)), scores.new_tensor(-torch.inf)
-            )
-        score = scores.new_full((len(block), k), -torch.inf)
-        best = torch.full_like(score, -1, dtype=torch.int64)
-        score, best = body("topk", scores)(scores.contiguous(), 0, score, best)
-        scored.append(score.cpu())
-        found.append(best.cpu())
-    items = torch.cat(found) if found else torch.empty(0, k, dtype=torch.int64)
-    items = torch.where(items < 0, items, items + catalogue.start)
-    score = torch.cat(scored) if scored else torch.empty(0, k)
-    return Lists(nodes, items, score, len(catalogue), catalogue.start)
+from graphrec_pt.predict.lists import Lists
 
 
 def coverage(lists: Lists) -> float:

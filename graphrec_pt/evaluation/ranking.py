@@ -10,14 +10,13 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.negatives import Sampled
 from graphrec_pt.evaluation.ranks import COMPAT, Ranks
-from graphrec_pt.evaluation.scorer import Scorer
-from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, seen_pairs, targets_of
-from graphrec_pt.graph.graph import RAW_ID, Graph
+from graphrec_pt.evaluation.seen import HISTORY, targets_of
+from graphrec_pt.graph.graph import RAW_ID
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.kernels.rank import rank as ranked
-
-CELLS = 1 << 22
-"""Scores that exist at once: 16 MB in float32."""
+from graphrec_pt.predict.lists import CELLS
+from graphrec_pt.predict.scorer import Scorer, check_numbers, checked_scores, shaped_scores
+from graphrec_pt.predict.seen import SeenPolicy, seen_pairs
 
 
 def rank_targets(
@@ -70,46 +69,12 @@ def rank_targets(
         scores = shaped_scores(scorer, nodes, len(catalogue))
         met = seen_pairs(history, split.relation, nodes) if seen == "mask" else None
         found = ranked(scores, row, asked.column[part], met)
-        _check_numbers(found.rank, nodes[row], split.graph)
+        check_numbers(found.rank, nodes[row], split.graph)
         rank[part], candidates[part] = found
     policy: dict[str, str] = {"seen": seen, "history": HISTORY[when]}
     if sampled is not None:  # what a source has met is never among its negatives
         policy |= {"seen": "mask", COMPAT: str(sampled)}
     return Ranks(_table(split, when, asked, rank, candidates), policy)
-
-
-def checked_scores(scorer: Scorer, nodes: Tensor, graph: Graph, width: int) -> Tensor:
-    """Return a scorer's scores ``[B, width]``, at least float32.
-
-    Raises:
-        GraphRecError: For another shape and for NaN; names the first source.
-    """
-    scores = shaped_scores(scorer, nodes, width)
-    # A sum shows a NaN (or infinities, which are looked at again) in one pass.
-    if bool(scores.sum().isnan()):
-        _check_numbers(scores.sum(1).where(scores.isnan().any(1), 0.0).cpu(), nodes, graph)
-    return scores
-
-
-def shaped_scores(scorer: Scorer, nodes: Tensor, width: int) -> Tensor:
-    """Return a scorer's scores ``[B, width]``, at least float32; some may be NaN.
-
-    Raises:
-        GraphRecError: For another shape.
-    """
-    scores = scorer.scores(nodes).detach()
-    if scores.shape != (len(nodes), width) or not scores.is_floating_point():
-        got = f"{scores.dtype} {list(scores.shape)}"
-        raise GraphRecError("scorer", f"float scores [{len(nodes)}, {width}]", got)
-    return scores if scores.dtype in (torch.float32, torch.float64) else scores.float()
-
-
-def _check_numbers(told: Tensor, nodes: Tensor, graph: Graph) -> None:
-    """Raise for NaN among what is told of sources; names the first one."""
-    wrong = told.isnan()
-    if bool(wrong.any()):
-        node = int(nodes[int(wrong.nonzero()[0])])
-        raise GraphRecError("scorer", "scores without NaN", f"NaN for {graph.raw_id(node)!r}")
 
 
 class _Asked(NamedTuple):

@@ -1,42 +1,13 @@
 """Which candidates a source has met before, and what is done about them."""
 
-from typing import Literal
-
 import torch
-from torch import Tensor
 
-from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, Targets, When
 from graphrec_pt.kernels.torch.segments import ranges
+from graphrec_pt.predict.seen import SeenPolicy, seen_pairs
 
-SeenPolicy = Literal["mask", "keep"]
-"""Whether what a source has met is left out of its ranking or stays a candidate."""
 HISTORY: dict[When, str] = {"valid": "train", "test": "train + valid"}
 """What ``split.history(when)`` shows, as recorded with every outcome."""
-
-
-def seen_pairs(history: Graph, relation: str, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what each source has met, each candidate once.
-
-    Args:
-        history: What may be seen.
-        relation: The relation that is predicted.
-        nodes: int64 ``[B]`` global ids of sources.
-
-    Returns:
-        ptr int64 ``[B+1]`` and int64 ``[S]`` candidates, counted from the first of their type and
-        ascending for each source.
-    """
-    found = history.schema.relation(relation)
-    catalogue = history.nodes(found.target)
-    low, high = history.segments(relation)
-    at = nodes - history.nodes(found.source).start
-    position, row = ranges(low[at], (high - low)[at])
-    column = history.csr.indices[position].long() - catalogue.start
-    pairs = torch.unique(row * len(catalogue) + column)
-    row, column = pairs // len(catalogue), pairs % len(catalogue)
-    counts = torch.bincount(row, minlength=len(nodes))
-    return torch.cat([counts.new_zeros(1), counts.cumsum(0)]), column
 
 
 def repeats(split: Split, when: When = "test") -> int:

@@ -7,10 +7,9 @@ from typing import Annotated, Any, ClassVar, Protocol
 
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.outcome import Outcome
-from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
-from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.training.stage import Stage
 
 
@@ -19,14 +18,10 @@ class Policy:
     """How a catalogue is ranked; tasks that rank nothing need none of it.
 
     Args:
-        seen: What is done about what a source has met before.
-        rerank: Items of each source that are put in order by their subgraphs, where there are any.
-        scoring: How a model of subgraphs scores the catalogue; the way it was taught by default.
+        seen: What is done about what a source has interacted with before.
     """
 
     seen: SeenPolicy = "mask"
-    rerank: int = RERANK
-    scoring: Scoring | None = None
 
 
 class Task(Protocol):
@@ -47,8 +42,8 @@ class Task(Protocol):
     family: ClassVar[Registry[Any]]
     """Of the baselines."""
 
-    def check(self, stage: Stage, policy: Policy) -> None:
-        """Raise unless a last stage teaches what the task asks, in the way that a policy says."""
+    def check(self, stage: Stage) -> None:
+        """Raise unless a last stage teaches what the task asks."""
         ...
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
@@ -63,7 +58,7 @@ class Task(Protocol):
         """Return the policies about what was seen that test targets are judged under."""
         ...
 
-    def trained(self, model: Model, stage: Stage, split: Split, when: When, policy: Policy) -> Any:
+    def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Any:
         """Return a trained model as a system."""
         ...
 

@@ -1,7 +1,9 @@
 """What predicts values of pairs: ratings, or the chance of a click; baselines for both."""
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from graphrec_pt.core.registry import Registry
@@ -29,6 +31,20 @@ class Values(Protocol):
     def values(self, source: Tensor, target: Tensor) -> Tensor:
         """Return one value per pair: floats ``[n]`` for int64 ``[n]`` global ids each."""
         ...
+
+
+class PredictedValues(NamedTuple):
+    """What a function of pairs predicts.
+
+    Args:
+        of: From int64 ``[n, 2]`` global ids to floats ``[n]``.
+    """
+
+    of: Callable[[Tensor], Tensor]
+
+    def values(self, source: Tensor, target: Tensor) -> Tensor:
+        """Return one value per pair: floats ``[n]``."""
+        return self.of(torch.stack([source, target], dim=1))
 
 
 class ValueBaseline(Protocol):

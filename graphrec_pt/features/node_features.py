@@ -137,9 +137,14 @@ class NodeFeatures(nn.Module):
         self.bound = True
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep the tables made inside the block: one forward pass."""
-        outer, self._held = self._held, {}
+    def held(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
+        """Keep the tables made inside the block: one forward pass.
+
+        Args:
+            tables: Where they are kept, with those of earlier blocks in it; weights must not have
+                changed since.
+        """
+        outer, self._held = self._held, {} if tables is None else tables
         try:
             yield
         finally:

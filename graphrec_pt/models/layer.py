@@ -24,12 +24,15 @@ class Frame:
         sight: Who sees whom.
         turn: Cosines and sines of rotary positions ``[T, 1, d/2]``, or None.
         edges: int64 ``[M, 3]`` (query token, relation, key token), or None.
+        attend: From queries, keys and values ``[B, L, H, d]`` to ``[B, L, H, d]``, for sequences
+            that are padded and not packed: hidden states are ``[B, L, D]`` then.
     """
 
     ptr: Tensor
     sight: Sight
     turn: tuple[Tensor, Tensor] | None = None
     edges: Tensor | None = None
+    attend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 
 class Layer(nn.Module):
@@ -119,7 +122,10 @@ class Layer(nn.Module):
             query = linear(normed, weight[:width], bias[:width])
             rest = linear(self.before_attention(content), weight[width:], bias[width:])
             joint = torch.cat([query, rest], dim=1)
-        q, k, v = joint.view(len(x), 3, self.heads, x.shape[1] // self.heads).unbind(1)  # [T, H, d]
+        q, k, v = joint.unflatten(-1, (3, self.heads, -1)).unbind(-3)  # [T, H, d]
+        if frame.attend is not None:
+            padded: Tensor = self.out(frame.attend(q, k, v).flatten(-2))
+            return padded
         if frame.turn is not None:
             q, k = rotated(q, frame.turn), rotated(k, frame.turn)
         options: dict[str, Any] = {}

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
@@ -248,9 +248,13 @@ class Model(Host):
             return upload(folder, name, private=private, message=message)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Make the vectors of a node type at most once inside the block: one forward pass."""
-        with self.features.held():
+    def held(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
+        """Make the vectors of a node type at most once inside the block: one forward pass.
+
+        Args:
+            tables: Where they are kept for later blocks, between which no weight changes.
+        """
+        with self.features.held(tables):
             yield
 
     def encode(self, view: View, prompt: Prompt | None = None) -> Encoded:

@@ -1,14 +1,24 @@
 """Answers to prompts: which node stands behind the mask of a template."""
 
 import torch
-from torch import Tensor
+from pydantic import Field
+from torch import Tensor, nn
 
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.models.view import View
+from graphrec_pt.models.heads import ItemHead
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import NodePrediction
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
-from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.objectives.readout import (
+    RERANK,
+    Either,
+    PairReadout,
+    QueryReadout,
+    last_masks,
+    masks,
+)
+from graphrec_pt.tokens.kind import Kind
 
 
 @objective("answer")
@@ -26,7 +36,11 @@ class Answer(NodePrediction):
     Args:
         candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types whose masks are predicted; all by default.
+        rerank: Where the prompts are about pairs: how many candidates of each source are ordered by
+            their answers, the best by the vectors of the nodes; 0 for none.
     """
+
+    rerank: int = Field(RERANK, ge=0)
 
     @property
     def needs(self) -> Needs:
@@ -53,10 +67,20 @@ class Answer(NodePrediction):
         targets = {"token": token, "node": node, "type": types}
         return Corrupted((View(tokens),), targets | drawn, len(token))
 
+    def readout(self) -> Either:
+        """Return what the last mask stands for; of pairs, how well the answer fits."""
+        return Either(QueryReadout("mask"), PairReadout(_fit_of_answers, rerank=self.rerank))
 
-def masks(tokens: Tokens) -> Tensor:
-    """Return which tokens are the MASK of a node to be predicted: bool ``[T]``."""
-    return (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.MASK) & (tokens.type >= 0)
+
+def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
+    """Return the log-probability of the second node of each pair behind the last mask: ``[n]``."""
+    assert isinstance(head, ItemHead)
+    outline = model.outline
+    name = next(each for each in outline.node_names if int(pairs[0, 1]) in outline.ids(each))
+    at = last_masks(encoded.view.tokens, outline.node_index(name))
+    items = (pairs[:, 1] - outline.ids(name).start).to(encoded.hidden.device)
+    hidden = encoded.hidden.index_select(0, at)
+    return -head.loss(hidden, model.table(name), items, reduction="none")
 
 
 def _other_ends(examples: Examples) -> Tensor:

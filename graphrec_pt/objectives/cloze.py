@@ -20,6 +20,7 @@ from graphrec_pt.objectives.masking import (
     of_types,
 )
 from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -76,6 +77,10 @@ class MaskedNode(Cloze):
             chosen &= ~(occurrences(tokens, kept) if self.masking.everywhere else kept)
         return self.hidden(graph, tokens, chosen, draws, self.masking)
 
+    def readout(self) -> QueryReadout:
+        """Return what a MASK after the sequence stands for."""
+        return QueryReadout("end")
+
 
 @objective("masked_item")
 class MaskedItem(Cloze):
@@ -108,6 +113,10 @@ class MaskedItem(Cloze):
         )
         chosen = choose_nodes(graph, tokens, draws, policy, self.types)
         return self.hidden(graph, tokens, chosen, draws, policy)
+
+    def readout(self) -> QueryReadout:
+        """Return what a MASK after the history stands for."""
+        return QueryReadout("end")
 
 
 @objective("masked_item_prediction")

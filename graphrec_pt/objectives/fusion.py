@@ -1,7 +1,7 @@
 """Local and global: which item of the catalogue, with a say for what the user's subgraph holds."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 from torch import Tensor
@@ -11,11 +11,12 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Relation
-from graphrec_pt.models.heads import PairHead
+from graphrec_pt.models.heads import ItemHead, PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.objective import Corrupted, Examples, objective
 from graphrec_pt.objectives.pairs import OfRelation, checked_relation, positives, relation_of
+from graphrec_pt.objectives.readout import CatalogueReadout, QueryReadout, Sequences
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -36,9 +37,11 @@ class Fusion(OfRelation):
     Args:
         relation: Leads from users to items; by default the first interaction relation.
         temperature: τ.
+        scoring: What ranks at inference: both, or the vectors of the nodes (``"towers"``) alone.
     """
 
     temperature: float = Field(1.0, gt=0)
+    scoring: Literal["fusion", "towers"] = "fusion"
 
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return the subgraphs, the users and the items that they take."""
@@ -89,6 +92,20 @@ class Fusion(OfRelation):
         local = head(user, encoded.hidden.index_select(0, token))  # [m]
         item = encoded.view.tokens.id[token] - model.outline.ids(kind).start
         return scores.index_put((row, item), local.to(scores.dtype), accumulate=True)
+
+    def readout(self) -> CatalogueReadout | QueryReadout:
+        """Return the scores of both, or of the vectors alone."""
+        if self.scoring == "towers":
+            return QueryReadout("vector", head=ItemHead(0, temperature=self.temperature))
+        return CatalogueReadout(self._catalogue)
+
+    def _catalogue(self, given: Sequences) -> Tensor:
+        assert isinstance(given.head, PairHead)
+        inside = items_inside(given.graph, given.tokens, given.relation)
+        device = given.encoded.hidden.device
+        source, root, token = (part.to(device) for part in (given.source, *inside))
+        kind = given.relation.target
+        return self.scores(given.encoded, source, root, token, kind, given.model, given.head)
 
 
 class Inside(NamedTuple):

@@ -8,6 +8,7 @@ from graphrec_pt.models.view import View
 from graphrec_pt.objectives.catalogue import NodePrediction
 from graphrec_pt.objectives.masking import Masking, choose_nodes, hide
 from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.tokens import Tokens
@@ -47,6 +48,10 @@ class GapFilling(NodePrediction):
         targets["token"] = view.tokens.ptr[row] + tokens.lengths()[row] + tokens.places()[gap]
         return Corrupted((view,), targets, len(gap))
 
+    def readout(self) -> QueryReadout:
+        """Return what the decoder says after the whole sequence."""
+        return QueryReadout("end", shown=_without_gaps)
+
 
 def with_decoder(seen: Tokens, whole: Tokens) -> View:
     """Return what an encoder sees, followed by the whole one token later for a decoder.
@@ -65,3 +70,7 @@ def with_decoder(seen: Tokens, whole: Tokens) -> View:
     place = joined.places() - length[joined.sequence_of()]  # in the decoder, from 0
     position = torch.where(place >= 0, place, joined.position)
     return View(replace(joined, position=position), "prefix", prefix=length)
+
+
+def _without_gaps(tokens: Tokens) -> View:
+    return with_decoder(tokens, tokens)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from graphrec_pt.core.errors import GraphRecError
@@ -19,7 +19,7 @@ from graphrec_pt.objectives.edge_masking import links, without_edges
 from graphrec_pt.objectives.masking import occurrences
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.pairs import OfRelation, bce, bpr, relation_of
-from graphrec_pt.objectives.valued import Told
+from graphrec_pt.objectives.readout import RERANK, PairReadout
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -41,10 +41,13 @@ class Link(OfRelation):
         relation: Leads from users to items; by default the first interaction relation.
         form: One of the three.
         negatives: K.
+        rerank: Candidates of each source that are put in the order of their subgraphs, the best by
+            the vectors of the nodes; 0 for none.
     """
 
     form: Literal["bpr", "bce", "softmax"] = "bpr"
     negatives: int = Field(1, ge=1)
+    rerank: int = Field(RERANK, ge=0)
 
     @property
     def needs(self) -> Needs:
@@ -107,22 +110,24 @@ class Link(OfRelation):
             return cross_entropy(scores, first, reduction="sum") / max(len(true), 1)
         return bpr(true, false) if self.form == "bpr" else bce(true, false)
 
-    @property
-    def tells(self) -> Told | None:
-        """The chance of a link, which the form ``bce`` alone makes of a score."""
-        return "chance" if self.form == "bce" else None
-
-    def shown(self, tokens: Tokens) -> Tokens:
-        """Return subgraphs without the edges between the roots."""
-        return unlinked(tokens)
-
-    def values(self, encoded: Encoded, model: Model, head: LinkHead) -> Tensor:
-        """Return ``σ(s(u, i))``: ``[B]``."""
-        scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
-        return scores.sigmoid()
+    def readout(self) -> PairReadout:
+        """Return the score of a pair; its sigmoid is a chance with the form ``bce`` alone."""
+        chance = self.form == "bce"
+        return PairReadout(
+            _score_of_pairs,
+            shown=unlinked,
+            value=torch.sigmoid if chance else None,
+            of="chance" if chance else None,
+            rerank=self.rerank,
+        )
 
 
 _SIDES = ("positive", "negative")
+
+
+def _score_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
+    scores: Tensor = head(encoded, pair_roots(encoded.view.tokens))
+    return scores
 
 
 def pair_roots(tokens: Tokens) -> Tensor:

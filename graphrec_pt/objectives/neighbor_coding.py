@@ -23,6 +23,7 @@ from graphrec_pt.objectives.edge_masking import same_nodes
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
 from graphrec_pt.objectives.pooling import pooled
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -157,6 +158,10 @@ class NeighborCoding(Objective):
         near = member(graph.csr, start.flatten(), ANY, ends.clamp(min=0).flatten())
         ends = ends.masked_fill(wrong | near.view_as(ends), -1)
         return torch.full((len(tokens), ends.shape[1]), -1).index_copy(0, some, ends)
+
+    def readout(self) -> QueryReadout:
+        """Return the code of the root."""
+        return QueryReadout("roots")
 
 
 def _normal(bits: Tensor, width: int) -> Tensor:

@@ -18,6 +18,7 @@ from graphrec_pt.objectives.masking import of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.pairs import OfRelation, positives, relation_of
 from graphrec_pt.objectives.pooling import SequencePool
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -116,6 +117,10 @@ class NextItem(NodePrediction):
         left = torch.searchsorted(row, row, right=True) - torch.arange(len(row))
         step = one_of(words[:, 3], left.clamp(max=self.window))
         return node[torch.arange(len(node)) + step]
+
+    def readout(self) -> QueryReadout:
+        """Return what comes next, off the last token."""
+        return QueryReadout("last", "causal", prior=self.evidence)
 
 
 @objective("next_behaviors")
@@ -217,6 +222,10 @@ class TargetItem(OfRelation):
         """Return the mean over histories."""
         at, state = corrupted.targets, encoded[0].pooled(self.pool)  # [n, D]
         return self.candidates.loss(state, at, model, head)
+
+    def readout(self) -> QueryReadout:
+        """Return the state that was compared with the items."""
+        return QueryReadout(self.pool)
 
 
 def first_time(tokens: Tokens) -> Tensor:

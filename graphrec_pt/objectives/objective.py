@@ -15,6 +15,7 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws, one_of
+from graphrec_pt.objectives.readout import Readout
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -190,7 +191,7 @@ class Objective(ABC):
             head: What :meth:`head` returned, filled.
         """
 
-    def readout(self) -> object | None:
+    def readout(self) -> Readout | None:
         """Return what a model that was trained by this objective can answer.
 
         A readout says how an answer is read off the model: a ranking of items from the last

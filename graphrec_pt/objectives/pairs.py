@@ -22,6 +22,7 @@ from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.masking import events, last_of, with_text
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pooling import SequencePool
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -117,6 +118,14 @@ class Pairs(Strict):
         scores = torch.einsum("nd,nkd->nk", left, right) / self.temperature
         return scores[:, 0], scores[:, 1:]
 
+    def readout(self, chance: Literal["pair"] | None = None) -> QueryReadout:
+        """Return the vectors of users whose products with those of items are scores.
+
+        Args:
+            chance: Whether the scores are logits of the chance of a pair.
+        """
+        return QueryReadout("vector" if self.user == "vector" else self.pool, chance=chance)
+
 
 @dataclass(frozen=True)
 class OfRelation(Objective):
@@ -181,6 +190,10 @@ class Pairwise(OfPairs):
         """Return the mean over positives and their negatives."""
         return bpr(*self.pairs.scores(encoded, corrupted.targets, model, head))
 
+    def readout(self) -> QueryReadout:
+        """Return the vectors whose products were compared."""
+        return self.pairs.readout()
+
 
 @objective("pointwise")
 class Pointwise(OfPairs):
@@ -200,6 +213,10 @@ class Pointwise(OfPairs):
     ) -> Tensor:
         """Return the mean over positives and negatives alike."""
         return bce(*self.pairs.scores(encoded, corrupted.targets, model, head))
+
+    def readout(self) -> QueryReadout:
+        """Return the vectors whose products are logits of a chance."""
+        return self.pairs.readout(chance="pair")
 
 
 def bpr(positive: Tensor, negative: Tensor) -> Tensor:

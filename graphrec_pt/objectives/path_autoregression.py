@@ -14,6 +14,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.decoding import Decoding
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.readout import PathReadout
 from graphrec_pt.tokens.kind import Kind
 
 
@@ -98,19 +99,21 @@ class PathAutoregression(Objective):
         nodes, steps = len(at["node"]), len(at["relation"])
         return (node * nodes + self.relation * relation * steps) / max(nodes + steps, 1)
 
-    def node_scores(
-        self, hidden: Tensor, model: Model, head: nn.ModuleDict, node_type: str
-    ) -> Tensor:
+    def node_scores(self, hidden: Tensor, model: Model, head: nn.Module, node_type: str) -> Tensor:
         """Return the logits of all nodes of a type after some tokens: ``[n, V]``."""
-        chosen: ItemHead = head["both" if self.joint else "node"]  # type: ignore[assignment]
+        chosen = head.get_submodule("both" if self.joint else "node")
         scores: Tensor = chosen(hidden, model.table(node_type))
         return scores
 
-    def relation_scores(self, hidden: Tensor, model: Model, head: nn.ModuleDict) -> Tensor:
+    def relation_scores(self, hidden: Tensor, model: Model, head: nn.Module) -> Tensor:
         """Return the logits of all relations after some tokens: ``[n, R]``."""
-        chosen: ItemHead = head["both" if self.joint else "relation"]  # type: ignore[assignment]
+        chosen = head.get_submodule("both" if self.joint else "relation")
         scores: Tensor = chosen(hidden, model.embedding.relation.weight)
         return scores
+
+    def readout(self) -> PathReadout:
+        """Return items by the paths that are decoded to them."""
+        return PathReadout(self.decode, self.node_scores, self.relation_scores)
 
 
 def _every_node(model: Model) -> Tensor:

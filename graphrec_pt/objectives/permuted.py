@@ -21,6 +21,7 @@ from graphrec_pt.objectives.masking import (
     of_types,
 )
 from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -65,6 +66,10 @@ class Permuted(NodePrediction):
         assert query is not None  # the view asks for it
         hidden = query.index_select(0, corrupted.targets["token"])  # [n, D]
         return self.candidates.loss(hidden, corrupted.targets, model, head)
+
+    def readout(self) -> QueryReadout:
+        """Return what the query stream makes of a MASK after the sequence."""
+        return QueryReadout("end", shown=asked_last)
 
 
 @objective("pseudo_masked")

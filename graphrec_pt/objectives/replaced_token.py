@@ -18,6 +18,7 @@ from graphrec_pt.objectives.catalogue import NodePrediction
 from graphrec_pt.objectives.draws import one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
 from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.kind import Kind
 
 _SCORES = 1 << 24
@@ -103,6 +104,10 @@ class ReplacedToken(NodePrediction):
     def _judged(self, shown: Encoded, place: Tensor, wrong: Tensor, head: nn.ModuleDict) -> Tensor:
         logits = head["judge"](shown.hidden.index_select(0, place)).squeeze(1)
         return binary_cross_entropy_with_logits(logits, wrong.to(logits.dtype))
+
+    def readout(self) -> QueryReadout | None:
+        """Return what the generator puts in place of a MASK, if the model is one."""
+        return QueryReadout("end", part="generator") if self.source == "model" else None
 
 
 @torch.no_grad()

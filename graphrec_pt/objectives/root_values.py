@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
 
 from graphrec_pt.core.errors import GraphRecError
@@ -19,7 +19,7 @@ from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.link import pair_roots
 from graphrec_pt.objectives.masking import masked_out
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.valued import Told
+from graphrec_pt.objectives.readout import CategoryReadout, PairReadout, Value
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -79,6 +79,17 @@ class Classify(Objective):
             return cross_entropy(logits, category, label_smoothing=self.smoothing)
         label = one_hot(category, logits.shape[1]).to(logits.dtype)
         return binary_cross_entropy_with_logits(logits, label)
+
+    def readout(self) -> CategoryReadout:
+        """Return the chance of each category of a root."""
+        return CategoryReadout(self.column, self._shown, self._chances)
+
+    def _shown(self, tokens: Tokens, root: Tensor) -> Tokens:
+        return hidden_roots(tokens, root) if self.hide else tokens
+
+    def _chances(self, encoded: Encoded, head: nn.Module) -> Tensor:
+        logits: Tensor = head(encoded.pooled())
+        return logits.softmax(1) if self.link == "softmax" else logits.sigmoid()
 
 
 @objective("regress")
@@ -164,24 +175,23 @@ class Regress(Objective):
             return mse_loss(found, number)
         return binary_cross_entropy_with_logits(found, number)
 
-    @property
-    def tells(self) -> Told | None:
-        """The weight of the edge between two roots, or the chance that it is high."""
+    def readout(self) -> PairReadout | None:
+        """Return the weight of the edge between two roots, or the chance that it is high."""
         if self.column is not None:
             return None
-        return "number" if self.above is None else "chance"
+        of: Value = "number" if self.above is None else "chance"
+        return PairReadout(_outputs_of_pairs, value=self._value, of=of)
 
-    def shown(self, tokens: Tokens) -> Tokens:
-        """Return the sequences as they are."""
-        return tokens
-
-    def values(self, encoded: Encoded, model: Model, head: FeatureHead | LinkHead) -> Tensor:
-        """Return ``mean + scale f``, or the chance ``σ(f)``: ``[B]``."""
-        found = _outputs(encoded, head)
+    def _value(self, found: Tensor) -> Tensor:
+        """Return ``mean + scale f``, or the chance ``σ(f)``."""
         return found * self.scale + self.mean if self.above is None else found.sigmoid()
 
 
-def _outputs(encoded: Encoded, head: FeatureHead | LinkHead) -> Tensor:
+def _outputs_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
+    return _outputs(encoded, head)
+
+
+def _outputs(encoded: Encoded, head: nn.Module) -> Tensor:
     """Return what a head makes of each sequence: ``[B]``."""
     if isinstance(head, LinkHead):
         found: Tensor = head(encoded, pair_roots(encoded.view.tokens))

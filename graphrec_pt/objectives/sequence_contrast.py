@@ -7,6 +7,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.features.codes import made_up_nodes
+from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
@@ -14,6 +15,7 @@ from graphrec_pt.objectives.contrast import info_nce
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
 from graphrec_pt.objectives.pairs import OfRelation, checked_relation, positives, relation_of
 from graphrec_pt.objectives.pooling import SequencePool
+from graphrec_pt.objectives.readout import QueryReadout
 
 
 @objective("sequence_item")
@@ -60,6 +62,10 @@ class SequenceItem(OfRelation):
             items = torch.cat([items, other])  # [2n, D]
             names = torch.cat([node, -1 - torch.arange(len(node), device=node.device)])
         return info_nce(state, items, self.temperature, names)
+
+    def readout(self) -> QueryReadout:
+        """Return the state of the history, compared with items by their cosine."""
+        return QueryReadout(self.pool, head=ItemHead(0, cosine=True, temperature=self.temperature))
 
 
 @objective("sequence_sequence")

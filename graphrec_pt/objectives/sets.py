@@ -22,6 +22,7 @@ from graphrec_pt.objectives.labels import (
 from graphrec_pt.objectives.masking import Masking, choose, hide
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
 from graphrec_pt.objectives.pooling import SequencePool
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -81,6 +82,10 @@ class RootSet(OfAttributes):
     ) -> Tensor:
         """Return the mean over roots."""
         return self.label_loss(encoded[0].pooled(self.pool), corrupted, model, head)
+
+    def readout(self) -> QueryReadout:
+        """Return the chance of every member, off the state of the root."""
+        return QueryReadout(self.pool, chance="set")
 
 
 @objective("set_prediction")

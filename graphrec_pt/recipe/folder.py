@@ -35,6 +35,7 @@ from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.recipe.files import OF_RUN, parse_yaml
 from graphrec_pt.recipe.recipe import Recipe
 
@@ -89,6 +90,12 @@ class Run:
         """Return the trained model of the first seed."""
         model = Model.from_pretrained(self.folder / MODEL)
         return model if model.features.bound else model.bind(self.history)
+
+
+def predictor_of(run: Run) -> Predictor:
+    """Return what predicts as the run was measured: its model, from what its history shows."""
+    last = run.recipe.stages[-1]
+    return Predictor(run.model(), run.history, stage=last, relation=run.relation)
 
 
 def folder_of(run: Path, seed: int, seeds: Sequence[int]) -> Path:

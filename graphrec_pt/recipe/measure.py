@@ -14,6 +14,7 @@ from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.slices import slices
 from graphrec_pt.graph.split import Split
 from graphrec_pt.models.model import Model
+from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.training.stage import Stage
 
@@ -87,8 +88,11 @@ def spread(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
 
 def reads_graph(model: Model, last: Stage) -> bool:
     """Say whether a model's scores depend on edges that the graph shows, not on weights alone."""
-    links = any(getattr(term.objective, "evidence", None) for term in last.objectives)
-    return links or model.features.propagate is not None
+    prior = any(
+        isinstance(readout := term.objective.readout(), QueryReadout) and readout.prior is not None
+        for term in last.objectives
+    )
+    return prior or model.features.propagate is not None
 
 
 @dataclass(frozen=True)

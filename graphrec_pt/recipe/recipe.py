@@ -16,17 +16,21 @@ from graphrec_pt.core.registry import config_of, name_of
 from graphrec_pt.data.card import load_card
 from graphrec_pt.evaluation.baseline import Baseline
 from graphrec_pt.evaluation.metric import measures
-from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring
-from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.evaluation.task import Policy, Task, TaskField, task
 from graphrec_pt.evaluation.values import ValueBaseline
 from graphrec_pt.graph.derive import DerivationField
 from graphrec_pt.graph.protocol import DEFAULT_SPLIT, ProtocolField, SplitProtocol
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.model_config import ModelConfig
+from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 
+MOVED = {
+    "rerank": "rerank: of the last stage's objective, such as {name: link, rerank: 20}",
+    "scoring": "link or answer with rerank: 0, or fusion with scoring: towers, in the last stage",
+}
+"""Options that evaluations once had, and where they are now."""
 RANKING = "ranking"
 """What is asked of held-out targets, unless a recipe says otherwise."""
 
@@ -66,7 +70,9 @@ class Data(Strict):
     @field_validator("split", mode="before")
     @classmethod
     def _of_card(cls, config: object, info: ValidationInfo) -> object:
-        return config or _split_of_card(info.data.get("card")) or DEFAULT_SPLIT
+        if config is not None:
+            return config
+        return _split_of_card(info.data.get("card")) or DEFAULT_SPLIT
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -110,11 +116,6 @@ class Evaluation(Strict):
         scratch: Also train a twin that skips the stages before the first with another strategy
             than ``pretrain``.
         equal_budget: Let the twin take the optimiser steps of the skipped stages in its last one.
-        rerank: Items of each source that a model of subgraphs puts in order; see
-            :class:`~graphrec_pt.evaluation.pair_scorer.PairScorer`.
-        scoring: How a model of subgraphs scores the catalogue: by its ``towers`` alone, with one
-            subgraph a source (``fusion``), or one for each item at the top (``rerank``); the way it
-            was taught by default.
         transfer: Other data that the trained model is also tried on, without a step of training
             there (zero-shot).
     """
@@ -125,8 +126,6 @@ class Evaluation(Strict):
     baselines: tuple[BaselineField, ...] | None = None
     scratch: bool = True
     equal_budget: bool = False
-    rerank: int = Field(RERANK, ge=1)
-    scoring: Scoring | None = None
     transfer: OtherData | None = None
 
     @property
@@ -137,7 +136,21 @@ class Evaluation(Strict):
     @property
     def policy(self) -> Policy:
         """How a catalogue is ranked."""
-        return Policy(self.seen, self.rerank, self.scoring)
+        return Policy(self.seen)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moved(cls, content: Any) -> Any:
+        """Raise for options that are those of objectives now."""
+        if isinstance(content, dict) and (moved := MOVED.keys() & content.keys()):
+            raise_all(
+                [
+                    GraphRecError(f"evaluate.{name}", "an option of the objective", "it here", hint)
+                    for name, hint in MOVED.items()
+                    if name in moved
+                ]
+            )
+        return content
 
     @field_validator("metrics")
     @classmethod
@@ -212,7 +225,7 @@ class Recipe(Strict):
         for name in sorted({name for name in names if names.count(name) > 1}):
             found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
         try:
-            self.evaluate.asked.check(self.stages[-1], self.evaluate.policy)
+            self.evaluate.asked.check(self.stages[-1])
         except GraphRecError as error:
             who = f"stages.{len(names) - 1}"
             found.append(GraphRecError(who, error.expected, error.got, error.hint))

@@ -12,16 +12,16 @@ import torch
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
-from graphrec_pt.evaluation.explained import explained
+from graphrec_pt.evaluation.explanations import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
-from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.seen import HISTORY as SHOWN
-from graphrec_pt.evaluation.seen import SeenPolicy
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.graph.store import save_graph
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.paths import PathScorer
+from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.begin import begun, clear, nothing_trained, will_train
 from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, raw_folder, split_of
 from graphrec_pt.recipe.files import write_recipe
@@ -218,11 +218,11 @@ def evaluate_seed(
     task, policy = wanted.asked, wanted.policy
 
     def judged(of: Model, when: When) -> Outcome:
-        return task.judge(task.trained(of, last, made, when, policy), made, when, policy)
+        return task.judge(task.trained(of, last, made, when), made, when, policy)
 
     logger.info("seed %d: judging", seed)
     scratch = None if control is None else judged(control, "test")
-    system = task.trained(model, last, made, "test", policy)
+    system = task.trained(model, last, made, "test")
     outcomes = {"valid": judged(model, "valid"), "test": task.judge(system, made, "test", policy)}
     other = {
         seen: task.judge(system, made, "test", replace(policy, seen=seen))
@@ -289,7 +289,7 @@ def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, floa
     asked, policy = wanted.asked, wanted.policy
 
     def validate(model: Model) -> dict[str, float]:
-        system = asked.trained(model, last, made, "valid", policy)
+        system = asked.trained(model, last, made, "valid")
         return evaluate(asked.judge(system, made, "valid", policy), wanted.metrics)
 
     return validate

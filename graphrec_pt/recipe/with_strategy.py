@@ -151,12 +151,13 @@ def _answered(term: Term, before: Sequence[Stage]) -> Term:
         return term
     learnt = (other for stage in before for other in stage.objectives)
     taught = [(t, t.objective) for t in learnt if isinstance(t.objective, MaskedNode)]
+    rerank = term.objective.rerank
     if not taught:
-        return Term.checked(
-            {"name": "answer", "weight": term.weight, "schedule": term.schedule}, "objective"
-        )
+        more = {"weight": term.weight, "schedule": term.schedule}
+        return Term.checked({"name": "answer", "rerank": rerank, **more}, "objective")
     first, masked = taught[0]
-    answer = objective.build({"name": "answer", "candidates": masked.candidates})
+    given = {"candidates": masked.candidates, "rerank": rerank}
+    answer = objective.build({"name": "answer", **given})
     return term.model_copy(update={"objective": answer, "label": first.label})
 
 

@@ -55,7 +55,7 @@ def zero_shot(recipe: Recipe, model: Model, made: Split, seed: int) -> TransferR
     new = Model(recipe.model, Outline.of(made.train), seed).bind(made.train)
     new.heads = deepcopy(there.heads)
     outcomes = [
-        asked.judge(asked.trained(each, last, made, "test", policy), made, "test", policy)
+        asked.judge(asked.trained(each, last, made, "test"), made, "test", policy)
         for each in (there, new)
     ]
     return TransferResult(outcomes[0], outcomes[1], report.nodes)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.edge_score import edge_score
 from graphrec_pt.kernels.paths import paths
+from graphrec_pt.predict.predictor import Predictor
 
 CAP = 50
 """Neighbours that an item is expanded to under each relation, best first."""
@@ -104,16 +104,16 @@ class Explainer:
         ]
 
 
-def decoded(scorer: PathScorer, user: int, items: Sequence[int]) -> list[list[Path]]:
+def decoded(predictor: Predictor, user: int, items: Sequence[int]) -> list[list[Path]]:
     """Return the paths that a path language model recommends items by, at most one each.
 
     Args:
-        scorer: Of the model.
+        predictor: Of the model.
         user: Global id.
         items: Global ids.
     """
-    told = scorer.paths(torch.tensor([user]), torch.tensor([list(items)]))
-    names = scorer.history.schema.relation_names
+    told = predictor.paths(torch.tensor([user]), torch.tensor([list(items)]))
+    names = predictor.graph.schema.relation_names
     found: list[list[Path]] = [[] for _ in items]
     for row, root in enumerate(told.root.tolist()):
         hops = int(told.length[row])

@@ -12,10 +12,9 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
-from graphrec_pt.evaluation.model_scorer import model_scorer
-from graphrec_pt.evaluation.scorer import Factorised
 from graphrec_pt.graph.store import new_folder
-from graphrec_pt.recipe.folder import Run
+from graphrec_pt.predict.scorer import Factorised
+from graphrec_pt.recipe.folder import Run, predictor_of
 
 INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parquet", "index.json"
 
@@ -44,9 +43,9 @@ def export_index(run: Run, out: str | Path) -> list[Path]:
     out = new_folder(out)
     usearch = _usearch()
     history, relation = run.history, run.history.schema.relation(run.relation)
-    owned, stage = history.nodes(relation.source), run.recipe.stages[-1]
-    nodes, model = torch.arange(owned.start, owned.stop), run.model()
-    scorer = model_scorer(model, stage, history, relation.name, nodes)
+    owned = history.nodes(relation.source)
+    nodes = torch.arange(owned.start, owned.stop)
+    scorer = predictor_of(run).scorer(nodes)
     if not isinstance(scorer, Factorised):
         expected, got = "a model whose scores are inner products", type(scorer).__name__
         raise GraphRecError("export ann", expected, got, "--to embeddings")

@@ -3,7 +3,7 @@
 import json
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from warnings import catch_warnings, simplefilter
 
 import polars as pl
@@ -12,18 +12,17 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.key import Key
 from graphrec_pt.core.scratch import finished_folder
-from graphrec_pt.evaluation.model_scorer import name_of, ranking_term, trained_head
 from graphrec_pt.graph.store import new_folder
+from graphrec_pt.kernels.sight import Sight
 from graphrec_pt.models.heads import ItemHead
-from graphrec_pt.models.layer import Layer
-from graphrec_pt.models.model import Model
+from graphrec_pt.models.layer import Frame
 from graphrec_pt.models.token_embedding import GAP, structure_of
 from graphrec_pt.models.transformer import Transformer
-from graphrec_pt.recipe.folder import Run
+from graphrec_pt.objectives.readout import QueryReadout
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.recipe.folder import Run, predictor_of
 from graphrec_pt.sampling.history import History as Events
-from graphrec_pt.serve.recommender import events_of
 from graphrec_pt.tokens.history import History as Histories
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -32,7 +31,7 @@ WHO = "export onnx"
 
 
 class PaddedHistories(nn.Module):
-    """A causal transformer over padded histories: what is left of a model once the graph is read.
+    """A causal transformer over padded histories: the modules of a model once the graph is read.
 
     Padding stands behind every event, so that the causal mask hides it.
 
@@ -62,20 +61,19 @@ class PaddedHistories(nn.Module):
             lengths: int64 ``[B]`` in ``[1, L]``, events of each history.
         """
         x = self.vectors[items] + self.places[: items.shape[1]]  # [B, L, D]
+        frame = Frame(lengths, Sight(causal=True), attend=_causal)
         for layer in self.layers:
-            x = _applied(cast(Layer, layer), x)
+            x = layer(x, frame)
         at = (lengths - 1).view(-1, 1, 1).expand(-1, 1, x.shape[2])
         last = self.norm(x.gather(1, at).squeeze(1))  # [B, D]
         scores: Tensor = self.head(last, self.vectors)
         return scores
 
 
-def _applied(layer: Layer, x: Tensor) -> Tensor:
-    """Return the next hidden states of padded sequences: ``[B, L, D]``."""
-    joint = layer.qkv(layer.before_attention(x)).unflatten(2, (3, layer.heads, -1))
-    q, k, v = joint.permute(2, 0, 3, 1, 4)  # [B, H, L, d]
-    mixed = scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
-    return layer.feed(x + layer.out(mixed))
+def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Return causal attention over padded sequences: ``[B, L, H, d]``."""
+    q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # [B, H, L, d]
+    return scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
 
 
 def export_onnx(run: Run, out: str | Path) -> list[Path]:
@@ -98,15 +96,15 @@ def export_onnx(run: Run, out: str | Path) -> list[Path]:
     """
     out = new_folder(out)
     _check_installed()
-    model = run.model().cpu()
-    padded = padded_histories(model, run)
+    predictor = predictor_of(run)
+    padded = padded_histories(predictor)
     with finished_folder(out) as made:
         _write(padded, made / MODEL)
         nodes = run.history.nodes(run.history.schema.relation(run.relation).target)
         raw = [run.history.raw_id(node) for node in nodes]
         pl.DataFrame({"key": range(len(raw)), "id": raw}).write_parquet(made / ITEMS)
         about = {"inputs": ["items", "lengths"], "output": "scores", "window": len(padded.places)}
-        about |= {"items": len(raw), "width": model.width}
+        about |= {"items": len(raw), "width": predictor.model.width}
         (made / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     return [out / name for name in (MODEL, ITEMS, ABOUT)]
 
@@ -130,49 +128,55 @@ def _write(padded: PaddedHistories, file: Path) -> None:
         )
 
 
-def padded_histories(model: Model, run: Run) -> PaddedHistories:
+def padded_histories(predictor: Predictor) -> PaddedHistories:
     """Return the part of a trained model that reads histories, on its own.
 
     Raises:
         GraphRecError: For a model that reads more than the items of a history in their order.
     """
-    stage, backbone = run.recipe.stages[-1], model.backbone
-    term, linearizer = ranking_term(stage), stage.linearizer
-    if term is None or name_of(term) != "next_item":
-        got = ", ".join(name_of(each) for each in stage.objectives)
-        raise _refused("a stage that learns the next item", got)
-    head: ItemHead = trained_head(model, term)
+    model, reading = predictor.model.cpu(), predictor.reading
+    taught, backbone = reading.taught, model.backbone
+    found, sampler = taught.ranking(), taught.sampler
+    readout = found.readout
+    if not isinstance(readout, QueryReadout) or (readout.where, readout.mode) != ("last", "causal"):
+        raise _refused("a stage that learns the next item", ", ".join(taught.objectives))
+    head = reading.head(found)
     for expected, fits, got in (
         ("a graph_transformer", isinstance(backbone, Transformer), type(backbone).__name__),
-        ("the sampler history", isinstance(stage.sampler, Events), type(stage.sampler).__name__),
-        ("the linearizer history", isinstance(linearizer, Histories), type(linearizer).__name__),
+        ("the sampler history", isinstance(sampler, Events), type(sampler).__name__),
+        (
+            "the linearizer history",
+            isinstance(taught.linearizer, Histories),
+            type(taught.linearizer).__name__,
+        ),
         ("no prompt", model.prompt is None, "one"),
-        ("scores that are products", head.evidence is None, "a term from links between items"),
+        ("scores that are products", readout.prior is None, "a term from links between items"),
+        ("a head of items", isinstance(head, ItemHead), type(head).__name__),
     ):
         if not fits:
             raise _refused(expected, got)
-    backbone = cast(Transformer, backbone)
+    backbone, head = cast(Transformer, backbone), cast(ItemHead, head)
     if backbone.config.rotary or GAP in backbone.config.structure:
         raise _refused("learned places alone", "rotary ones or times")
-    if len(cast(Events, stage.sampler).relations or (run.relation,)) > 1:
+    if len(cast(Events, sampler).relations or (reading.relation.name,)) > 1:
         raise _refused("one sort of events", "several")
-    tokens = _longest(run, stage)
+    tokens = _longest(predictor)
     if not bool((tokens.kind == tokens.kind[0]).all()) or tokens.parent.max() >= 0:
         raise _refused("sequences of items alone", "others", "root: false, eos: false")
     with torch.no_grad():
         zeros = torch.zeros(len(tokens.id), model.width)
         places = backbone.structure(zeros, structure_of(tokens, backbone.config.structure))
-        vectors = model.table(run.history.schema.relation(run.relation).target)
+        vectors = model.table(reading.relation.target)
     return PaddedHistories(backbone, head, vectors.float(), places).eval()
 
 
-def _longest(run: Run, stage: Any) -> Tokens:
-    """Return one history as long as the window, whose items nobody met."""
-    window = min(w for w in (stage.sampler.window, stage.linearizer.window) if w is not None)
-    first = run.history.nodes(run.history.schema.relation(run.relation).target).start
-    sample = events_of(run.history, run.relation, [torch.full((window,), first)])
-    tokens: Tokens = stage.linearizer.linearize(run.history, sample, Key(0))
-    return tokens
+def _longest(predictor: Predictor) -> Tokens:
+    """Return one history as long as the window."""
+    reading = predictor.reading
+    sampler, linearizer = reading.taught.sampler, reading.taught.linearizer
+    windows = cast(Events, sampler).window, cast(Histories, linearizer).window
+    window = min(each for each in windows if each is not None)
+    return reading.tokens_of_events([torch.full((window,), reading.items.start)])
 
 
 def _refused(expected: str, got: str, hint: str = "--to embeddings") -> GraphRecError:

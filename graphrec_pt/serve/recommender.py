@@ -4,23 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path as FilePath
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
-from graphrec_pt.evaluation.model_scorer import Sample
-from graphrec_pt.evaluation.pair_scorer import RERANK, Scoring, scorer_of
-from graphrec_pt.evaluation.path_scorer import PathScorer
-from graphrec_pt.evaluation.scorer import Scorer
-from graphrec_pt.evaluation.seen import SeenPolicy, seen_pairs
-from graphrec_pt.graph.graph import Graph
-from graphrec_pt.models.model import Model
-from graphrec_pt.recipe.folder import Run, open_run
-from graphrec_pt.sampling.sample import Subgraphs
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.seen import SeenPolicy
+from graphrec_pt.recipe.folder import Run, open_run, predictor_of
 from graphrec_pt.serve.explain import Explainer, Path, decoded
-from graphrec_pt.training.stage import Stage
 
 User = str | Sequence[str]
 """The raw id of a known user, or the history of a new one: raw ids of items, oldest first."""
@@ -51,44 +45,37 @@ class Recommended:
         user: Raw id; None for a new user.
         history: Raw ids of what the user met, oldest first.
         items: Best first.
+        by: What ranked them: the ``"model"``, or the ``"popularity"`` of the items, for a user of
+            whom nothing is known.
     """
 
     user: str | None
     history: tuple[str, ...]
     items: tuple[Item, ...]
+    by: Literal["model", "popularity"] = "model"
 
 
 class Recommender:
     """Recommends from what the graph of a run shows: training and validation edges.
 
-    So the list of a known user is the ranking that the test measured.
+    So the list of a known user is the ranking that the test measured. A new user without any event,
+    and one that nobody knows, is given what most users interacted with, and the answer says so.
 
     Args:
-        model: Trained.
-        stage: The last one that it was trained by.
-        history: What may be seen.
-        relation: Leads from users to items.
-        seen: Whether what a user has met is left out or kept.
-        rerank: Items of each user that a model of subgraphs puts in order.
-        scoring: How such a model scores the catalogue; the way it was taught by default.
+        predictor: Of the trained model.
+        seen: Whether what a user has interacted with is left out or kept.
+
+    Example:
+        >>> recommender = from_pretrained("runs/sasrec")
+        >>> recommender.recommend(["u1", ["i3", "i7"]], k=5)[0].items[0].title
     """
 
-    def __init__(
-        self,
-        model: Model,
-        stage: Stage,
-        history: Graph,
-        relation: str,
-        seen: SeenPolicy = "mask",
-        rerank: int = RERANK,
-        scoring: Scoring | None = None,
-    ) -> None:
-        self.model, self.stage, self.history = model, stage, history
-        self.relation, self.seen, self.rerank = relation, seen, rerank
-        self.scoring = scoring
-        found = history.schema.relation(relation)
-        self.user_type, self.item_type = found.source, found.target
-        self.items = history.nodes(found.target)
+    def __init__(self, predictor: Predictor, seen: SeenPolicy = "mask") -> None:
+        self.predictor, self.seen = predictor, seen
+        relation = predictor.reading.relation
+        self.history, self.relation = predictor.graph, relation.name
+        self.user_type, self.item_type = relation.source, relation.target
+        self.items = predictor.reading.items
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -96,15 +83,21 @@ class Recommender:
         return Explainer(self.history, self.relation)
 
     def recommend(
-        self, users: Sequence[User], k: int = 10, *, explain: bool | int = False
+        self,
+        users: Sequence[User],
+        k: int = 10,
+        *,
+        explain: bool | int = False,
+        unknown: Literal["refuse", "popularity"] = "refuse",
     ) -> list[Recommended]:
         """Return the best items of each user; equal scores go to the lower node id.
 
         Args:
             users: Raw ids of known users, or histories of new ones, in any mixture.
             k: Items per user; fewer where the catalogue has no more that are not left out.
-            explain: Paths per item at most; True for three. A path language model tells the one
+            explain: Paths per item at most; True for three. A path language model gives the one
                 that it decoded, and none for an item that it decoded no path to.
+            unknown: What is done about a raw id that the graph does not have.
 
         Raises:
             GraphRecError: For users and items that the graph does not know, `k` beyond the
@@ -114,125 +107,98 @@ class Recommender:
             raise GraphRecError("recommend", "a list of users", repr(users), f"[{users!r}]")
         if not 1 <= k <= len(self.items):
             raise GraphRecError("recommend", f"1 <= k <= {len(self.items)}, the catalogue", k)
-        known = [user for user in users if isinstance(user, str)]
-        new = [list(user) for user in users if not isinstance(user, str)]
-        found = iter(self._known(known, k, int(explain) if explain is not True else 3))
-        fresh = iter(self._new(new, k, int(explain) if explain is not True else 3))
-        return [next(found if isinstance(user, str) else fresh) for user in users]
+        top = 3 if explain is True else int(explain)
+        nodes = self._nodes(users, unknown)
+        histories = [self._item_nodes(user) for user in users if not isinstance(user, str)]
+        known = iter(
+            self._known([node for node in nodes if node is not None and node >= 0], k, top)
+        )
+        new = iter(self._new([each for each in histories if len(each)], k, top))
+        made = []
+        for user, node in zip(users, nodes, strict=True):
+            if node is not None and node >= 0:
+                made.append(next(known))
+            elif isinstance(user, str) or not len(user):
+                made.append(self._popular(user if isinstance(user, str) else None, k))
+            else:
+                made.append(next(new))
+        return made
 
-    def _known(self, users: Sequence[str], k: int, explain: int) -> list[Recommended]:
-        nodes = torch.tensor([self.history.node_id(self.user_type, user) for user in users])
-        if not len(nodes):
+    def _nodes(self, users: Sequence[User], unknown: str) -> list[int | None]:
+        """Return the node of each known user, −1 where there is none, None for histories."""
+        named = [user for user in users if isinstance(user, str)]
+        found = self.history.node_ids(self.user_type, named).tolist()
+        for user, node in zip(named, found, strict=True):
+            if node < 0 and unknown == "refuse":
+                self.history.node_id(self.user_type, user)  # raises
+        each = iter(found)
+        return [next(each) if isinstance(user, str) else None for user in users]
+
+    def _known(self, nodes: Sequence[int], k: int, explain: int) -> list[Recommended]:
+        if not nodes:
             return []
-        asked, row = torch.unique(nodes, return_inverse=True)
-        scorer = self._scorer(asked)
-        scores = scorer.scores(asked)[row]  # [B, V]
-        ptr, met = seen_pairs(self.history, self.relation, nodes)
-        histories = [self.history.neighbors(int(node), self.relation) for node in nodes]
-        ways = scorer if isinstance(scorer, PathScorer) else None
-        return [
-            self._told(
-                user,
-                histories[n],
-                scores[n],
-                met[ptr[n] : ptr[n + 1]],
-                int(nodes[n]),
-                k,
-                explain,
-                ways,
+        asked = torch.tensor(nodes)
+        best, reading = self.predictor.rank(asked, k, seen=self.seen), self.predictor.reading
+        made = []
+        for row, node in enumerate(nodes):
+            items = best.items[row][best.items[row] >= 0]
+            history = self.history.neighbors(node, self.relation)
+            paths: list[list[Path]] = [[] for _ in items]
+            if explain and reading.taught.decodes and len(items):
+                paths = decoded(self.predictor, node, items.tolist())
+            elif explain:
+                paths = self.explainer.paths(history.tolist(), items.tolist(), node, explain)
+            made.append(
+                self._made(self.history.raw_id(node), history, items, best.score[row], paths)
             )
-            for n, user in enumerate(users)
-        ]
+        return made
 
-    def _new(self, histories: Sequence[Sequence[str]], k: int, explain: int) -> list[Recommended]:
+    def _new(self, histories: Sequence[Tensor], k: int, explain: int) -> list[Recommended]:
         if not histories:
             return []
-        met = [self._item_nodes(history) for history in histories]
+        best, made = self.predictor.rank(histories, k, seen=self.seen), []
+        for row, history in enumerate(histories):
+            items = best.items[row][best.items[row] >= 0]
+            paths: list[list[Path]] = [[] for _ in items]
+            if explain:
+                paths = self.explainer.paths(history.tolist(), items.tolist(), None, explain)
+            made.append(self._made(None, history, items, best.score[row], paths))
+        return made
 
-        def sample(rows: Tensor, window: int | None) -> Subgraphs:
-            return events_of(self.history, self.relation, [met[int(n)] for n in rows], window)
+    def _popular(self, user: str | None, k: int) -> Recommended:
+        """Return what most users interacted with, for one of whom nothing is known."""
+        items, score = self._most_popular
+        none = torch.empty(0, dtype=torch.int64)
+        paths: list[list[Path]] = [[] for _ in range(k)]
+        return self._made(user, none, items[:k], score[:k], paths, by="popularity")
 
-        numbers = torch.arange(len(met))
-        scores = self._scorer(numbers, sample).scores(numbers)
-        return [
-            self._told(None, nodes, scores[n], nodes - self.items.start, None, k, explain)
-            for n, nodes in enumerate(met)
-        ]
-
-    def _scorer(self, nodes: Tensor, sample: Sample | None = None) -> Scorer:
-        given = self.model, self.stage, self.history, self.relation, nodes
-        return scorer_of(*given, sample=sample, rerank=self.rerank, scoring=self.scoring)
+    @cached_property
+    def _most_popular(self) -> tuple[Tensor, Tensor]:
+        """Items by falling number of interactions, and these numbers."""
+        edges = self.history.edges(self.relation)
+        count = torch.bincount(edges.target - self.items.start, minlength=len(self.items))
+        score, place = torch.sort(count.float(), descending=True, stable=True)
+        return place + self.items.start, score
 
     def _item_nodes(self, raw_ids: Sequence[str]) -> Tensor:
         ids = [self.history.node_id(self.item_type, raw) for raw in raw_ids]
         return torch.tensor(ids, dtype=torch.int64)
 
-    def _told(
+    def _made(
         self,
         user: str | None,
         history: Tensor,
+        items: Tensor,
         scores: Tensor,
-        met: Tensor,
-        node: int | None,
-        k: int,
-        explain: int,
-        ways: PathScorer | None = None,
+        paths: Sequence[Sequence[Path]],
+        by: Literal["model", "popularity"] = "model",
     ) -> Recommended:
-        scores = scores.cpu().float()
-        if bool(scores.isnan().any()):
-            raise GraphRecError(
-                "recommend", "scores without NaN", f"NaN for {user or 'a new user'}"
-            )
-        if self.seen == "mask":
-            scores = scores.index_fill(0, met, -torch.inf)
-        value, place = torch.sort(scores, descending=True, stable=True)
-        best = (place[:k] + self.items.start)[value[:k] > -torch.inf].tolist()
-        paths: list[list[Path]] = [[] for _ in best]
-        if explain and ways is not None and node is not None and best:
-            paths = decoded(ways, node, best)
-        elif explain:
-            paths = self.explainer.paths(history.tolist(), best, node, explain)
         raw, title = self.history.raw_id, self.history.title
-        items = tuple(
+        listed = tuple(
             Item(raw(item), title(item), float(score), tuple(why))
-            for item, score, why in zip(best, value.tolist(), paths, strict=False)
+            for item, score, why in zip(items.tolist(), scores.tolist(), paths, strict=False)
         )
-        return Recommended(user, tuple(raw(item) for item in history.tolist()), items)
-
-
-def events_of(
-    graph: Graph, relation: str, histories: Sequence[Tensor], window: int | None = None
-) -> Subgraphs:
-    """Return histories that no graph holds, as the history sampler would return them.
-
-    Args:
-        graph: Knows the items.
-        relation: By which they were met.
-        histories: int64 ``[n]`` global ids each, oldest first.
-        window: Events at most, the latest ones.
-
-    Returns:
-        Sequences of a root that stands for nobody (the first source) and its events, untimed.
-    """
-    found = graph.schema.relation(relation)
-    kept = [each if window is None else each[max(len(each) - window, 0) :] for each in histories]
-    nobody = torch.tensor([graph.nodes(found.source).start])
-    node = torch.cat([part for each in kept for part in (nobody, each)])
-    size = torch.tensor([len(each) + 1 for each in kept])
-    ptr = torch.cat([size.new_zeros(1), size.cumsum(0)])
-    event = torch.ones_like(node)
-    event[ptr[:-1]] = 0
-    index = graph.schema.relation_index(relation)
-    return Subgraphs(
-        node=node,
-        ptr=ptr,
-        parent=event - 1,
-        relation=torch.where(event > 0, index, -1),
-        hop=event,
-        slot=event,
-        score=torch.zeros(len(node)),
-        position=torch.full_like(node, -1),
-    )
+        return Recommended(user, tuple(raw(item) for item in history.tolist()), listed, by)
 
 
 def from_pretrained(run: str | FilePath | Run, *, trust_code: bool = False) -> Recommender:
@@ -247,13 +213,4 @@ def from_pretrained(run: str | FilePath | Run, *, trust_code: bool = False) -> R
     """
     opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
     with trusting(trust_code):
-        model = opened.model()
-    return Recommender(
-        model,
-        opened.recipe.stages[-1],
-        opened.history,
-        opened.relation,
-        opened.recipe.evaluate.seen,
-        opened.recipe.evaluate.rerank,
-        opened.recipe.evaluate.scoring,
-    )
+        return Recommender(predictor_of(opened), opened.recipe.evaluate.seen)

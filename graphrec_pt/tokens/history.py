@@ -45,6 +45,11 @@ class History:
         made = made.plus([Kind.SPECIAL] if self.eos else ())
         return made.plus(fields=["parent"] if self.root else ())
 
+    @property
+    def names_root(self) -> bool:
+        """Whether the user stands in front."""
+        return self.root
+
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences; without its root a history may be empty."""
         sample = check_sample("history", sample, Subgraphs)

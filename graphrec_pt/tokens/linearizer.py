@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
@@ -60,6 +60,20 @@ class Linearizer(Protocol):
             GraphRecError: For the wrong sort of sample.
         """
         ...
+
+
+@runtime_checkable
+class _NamesRoot(Protocol):
+    @property
+    def names_root(self) -> bool: ...
+
+
+def names_root(chosen: Linearizer) -> bool:
+    """Say whether sequences hold the node that they were sampled for.
+
+    A linearizer says so in its property ``names_root``; one that does not is taken to.
+    """
+    return chosen.names_root if isinstance(chosen, _NamesRoot) else True
 
 
 linearizer: Registry[Linearizer] = Registry("linearizer")

@@ -34,6 +34,11 @@ class NodeSet:
         made = made.plus([Kind.SPECIAL] if self.cls else ())
         return made.plus(fields=["parent"] if self.root else ())
 
+    @property
+    def names_root(self) -> bool:
+        """Whether the root stands in front."""
+        return self.root
+
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences; without its root a set may be empty."""
         sample = check_sample("set", sample, Subgraphs)

@@ -58,6 +58,11 @@ class Returns:
         """Nodes with times and relations, and prompts."""
         return makes([Kind.NODE, Kind.PROMPT], "slot", "hop", "relation", "time")
 
+    @property
+    def names_root(self) -> bool:
+        """Never: it writes events alone."""
+        return False
+
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
         """Return B sequences of twice their events and one more token."""
         sample = check_sample("returns", sample, Subgraphs)

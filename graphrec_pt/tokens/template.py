@@ -19,6 +19,7 @@ from graphrec_pt.tokens.linearizer import (
     check_sample,
     linearizer,
     makes,
+    names_root,
 )
 from graphrec_pt.tokens.pattern import Pattern, parse
 from graphrec_pt.tokens.tokens import Tokens
@@ -72,6 +73,12 @@ class Template:
         made = made.plus([Kind.RELATION] if self.relations else ())
         before = self.before
         return made if before is None else made.plus(before.makes.kinds, before.makes.fields)
+
+    @property
+    def names_root(self) -> bool:
+        """Whether the pattern has a node that is not asked for, or the context names it."""
+        before = self.before
+        return not all(self.parsed.masked) or (before is not None and names_root(before))
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one prompt per path or per root of Subgraphs."""

@@ -10,7 +10,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
-from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField, Makes, linearizer
+from graphrec_pt.tokens.linearizer import (
+    Linearizer,
+    LinearizerField,
+    Makes,
+    linearizer,
+    names_root,
+)
 from graphrec_pt.tokens.texts import texts_of
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.words import TokenizerField, Words
@@ -51,6 +57,11 @@ class Text:
     def makes(self) -> Makes:
         """What the base makes, text, and whole words."""
         return self.inner.makes.plus([Kind.TEXT], ["word"])
+
+    @property
+    def names_root(self) -> bool:
+        """Whether the sequences of the base do."""
+        return names_root(self.inner)
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return the sequences of the base, longer by their text."""

@@ -13,12 +13,12 @@ from graphrec_pt.data.build import build
 from graphrec_pt.data.checkerboard import checkerboard
 from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.evaluation.baseline import baseline
-from graphrec_pt.evaluation.lists import top_lists
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.transition_knn import transition_matrix
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, split
+from graphrec_pt.predict.lists import top_lists
 
 NAMES = ("ease", "item_knn", "markov", "popularity", "transition_knn")
 

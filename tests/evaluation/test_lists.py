@@ -7,15 +7,9 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.evaluation.lists import (
-    Lists,
-    coverage,
-    gini,
-    mean_popularity,
-    novelty,
-    top_lists,
-)
+from graphrec_pt.evaluation.lists import coverage, gini, mean_popularity, novelty
 from graphrec_pt.graph.split import Split
+from graphrec_pt.predict.lists import Lists, top_lists
 
 
 @pytest.mark.parametrize("seen", ["mask", "keep"])

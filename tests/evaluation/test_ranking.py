@@ -11,9 +11,9 @@ from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.negatives import Sampled
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.ranks import Ranks
-from graphrec_pt.evaluation.scorer import Factorised
 from graphrec_pt.evaluation.seen import repeats, seen_policies
 from graphrec_pt.graph.split import Split, split
+from graphrec_pt.predict.scorer import Factorised
 
 SAID = {
     "ann": {"a": 9, "b": 8, "e": 3, "d": 2},  # a, b and c seen; e above d

@@ -5,19 +5,23 @@ import torch
 
 from graphrec_pt import GraphRecError, Key, Model, Stage, Trainer, split
 from graphrec_pt.data.synthetic import synthetic_graph
-from graphrec_pt.evaluation.evidence_scorer import EvidenceScorer
-from graphrec_pt.evaluation.model_scorer import model_scorer, trained_head
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.evidence import Channel, EvidenceTerm, met_before
 from graphrec_pt.objectives.next_item import NextItem
 from graphrec_pt.objectives.objective import Examples, objective
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.scorer import WithPrior
 from graphrec_pt.sampling.history import History
 from graphrec_pt.tokens.history import History as Histories
 
 GRAPH = synthetic_graph(40, 20, 500)
 RELATION = GRAPH.schema.interaction()
 NEXT = {"name": "next_item", "candidates": {"transform": False}, "evidence": {}}
+
+
+def scorer_of(model, stage, history, users):
+    return Predictor(model, history, stage=stage, relation=RELATION.name).scorer(users)
 
 
 def histories(graph=GRAPH, users: int = 6):
@@ -84,8 +88,8 @@ def trained(steps: int = 2):
 def test_scores_are_products_and_the_term_of_each_item() -> None:
     made, stage, model = trained()
     users = torch.arange(5) + GRAPH.nodes(RELATION.source).start
-    scorer = model_scorer(model, stage, made.history("test"), RELATION.name, users)
-    assert isinstance(scorer, EvidenceScorer)
+    scorer = scorer_of(model, stage, made.history("test"), users)
+    assert isinstance(scorer, WithPrior)
     scores, plain = scorer.scores(users), scorer.plain.scores(users)
     drawn = stage.sampler.sample(made.history("test"), users, Key(0))
     tokens = stage.linearizer.linearize(made.history("test"), drawn, Key(0))
@@ -96,7 +100,7 @@ def test_scores_are_products_and_the_term_of_each_item() -> None:
     for row in range(5):
         low, high = found.ptr[row], found.ptr[row + 1]
         with torch.no_grad():
-            head = trained_head(model, stage.objectives[0]).evidence
+            head = model.heads["of_next_item"].evidence
             expected[row, found.item[low:high]] += head(found.value[low:high])
     torch.testing.assert_close(scores, expected)
     assert not torch.equal(scores, plain)
@@ -106,10 +110,10 @@ def test_links_are_those_of_the_graph_that_the_model_is_bound_to() -> None:
     made, stage, model = trained()
     users = torch.arange(40) + GRAPH.nodes(RELATION.source).start
     history = made.history("test")
-    train = model_scorer(model, stage, history, RELATION.name, users).scores(users)
-    again = model_scorer(model, stage, history, RELATION.name, users).scores(users)
+    train = scorer_of(model, stage, history, users).scores(users)
+    again = scorer_of(model, stage, history, users).scores(users)
     model.bind(history)
-    knowing = model_scorer(model, stage, history, RELATION.name, users).scores(users)
+    knowing = scorer_of(model, stage, history, users).scores(users)
     torch.testing.assert_close(train, again)
     assert not torch.equal(train, knowing)
 

@@ -172,9 +172,9 @@ def test_products_of_vectors_as_chances(world: Graph, tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit(world: Graph) -> None:
-    with pytest.raises(GraphRecError, match=r"stages\.0: expected an objective that tells a"):
+    with pytest.raises(GraphRecError, match=r"stages\.0: expected an objective that predicts a"):
         recipe("link", "{task: rating}")
-    with pytest.raises(GraphRecError, match="tells a chance, got link; try link of form bce"):
+    with pytest.raises(GraphRecError, match="predicts a chance, got link; try link with form: bce"):
         recipe("link", "{task: click}")
     with pytest.raises(GraphRecError, match="metrics of rating, got ndcg@10; try rmse, mae"):
         recipe(RATED, "{task: rating, metrics: [ndcg@10]}")

@@ -78,7 +78,7 @@ def graph(finished: Run, raw: Path) -> Graph:
 def chest(raw: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of chest, which reads subgraphs of pairs."""
     steps = [f"stages.{n}.steps=1" for n in range(4)] + [f"stages.{n}.batch=8" for n in range(4)]
-    recipe = small("chest", *steps, "evaluate.rerank=2", "evaluate.scratch=false")
+    recipe = small("chest", *steps, "stages.3.objectives.0.rerank=2", "evaluate.scratch=false")
     return run_recipe(recipe, tmp_path_factory.mktemp("runs") / "chest", raw=raw)
 
 

@@ -81,8 +81,17 @@ def test_a_new_user_with_the_same_history_gets_the_same(recommender: Recommender
         assert [item.score for item in new.items] == pytest.approx(scores, abs=1e-5)
 
 
-def test_a_user_without_history_gets_something(recommender: Recommender) -> None:
-    assert len(recommender.recommend([[]], k=4)[0].items) == 4
+def test_who_is_unknown_gets_what_is_popular_and_is_told(recommender: Recommender) -> None:
+    graph = recommender.history
+    counts = {item: len(graph.neighbors(item, "bought_by")) for item in recommender.items}
+    best = sorted(counts, key=lambda item: (-counts[item], item))[:4]
+    given = recommender.recommend([[], "u1", "nobody"], k=4, unknown="popularity")
+    assert [each.by for each in given] == ["popularity", "model", "popularity"]
+    assert [each.user for each in given] == [None, "u1", "nobody"]
+    for each in (given[0], given[2]):
+        assert [item.id for item in each.items] == [graph.raw_id(item) for item in best]
+        assert [item.score for item in each.items] == [counts[item] for item in best]
+        assert each.history == ()
     assert recommender.recommend([], k=4) == []
 
 

@@ -8,8 +8,8 @@ import torch
 
 from graphrec_pt import Key, Model, Split, Stage, Trainer, split
 from graphrec_pt.data.synthetic import synthetic_graph
-from graphrec_pt.evaluation.model_scorer import model_scorer
 from graphrec_pt.evaluation.ranking import rank_targets
+from graphrec_pt.predict.predictor import Predictor
 
 pytestmark = [
     pytest.mark.gpu,
@@ -76,7 +76,7 @@ def test_ranks_of_the_cpu(shop: Split, tmp_path: Path) -> None:
     tables = []
     for device in ("cuda", "cpu"):
         model.to(device)
-        scorer = model_scorer(model, stage, shop.history("test"), "rates", users)
+        scorer = Predictor(model, shop.history("test"), stage=stage).scorer(users)
         assert scorer.queries.device.type == device
         tables.append(rank_targets(scorer, shop, "test").table["rank"].to_list())
     assert tables[0] == pytest.approx(tables[1], abs=1)  # scores may tie up to rounding

@@ -1,6 +1,7 @@
 """Click: whether a user takes an item that is shown (CTR)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,14 +14,16 @@ from graphrec_pt.evaluation.global_mean import Same
 from graphrec_pt.evaluation.known_values import known_clicks, known_ratings, weights_of
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.negatives import Sampled
-from graphrec_pt.evaluation.pair_values import no_values, value_term, values_of
 from graphrec_pt.evaluation.predicted import Predicted, read_predicted
 from graphrec_pt.evaluation.predicted_table import predicted_table
-from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, targets_of
+from graphrec_pt.evaluation.seen import HISTORY, targets_of
 from graphrec_pt.evaluation.task import Policy, task
-from graphrec_pt.evaluation.values import Known, Values, value_baseline
+from graphrec_pt.evaluation.values import Known, PredictedValues, Values, value_baseline
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.seen import SeenPolicy
+from graphrec_pt.predict.taught import Taught
 from graphrec_pt.training.stage import Stage
 
 
@@ -52,10 +55,9 @@ class Click:
     negatives: int = Field(1, ge=1)
     seed: int = Field(0, ge=0)
 
-    def check(self, stage: Stage, policy: Policy) -> None:
+    def check(self, stage: Stage) -> None:
         """Raise unless a stage teaches the chance of pairs."""
-        if value_term(stage, "chance") is None:
-            raise no_values(stage, "chance")
+        Taught.by(stage).rating("chance")
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Raise unless there are the weights that labels are made of, and labels of both kinds."""
@@ -74,12 +76,11 @@ class Click:
         """Return the one there is."""
         return ("mask",)
 
-    def trained(
-        self, model: Model, stage: Stage, split: Split, when: When, policy: Policy
-    ) -> Values:
+    def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Values:
         """Return a trained model as a predictor of clicks."""
-        source = targets_of(split, when).source
-        return values_of(model, stage, split.history(when), split.relation, source, "chance")
+        shown = split.history(when)
+        predictor = Predictor(model, shown, stage=stage, relation=split.relation)
+        return PredictedValues(partial(predictor.rate, value="chance"))
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Values:
         """Return a baseline as a predictor of clicks."""

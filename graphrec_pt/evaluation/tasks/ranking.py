@@ -10,17 +10,19 @@ from graphrec_pt.core.errors import GraphRecError, raise_all
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.ease import LARGEST
-from graphrec_pt.evaluation.lists import beyond_accuracy, top_lists
+from graphrec_pt.evaluation.lists import beyond_accuracy
 from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
-from graphrec_pt.evaluation.model_scorer import ASKED, DECODED, PAIRED, READINGS, ranking_term
-from graphrec_pt.evaluation.pair_scorer import check_scoring, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
-from graphrec_pt.evaluation.scorer import Scorer
-from graphrec_pt.evaluation.seen import SeenPolicy, seen_policies, targets_of
+from graphrec_pt.evaluation.seen import seen_policies, targets_of
 from graphrec_pt.evaluation.task import Policy, task
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.lists import top_lists
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.scorer import Scorer
+from graphrec_pt.predict.seen import SeenPolicy
+from graphrec_pt.predict.taught import Taught
 from graphrec_pt.training.stage import Stage
 
 LISTED = 10
@@ -41,14 +43,9 @@ class Ranking:
     outcome: ClassVar[str] = "Ranks"
     family: ClassVar[Registry[Any]] = baseline
 
-    def check(self, stage: Stage, policy: Policy) -> None:
+    def check(self, stage: Stage) -> None:
         """Raise unless a stage teaches to rank."""
-        if ranking_term(stage) is None:
-            got = ", ".join(term.label for term in stage.objectives)
-            names = ", ".join(sorted({*READINGS, DECODED}))
-            hint = f"{names} on roots of one node, or {PAIRED} or {ASKED} on pairs"
-            raise GraphRecError("stage", "a last stage that teaches to rank", got, hint)
-        check_scoring(stage, policy.scoring)
+        Taught.by(stage).ranking()
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Raise for cut-offs beyond the catalogue."""
@@ -76,14 +73,10 @@ class Ranking:
         """Return masking alone, or both where the data has repeats."""
         return seen_policies(split)
 
-    def trained(
-        self, model: Model, stage: Stage, split: Split, when: When, policy: Policy
-    ) -> Scorer:
+    def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Scorer:
         """Return a trained model as a scorer of the catalogue."""
         nodes, shown = torch.unique(targets_of(split, when).source), split.history(when)
-        rerank, scoring = policy.rerank, policy.scoring
-        relation = split.relation
-        return scorer_of(model, stage, shown, relation, nodes, rerank=rerank, scoring=scoring)
+        return Predictor(model, shown, stage=stage, relation=split.relation).scorer(nodes)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Scorer:
         """Return a baseline as a scorer of the catalogue."""

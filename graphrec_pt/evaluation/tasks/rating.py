@@ -1,20 +1,23 @@
 """Rating: how much a user likes an item, as a number."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.known_values import known_ratings, weights_of
-from graphrec_pt.evaluation.pair_values import no_values, value_term, values_of
 from graphrec_pt.evaluation.predicted import Predicted, read_predicted
 from graphrec_pt.evaluation.predicted_table import predicted_table
-from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, targets_of
+from graphrec_pt.evaluation.seen import HISTORY, targets_of
 from graphrec_pt.evaluation.task import Policy, task
-from graphrec_pt.evaluation.values import Values, value_baseline
+from graphrec_pt.evaluation.values import PredictedValues, Values, value_baseline
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.seen import SeenPolicy
+from graphrec_pt.predict.taught import Taught
 from graphrec_pt.training.stage import Stage
 
 
@@ -37,10 +40,9 @@ class Rating:
 
     clip: bool = True
 
-    def check(self, stage: Stage, policy: Policy) -> None:
+    def check(self, stage: Stage) -> None:
         """Raise unless a stage teaches numbers of pairs."""
-        if value_term(stage, "number") is None:
-            raise no_values(stage, "number")
+        Taught.by(stage).rating("number")
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Raise unless the predicted relation has weights."""
@@ -56,12 +58,11 @@ class Rating:
         """Return the one there is."""
         return ("mask",)
 
-    def trained(
-        self, model: Model, stage: Stage, split: Split, when: When, policy: Policy
-    ) -> Values:
+    def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Values:
         """Return a trained model as a predictor of ratings."""
-        source = targets_of(split, when).source
-        return values_of(model, stage, split.history(when), split.relation, source, "number")
+        shown = split.history(when)
+        predictor = Predictor(model, shown, stage=stage, relation=split.relation)
+        return PredictedValues(partial(predictor.rate, value="number"))
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Values:
         """Return a baseline as a predictor of ratings."""

@@ -7,23 +7,20 @@ from typing import Any, ClassVar
 import torch
 from pydantic import Field
 
-from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
-from graphrec_pt.evaluation.model_scorer import model_scorer, name_of
-from graphrec_pt.evaluation.pair_values import Chances
 from graphrec_pt.evaluation.predicted import Predicted, read_predicted
 from graphrec_pt.evaluation.predicted_table import predicted_table
-from graphrec_pt.evaluation.seen import HISTORY, SeenPolicy, targets_of
+from graphrec_pt.evaluation.seen import HISTORY, targets_of
 from graphrec_pt.evaluation.set_metrics import THRESHOLD
 from graphrec_pt.evaluation.task import Policy, task
-from graphrec_pt.evaluation.values import Known, Values, value_baseline
+from graphrec_pt.evaluation.values import Known, PredictedValues, Values, value_baseline
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.seen import SeenPolicy
+from graphrec_pt.predict.taught import Taught
 from graphrec_pt.training.stage import Stage
-
-TAUGHT = "root_set"
-"""The objective that teaches the chance of every candidate."""
 
 
 @task("sets")
@@ -45,11 +42,9 @@ class Sets:
 
     threshold: float = Field(0.3, gt=0, lt=1)
 
-    def check(self, stage: Stage, policy: Policy) -> None:
+    def check(self, stage: Stage) -> None:
         """Raise unless a stage teaches sets."""
-        if not any(name_of(term) == TAUGHT for term in stage.objectives):
-            got = ", ".join(name_of(term) for term in stage.objectives)
-            raise GraphRecError("stage", "a last stage that teaches sets", got, TAUGHT)
+        Taught.by(stage).setting()
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Accept any split."""
@@ -62,13 +57,11 @@ class Sets:
         """Return the one there is: what is in a set is not seen before."""
         return ("mask",)
 
-    def trained(
-        self, model: Model, stage: Stage, split: Split, when: When, policy: Policy
-    ) -> Values:
+    def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Values:
         """Return a trained model as a predictor of chances."""
-        shown, nodes = split.history(when), torch.unique(targets_of(split, when).source)
-        scorer = model_scorer(model, stage, shown, split.relation, nodes)
-        return Chances(scorer, _catalogue(split.graph, split.relation).start)
+        shown = split.history(when)
+        predictor = Predictor(model, shown, stage=stage, relation=split.relation)
+        return PredictedValues(predictor.membership)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> Values:
         """Return a baseline as a predictor of chances; it learns from training sets alone."""

@@ -13,12 +13,11 @@ from graphrec_pt.data.build import build
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.explanations import faithful, valid_paths
-from graphrec_pt.evaluation.model_scorer import model_scorer, ranking_term, trained_head
-from graphrec_pt.evaluation.pair_scorer import scorer_of
-from graphrec_pt.evaluation.path_scorer import PathScorer
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.view import View
+from graphrec_pt.predict.paths import PathScorer
+from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.sampling.sample import Paths
 
 ALL = 10_000
@@ -76,15 +75,22 @@ def taught(graph: Graph, joint: bool = False, **decode: Any) -> tuple[Model, Sta
     return model, stage
 
 
+def scorer_of(
+    model: Model, stage: Stage, history: Graph, relation: str, users: torch.Tensor
+) -> PathScorer:
+    scorer = Predictor(model, history, stage=stage, relation=relation).scorer(users)
+    assert isinstance(scorer, PathScorer)
+    return scorer
+
+
 class Slow:
     """Says paths token by token, from sequences of whole paths as the stage reads them."""
 
     def __init__(self, model: Model, stage: Stage, graph: Graph) -> None:
         self.model, self.stage, self.graph = model, stage, graph
-        self.term = ranking_term(stage)
-        assert self.term is not None
+        self.term = stage.objectives[0]
         self.decode = self.term.objective.decode
-        self.head = trained_head(model, self.term)
+        self.head = model.labelled_heads()[self.term.label]
         self.met = {int(n) for n in graph.neighbors(graph.node_id("user", "ann"), "buys")}
 
     def state(self, nodes: list[int], relations: list[int], token: int) -> torch.Tensor:
@@ -180,7 +186,7 @@ def test_every_path_is_counted(kiosk: Graph, constrained: bool, score: str) -> N
     others = [n for n in range(6) if n not in reached]
     assert others
     first = slow.state([ann, ann], [kiosk.schema.relation_index("buys")], 2)
-    head = trained_head(model, slow.term)
+    head = model.labelled_heads()[slow.term.label]
     said = slow.term.objective.node_scores(first, model, head, "item")[0]
     assert float(given[others].max()) < float(given[reached].min())
     order = given[others].argsort().tolist()
@@ -197,7 +203,7 @@ def test_every_path_is_counted(kiosk: Graph, constrained: bool, score: str) -> N
 def test_the_first_hop_follows_what_was_met_last(kiosk: Graph) -> None:
     model, stage = taught(kiosk, decay=0.5, beams=2, hops=3, least=3, score="max")
     ann = kiosk.node_id("user", "ann")
-    scorer = PathScorer(model, stage, ranking_term(stage), kiosk, "buys")
+    scorer = scorer_of(model, stage, kiosk, "buys", torch.tensor([ann]))
     begun = scorer.decoder._begin(torch.tensor([ann]))
     names = [kiosk.raw_id(int(node)) for node in begun.nodes[:, 1]]
     weights = dict(zip(names, begun.score.exp().tolist(), strict=True))
@@ -240,10 +246,9 @@ def test_a_run_ranks_the_whole_catalogue_and_tells_true_paths() -> None:
 def test_what_cannot_be_decoded_says_so(kiosk: Graph) -> None:
     model, stage = taught(kiosk)
     users = torch.arange(1)
+    predictor = Predictor(model, kiosk, stage=stage, relation="buys")
     with pytest.raises(GraphRecError, match="sources that it knows, got new ones"):
-        scorer_of(model, stage, kiosk, "buys", users, sample=lambda rows, window: None)
-    with pytest.raises(GraphRecError, match="an objective that ranks, got path_autoregression"):
-        model_scorer(model, stage, kiosk, "buys", users)
+        predictor.scorer([torch.tensor([kiosk.nodes("item").start])])
     other = stage.model_copy(update={"linearizer": type(stage.linearizer)(relations=False)})
     with pytest.raises(GraphRecError, match="sentences of nodes and relations"):
         scorer_of(model, other, kiosk, "buys", users).scores(users)

@@ -4,14 +4,13 @@ import polars as pl
 import pytest
 import torch
 
-from graphrec_pt import GraphRecError, Model, Split, Stage, Trainer, split
+from graphrec_pt import Model, Split, Stage, Trainer, split
 from graphrec_pt.data.build import build
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
-from graphrec_pt.evaluation.fusion_scorer import FusionScorer
 from graphrec_pt.evaluation.metric import evaluate
-from graphrec_pt.evaluation.model_scorer import trained_head
-from graphrec_pt.evaluation.pair_scorer import scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.training.stage import Term
 
 PAIRS = 30
 """Each user k takes item a_k, then b_k that goes with it; c_k is told to be unlike it."""
@@ -79,7 +78,10 @@ def test_the_subgraph_tells_what_towers_cannot(world: Split, trained: tuple[Mode
     users = world.test.source.unique()
     found = {}
     for scoring in ("fusion", "towers"):
-        scorer = scorer_of(model, stage, world.history("test"), "buys", users, scoring=scoring)
+        term = Term.checked({"name": "fusion", "scoring": scoring}, "term")
+        asked = stage.model_copy(update={"objectives": (term,)})
+        predictor = Predictor(model, world.history("test"), stage=asked, relation="buys")
+        scorer = predictor.scorer(users)
         found[scoring] = evaluate(rank_targets(scorer, world), ["hr@1", "mrr"])
     assert found["fusion"]["hr@1"] == 1
     assert found["towers"]["hr@1"] == 0
@@ -90,9 +92,9 @@ def test_scores_by_hand(world: Split, trained: tuple[Model, Stage]) -> None:
     """Outside of the subgraph the products of vectors; inside, the head's logits added to them."""
     model, stage = trained
     history, users = world.history("test"), world.test.source.unique()
-    scores = FusionScorer(model, stage, history, "buys").scores(users)
+    scores = Predictor(model, history, stage=stage, relation="buys").score(users)
     items = history.nodes("item")
-    head = trained_head(model, stage.objectives[0])
+    head = model.heads["of_fusion"]
     from graphrec_pt.core.key import Key
     from graphrec_pt.models.view import View
 
@@ -114,13 +116,3 @@ def test_scores_by_hand(world: Split, trained: tuple[Model, Stage]) -> None:
             )
             assert outside.sum() == len(items) - 3  # a, b and c of the user
             assert torch.allclose(scores[row][outside], towers[row][outside], atol=1e-5)
-
-
-def test_scorings_that_a_stage_does_not_teach(world: Split, trained: tuple[Model, Stage]) -> None:
-    model, stage = trained
-    users = world.test.source.unique()
-    with pytest.raises(GraphRecError, match="scoring: expected fusion, towers, got rerank"):
-        scorer_of(model, stage, world.train, "buys", users, scoring="rerank")
-    plain = Stage(sampler="history", linearizer="history", objectives=["next_item"])
-    with pytest.raises(GraphRecError, match="its model scores in one way, got towers"):
-        scorer_of(model, plain, world.train, "buys", users, scoring="towers")

@@ -3,16 +3,18 @@
 import pytest
 import torch
 
-from graphrec_pt import GraphRecError, Key, Model, Split, Stage, Trainer, split
+from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer, split
 from graphrec_pt.data.synthetic import synthetic_graph
-from graphrec_pt.evaluation.model_scorer import model_scorer, trained_head
-from graphrec_pt.evaluation.pair_scorer import PairScorer, scorer_of
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.evaluation.seen import seen_pairs
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.rerank import PairScorer
+from graphrec_pt.predict.scorer import Scorer
+from graphrec_pt.predict.seen import seen_pairs
 from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.training.stage import Term
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,16 @@ def pairs_model(shop: Split) -> tuple[Model, Stage]:
     return model, stage
 
 
+def scorer_of(
+    model: Model, stage: Stage, history: Graph, users: torch.Tensor, rerank: int
+) -> Scorer:
+    """Return the scorer of a stage whose objective puts so many items in order."""
+    term = stage.objectives[0]
+    config = {**term.model_dump(mode="json"), "rerank": rerank}
+    chosen = stage.model_copy(update={"objectives": (Term.checked(config, "term"),)})
+    return Predictor(model, history, stage=chosen, relation="rates").scorer(users)
+
+
 def logits(model: Model, stage: Stage, shop: Split, pairs: torch.Tensor) -> torch.Tensor:
     """Score pairs as the training objective does, one at a time."""
     graph, term, found = shop.history("test"), stage.objectives[0], []
@@ -54,7 +66,7 @@ def logits(model: Model, stage: Stage, shop: Split, pairs: torch.Tensor) -> torc
         corrupted = term.objective.corrupt(Examples(graph, tokens, owner, one, draws, again))
         with torch.no_grad():
             encoded = model.encode(corrupted.views[0])
-            head = trained_head(model, term)
+            head = model.labelled_heads()[term.label]
             found.append(head(encoded, corrupted.targets["positive.roots"]))
     return torch.cat(found)
 
@@ -65,7 +77,7 @@ def test_the_top_is_ordered_by_subgraphs_and_the_rest_by_towers(
     model, stage = pairs_model
     history, rerank = shop.history("test"), 5
     users = shop.test.source[:4].unique()
-    scores = PairScorer(model, stage, history, "rates", rerank).scores(users)
+    scores = scorer_of(model, stage, history, users, rerank).scores(users)
     items = history.nodes("item")
     with torch.no_grad():
         towers = model.nodes(users) @ model.table("item").T
@@ -100,8 +112,8 @@ def test_a_template_asks_for_the_item_of_a_pair(shop: Split) -> None:
     model = Model.of(shop.train, backbone=backbone)
     Trainer(cpu=True).fit(model, shop.train, stage)
     history, users = shop.history("test"), shop.test.source[:3].unique()
-    items, head = history.nodes("item"), trained_head(model, stage.objectives[0])
-    scores = PairScorer(model, stage, history, "rates", rerank=6).scores(users)
+    items, head = history.nodes("item"), model.heads["of_answer"]
+    scores = scorer_of(model, stage, history, users, 6).scores(users)
     with torch.no_grad():
         towers = model.nodes(users) @ model.table("item").T
         for row, user in enumerate(users.tolist()):
@@ -125,16 +137,25 @@ def test_a_template_asks_for_the_item_of_a_pair(shop: Split) -> None:
 def test_whole_catalogues_are_ranked(shop: Split, pairs_model: tuple[Model, Stage]) -> None:
     model, stage = pairs_model
     users = shop.test.source.unique()
-    scorer = scorer_of(model, stage, shop.history("test"), "rates", users, rerank=3)
+    scorer = scorer_of(model, stage, shop.history("test"), users, 3)
     assert isinstance(scorer, PairScorer)
     assert len(rank_targets(scorer, shop, "test")) == len(shop.test)
 
 
 def test_new_users_have_no_subgraph(shop: Split, pairs_model: tuple[Model, Stage]) -> None:
     model, stage = pairs_model
+    predictor = Predictor(model, shop.train, stage=stage, relation="rates")
     with pytest.raises(GraphRecError, match="sources that it knows, got new ones"):
-        scorer_of(
-            model, stage, shop.train, "rates", torch.arange(1), sample=lambda rows, window: None
-        )
-    with pytest.raises(GraphRecError, match="an objective that ranks, got link"):
-        model_scorer(model, stage, shop.train, "rates", torch.arange(1))
+        predictor.scorer([torch.tensor([shop.train.nodes("item").start])])
+    with pytest.raises(GraphRecError, match="an objective that predicts a number, got link"):
+        predictor.rate(torch.tensor([[0, shop.train.nodes("item").start]]))
+
+
+def test_without_reranking_vectors_alone_rank(
+    shop: Split, pairs_model: tuple[Model, Stage]
+) -> None:
+    model, stage = pairs_model
+    users = shop.test.source[:4].unique()
+    found = scorer_of(model, stage, shop.history("test"), users, 0).scores(users)
+    with torch.no_grad():
+        assert torch.equal(found, model.nodes(users) @ model.table("item").T)

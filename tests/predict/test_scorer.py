@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from graphrec_pt.evaluation.pair_values import Chances
-from graphrec_pt.evaluation.scorer import Factorised
+from graphrec_pt.predict.scorer import Factorised, chances
 
 
 class Plain:
@@ -28,5 +27,5 @@ def test_pairs_of_any_scorer() -> None:
         for row, item in zip((3, 0, 0, 2), (0, 2, 4, 1), strict=True)
     ]
     for scorer in (whole, Plain(whole)):
-        found = Chances(scorer, 10).values(source, target)
+        found = chances(scorer, source, target - 10)
         assert torch.allclose(found, torch.tensor(wanted).double(), atol=1e-6)

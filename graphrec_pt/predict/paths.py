@@ -2,19 +2,15 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.evaluation.model_scorer import trained_head
-from graphrec_pt.evaluation.path_decoder import PathDecoder
-from graphrec_pt.graph.graph import Graph
-from graphrec_pt.models.model import Model
-from graphrec_pt.objectives.path_autoregression import PathAutoregression
+from graphrec_pt.predict.decoder import PathDecoder
+from graphrec_pt.predict.reading import Reading
+from graphrec_pt.predict.taught import Found
 from graphrec_pt.sampling.sample import Paths
-from graphrec_pt.training.stage import Stage, Term
 
 BLOCK = 256
 """Users decoded at once."""
@@ -29,37 +25,22 @@ class PathScorer:
     relation. Items that the user has met are among the others.
 
     Args:
-        model: Trained, with the head of its objective.
-        stage: The last one it was trained by.
-        term: Its objective is ``path_autoregression``.
-        history: What may be seen and walked.
-        relation: Leads from users to items.
+        reading: The model and what it sees and walks.
+        found: With a readout of paths.
     """
 
-    model: Model
-    stage: Stage
-    term: Term
-    history: Graph
-    relation: str
+    reading: Reading
+    found: Found
 
     @cached_property
     def decoder(self) -> PathDecoder:
-        """What says the paths."""
-        head: Any = trained_head(self.model, self.term)
-        given = self.stage.linearizer, self.history, self.relation
-        objective = self.term.objective
-        assert isinstance(objective, PathAutoregression)
-        return PathDecoder(self.model, objective, head, *given)
+        """Decodes the paths."""
+        return PathDecoder(self.reading, self.found)
 
     def scores(self, nodes: Tensor) -> Tensor:
         """Return the scores of the whole catalogue: ``[B, V]``."""
-        with torch.no_grad(), self.model.held():
-            training = self.model.training
-            self.model.eval()
-            try:
-                return torch.cat([self._block(block) for block in torch.split(nodes, BLOCK)])
-            finally:
-                self.model.train(training)
+        with self.reading.at_rest():
+            return torch.cat([self._block(block) for block in torch.split(nodes, BLOCK)])
 
     def paths(self, nodes: Tensor, items: Tensor) -> Paths:
         """Return the best path from each user to each of some items, where there is one.
@@ -72,13 +53,8 @@ class PathScorer:
             At most one path for each of B·K roots; its score is its log-probability, or the mean
             probability of its tokens where that is what items are ranked by.
         """
-        with torch.no_grad(), self.model.held():
-            training = self.model.training
-            self.model.eval()
-            try:
-                return self._best_paths(nodes, items)
-            finally:
-                self.model.train(training)
+        with self.reading.at_rest():
+            return self._best_paths(nodes, items)
 
     def _block(self, users: Tensor) -> Tensor:
         others = self.decoder.begins(users).float()  # [B, V]

@@ -1,25 +1,22 @@
 """Beam search over paths: what a path language model says next, among what is allowed."""
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import log
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.key import Key
-from graphrec_pt.evaluation.beams import Beams, Ends, joined
-from graphrec_pt.evaluation.seen import seen_pairs
-from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.path_autoregression import PathAutoregression
+from graphrec_pt.objectives.readout import PathReadout
+from graphrec_pt.predict.reading import KEY, Reading
+from graphrec_pt.predict.seen import seen_pairs
+from graphrec_pt.predict.taught import Found
 from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.tokens.path import Path
 
@@ -27,41 +24,98 @@ CELLS, KEPT = 1 << 24, 1 << 26
 """Logits held at once; pairs of nodes up to which the edges of a relation are kept as a table."""
 
 
+@dataclass(frozen=True, eq=False)
+class Beams:
+    """Paths that are gone on with; there may be one relation more than there are hops.
+
+    Args:
+        nodes: int64 ``[n, h+1]``.
+        relations: int64 ``[n, h]`` or ``[n, h+1]``.
+        row: int64 ``[n]``, whose they are.
+        score: float32 ``[n]``, log-probability.
+        chance: float32 ``[n]``, sum of the probabilities of the tokens.
+    """
+
+    nodes: Tensor
+    relations: Tensor
+    row: Tensor
+    score: Tensor
+    chance: Tensor
+
+    def __len__(self) -> int:
+        """Return n."""
+        return len(self.row)
+
+    def select(self, rows: Tensor) -> "Beams":
+        """Return some of them."""
+        return Beams(**{name: value[rows] for name, value in vars(self).items()})
+
+    def to(self, node: Tensor, step: Tensor) -> "Beams":
+        """Return them with one node more each, at a log-probability of `step`."""
+        nodes = torch.cat([self.nodes, node.unsqueeze(1)], dim=1)
+        return Beams(nodes, self.relations, self.row, *self._scored(step))
+
+    def by(self, relation: Tensor, step: Tensor) -> "Beams":
+        """Return them with one relation more each, at a log-probability of `step`."""
+        relations = torch.cat([self.relations, relation.unsqueeze(1)], dim=1)
+        return Beams(self.nodes, relations, self.row, *self._scored(step))
+
+    def best(self, most: int) -> "Beams":
+        """Return the most probable ones of each row; equal ones in the order they stand in."""
+        order = torch.argsort(self.score, descending=True, stable=True)
+        order = order[torch.argsort(self.row[order], stable=True)]
+        row = self.row[order]
+        count = torch.bincount(row)
+        rank = torch.arange(len(row)) - (count.cumsum(0) - count)[row]
+        return self.select(order[rank < most])
+
+    def _scored(self, step: Tensor) -> tuple[Tensor, Tensor]:
+        return self.score + step, self.chance + step.exp()
+
+
+def joined(parts: Sequence[Beams]) -> Beams:
+    """Return beams of equal length one after the other."""
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Beams(*(torch.cat(each) for each in columns))
+
+
+@dataclass(frozen=True, eq=False)
+class Ends:
+    """Paths of one length to every item.
+
+    Args:
+        beams: Without the last node.
+        score: ``[n, V]``, log-probability of the whole path, or the mean probability of the tokens
+            that were said where items are ranked by that; −∞ for items that it cannot end in.
+    """
+
+    beams: Beams
+    score: Tensor
+
+
 class PathDecoder:
     """Decodes as :class:`~graphrec_pt.objectives.decoding.Decoding` says.
 
     Args:
-        model: Trained, in evaluation mode.
-        objective: What it was taught.
-        head: The objective's, trained.
-        linearizer: Of the stage; a path is read as in training.
-        history: What may be seen and walked.
-        relation: Leads from users to items.
+        reading: The model, at rest, and what it sees and walks.
+        found: With a readout of paths.
 
     Raises:
         GraphRecError: For another linearizer than ``path`` with relations as tokens.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        objective: PathAutoregression,
-        head: Any,
-        linearizer: Any,
-        history: Graph,
-        relation: str,
-    ) -> None:
+    def __init__(self, reading: Reading, found: Found) -> None:
+        linearizer, readout = reading.taught.linearizer, found.readout
         if not isinstance(linearizer, Path) or not linearizer.relations:
             got = type(linearizer).__name__
             raise GraphRecError("decode", "sentences of nodes and relations", got, "path")
-        self.model, self.objective, self.head = model, objective, head
-        given: Any = linearizer
-        self.linearizer: Path = replace(given, eos=False, join=False)
-        self.history, self.wanted = history, objective.decode
-        schema = history.schema
-        self.first = schema.relation_index(relation)
-        self.relation = schema.relation(relation)
-        self.items = history.nodes(self.relation.target)
+        assert isinstance(readout, PathReadout)
+        self.reading, self.readout, self.head = reading, readout, reading.head(found)
+        self.linearizer = replace(linearizer, eos=False, join=False)  # type: ignore[type-var]
+        self.history, self.wanted = reading.graph, readout.decode
+        self.relation = reading.relation
+        self.first = self.history.schema.relation_index(self.relation.name)
+        self.items = reading.items
         self._small: dict[str, Tensor] = {}
 
     def ends(self, users: Tensor) -> Iterator[Ends]:
@@ -82,7 +136,7 @@ class PathDecoder:
     def begins(self, users: Tensor) -> Tensor:
         """Return the logits of items right after the interaction relation: ``[B, V]``."""
         hidden = self._read(self._given(users))
-        return self.objective.node_scores(hidden, self.model, self.head, self.relation.target)
+        return self.readout.nodes(hidden, self.reading.model, self.head, self.relation.target)
 
     def _given(self, users: Tensor) -> Beams:
         """Return the user and the interaction relation."""
@@ -110,7 +164,7 @@ class PathDecoder:
     def _say_relation(self, beams: Beams, hop: int) -> Beams:
         """Return beams with one relation more, of those that can still lead to an item."""
         hidden = self._read(beams)
-        logits = self.objective.relation_scores(hidden, self.model, self.head).float().cpu()
+        logits = self.readout.relations(hidden, self.reading.model, self.head).float().cpu()
         last = beams.nodes[:, -1]
         kind = self.history.csr.node_type(last)
         allowed = self._leads[self.wanted.hops - hop - 1][kind]  # [n, R]
@@ -157,8 +211,8 @@ class PathDecoder:
             same = (beams.relations[:, -1] == index).nonzero().squeeze(1)
             for part in torch.split(same, max(CELLS // max(len(targets), 1), 1)):
                 chosen = beams.select(part)
-                logits = self.objective.node_scores(
-                    self._read(chosen), self.model, self.head, found.target
+                logits = self.readout.nodes(
+                    self._read(chosen), self.reading.model, self.head, found.target
                 ).float()  # [n, V]
                 allowed = self._edges(found, chosen.nodes[:, -1], logits)
                 before = chosen.nodes - targets.start
@@ -175,17 +229,16 @@ class PathDecoder:
             nodes = torch.cat([nodes, nodes[:, :1]], dim=1)  # a stand-in, taken off below
         size = len(nodes)
         if not size:
-            return torch.zeros(0, self.model.width, device=next(self.model.parameters()).device)
+            return torch.zeros(0, self.reading.model.width, device=self.reading.device)
         length = torch.full((size,), nodes.shape[1] - 1)
         unknown, none = torch.full_like(relations, -1), torch.zeros(size)
         paths = Paths(nodes, relations, length, torch.arange(size), none, unknown, size)
-        tokens = self.linearizer.linearize(self.history, paths, Key(0))
+        tokens = self.linearizer.linearize(self.history, paths, KEY)
         if asked and size:
             stays = torch.ones(len(tokens.id), dtype=torch.bool)
             stays[tokens.ptr[1:] - 1] = False
             tokens = tokens.take(stays.nonzero().squeeze(1))
-        view = View(tokens, "causal", root=nodes[:, 0].contiguous())
-        return self.model.encode(view.to(next(self.model.parameters()).device)).pooled("last")
+        return self.reading.encode(View(tokens, "causal"), nodes[:, 0]).pooled("last")
 
     def _edges(self, relation: Relation, source: Tensor, logits: Tensor) -> Tensor:
         """Return which nodes a relation leads to, all of them for free paths: bool ``[n, V]``."""
@@ -226,7 +279,7 @@ class PathDecoder:
         ptr, met = seen_pairs(self.history, self.relation.name, users)
         unseen = torch.ones(len(users), len(self.items), dtype=torch.bool)
         unseen[ranges(ptr[:-1], ptr.diff())[1], met] = False
-        return unseen.to(next(self.model.parameters()).device)
+        return unseen.to(self.reading.device)
 
     @property
     def _item_type(self) -> int:

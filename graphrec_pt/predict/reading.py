@@ -1,0 +1,177 @@
+"""A trained model at rest, and how it reads the graph: the one place where inference encodes."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import Relation
+from graphrec_pt.models.model import Model
+from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.predict.taught import Found, Taught
+from graphrec_pt.sampling.sample import Subgraphs
+from graphrec_pt.tokens.join import side_by_side, specials
+from graphrec_pt.tokens.kind import Special
+from graphrec_pt.tokens.linearizer import names_root
+from graphrec_pt.tokens.tokens import Tokens
+
+KEY = Key(0)
+"""Of what samplers draw at inference: the same for every call."""
+READS_SEQUENCES = "a model that reads sequences"
+KNOWN, NEW = "sources that it knows", "new ones"
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What all answers of a model have in common.
+
+    Args:
+        model: Trained; left in the mode that it is in.
+        taught: By its last stage.
+        graph: What may be seen.
+        relation: Leads from sources to candidates.
+    """
+
+    model: Model
+    taught: Taught
+    graph: Graph
+    relation: Relation
+    tables: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def items(self) -> range:
+        """Global ids of the candidates."""
+        return self.graph.nodes(self.relation.target)
+
+    @property
+    def item_type(self) -> int:
+        """Index of the candidates' node type."""
+        return self.graph.schema.node_index(self.relation.target)
+
+    @property
+    def device(self) -> torch.device:
+        """Of the model."""
+        return next(self.model.parameters()).device
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """Have the model in evaluation mode, without gradients; tables are made once for all."""
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.no_grad(), self.model.held(self.tables):
+                yield
+        finally:
+            self.model.train(training)
+
+    def head(self, found: Found) -> nn.Module:
+        """Return the trained head of an objective.
+
+        Raises:
+            GraphRecError: When the model has none, although it has weights.
+        """
+        kept = self.model.labelled_heads()
+        if found.label in kept:
+            return kept[found.label]
+        head = found.objective.head(self.model.outline, self.model.width)
+        if head.state_dict():
+            got = ", ".join(sorted(kept)) or "none"
+            raise GraphRecError("model", f"the trained head of {found.label!r}", got, "training it")
+        return head
+
+    def tokens(self, roots: Tensor, *, taught: Taught | None = None) -> Tokens:
+        """Return one sequence for each root.
+
+        Args:
+            roots: int64 ``[B]`` or ``[B, 2]`` global ids.
+            taught: Says how to sample and linearize, in place of the model's.
+
+        Raises:
+            GraphRecError: For a linearizer that makes more or fewer.
+        """
+        chosen = taught or self.taught
+        sample = chosen.sampler.sample(self.graph, roots.contiguous(), KEY)
+        return self._whole(chosen.linearizer.linearize(self.graph, sample, KEY), len(roots))
+
+    def tokens_of_events(
+        self, histories: Sequence[Tensor], *, taught: Taught | None = None
+    ) -> Tokens:
+        """Return one sequence for each history of a source that the graph does not know.
+
+        Args:
+            histories: int64 ``[n]`` global ids of items each, oldest first.
+            taught: Says how to sample and linearize, in place of the model's.
+
+        Raises:
+            GraphRecError: For a linearizer whose sequences name their source.
+        """
+        chosen = taught or self.taught
+        if names_root(chosen.linearizer):
+            got, hint = f"{NEW}, whom its sequences name", "a linearizer such as {root: false}"
+            raise GraphRecError("model", KNOWN, got, hint)
+        window = vars(chosen.sampler).get("window")
+        sample = events_of(self.graph, self.relation.name, histories, window)
+        return self._whole(chosen.linearizer.linearize(self.graph, sample, KEY), len(histories))
+
+    def encode(self, view: View, root: Tensor) -> Encoded:
+        """Return the hidden states of sequences.
+
+        Args:
+            view: The sequences.
+            root: int64 ``[B]``, the node that each was sampled for, −1 for none.
+        """
+        return self.model.encode(replace(view, root=root.contiguous()).to(self.device))
+
+    def _whole(self, tokens: Tokens, asked: int) -> Tokens:
+        if len(tokens) != asked:
+            got = f"{len(tokens)} of {asked}"
+            raise GraphRecError("predictor", "one sequence for each source", got, "join: true")
+        return tokens
+
+
+def with_mask(tokens: Tokens, node_type: int) -> Tokens:
+    """Return sequences with one more node at the end, of which only the type is known."""
+    asked = specials(Special.MASK, len(tokens))
+    types = torch.full_like(asked.id, node_type)
+    ones = torch.ones_like(asked.id)
+    return side_by_side([tokens, replace(asked, type=types, hop=ones, slot=ones)])
+
+
+def events_of(
+    graph: Graph, relation: str, histories: Sequence[Tensor], window: int | None = None
+) -> Subgraphs:
+    """Return histories that no graph holds, as the history sampler would return them.
+
+    Args:
+        graph: Knows the items.
+        relation: By which they were met.
+        histories: int64 ``[n]`` global ids each, oldest first.
+        window: Events at most, the latest ones.
+
+    Returns:
+        Sequences of a root that stands for nobody (the first source) and its events, untimed.
+    """
+    found = graph.schema.relation(relation)
+    kept = [each if window is None else each[max(len(each) - window, 0) :] for each in histories]
+    nobody = torch.tensor([graph.nodes(found.source).start])
+    node = torch.cat([part for each in kept for part in (nobody, each)])
+    size = torch.tensor([len(each) + 1 for each in kept])
+    ptr = torch.cat([size.new_zeros(1), size.cumsum(0)])
+    event = torch.ones_like(node)
+    event[ptr[:-1]] = 0
+    index = graph.schema.relation_index(relation)
+    return Subgraphs(
+        node=node,
+        ptr=ptr,
+        parent=event - 1,
+        relation=torch.where(event > 0, index, -1),
+        hop=event,
+        slot=event,
+        score=torch.zeros(len(node)),
+        position=torch.full_like(node, -1),
+    )

@@ -1,0 +1,158 @@
+"""What a model was taught by its last stage, and what it can be asked for that reason."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import NamedTuple, Self, TypeVar, cast
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.models.usage import Usage
+from graphrec_pt.objectives.objective import Objective, objective
+from graphrec_pt.objectives.readout import PathReadout, Readout, Value
+from graphrec_pt.sampling.sampler import Kind, Sampler, kind_of_roots, sampler
+from graphrec_pt.tokens.linearizer import Linearizer, linearizer
+from graphrec_pt.training.stage import Stage
+
+T = TypeVar("T")
+RATES: dict[Value, str] = {
+    "number": "regress on pairs, which has the weights of edges",
+    "chance": "link with form: bce or regress with above: on pairs, or pointwise on nodes",
+}
+"""What an error says of objectives whose options make them predict a value."""
+
+
+class Found(NamedTuple):
+    """A readout that answers a question.
+
+    Args:
+        label: Of the objective, under which the model keeps its head.
+        objective: The objective.
+        readout: How the answer is read off the model.
+    """
+
+    label: str
+    objective: Objective
+    readout: Readout
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The parts of a last stage that matter after training.
+
+    Args:
+        name: Of the stage, for errors.
+        sampler: Samples around a source.
+        linearizer: Turns a sample into tokens.
+        objectives: By label.
+        relation: What is predicted; None for the first interaction relation.
+    """
+
+    name: str
+    sampler: Sampler
+    linearizer: Linearizer
+    objectives: Mapping[str, Objective]
+    relation: str | None = None
+
+    @classmethod
+    def by(cls, stage: Stage) -> Self:
+        """Return what a stage teaches."""
+        objectives = {term.label: term.objective for term in stage.objectives}
+        return cls(stage.name, stage.sampler, stage.linearizer, objectives)
+
+    @classmethod
+    def built(cls, usage: Usage) -> Self:
+        """Return what a saved model was taught.
+
+        Raises:
+            GraphRecError: For names and options that are not known.
+        """
+        return cls(
+            "of the model",
+            sampler.build(usage.sampler),
+            linearizer.build(usage.linearizer),
+            {label: objective.build(each) for label, each in usage.objectives.items()},
+            usage.relation,
+        )
+
+    def ranking(self) -> Found:
+        """Return the first readout that ranks candidates.
+
+        Raises:
+            GraphRecError: When no objective teaches that.
+        """
+        return self._first(lambda readout: readout.ranks, "an objective that ranks")
+
+    def rating(self, value: Value) -> Found:
+        """Return the first readout that predicts such values of pairs.
+
+        Raises:
+            GraphRecError: When no objective teaches that.
+        """
+        wanted = f"an objective that predicts a {value}"
+        return self._first(lambda readout: readout.rates == value, wanted, RATES[value])
+
+    def setting(self) -> Found:
+        """Return the first readout that predicts sets.
+
+        Raises:
+            GraphRecError: When no objective teaches that.
+        """
+        return self._first(lambda readout: readout.sets, "an objective that predicts sets")
+
+    @property
+    def decodes(self) -> bool:
+        """Whether items are ranked by decoded paths."""
+        return isinstance(self.ranking().readout, PathReadout)
+
+    def first(self, kind: type[Readout], wanted: str) -> Found:
+        """Return the first readout of a class.
+
+        Args:
+            kind: The class.
+            wanted: What such an objective does, for the error.
+
+        Raises:
+            GraphRecError: When no objective teaches that.
+        """
+        return self._first(lambda readout: isinstance(readout, kind), wanted)
+
+    def _first(self, fits: Callable[[Readout], bool], wanted: str, hint: str = "") -> Found:
+        roots = kind_of_roots(self.sampler)
+        for label, each in self.objectives.items():
+            readout = each.readout()
+            found = None if readout is None else readout.on(roots)
+            if found is not None and fits(found):
+                return Found(label, each, found)
+        got = ", ".join(self.objectives)
+        names = ", ".join(_names(fits, roots))
+        hint = hint or (f"{names}, on roots that are {roots}" if names else "another sampler")
+        raise GraphRecError(f"stage {self.name!r}", wanted, got, hint)
+
+    def with_room(self) -> Self:
+        """Return the same with one place of every window left free, for a token put at the end."""
+        return replace(
+            self, sampler=_with_room(self.sampler), linearizer=_with_room(self.linearizer)
+        )
+
+
+def _with_room(part: T) -> T:
+    """Return a sampler or linearizer that leaves a place of its window free."""
+    if not is_dataclass(part) or not any(field.name == "window" for field in fields(part)):
+        return part
+    window = vars(part)["window"]
+    if window is None or window < 2:
+        return part
+    return cast(T, replace(part, window=window - 1))  # type: ignore[type-var]
+
+
+def _names(fits: Callable[[Readout], bool], roots: Kind) -> list[str]:
+    """Return the objectives of the library that answer with their default options."""
+    names = []
+    for name in objective.names():
+        try:
+            readout = objective.build(name).readout()
+        except GraphRecError:  # has options without defaults
+            continue
+        found = None if readout is None else readout.on(roots)
+        if found is not None and fits(found):
+            names.append(name)
+    return names
