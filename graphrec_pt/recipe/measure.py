@@ -46,7 +46,7 @@ def by_slice(
 
     Args:
         ours: Of the model.
-        others: Of baselines and the twin, by name.
+        others: Of baselines and the control, by name.
         metric: Name such as ``"ndcg@10"``.
         made: Whose training edges say what is cold, rare or in the tail.
 
