@@ -11,136 +11,95 @@ from typing import TYPE_CHECKING, Any
 from graphrec_pt.core.moved import OldAddresses
 
 if TYPE_CHECKING:
-    from graphrec_pt.core.errors import GraphRecError
-    from graphrec_pt.core.key import Key
-    from graphrec_pt.data.build import build, build_card
-    from graphrec_pt.data.card import Card, load_card
-    from graphrec_pt.data.describe import describe
-    from graphrec_pt.data.plan import Plan
-    from graphrec_pt.data.reader import reader
-    from graphrec_pt.features.featurizer import featurizer
-    from graphrec_pt.features.node_features import Features
-    from graphrec_pt.features.propagation import propagation
-    from graphrec_pt.graph.derive import derivation, derive
-    from graphrec_pt.graph.graph import Graph
-    from graphrec_pt.graph.protocol import protocol
-    from graphrec_pt.graph.split import Split, split
-    from graphrec_pt.graph.store import open_graph, save_graph
-    from graphrec_pt.models.adaptor import adaptor
-    from graphrec_pt.models.backbone import backbone
-    from graphrec_pt.models.model import Model
-    from graphrec_pt.models.prompts.family import prompt
-    from graphrec_pt.objectives.objective import objective
-    from graphrec_pt.recipe.files import load_recipe
-    from graphrec_pt.recipe.folder import open_run
-    from graphrec_pt.recipe.recipe import Recipe
-    from graphrec_pt.recipe.run import run_recipe
-    from graphrec_pt.sampling.loader import Loader
-    from graphrec_pt.sampling.sample import Paths, Subgraphs
-    from graphrec_pt.sampling.sampler import sampler
-    from graphrec_pt.serve.recommender import Recommender, from_pretrained
-    from graphrec_pt.serve.report.write import write_report
-    from graphrec_pt.tokens.linearizer import linearizer
-    from graphrec_pt.tokens.tokens import Tokens
-    from graphrec_pt.training.schedule import schedule
-    from graphrec_pt.training.stage import Stage
-    from graphrec_pt.training.strategy import strategy
-    from graphrec_pt.training.trainer import Trainer
+    from graphrec_pt.core.errors import GraphRecError as GraphRecError
+    from graphrec_pt.core.key import Key as Key
+    from graphrec_pt.data.build import build as build
+    from graphrec_pt.data.build import build_card as build_card
+    from graphrec_pt.data.card import Card as Card
+    from graphrec_pt.data.card import load_card as load_card
+    from graphrec_pt.data.describe import describe as describe
+    from graphrec_pt.data.plan import Plan as Plan
+    from graphrec_pt.data.reader import reader as reader
+    from graphrec_pt.features.featurizer import featurizer as featurizer
+    from graphrec_pt.features.node_features import Features as Features
+    from graphrec_pt.features.propagation import propagation as propagation
+    from graphrec_pt.graph.derive import derivation as derivation
+    from graphrec_pt.graph.derive import derive as derive
+    from graphrec_pt.graph.graph import Graph as Graph
+    from graphrec_pt.graph.protocol import protocol as protocol
+    from graphrec_pt.graph.split import Split as Split
+    from graphrec_pt.graph.split import split as split
+    from graphrec_pt.graph.store import open_graph as open_graph
+    from graphrec_pt.graph.store import save_graph as save_graph
+    from graphrec_pt.models.adaptor import adaptor as adaptor
+    from graphrec_pt.models.backbone import backbone as backbone
+    from graphrec_pt.models.model import Model as Model
+    from graphrec_pt.models.prompts.family import prompt as prompt
+    from graphrec_pt.objectives.objective import objective as objective
+    from graphrec_pt.recipe.files import load_recipe as load_recipe
+    from graphrec_pt.recipe.folder import open_run as open_run
+    from graphrec_pt.recipe.recipe import Recipe as Recipe
+    from graphrec_pt.recipe.run import run_recipe as run_recipe
+    from graphrec_pt.sampling.loader import Loader as Loader
+    from graphrec_pt.sampling.sample import Paths as Paths
+    from graphrec_pt.sampling.sample import Subgraphs as Subgraphs
+    from graphrec_pt.sampling.sampler import sampler as sampler
+    from graphrec_pt.serve.recommender import Recommender as Recommender
+    from graphrec_pt.serve.recommender import from_pretrained as from_pretrained
+    from graphrec_pt.serve.report.write import write_report as write_report
+    from graphrec_pt.tokens.linearizer import linearizer as linearizer
+    from graphrec_pt.tokens.tokens import Tokens as Tokens
+    from graphrec_pt.training.schedule import schedule as schedule
+    from graphrec_pt.training.stage import Stage as Stage
+    from graphrec_pt.training.strategy import strategy as strategy
+    from graphrec_pt.training.trainer import Trainer as Trainer
 
 __version__ = "0.1.0"
 
 # Cards, readers, the build and the bridges stood in graph/ until 0.1.
 OldAddresses("graphrec_pt.graph", ["graphrec_pt.data", "graphrec_pt.core"]).install()
 
-_HOMES = {
-    "Card": "data.card",
-    "Features": "features.node_features",
-    "Graph": "graph.graph",
-    "GraphRecError": "core.errors",
-    "Key": "core.key",
-    "Loader": "sampling.loader",
-    "Model": "models.model",
-    "Paths": "sampling.sample",
-    "Plan": "data.plan",
-    "Recipe": "recipe.recipe",
-    "Recommender": "serve.recommender",
-    "Split": "graph.split",
-    "Stage": "training.stage",
-    "Subgraphs": "sampling.sample",
-    "Tokens": "tokens.tokens",
-    "Trainer": "training.trainer",
-    "adaptor": "models.adaptor",
-    "backbone": "models.backbone",
-    "build": "data.build",
-    "build_card": "data.build",
-    "derivation": "graph.derive",
-    "derive": "graph.derive",
-    "describe": "data.describe",
-    "featurizer": "features.featurizer",
-    "from_pretrained": "serve.recommender",
-    "linearizer": "tokens.linearizer",
-    "load_card": "data.card",
-    "load_recipe": "recipe.files",
-    "objective": "objectives.objective",
-    "open_graph": "graph.store",
-    "open_run": "recipe.folder",
-    "prompt": "models.prompts.family",
-    "propagation": "features.propagation",
-    "protocol": "graph.protocol",
-    "reader": "data.reader",
-    "run_recipe": "recipe.run",
-    "sampler": "sampling.sampler",
-    "save_graph": "graph.store",
-    "schedule": "training.schedule",
-    "split": "graph.split",
-    "strategy": "training.strategy",
-    "write_report": "serve.report.write",
+_NAMES = {
+    "core.errors": "GraphRecError",
+    "core.key": "Key",
+    "data.build": "build build_card",
+    "data.card": "Card load_card",
+    "data.describe": "describe",
+    "data.plan": "Plan",
+    "data.reader": "reader",
+    "features.featurizer": "featurizer",
+    "features.node_features": "Features",
+    "features.propagation": "propagation",
+    "graph.derive": "derivation derive",
+    "graph.graph": "Graph",
+    "graph.protocol": "protocol",
+    "graph.split": "Split split",
+    "graph.store": "open_graph save_graph",
+    "models.adaptor": "adaptor",
+    "models.backbone": "backbone",
+    "models.model": "Model",
+    "models.prompts.family": "prompt",
+    "objectives.objective": "objective",
+    "recipe.files": "load_recipe",
+    "recipe.folder": "open_run",
+    "recipe.recipe": "Recipe",
+    "recipe.run": "run_recipe",
+    "sampling.loader": "Loader",
+    "sampling.sample": "Paths Subgraphs",
+    "sampling.sampler": "sampler",
+    "serve.recommender": "Recommender from_pretrained",
+    "serve.report.write": "write_report",
+    "tokens.linearizer": "linearizer",
+    "tokens.tokens": "Tokens",
+    "training.schedule": "schedule",
+    "training.stage": "Stage",
+    "training.strategy": "strategy",
+    "training.trainer": "Trainer",
 }
+"""Module → public names in it."""
 
-__all__ = [
-    "Card",
-    "Features",
-    "Graph",
-    "GraphRecError",
-    "Key",
-    "Loader",
-    "Model",
-    "Paths",
-    "Plan",
-    "Recipe",
-    "Recommender",
-    "Split",
-    "Stage",
-    "Subgraphs",
-    "Tokens",
-    "Trainer",
-    "adaptor",
-    "backbone",
-    "build",
-    "build_card",
-    "derivation",
-    "derive",
-    "describe",
-    "featurizer",
-    "from_pretrained",
-    "linearizer",
-    "load_card",
-    "load_recipe",
-    "objective",
-    "open_graph",
-    "open_run",
-    "prompt",
-    "propagation",
-    "protocol",
-    "reader",
-    "run_recipe",
-    "sampler",
-    "save_graph",
-    "schedule",
-    "split",
-    "strategy",
-    "write_report",
-]
+_HOMES = {name: home for home, names in _NAMES.items() for name in names.split()}
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,6 +1,8 @@
 """The command line as a user meets it: what it prints, where, and how it exits."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from graphrec_pt.cli import main
+from graphrec_pt.data.card import card_files, load_card
 
 
 @pytest.fixture
@@ -25,6 +28,41 @@ def test_ls_names_every_card(capsys: pytest.CaptureFixture[str]) -> None:
     assert said.err == ""
     assert main(["data", "ls", "--json"]) == 0
     assert "toy-shop" in {card["name"] for card in json.loads(capsys.readouterr().out)}
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp437", "cp1252"])
+def test_output_in_any_encoding(encoding: str) -> None:
+    command = [sys.executable, "-m", "graphrec_pt", "data", "ls"]
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"movielens-100k" in done.stdout
+
+
+def test_ls_through_a_pipe_crops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "ls"]) == 0
+    lines = {line.split()[0]: line.rstrip() for line in capsys.readouterr().out.splitlines()}
+    for file in card_files():
+        card = load_card(file.name.removesuffix(".yaml"))
+        assert card.title in lines[card.name]
+        for what, count in list(card.expect.items())[:3]:
+            assert f"{count:,} {what}" in lines[card.name]
+    assert lines["movielens-1m"].endswith("downloaded")
+
+
+def test_ls_in_a_narrow_terminal_keeps_names_and_ways(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")  # makes it a terminal
+    monkeypatch.setenv("NO_COLOR", "1")
+    for width in ("80", "60"):
+        monkeypatch.setenv("COLUMNS", width)
+        assert main(["data", "ls"]) == 0
+        said = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+        assert all(len(line) <= int(width) for line in said.splitlines())
+        assert "…" not in said
+        for name, way in (("movielens-latest-small", "downloaded"), ("toy-shop", "in the card")):
+            assert any(line.startswith(name) and way in line for line in said.splitlines())
 
 
 def test_build_describes_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 Ctrl-C (130), SIGTERM (143) and SIGHUP (129) end with one line too; a run saves a checkpoint first.
 """
 
+import io
 import shlex
 import sys
 from signal import SIGINT
@@ -45,6 +46,7 @@ def graphrec(
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit status: 0, 2 the user's mistake, 1 ours."""
+    _replace_unwritable()
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     debug = "--debug" in arguments  # anywhere: it is added to a command that failed
     arguments = [argument for argument in arguments if argument != "--debug"]
@@ -96,6 +98,13 @@ def _status(arguments: list[str]) -> int:
         if status == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
             raise Interrupted(waiting_signal() or SIGINT)
     return int(status or 0)
+
+
+def _replace_unwritable() -> None:
+    """Let output of another encoding hold a ``?`` for what it cannot write."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _command(arguments: list[str]) -> str:

@@ -1,5 +1,6 @@
 """``graphrec data``: graphs from raw data, and looks at them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,9 @@ from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from graphrec_pt.data.card import Card
     from graphrec_pt.graph.graph import Graph
 
 data = typer.Typer(no_args_is_help=True, help="Build graphs from raw data and look at them.")
@@ -22,13 +26,16 @@ def list_cards(
 ) -> None:
     """List the data sets that have a card."""
     from graphrec_pt.data.card import card_files, load_card
-    from graphrec_pt.data.card_table import card_table
 
     cards = [load_card(file.name.removesuffix(".yaml")) for file in card_files()]
     if as_json:
         print_json([{"name": c.name, "title": c.title, "expect": c.expect} for c in cards])
     else:
-        Console().print(card_table(cards))
+        # Through a pipe there is no width to fit, so that every card is one line.
+        console = Console()
+        if not console.is_terminal:
+            console = Console(width=1000)
+        console.print(_card_table(cards))
 
 
 @data.command("build")
@@ -113,6 +120,30 @@ def draw_data(
         figure = draw_neighborhood(graph, nodes[0], hops=hops)
     save(figure, out)
     Console().print(f"drawn in {out}", soft_wrap=True)
+
+
+def _card_table(cards: "Sequence[Card]") -> "Table":
+    """Return one row per card: name, title, published counts, how the raw files come."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    for column in ("data set", "published counts"):
+        table.add_column(column, overflow="fold")
+    table.add_column("raw files", no_wrap=True)
+    for card in cards:
+        counts = ", ".join(f"{n:,} {what}" for what, n in list(card.expect.items())[:3])
+        table.add_row(card.name, card.title or card.name, counts or "–", _way(card))
+    return table
+
+
+def _way(card: "Card") -> str:
+    ways = [way for source in card.sources for way in (source, *source.or_else)]
+    if any(way.package for way in ways):
+        return "from a package"
+    if any(way.url for way in ways):
+        return "downloaded"
+    return "--raw" if any(table.file for table in card.tables.values()) else "in the card"
 
 
 def _named_node(graph: "Graph", name: str) -> int:

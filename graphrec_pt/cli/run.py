@@ -49,7 +49,7 @@ def run(
     """Train what a recipe says, measure it, and keep all in a folder."""
     from graphrec_pt.cli.tables import run_notes, run_tables
     from graphrec_pt.recipe.begin import will_train
-    from graphrec_pt.recipe.data import graph_of, raw_folder
+    from graphrec_pt.recipe.data import graph_of
     from graphrec_pt.recipe.files import load_recipe
     from graphrec_pt.recipe.origin import kept_raw
     from graphrec_pt.recipe.run import run_recipe
@@ -69,15 +69,21 @@ def run(
         out = out or RUNS / chosen.name
         raw = raw or (kept_raw(out) if resume else None)
         # A swapped recipe is known when its data is; a folder that is taken is told before.
-        if (wanted is not None and resume) or will_train(chosen, out, raw=raw, resume=resume):
+        if (wanted is not None and resume) or will_train(
+            chosen, out, raw=raw, cache=cache, resume=resume
+        ):
             with progress() as tell:
                 graph = graph_of(chosen.data, raw, cache=cache, tell=tell)
-            raw = raw or raw_folder(chosen.data, cache)
         if wanted is not None:
             assert graph is not None
             chosen = with_strategy(chosen, wanted, graph)
         with told():
-            given: dict[str, Any] = {"raw": raw, "graph": graph, "pretrained": source}
+            given: dict[str, Any] = {
+                "raw": raw,
+                "cache": cache,
+                "graph": graph,
+                "pretrained": source,
+            }
             done = run_recipe(chosen, out, resume=resume, progress=True, **given)
         console = Console()
         for table in run_tables(done):

@@ -10,18 +10,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
 from graphrec_pt.core.registry import config_of
 from graphrec_pt.core.scratch import LOCK, locked, scratch_folder, writing
 from graphrec_pt.data.card import Card
-from graphrec_pt.data.columns import node_table
-from graphrec_pt.data.merge import merge_duplicates
-from graphrec_pt.data.node_ids import edge_ends, number_nodes, renumbering
-from graphrec_pt.data.numbering import UNKNOWN, Codes, Numbering
-from graphrec_pt.data.plan import EdgePlan, Plan
-from graphrec_pt.data.planned_schema import planned_schema
+from graphrec_pt.data.edge_lists import edge_list, renumbered
+from graphrec_pt.data.ids import Codes, Numbering
+from graphrec_pt.data.nodes import (
+    node_table,
+    number_nodes,
+    renumbering,
+)
+from graphrec_pt.data.plan import EdgePlan, Plan, planned_schema
 from graphrec_pt.data.problems import Problems
-from graphrec_pt.data.rows import EVENT, SOURCE, TARGET, TIME, WEIGHT, edge_rows
+from graphrec_pt.data.rows import edge_ends, edge_rows, needed_columns
 from graphrec_pt.data.tables import Table, frame_table, open_table
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.fingerprint import fingerprint
@@ -58,9 +60,14 @@ def build(
         raise GraphRecError("build", "tables by name", type(tables).__name__, "{'NAME': frame}")
     if out is not None:
         check_target(Path(out))
-    opened = {name: frame_table(name, frame) for name, frame in tables.items()}
+    problems = Problems()
+    opened: dict[str, Table] = {}
+    for name, frame in tables.items():
+        with _collected(problems):
+            opened[name] = frame_table(name, frame)
+    problems.settle()
     with _only_builder(out):
-        graph = _build(checked, opened, Problems(), seed, progress or _silent)
+        graph = _build(checked, opened, problems, seed, progress or _silent)
         return graph if out is None else save_graph(graph, out)
 
 
@@ -95,15 +102,17 @@ def build_card(
         for place, (name, plan) in enumerate(card.tables.items()):
             tell(f"reading {name}", place, len(card.tables))
             folders = Path(raw or scratch), scratch
-            table = open_table(name, plan, *folders, problems, cache, opened)
+            table = None
+            with _collected(problems):
+                table = open_table(name, plan, *folders, problems, cache, opened)
             if table is not None:
                 opened[name] = table
+        problems.settle()
         graph = _build(card, opened, problems, seed, tell)
         provenance = {"card": card.name, **graph.provenance, "unexpected": _unexpected(card, graph)}
         if card.split is not None:
             provenance[SPLIT_OF_CARD] = config_of(card.split)
-        if problems.copies:
-            provenance["notes"] = list(dict.fromkeys(problems.copies))
+        provenance["notes"] = [*dict.fromkeys(problems.copies), *problems.notes]
         graph = replace(graph, provenance=provenance)
         return graph if out is None else save_graph(graph, out)
 
@@ -115,39 +124,137 @@ def _build(
     seed: int | None,
     tell: Progress,
 ) -> Graph:
-    for node in plan.nodes.values():
-        _present(plan, node.table, tables)
-    edges = {
-        name: edge.of_table(tables[edge.table].columns)
-        for name, edge in plan.edges.items()
-        if _present(plan, edge.table, tables)
-    }
+    edges = _fitting(plan, tables)
     steps = len(edges) + 3
     rows: dict[str, pl.DataFrame] = {}
     for place, (name, edge) in enumerate(edges.items()):
         tell(f"edges {name}", place, steps)
-        rows[name] = edge_rows(name, edge, tables[edge.table], problems, plan.time_unit)
+        with _collected(problems):
+            rows[name] = edge_rows(name, edge, tables[edge.table], problems, plan.time_unit)
+    if len(rows) < len(edges):
+        problems.settle()
     tell("numbering nodes", steps - 3, steps)
-    numbered, details = number_nodes(plan, edges, rows, tables)
-    lists = {n: _edge_list(n, edges[n], rows.pop(n), numbered, plan, problems) for n in edges}
-    ids = renumbering(plan, edges, lists, numbered, seed)
+    sizes = {name: len(found) for name, found in rows.items()}
+    numbered, details = number_nodes(plan, edges, rows, tables, problems)
+    lists = {
+        name: edge_list(name, edge, rows.pop(name), numbered, plan, tables, problems)
+        for name, edge in edges.items()
+    }
+    if problems.refused:  # tell what is wrong with node columns too
+        every = {name: np.arange(len(numbering)) for name, numbering in numbered.items()}
+        _node_tables(plan, numbered, every, details, problems)
+        problems.settle()
+    _require_interactions(plan, edges, lists, sizes, tables, problems)
+    ids = renumbering(plan, edges, lists, numbered, seed, problems)
     counts = [int((ids[name] >= 0).sum()) for name in numbered]
     schema = planned_schema(plan, edges, numbered, details, lists)
     tell("laying out adjacency", steps - 2, steps)
-    made = assemble(schema, counts, {n: _renumber(lists.pop(n), edges[n], ids) for n in edges})
+    made = assemble(schema, counts, {n: renumbered(lists.pop(n), edges[n], ids) for n in edges})
     tell("node columns", steps - 1, steps)
-    node_tables = {
-        name: node_table(name, numbering, ids[name], details.get(name), plan.nodes[name], problems)
-        for name, numbering in numbered.items()
-    }
+    node_tables = _node_tables(plan, numbered, ids, details, problems)
+    problems.settle()
     provenance = {
         "permutation_seed": seed,
         "problems": problems.dropped,
+        "notes": problems.notes,
         "shared_rows": _shared_rows(edges),
     }
     graph = Graph(schema, made.csr, node_tables, made.edge_tables, made.edge_offset, "", provenance)
     tell("hashing and saving", steps, steps)
     return replace(graph, fingerprint=fingerprint(graph))
+
+
+@contextmanager
+def _collected(problems: Problems) -> Iterator[None]:
+    """Keep an error for later, so that all mistakes are told at once."""
+    try:
+        yield
+    except ConfigErrors as error:
+        problems.refused += error.errors
+    except GraphRecError as error:
+        problems.refused.append(error)
+
+
+def _fitting(plan: Plan, tables: Mapping[str, Table]) -> dict[str, EdgePlan]:
+    """Return the edges whose tables are there.
+
+    Raises:
+        GraphRecError: For every table and column that the plan names and nobody has.
+    """
+    errors: list[GraphRecError | None] = []
+    for name, node in plan.nodes.items():
+        errors.append(_absent(plan, node.table, tables))
+        if node.table is not None and node.table in tables:
+            table = tables[node.table]
+            errors += [table.lacks(c, f"nodes.{name}") for c in (node.id or "id", *node.columns)]
+    edges = {}
+    for name, edge in plan.edges.items():
+        errors.append(_absent(plan, edge.table, tables))
+        if edge.table in tables:
+            table = tables[edge.table]
+            edge = edges[name] = edge.of_table(table.columns)
+            errors += [table.lacks(column, f"edges.{name}") for column in needed_columns(edge)]
+    told = {str(error): error for error in errors if error is not None}
+    raise_all(list(told.values()))
+    raise_all([error for table in tables.values() for error in table.misnamed])
+    return edges
+
+
+def _node_tables(
+    plan: Plan,
+    numbered: Mapping[str, Numbering],
+    ids: Mapping[str, Codes],
+    details: Mapping[str, pl.DataFrame],
+    problems: Problems,
+) -> dict[str, pl.DataFrame]:
+    made = {}
+    for name, numbering in numbered.items():
+        with _collected(problems):
+            described, node = details.get(name), plan.nodes[name]
+            made[name] = node_table(name, numbering, ids[name], described, node, problems)
+    return made
+
+
+def _require_interactions(
+    plan: Plan,
+    edges: Mapping[str, EdgePlan],
+    lists: Mapping[str, EdgeList],
+    made: Mapping[str, int],
+    tables: Mapping[str, Table],
+    problems: Problems,
+) -> None:
+    """Tell relations without edges and why; refuse a graph whose interactions are all gone."""
+    empty = {
+        name: table.emptied_by()
+        for name, edge in edges.items()
+        if not len(lists[name].source)
+        for table in [tables[edge.table]]
+    }
+    interactions = [name for name, edge in edges.items() if edge.interaction]
+    gone = interactions and all(name in empty for name in interactions)
+    for name, last in empty.items():
+        if last is None:  # a table without rows makes no edges
+            continue
+        edge = edges[name]
+        dropping = [t for t in edge_ends(edge).values() if plan.nodes[t].unknown == "drop"]
+        if made[name] and dropping:
+            cause = f"`unknown: drop` of node type {dropping[0]!r}"
+        elif last.startswith("`where"):
+            cause = last
+        elif edge.where:
+            cause = f"`where: {edge.where}`"
+        elif edge.flags:
+            cause = f"`flags` ({', '.join(edge.flags.values())})"
+        else:
+            cause = f"the column {edge.target.partition('.')[2]!r} of table {edge.table!r}"
+        if gone and edge.interaction:
+            got = f"none; {cause} leaves no row"
+            problems.refused.append(
+                GraphRecError(f"edges.{name}", "edges", got, "checking that option of the card")
+            )
+        else:
+            problems.note(f"edges.{name}: no edges; {cause} leaves no row")
+    problems.settle()
 
 
 def _shared_rows(edges: Mapping[str, EdgePlan]) -> dict[str, str]:
@@ -167,65 +274,12 @@ def _shared_rows(edges: Mapping[str, EdgePlan]) -> dict[str, str]:
     return shared
 
 
-def _present(plan: Plan, table: str | None, tables: Mapping[str, Table]) -> bool:
-    """Whether a table is there; only an optional one of a card may be absent."""
-    if table is None or table in tables:
-        return True
-    if isinstance(plan, Card) and table in plan.tables:
-        return False
-    raise GraphRecError("build", f"a table {table!r}", "tables " + ", ".join(tables) or "none")
-
-
-def _edge_list(
-    name: str,
-    edge: EdgePlan,
-    rows: pl.DataFrame,
-    numbered: Mapping[str, Numbering],
-    plan: Plan,
-    problems: Problems,
-) -> EdgeList:
-    """Replace raw ids by codes, drop or refuse dangling ends, merge duplicates."""
-    codes = {end: numbered[type_].codes(rows[end]) for end, type_ in edge_ends(edge).items()}
-    keep = np.ones(len(rows), bool)
-    for end, type_ in edge_ends(edge).items():
-        dangling = codes[end] == UNKNOWN
-        if end == EVENT:
-            dangling &= rows[end].is_not_null().to_numpy()
-        if dangling.any():
-            lost = rows[end].filter(pl.Series(dangling)).unique(maintain_order=True)
-            problems.meet(
-                f"edges.{name}",
-                f"{type_} ids that table {plan.nodes[type_].table!r} knows",
-                int(dangling.sum()),
-                [repr(raw) for raw in lost.head(4)],
-                drop=plan.nodes[type_].unknown == "drop",
-                hint=f"`unknown: add` or `unknown: drop` for node type {type_!r}",
-            )
-            keep &= ~dangling
-    extra = rows.select(edge.columns.keys())
-    if EVENT in codes:
-        extra = pl.DataFrame([*extra.get_columns(), pl.Series("event", codes[EVENT])])
-    listed = EdgeList(
-        codes[SOURCE],
-        codes[TARGET],
-        rows[TIME].to_numpy() if TIME in rows.columns else None,
-        rows[WEIGHT].to_numpy() if WEIGHT in rows.columns else None,
-        extra if extra.width else None,
-    )
-    return merge_duplicates(name, listed if keep.all() else listed.take(keep), edge.merge)
-
-
-def _renumber(listed: EdgeList, edge: EdgePlan, ids: Mapping[str, Codes]) -> EdgeList:
-    narrow = [i.astype(np.int32) if len(i) < 2**31 else i for i in ids.values()]
-    local = dict(zip(ids, narrow, strict=True))
-    source, target = local[edge.source_type][listed.source], local[edge.target_type][listed.target]
-    columns = listed.columns
-    if edge.event and columns is not None:
-        events = np.append(ids[edge.event.partition(".")[0]], UNKNOWN)
-        columns = columns.with_columns(pl.Series("event", events[columns["event"].to_numpy()]))
-    renumbered = EdgeList(source, target, listed.time, listed.weight, columns)
-    inside = (source >= 0) & (target >= 0)
-    return renumbered if inside.all() else renumbered.take(inside)
+def _absent(plan: Plan, table: str | None, tables: Mapping[str, Table]) -> GraphRecError | None:
+    """Return the error for a table that is not there, unless it is optional in a card."""
+    if table is None or table in tables or (isinstance(plan, Card) and table in plan.tables):
+        return None
+    got = "tables " + ", ".join(tables) if tables else "none"
+    return GraphRecError("build", f"a table {table!r}", got)
 
 
 def _unexpected(card: Card, graph: Graph) -> dict[str, list[int]]:

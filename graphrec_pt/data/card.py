@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import JsonValue, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
@@ -84,9 +84,11 @@ class TablePlan(Strict):
         separator: Field separator of text files; several characters are allowed.
         header: Column names when the file has no header line; True reads them from the file.
         quote: Quote character of text files; None when quotes are plain text.
+        escape: Character that stands before quotes inside quoted fields, such as a backslash;
+            by default such quotes are doubled.
         encoding: Text encoding.
         file_as: Column to add with the name of each row's file, up to its first dot.
-        types: Columns that are not text: ``int`` or ``float``.
+        types: Column → ``int``, ``float`` or ``text``, in files of every format.
         rename: Column in the file → column in the plan.
         lookup: New column → where another table holds it (after `rename`, before `derive`).
         derive: New column → SQL expression over the others.
@@ -101,9 +103,10 @@ class TablePlan(Strict):
     rows: tuple[dict[str, JsonValue | date | datetime], ...] | None = None
     reader: ReaderField | None = None
     part: str | None = None
-    separator: str | None = None
+    separator: str | None = Field(None, pattern=r"^[^\r\n]+$")
     header: bool | tuple[str, ...] = True
-    quote: str | None = '"'
+    quote: str | None = Field('"', min_length=1, max_length=1)
+    escape: str | None = Field(None, min_length=1, max_length=1)
     encoding: str = "utf-8"
     file_as: str | None = None
     types: dict[str, ColumnType] = {}
@@ -127,7 +130,7 @@ class Card(Plan):
 
     Args:
         name: What ``graphrec data build`` calls it.
-        title: Full name.
+        title: Full name; optional, as `licence` is, in a card for one's own data.
         about: A sentence or two.
         licence: What the owner allows.
         cite: Paper to cite.
@@ -142,9 +145,9 @@ class Card(Plan):
     """
 
     name: str
-    title: str
+    title: str = ""
     about: str = ""
-    licence: Licence
+    licence: Licence = Licence(name="not stated")
     cite: str = ""
     sources: tuple[Source, ...] = ()
     tables: dict[str, TablePlan]
@@ -153,8 +156,8 @@ class Card(Plan):
     all_time: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _check_tables(self) -> "Card":
+    def mistakes(self) -> list[GraphRecError]:
+        """Return the names in the card that do not fit each other."""
         used = {f"nodes.{n}.table": node.table for n, node in self.nodes.items() if node.table}
         used |= {f"edges.{n}.table": edge.table for n, edge in self.edges.items()}
         names = list(self.tables)
@@ -170,9 +173,7 @@ class Card(Plan):
                 for look in lookups
                 if look.table not in names[:place]
             ]
-        errors += self._unknown(self.all_time, "all_time")
-        raise_all(errors)
-        return self
+        return [*super().mistakes(), *errors, *self._unknown(self.all_time, "all_time")]
 
     def without(self, relations: Sequence[str]) -> "Card":
         """Return the card without some of its relations.
@@ -219,9 +220,12 @@ def load_card(name: str | Path) -> Card:
     known = {f.name.removesuffix(".yaml"): f for f in card_files()}
     found = known.get(str(name)) or known.get(str(name).replace("_", "-").lower())
     if found is None:
-        raise GraphRecError(
-            "card", "a known data set", repr(str(name)), did_you_mean(str(name), known)
-        )
+        hint = did_you_mean(str(name), known)
+        if path.exists():
+            hint = "a card in YAML that reads it; datasets/tables.yaml is the shortest to copy"
+        elif not hint.startswith("did you"):
+            hint = "`graphrec data ls`, or the path of a card in YAML"
+        raise GraphRecError("card", "a known data set", repr(str(name)), hint)
     return parse_card(found.read_text(encoding="utf-8"), found.name)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.data.histories import Histories, measure, warnings_of
+from graphrec_pt.data.problems import counted
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.leaks import overlaps
 from graphrec_pt.graph.schema import Relation, TimeUnit
@@ -233,11 +234,12 @@ def _warnings(
         yield f"{name}: {here:,} here, {published:,} published"
     for problem in graph.provenance.get("problems") or ():
         some = ", ".join(map(str, problem.get("examples", ())))
+        rows = counted(problem["rows"], "row")
         yield (
-            f"{problem['where']}: {problem['rows']:,} rows dropped, expected {problem['expected']}"
+            f"{problem['where']}: {rows} dropped, expected {problem['expected']}"
             + (f" ({some})" if some else "")
         )
-    yield from graph.provenance.get("notes") or ()
+    yield from map(str, graph.provenance.get("notes") or ())
     for name, interaction in dict(graph.provenance.get("shared_rows") or {}).items():
         yield f"{name}: made from the rows of {interaction}; no split holds its edges out"
     yield from _said_again(graph)
@@ -248,6 +250,6 @@ def _warnings(
     for node in nodes:
         if node.isolated:
             share = node.isolated / node.count
-            yield f"{node.name}: {node.isolated:,} nodes ({share:.1%}) without any edge"
+            yield f"{node.name}: {counted(node.isolated, 'node')} ({share:.1%}) without any edge"
     for found in histories:
         yield from warnings_of(found)

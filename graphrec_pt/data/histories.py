@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from graphrec_pt.data.problems import counted
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import Relation
 
@@ -178,30 +179,32 @@ def warnings_of(found: Histories) -> Iterator[str]:
     """Say in sentences what to be careful about."""
     name, steps = found.relation, found.sources
     if found.duplicates:
-        yield f"{name}: {found.duplicates:,} duplicate edges (same source, target and time)"
+        edges = counted(found.duplicates, "duplicate edge")
+        yield f"{name}: {edges} (same source, target and time)"
     if found.repeats:
         yield (
-            f"{name}: {found.repeats:,} repeats (a pair joined again at another time); "
+            f"{name}: {counted(found.repeats, 'repeat')} (a pair joined again at another time); "
             "whether seen items may be recommended matters"
         )
     if found.ties:
         yield (
-            f"{name}: {found.ties:,} steps between equal times, in {found.tied_sources:,} of "
-            f"{steps:,} histories; their order is left to chance"
+            f"{name}: {counted(found.ties, 'step')} between equal times, in "
+            f"{found.tied_sources:,} of {counted(steps, 'history')}; their order is left to chance"
         )
     if found.tied_last:
         yield (
-            f"{name}: {_some(found.tied_last, steps)} end in a tie between two items; "
+            f"{name}: {_some(found.tied_last, steps, 'ends', 'end')} in a tie between two items; "
             "leave-one-out picks one by chance"
         )
     if found.short:
         yield (
-            f"{name}: {_some(found.short, steps)} are shorter than 3; "
-            "leave-one-out leaves them nothing to train on"
+            f"{name}: {_some(found.short, steps, 'is', 'are')} shorter than 3; "
+            "leave-one-out leaves nothing to train on"
         )
     if found.cold_last:
         yield (
-            f"{name}: {_some(found.cold_last, steps)} end in an item that is met nowhere else; "
+            f"{name}: {_some(found.cold_last, steps, 'ends', 'end')} in an item that is met "
+            "nowhere else; "
             "held out, it is cold"
         )
     for order in found.orders:
@@ -225,5 +228,6 @@ def _order_warnings(found: Histories, order: IdOrder) -> Iterator[str]:
         yield f"{found.relation}: {' and '.join(told)}; {remedy}"
 
 
-def _some(part: int, whole: int) -> str:
-    return f"{part:,} histories ({part / max(whole, 1):.1%})"
+def _some(part: int, whole: int, one: str, many: str) -> str:
+    share = f"{counted(part, 'history')} ({part / max(whole, 1):.1%})"
+    return f"{share} {one if part == 1 else many}"

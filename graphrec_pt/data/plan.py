@@ -1,12 +1,15 @@
 """The plan of a graph: which table columns become nodes and edges (the heart of a card)."""
 
-from collections.abc import Collection
+import copy
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, ValidationError, model_validator
 
-from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
-from graphrec_pt.graph.schema import ColumnKind, Strict, TimeUnit
+from graphrec_pt.core.errors import ConfigErrors, GraphRecError, did_you_mean, raise_all
+from graphrec_pt.core.options import option_errors
+from graphrec_pt.graph.assemble import EdgeList
+from graphrec_pt.graph.schema import ColumnKind, NodeType, Relation, Schema, Strict, TimeUnit
 
 Duplicates = Literal["keep", "first", "last", "sum", "error"]
 Unknown = Literal["add", "drop", "error"]
@@ -147,8 +150,38 @@ class Plan(Strict):
     core: Core | None = None
     time_unit: TimeUnit = "s"
 
+    @classmethod
+    def checked(cls, content: Any, who: str) -> Self:
+        """Return the plan that `content` describes.
+
+        Raises:
+            GraphRecError: For every mistake at once: wrong options, and names that do not fit.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            errors = option_errors(who, error, cls)
+            sound = _sound_part(content, error)
+        try:
+            cls.model_validate(sound)
+        except ValidationError as error:
+            known = {str(e) for e in errors}
+            # Only what stands at the root: names that do not fit each other.
+            rest = [e for e in error.errors() if not e["loc"]]
+            causes = [e.get("ctx", {}).get("error") for e in rest]
+            for cause in causes:
+                more = cause.errors if isinstance(cause, ConfigErrors) else [cause]
+                errors += [e for e in more if isinstance(e, GraphRecError) and str(e) not in known]
+        raise_all(errors)
+        raise AssertionError("a plan that is refused has a mistake")
+
     @model_validator(mode="after")
-    def _check(self) -> "Plan":
+    def _check(self) -> Self:
+        raise_all(self.mistakes())
+        return self
+
+    def mistakes(self) -> list[GraphRecError]:
+        """Return the names in the plan that do not fit each other."""
         errors = [error for name, edge in self.edges.items() for error in self._wrong(name, edge)]
         for name, node in self.nodes.items():
             if "id" in node.columns:
@@ -169,8 +202,7 @@ class Plan(Strict):
             ]
         if self.core and self.core.relation not in self.edges:
             errors.append(_unknown("core.relation", "an edge", self.core.relation, self.edges))
-        raise_all(errors)
-        return self
+        return errors
 
     def _wrong(self, name: str, edge: EdgePlan) -> list[GraphRecError]:
         errors = []
@@ -200,6 +232,99 @@ class Plan(Strict):
         if edge.bins and list(edge.bins) != sorted(set(edge.bins)):
             errors.append(GraphRecError(f"edges.{name}.bins", "increasing numbers", edge.bins))
         return errors
+
+
+def planned_schema(
+    plan: Plan,
+    edges: Mapping[str, EdgePlan],
+    node_types: Iterable[str],
+    described: Collection[str],
+    lists: Mapping[str, EdgeList],
+) -> Schema:
+    """Return the schema of a plan's graph; each inverse follows its relation.
+
+    Args:
+        plan: The plan.
+        edges: Those of its edges whose tables are there.
+        node_types: Those of its node types that occur.
+        described: Those of the node types whose tables are there.
+        lists: The edges themselves: they know whether there are times and weights.
+
+    Raises:
+        GraphRecError: When two relations would have one name.
+    """
+    relations: list[Relation] = []
+    for name, edge in edges.items():
+        forward = Relation(
+            name=name,
+            source=edge.source_type,
+            target=edge.target_type,
+            inverse=None if edge.inverse is False else edge.inverse or f"rev_{name}",
+            timed=lists[name].time is not None,
+            weighted=lists[name].weight is not None,
+            interaction=edge.interaction,
+            event=edge.event.partition(".")[0] if edge.event else None,
+        )
+        relations.append(forward)
+        if forward.inverse:
+            relations.append(forward.inverted())
+    names = [relation.name for relation in relations]
+    raise_all(
+        [
+            GraphRecError(
+                f"edges.{n}", "a name of its own", f"{names.count(n)} of it", "`inverse:`"
+            )
+            for n in sorted(set(names))
+            if names.count(n) > 1
+        ]
+    )
+    nodes = tuple(
+        NodeType(
+            name=name,
+            columns=plan.nodes[name].columns if name in described else {},
+            title=plan.nodes[name].title if name in described else None,
+        )
+        for name in node_types
+    )
+    return Schema(
+        nodes=nodes, relations=tuple(relations), derive=plan.derive, time_unit=plan.time_unit
+    )
+
+
+def _sound_part(content: Any, error: ValidationError) -> Any:
+    """Return a copy of a plan's content without the options that are wrong in themselves."""
+    sound = copy.deepcopy(content)
+    if not isinstance(sound, dict):
+        return sound
+    for item in error.errors():
+        where = [part for part in item["loc"] if part != "__root__"]
+        if not where:
+            continue
+        if item["type"] == "missing" and len(where) == 1:
+            sound[where[0]] = "card" if where[0] == "name" else {}
+        elif where[0] == "edges" and len(where) > 1 and isinstance(sound.get("edges"), dict):
+            if item["type"] == "extra_forbidden" and len(where) == 3:
+                sound["edges"].get(where[1], {}).pop(where[2], None)
+            else:
+                sound["edges"].pop(where[1], None)
+        else:
+            _forget(sound, where)
+    return sound
+
+
+def _forget(content: Any, where: list[Any]) -> None:
+    """Remove what stands at a place; a node type or a table keeps its name."""
+    for part in where[:-1]:
+        if isinstance(content, dict) and part not in content:
+            return  # a choice of types, which pydantic names too
+        if isinstance(content, list) and not isinstance(part, int):
+            return
+        content = content[part] if isinstance(content, dict | list) else None
+    if isinstance(content, dict) and where[-1] in content:
+        if where[0] in ("nodes", "tables") and len(where) == 2:
+            content[where[-1]] = {}
+        else:
+            del content[where[-1]]
 
 
 def _unknown(who: str, what: str, got: str, known: Any) -> GraphRecError:

@@ -1,25 +1,30 @@
-"""Rows that cannot be used: counted and listed, dropped only when the card says so."""
+"""The audit of a build: rows that cannot be used, and whatever else changes the data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.errors import GraphRecError, raise_all
 
 SHOWN = 3
+LONGEST = 60
 
 
 @dataclass
 class Problems:
-    """Collects what was dropped while a graph is built.
+    """Collects what was dropped, what was changed and what is refused while a graph is built.
 
     Args:
-        dropped: Rows that cannot be used, by place and reason.
+        dropped: Rows that the card leaves out, as ``where``, ``expected``, ``rows``, ``examples``.
+        notes: Other changes that a person should know of, one sentence each.
         copies: Files that were left out because they are copies, a sentence each.
+        refused: Errors that stop the build; they are raised together by :meth:`settle`.
     """
 
     dropped: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     copies: list[str] = field(default_factory=list)
+    refused: list[GraphRecError] = field(default_factory=list)
 
     def meet(
         self,
@@ -40,16 +45,45 @@ class Problems:
             examples: A few of them, as ``file:line value``.
             drop: Whether the card allows dropping.
             hint: What the user could write in the card.
-
-        Raises:
-            GraphRecError: When rows fail and `drop` is false.
         """
         if not count:
             return
-        listed = ", ".join(examples[:SHOWN]) + (", …" if count > SHOWN else "")
-        if not drop:
-            rows = "1 row" if count == 1 else f"{count:,} rows"
-            raise GraphRecError(where, what, f"{rows} without ({listed})", hint)
-        self.dropped.append(
-            {"where": where, "expected": what, "rows": count, "examples": list(examples[:SHOWN])}
-        )
+        if drop:
+            dropped = {"where": where, "expected": what, "rows": count}
+            self.dropped.append({**dropped, "examples": list(examples[:SHOWN])})
+        else:
+            got = f"{counted(count, 'row')} without ({some(examples, count)})"
+            self.refused.append(GraphRecError(where, what, got, hint))
+
+    def note(self, text: str) -> None:
+        """Record a change once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def settle(self) -> None:
+        """Raise all refusals so far together.
+
+        Raises:
+            GraphRecError: When something was refused.
+        """
+        raise_all(self.refused)
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 row``, ``2 rows``, ``2 histories``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
+
+
+def shown(value: object) -> str:
+    """Return a cell as errors show it, long ones cut."""
+    if value is None:
+        return "(an empty cell)"
+    text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def some(examples: Sequence[str], count: int) -> str:
+    """Return the first examples of `count`."""
+    return ", ".join(examples[:SHOWN]) + (", …" if count > SHOWN else "")

@@ -1,27 +1,52 @@
-"""Raw files as a user has them: plain, gzipped, or members of zip and tar archives.
+"""Raw files as a user has them: plain, compressed, or members of zip and tar archives.
+
+Compression is told by the first bytes of a file, whatever its name says.
 
 Archives are read as streams and never unpacked, so a member cannot write anywhere; one whose
 name points outside its folder is refused all the same.
 """
 
+import bz2
 import gzip
 import io
+import lzma
 import os
 import shutil
 import tarfile
 import zipfile
 import zlib
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
+import pyarrow as pa
+
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.copies import distinct, without_copies
 
 ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
+MAGIC = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+FOREIGN = {
+    b"PAR1": ("a Parquet file", "renaming it to end in .parquet"),
+    b"ARROW1": ("an Arrow file", "renaming it to end in .arrow"),
+    b"PK\x03\x04": ("a zip archive or an Excel workbook", "saving it as CSV"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "saving it as CSV"),
+    b"SQLite format 3": ("an SQLite database", "exporting the table as CSV"),
+}
+"""First bytes of files that are no text: what they are, and what to do."""
+DAMAGED = (
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    pa.ArrowException,
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +55,7 @@ class RawFile:
 
     Args:
         path: The file, or the archive that holds it.
-        member: Name inside the archive; None for a plain or gzipped file.
+        member: Name inside the archive; None for a plain or compressed file.
     """
 
     path: Path
@@ -38,13 +63,17 @@ class RawFile:
 
     @property
     def name(self) -> str:
-        """What errors call it, without ``.gz``."""
-        return PurePosixPath(self.member or self.path.name).name.removesuffix(".gz")
+        """What errors call it, without the ending of its compression."""
+        name = PurePosixPath(self.member or self.path.name).name
+        return name.removesuffix(next((e for e in COMPRESSED if name.lower().endswith(e)), ""))
 
     @property
     def plain(self) -> bool:
         """Whether it can be read in place."""
-        return self.member is None and self.path.suffix != ".gz"
+        if self.member is not None:
+            return False
+        with self.path.open("rb") as stream:
+            return _compression(stream.read(16)) is None
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
@@ -57,10 +86,18 @@ class RawFile:
         try:
             with _opened(self.path, self.member) as stream:
                 yield stream
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile, tarfile.TarError) as e:
+        except (*DAMAGED, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk, not of the content
             raise GraphRecError(
-                self.path.name, "a complete compressed file", e, "downloading it again"
-            ) from e
+                self.path.name, "a complete compressed file", error, "downloading it again"
+            ) from error
+        except (RuntimeError, NotImplementedError) as error:  # what zipfile says of secret members
+            if self.member is None:
+                raise
+            raise GraphRecError(
+                self.path.name, "an archive without a password", error, "unpacking it by hand"
+            ) from error
 
     def lines(self, encoding: str = "utf-8") -> Iterator[tuple[int, str]]:
         """Yield (line number from 1, line without its end).
@@ -85,7 +122,10 @@ class RawFile:
             lines: Iterable[str | bytes] = stream if decoded is None else decoded
             try:
                 for number, line in enumerate(lines, 1):
-                    yield number, line if isinstance(line, str) else line.decode(encoding)
+                    if number == 1 and isinstance(line, bytes):
+                        line = _unmarked(self.name, line, encoding)
+                    text = line if isinstance(line, str) else line.decode(encoding)
+                    yield number, text.removeprefix("\ufeff") if number == 1 else text
             except UnicodeDecodeError as error:
                 raise GraphRecError(
                     f"{self.name}:{number + bool(wide)}",
@@ -112,6 +152,29 @@ class RawFile:
                 shutil.copyfileobj(stream, out, 1 << 20)
         return copy
 
+    def utf8(self, scratch: Path, encoding: str = "utf-8", *, unmarked: bool = False) -> Path:
+        """Return a plain UTF-8 file with the content, in `scratch` if it must be written anew.
+
+        Args:
+            scratch: Folder for copies.
+            encoding: Encoding of the file.
+            unmarked: Whether a byte-order mark is in the way.
+
+        Raises:
+            GraphRecError: At the first line that is not text in this encoding.
+        """
+        path = self.local(scratch)
+        if encoding.lower().replace("-", "") in ("utf8", "ascii"):
+            with path.open("rb") as stream:
+                start = stream.read(16)
+            if _unmarked(self.name, start, encoding) == start or not unmarked:
+                return path
+        copy = scratch / f"utf8-{abs(hash((self.path, self.member, encoding))):x}-{self.name}"
+        if not copy.exists():
+            with copy.open("w", encoding="utf-8", newline="") as out:
+                out.writelines(text for _, text in self.texts(encoding))
+        return copy
+
     def _check_readable(self) -> None:
         if not os.access(self.path, os.R_OK):
             raise GraphRecError(str(self.path), "a file that may be read", "no permission")
@@ -120,8 +183,9 @@ class RawFile:
 def find_files(folder: Path, pattern: str, copies: list[str] | None = None) -> list[RawFile]:
     """Find what a card calls `pattern`: in the folder, below it, or inside its archives.
 
-    A plain file wins over its ``.gz``, a file near the top over one deeper down, and any file
-    over archive members. Members of several archives are all returned.
+    A plain file wins over its compressed copy, a file near the top over one deeper down, and any
+    file over archive members. Members of several archives are all returned. The one member of
+    ``NAME.zip`` serves as ``NAME`` whatever it is called.
 
     Args:
         folder: The raw folder, or a single file or archive.
@@ -138,23 +202,34 @@ def find_files(folder: Path, pattern: str, copies: list[str] | None = None) -> l
     def place(path: Path) -> str:
         return path.relative_to(base).as_posix()
 
-    for wanted in (pattern, pattern + ".gz"):
-        near = [p for p in paths if _matches(p.relative_to(folder.parent).as_posix(), wanted)]
+    archives = [p for p in paths if p.name.lower().endswith(ARCHIVES)]
+    spellings = (pattern, *(pattern + ending for ending in COMPRESSED))
+    for wanted in spellings:
+        near = [
+            p
+            for p in paths
+            if p not in archives and _matches(p.relative_to(folder.parent).as_posix(), wanted)
+        ]
         if near:
             depth = min(len(p.parts) for p in near)
             level = {p for p in near if len(p.parts) == depth}
-            level |= {p.with_name(p.name + ".gz") for p in level} & set(paths)
+            packed_too = {p.with_name(p.name + end) for p in level for end in COMPRESSED}
+            level |= packed_too & set(paths)
             single = without_copies(sorted(level), place, copies)
             return [RawFile(p) for p in distinct(single, copies)]
     packed = []
-    archives = (p for p in paths if p.name.lower().endswith(ARCHIVES))
     for archive in without_copies(archives, place, copies):
         names = without_copies(archive_members(archive), str, copies)
-        for wanted in (pattern, pattern + ".gz"):
+        for wanted in spellings:
             members = [RawFile(archive, name) for name in names if _matches(name, wanted)]
             if members:
                 packed += members
                 break
+        else:
+            whole = archive.relative_to(folder.parent).as_posix()
+            named = _matches(whole, pattern) or _matches(whole.rpartition(".")[0], pattern)
+            if named and len(names) == 1:
+                packed.append(RawFile(archive, names[0]))
     return packed
 
 
@@ -171,7 +246,7 @@ def archive_members(archive: Path) -> list[str]:
         else:
             with tarfile.open(archive) as tarred:
                 names = [m.name for m in tarred.getmembers() if m.isfile()]
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, OSError) as error:
+    except (*DAMAGED, OSError) as error:
         raise GraphRecError(
             archive.name, "a complete archive", error, "downloading it again"
         ) from error
@@ -180,7 +255,8 @@ def archive_members(archive: Path) -> list[str]:
             raise GraphRecError(
                 archive.name, "members inside the archive's own folder", repr(name), "another copy"
             )
-    return sorted(names)
+    # Finder of macOS adds a shadow of every file, which holds no data.
+    return sorted(n for n in names if "__MACOSX" not in n and not Path(n).name.startswith("._"))
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -189,22 +265,50 @@ def _matches(name: str, pattern: str) -> bool:
 
 @contextmanager
 def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
-    if member is None:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as plain:
-            yield cast(BinaryIO, plain)
-    elif path.suffix.lower() in (".zip", ".whl"):
-        with zipfile.ZipFile(path) as zipped, zipped.open(member) as zip_member:
-            yield from _unzipped(cast(BinaryIO, zip_member), member)
-    else:
-        with tarfile.open(path) as tarred:
-            tar_member = tarred.extractfile(member)
-            assert tar_member is not None  # archive_members lists files only
-            yield from _unzipped(cast(BinaryIO, tar_member), member)
+    with ExitStack() as stack:
+        stream: BinaryIO
+        if member is None:
+            stream = stack.enter_context(path.open("rb"))
+        elif path.suffix.lower() in (".zip", ".whl"):
+            zipped = stack.enter_context(zipfile.ZipFile(path))
+            stream = stack.enter_context(cast(BinaryIO, zipped.open(member)))
+        else:
+            held = stack.enter_context(tarfile.open(path)).extractfile(member)
+            stream = stack.enter_context(cast(BinaryIO, held))  # archive_members lists files only
+        yield stack.enter_context(_decompressed(stream))
 
 
-def _unzipped(stream: BinaryIO, member: str) -> Iterator[BinaryIO]:
-    if member.endswith(".gz"):
-        with gzip.open(stream) as inner:
-            yield cast(BinaryIO, inner)
-    else:
-        yield stream
+def _decompressed(stream: BinaryIO) -> BinaryIO:
+    kind = _compression(cast(io.BufferedReader, stream).peek(16)[:16])
+    if kind == "gzip":
+        return cast(BinaryIO, gzip.open(stream))
+    if kind == "bz2":
+        return cast(BinaryIO, bz2.open(stream))
+    if kind == "xz":
+        return cast(BinaryIO, lzma.open(stream))
+    if kind == "zstd":
+        return cast(BinaryIO, io.BufferedReader(pa.CompressedInputStream(stream, kind)))
+    return stream
+
+
+def _compression(start: bytes) -> str | None:
+    if start[:3] == b"BZh" and start[4:10] == b"1AY&SY":
+        return "bz2"
+    return next((kind for magic, kind in MAGIC.items() if start.startswith(magic)), None)
+
+
+def _unmarked(name: str, line: bytes, encoding: str) -> bytes:
+    """Return the first line of a file without its byte-order mark, or refuse what is no text."""
+    for magic, (what, hint) in FOREIGN.items():
+        if line.startswith(magic):
+            raise GraphRecError(name, "text", what, hint)
+    utf8 = encoding.lower().replace("-", "").replace("_", "") in ("utf8", "ascii", "utf8sig")
+    if line.startswith(BOM_UTF8):
+        if not utf8:
+            hint = "leaving `encoding` out of the card"
+            raise GraphRecError(f"{name}:1", f"{encoding} text", "utf-8, by its first bytes", hint)
+        return line[len(BOM_UTF8) :]
+    if line.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        hint = "`encoding: utf-16` in the card, or saving it as UTF-8"
+        raise GraphRecError(f"{name}:1", f"{encoding} text", "utf-16", hint)
+    return line

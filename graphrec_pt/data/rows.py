@@ -1,19 +1,37 @@
 """Table rows → edge rows: one row per edge, raw ids at both ends, integer times."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from itertools import pairwise
 
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.delimited import LINE
 from graphrec_pt.data.plan import EdgePlan, TimePlan
-from graphrec_pt.data.problems import Problems
-from graphrec_pt.data.tables import Table
+from graphrec_pt.data.problems import Problems, counted, some
+from graphrec_pt.data.tables import FILE, Table
+from graphrec_pt.data.times import guess_format, integer_time
 from graphrec_pt.graph.schema import ColumnKind, TimeUnit
 
 SOURCE, TARGET, TIME, WEIGHT, EVENT = "__source", "__target", "__time", "__weight", "__event"
-DROP_HINT = "`bad_rows: drop` in the card's table to leave them out"
-TRUE = ("1", "1.0", "true", "True", "t", "y", "yes")
+TRUE = ("1", "1.0", "true", "t", "y", "yes")
+FALSE = ("0", "0.0", "false", "f", "n", "no", "")
+Dtypes = Mapping[str, pl.DataType]
+
+
+def needed_columns(plan: EdgePlan) -> list[str]:
+    """Return the columns of its table that an edge plan reads."""
+    ends = [plan.source, plan.event or "", "" if plan.flags else plan.target]
+    needed = [end.partition(".")[2] for end in ends]
+    needed += [plan.timing.column if plan.timing else "", plan.weight or "", *plan.columns]
+    return [column for column in [*needed, *(plan.flags or {}).values()] if column]
+
+
+def edge_ends(edge: EdgePlan) -> dict[str, str]:
+    """Return the row columns that hold node ids, each with its node type."""
+    ends = {SOURCE: edge.source_type, TARGET: edge.target_type}
+    return ends | ({EVENT: edge.event.partition(".")[0]} if edge.event else {})
 
 
 def edge_rows(
@@ -26,7 +44,7 @@ def edge_rows(
     Args:
         name: The relation.
         plan: Which columns hold its ends, time and weight.
-        table: The table.
+        table: The table, with all columns that the plan needs.
         problems: Where unusable rows are counted.
         unit: Unit of the times.
 
@@ -35,115 +53,175 @@ def edge_rows(
         (float32), ``__event`` and the extra columns; one row per edge.
 
     Raises:
-        GraphRecError: When a column is missing or rows cannot be used and may not be dropped.
+        GraphRecError: When a column has a type that cannot be used, or SQL is wrong.
     """
     who = f"edges.{name}"
-    source, target = plan.source.partition(".")[2], plan.target.partition(".")[2]
-    event = plan.event.partition(".")[2] if plan.event else None
-    timing = plan.timing
-    needed = [source, event, timing and timing.column, plan.weight, *plan.columns]
-    needed += list(plan.flags.values()) if plan.flags else [target]
-    for column in needed:
-        if column:
-            table.require(column, who)
+    target = plan.target.partition(".")[2]
     dtypes = dict(table.frame.collect_schema())
+    _check_types(who, plan, table, dtypes)
     if plan.where:
         check_condition(f"{who}.where", table.frame, plan.where)
-    if timing:
-        _check_time(who, timing, dtypes[timing.column])
     if plan.quantiles:
         plan = plan.model_copy(update={"bins": _cut_points(table, target, plan.quantiles)})
+    _require_readable(who, plan, table, problems)
+    rows = table.collect(partial(_query, plan=plan, unit=unit))
+    if plan.interaction:
+        _tell_empty_lists(who, plan, table, dtypes, problems)
 
-    keep = [_raw_id(source, dtypes[source], who).alias(SOURCE)]
-    if timing:
-        keep.append(_integer_time(timing, dtypes[timing.column], unit).alias(TIME))
-    if plan.weight:
-        keep.append(_finite(plan.weight).cast(pl.Float32).alias(WEIGHT))
-    if event:
-        keep.append(_raw_id(event, dtypes[event], who).alias(EVENT))
-    keep += [pl.col(c).cast(_edge_dtype(k), strict=False) for c, k in plan.columns.items()]
+    def shown(column: str, chosen: pl.Expr) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
+        def query(frame: pl.LazyFrame) -> pl.LazyFrame:
+            there = dict(frame.collect_schema())
+            value = pl.col(column)
+            if not there[column].is_nested():
+                value = value.cast(pl.String, strict=False)
+            value = value.alias("__shown")
+            made = _query(frame, plan, unit, (pl.col(FILE), pl.col(LINE), value))
+            return made.filter(chosen & ~_blank(plan, made.collect_schema().names()))
 
-    rows = table.collect(partial(_query, plan=plan, keep=keep, target=target, dtypes=dtypes))
-    unusable: dict[str, tuple[str, pl.Expr | None, str]] = {
-        SOURCE: ("a source id", pl.col(source).is_null(), source),
-        TARGET: ("a target id", pl.col(target).is_null() if target else None, target),
-        WEIGHT: (
-            "a number as weight",
-            _finite(plan.weight).is_null() if plan.weight else None,
-            plan.weight or "",
-        ),
-        TIME: ("a time that reads", _no_time(timing, dtypes), timing.column if timing else ""),
-    }
+        return query
+
     if rows.width > 1 and rows[SOURCE].null_count():  # blank lines at the end of a file, say
         rows = rows.filter(~pl.all_horizontal(pl.all().is_null()))
-        blank = pl.all_horizontal(pl.col(c).is_null() for c in needed if c)
-        unusable = {
-            made: (what, None if bad is None else bad & ~blank, column)
-            for made, (what, bad, column) in unusable.items()
-        }
-    if plan.bins and rows[TARGET].null_count():
-        unread = pl.col(target).is_not_null() & _finite(target).is_null()
-        examples = table.examples(unread, pl.col(target))
-        count = int(table.collect(lambda f: f.select(unread.sum())).item()) if examples else 0
-        problems.meet(who, "a number", count, examples, drop=table.drop_bad, hint=DROP_HINT)
     if not plan.interaction:
         rows = rows.filter(pl.col(TARGET).is_not_null())
-    for made, (what, bad, column) in unusable.items():
-        if made not in rows.columns or bad is None:
+    column_of = {SOURCE: plan.source.partition(".")[2], TARGET: target, WEIGHT: plan.weight}
+    column_of[TIME] = plan.timing.column if plan.timing else None
+    what = {
+        SOURCE: "a source id",
+        TARGET: "a target id",
+        WEIGHT: "a finite number as weight",
+        TIME: "a time that reads",
+    }
+    for made, expected in what.items():
+        column = column_of[made]
+        if made not in rows.columns or not column or not (count := rows[made].null_count()):
             continue
-        count = rows[made].null_count()
-        examples = table.examples(bad, pl.col(column)) if count else []
-        problems.meet(who, what, count, examples, drop=table.drop_bad, hint=_hint(made, timing))
-        if count:
-            rows = rows.filter(pl.col(made).is_not_null())
+        examples = table.examples(shown(column, pl.col(made).is_null()))
+        hint = _hint(made, plan.timing, table, examples)
+        problems.meet(who, expected, count, examples, drop=table.drop_bad, hint=hint)
+        rows = rows.filter(pl.col(made).is_not_null())
+    if plan.weight:
+        for sign, odd in (("negative", pl.col(WEIGHT) < 0), ("zero", pl.col(WEIGHT) == 0)):
+            if count := int(rows.select(odd.sum()).item()):
+                places = some(table.examples(shown(plan.weight, odd)), count)
+                walks = "weighted walks refuse them" if sign == "negative" else "walks skip them"
+                rows_ = f"{counted(count, 'row')} with a {sign} weight ({places})"
+                problems.note(f"{who}.weight: {rows_}; {walks}")
     return rows
+
+
+def id_places(name: str, plan: EdgePlan, table: Table, end: str, ids: pl.Series) -> list[str]:
+    """Return up to four rows of a relation that mention one of some raw ids at one end."""
+
+    def query(frame: pl.LazyFrame) -> pl.LazyFrame:
+        places = (pl.col(FILE), pl.col(LINE))
+        made = _query(frame, plan, "s", places)
+        made = made.with_columns(pl.col(end).cast(pl.String).alias("__shown"))
+        return made.filter(pl.col("__shown").is_in(ids.cast(pl.String).to_list()))
+
+    return table.examples(query) if not (plan.bins or plan.quantiles) else []
 
 
 def _query(
     frame: pl.LazyFrame,
     plan: EdgePlan,
-    keep: list[pl.Expr],
-    target: str,
-    dtypes: dict[str, pl.DataType],
+    unit: TimeUnit,
+    more: tuple[pl.Expr, ...] = (),
 ) -> pl.LazyFrame:
+    dtypes = frame.collect_schema()  # of this reading; another one may find other types
+    source, target = plan.source.partition(".")[2], plan.target.partition(".")[2]
+    keep = [_raw_id(source, dtypes[source]).alias(SOURCE)]
+    if plan.timing:
+        time = integer_time(plan.timing, dtypes[plan.timing.column], unit)
+        keep.append(time.alias(TIME))
+    if plan.weight:
+        keep.append(_finite(plan.weight, pl.Float32()).alias(WEIGHT))
+    if plan.event:
+        event = plan.event.partition(".")[2]
+        keep.append(_raw_id(event, dtypes[event]).alias(EVENT))
+    keep += [pl.col(c).cast(_edge_dtype(k), strict=False) for c, k in plan.columns.items()]
+    keep += more
     if plan.where:
         frame = frame.filter(pl.sql_expr(plan.where))
     if plan.flags:
         flags = [
-            pl.when(pl.col(column).cast(pl.String).is_in(TRUE)).then(pl.lit(raw_id))
+            pl.when(_flag(column).is_in(TRUE)).then(pl.lit(raw_id))
             for raw_id, column in plan.flags.items()
         ]
         listed = pl.concat_list(flags).list.drop_nulls().alias(TARGET)
         return frame.select(*keep, listed).explode(TARGET)
-    ends = pl.col(target)
     if plan.bins:
         made = _interval(_finite(target), plan.bins)
         return frame.select(*keep, made.alias(TARGET))
+    ends = pl.col(target)
     if plan.split is not None:
-        parts = ends.cast(pl.String).str.split(plan.split).list.eval(pl.element().str.strip_chars())
-        parts = parts.list.eval(pl.element().filter(pl.element() != ""))
-        return frame.select(*keep, parts.alias(TARGET)).explode(TARGET)
+        return frame.select(*keep, _parts(plan).alias(TARGET)).explode(TARGET)
     dtype = dtypes[target]
     if isinstance(dtype, pl.List):
-        check_id_type("edges", target, pl.Series([], dtype=dtype.inner).dtype)
-        return frame.select(*keep, ends.alias(TARGET)).explode(TARGET)
-    return frame.select(*keep, _raw_id(target, dtypes[target], "edges").alias(TARGET))
+        inner = dtype.inner
+        assert isinstance(inner, pl.DataType)
+        if inner != pl.Null:
+            ends = ends.cast(pl.List(_id_dtype(inner)))
+        exploded = frame.select(*keep, ends.alias(TARGET)).explode(TARGET)
+        return exploded.with_columns(_filled(pl.col(TARGET), _id_dtype(inner)))
+    return frame.select(*keep, _raw_id(target, dtypes[target]).alias(TARGET))
 
 
-def _raw_id(column: str, dtype: pl.DataType, who: str) -> pl.Expr:
-    check_id_type(who, column, dtype)
-    if dtype.is_integer() and dtype != pl.UInt64:
-        return pl.col(column).cast(pl.Int64)
-    return pl.col(column).cast(pl.String)
+def _blank(plan: EdgePlan, made: list[str]) -> pl.Expr:
+    """Return whether a made row comes from a blank line: nothing is in it."""
+    names = [n for n in (SOURCE, TARGET, TIME, WEIGHT, EVENT, *plan.columns) if n in made]
+    if len(names) < 2:
+        return pl.lit(False)
+    return pl.all_horizontal(pl.col(name).is_null() for name in names)
 
 
-def check_id_type(who: str, column: str, dtype: pl.DataType) -> None:
+def _id_dtype(dtype: pl.DataType) -> pl.DataType:
+    """Return the type of ids: whole numbers of 64 bits as they are, everything else as text."""
+    narrow = dtype.is_integer() and dtype not in (pl.UInt64, pl.Int128, pl.UInt128)
+    return pl.Int64() if narrow else pl.String()
+
+
+def _raw_id(column: str, dtype: pl.DataType) -> pl.Expr:
+    kind = _id_dtype(dtype)
+    return _filled(pl.col(column).cast(kind), kind)
+
+
+def _filled(ids: pl.Expr, kind: pl.DataType) -> pl.Expr:
+    """Return ids, null where the text is empty: it names nothing."""
+    return pl.when(ids != "").then(ids) if kind == pl.String else ids
+
+
+def _check_types(who: str, plan: EdgePlan, table: Table, dtypes: Dtypes) -> None:
+    target = plan.target.partition(".")[2]
+    check_id_type(who, plan.source.partition(".")[2], dtypes, table)
+    if plan.event:
+        check_id_type(who, plan.event.partition(".")[2], dtypes, table)
+    if target and not (plan.bins or plan.quantiles or plan.flags):
+        check_id_type(who, target, dtypes, table, listed=plan.split is None)
+    for column in (plan.weight, target if plan.bins or plan.quantiles else None):
+        if column and (dtypes[column].is_nested() or dtypes[column].is_temporal()):
+            what = f"numbers in {column!r}"
+            raise GraphRecError(who, what, f"the type {dtypes[column]}", "another column")
+    if plan.timing:
+        dtype = dtypes[plan.timing.column]
+        if not (dtype.is_numeric() or dtype in (pl.String, pl.Date, pl.Datetime, pl.Null)):
+            what = f"numbers, dates or text as times in {plan.timing.column!r}"
+            raise GraphRecError(who, what, f"the type {dtype}")
+
+
+def check_id_type(
+    who: str, column: str, dtypes: Dtypes, table: Table, *, listed: bool = False
+) -> None:
     """Refuse a column of ids that are neither whole numbers nor text."""
+    dtype = whole = dtypes[column]
+    if listed and isinstance(whole, pl.List) and isinstance(whole.inner, pl.DataType):
+        dtype = whole.inner
     if dtype.is_float() or dtype.is_nested() or dtype in (pl.Binary, pl.Object):
-        hint = "`types: {COLUMN: int}` in a card, `.astype({COLUMN: 'Int64'})` in pandas"
-        raise GraphRecError(
-            who, f"whole numbers or text as ids in {column!r}", f"the type {dtype}", hint
-        )
+        hint = table.type_hint(column, "int") if dtype.is_float() and dtype is whole else ""
+        if dtype == pl.Binary:
+            hint = table.type_hint(column, "text")
+        expected = f"whole numbers or text as ids in {column!r}"
+        raise GraphRecError(who, expected, f"the type {dtype}", hint)
 
 
 def check_condition(who: str, frame: pl.LazyFrame, where: str) -> None:
@@ -156,53 +234,100 @@ def check_condition(who: str, frame: pl.LazyFrame, where: str) -> None:
         raise GraphRecError(who, "a SQL condition", got, f"one on columns {names}") from error
 
 
-def _check_time(who: str, plan: TimePlan, dtype: pl.DataType) -> None:
-    if not (dtype.is_numeric() or dtype in (pl.String, pl.Date, pl.Datetime, pl.Null)):
-        raise GraphRecError(
-            who, f"numbers, dates or text as times in {plan.column!r}", f"the type {dtype}"
+def _require_readable(who: str, plan: EdgePlan, table: Table, problems: Problems) -> None:
+    """Tell values that would be lost in silence: of numbers to bin, of flags, of number columns."""
+    checks: list[tuple[str, str, pl.Expr]] = []
+    if plan.bins:
+        column = plan.target.partition(".")[2]
+        checks.append(("a number", column, _finite(column).is_null()))
+    for column in (plan.flags or {}).values():
+        checks.append((f"true or false in {column!r}", column, ~_flag(column).is_in(TRUE + FALSE)))
+    for column, kind in plan.columns.items():
+        if kind == "number":
+            unread = pl.col(column).cast(pl.Float64, strict=False).is_null()
+            checks.append((f"a number in {column!r}", column, unread))
+    if not checks:
+        return
+    where = pl.sql_expr(plan.where) if plan.where else pl.lit(True)
+    bad = {
+        str(place): where & pl.col(column).is_not_null() & odd
+        for place, (_, column, odd) in enumerate(checks)
+    }
+    counts = table.collect(lambda f: f.select(e.sum().alias(n) for n, e in bad.items())).row(0)
+    for (what, column, _), odd, count in zip(checks, bad.values(), counts, strict=True):
+        if count:
+            value = pl.col(column).cast(pl.String).alias("__shown")
+            examples = table.examples(partial(_chosen, odd=odd, value=value))
+            if table.drop_bad:
+                rows = f"{counted(count, 'row')} without {what} ({some(examples, count)})"
+                problems.note(f"{who}: {rows}; they count as empty")
+            else:
+                hint = table.drop_hint(examples)
+                problems.meet(who, what, count, examples, drop=False, hint=hint)
+
+
+def _chosen(frame: pl.LazyFrame, odd: pl.Expr, value: pl.Expr) -> pl.LazyFrame:
+    return frame.filter(odd).with_columns(value)
+
+
+def _tell_empty_lists(
+    who: str, plan: EdgePlan, table: Table, dtypes: Dtypes, problems: Problems
+) -> None:
+    """Tell rows that list no target at all: they make no edge and are no mistake."""
+    column = plan.target.partition(".")[2]
+    if plan.split is not None:
+        nothing = _parts(plan).list.len() == 0
+    elif column and isinstance(dtypes[column], pl.List):
+        nothing = pl.col(column).list.len() == 0
+    else:
+        return
+    where = pl.sql_expr(plan.where) if plan.where else pl.lit(True)
+    count = int(table.collect(lambda f: f.select((where & nothing).sum())).item())
+    if count:
+        value = pl.col(column).alias("__shown")
+        examples = table.examples(partial(_chosen, odd=where & nothing, value=value))
+        problems.note(
+            f"{who}: {counted(count, 'row')} without any target in {column!r} "
+            f"({some(examples, count)}); no edge comes of them"
         )
 
 
-def _integer_time(plan: TimePlan, dtype: pl.DataType, unit: TimeUnit) -> pl.Expr:
-    column = pl.col(plan.column)
-    ticks = "ms" if unit == "ms" else "s"
-    if dtype in (pl.Date, pl.Datetime):
-        return column.dt.epoch("ms" if ticks == "ms" else "s")
-    if plan.format:
-        parsed = column.cast(pl.String).str.to_datetime(plan.format, strict=False)
-        return parsed.dt.epoch("ms" if ticks == "ms" else "s")
-    if dtype.is_integer() and plan.scale == 1:
-        return column.cast(pl.Int64, strict=False)
-    number = column.cast(pl.Float64, strict=False)
-    return (number * plan.scale).cast(pl.Int64, strict=False)
+def _parts(plan: EdgePlan) -> pl.Expr:
+    """Return the texts that a separator sets apart, without empty ones."""
+    assert plan.split is not None
+    texts = pl.col(plan.target.partition(".")[2]).cast(pl.String)
+    parts = texts.str.split(plan.split).list.eval(pl.element().str.strip_chars())
+    return parts.list.eval(pl.element().filter(pl.element() != ""))
 
 
-def _no_time(plan: TimePlan | None, dtypes: dict[str, pl.DataType]) -> pl.Expr | None:
-    # Rows that are pointed at may be read as text, so the type of the column says too much here.
-    if plan is None:
-        return None
-    temporal = dtypes[plan.column] in (pl.Date, pl.Datetime)
-    dtype = dtypes[plan.column] if temporal else pl.String()
-    return _integer_time(plan, dtype, "s").is_null()
+def _flag(column: str) -> pl.Expr:
+    return pl.col(column).cast(pl.String).str.strip_chars().str.to_lowercase()
 
 
-def _finite(column: str) -> pl.Expr:
+def _finite(column: str, dtype: pl.DataType | None = None) -> pl.Expr:
     """Return a column as numbers, null where it holds none."""
     number = pl.col(column).cast(pl.Float64, strict=False)
+    if dtype is not None:
+        number = number.cast(dtype)
     return pl.when(number.is_finite()).then(number)
 
 
-def _hint(made: str, timing: TimePlan | None) -> str:
-    if made == TIME and timing and not timing.format:
-        return f"`time: {{column: {timing.column}, format: '%Y-%m-%d'}}`, or {DROP_HINT}"
-    return DROP_HINT
+def _hint(made: str, timing: TimePlan | None, table: Table, examples: list[str]) -> str:
+    drop = table.drop_hint(examples)
+    if made != TIME or timing is None or timing.format or not examples:
+        return drop
+    text = examples[0].partition(" '")[2].rstrip("'")
+    if guess := guess_format(text):
+        return f"`time: {{column: {timing.column}, format: {guess!r}}}`, or {drop}"
+    return drop
 
 
 def _cut_points(table: Table, column: str, count: int) -> tuple[float, ...]:
     value = _finite(column)
     levels = [value.quantile(q / count, "linear").alias(str(q)) for q in range(1, count)]
     points = table.collect(lambda frame: frame.select(levels)).row(0)
-    return tuple(sorted({p for p in points if p is not None}))
+    cuts = tuple(sorted({p for p in points if p is not None}))
+    return cuts or (0.0,)  # a column without numbers makes no edges, whatever the cut
 
 
 def _interval(value: pl.Expr, bins: tuple[float, ...]) -> pl.Expr:

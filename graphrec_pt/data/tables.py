@@ -7,25 +7,20 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pyarrow.lib import ArrowException
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.data.card import ColumnType, TablePlan
-from graphrec_pt.data.delimited import LINE, first_misfit, guess_separator, scan_delimited
-from graphrec_pt.data.lookup import look_up
-from graphrec_pt.data.parse import empty, read_json, read_json_lines
-from graphrec_pt.data.problems import SHOWN, Problems
+from graphrec_pt.data.delimited import LINE, Delimited, guess_separator
+from graphrec_pt.data.frames import any_frame, card_rows, plain
+from graphrec_pt.data.problems import SHOWN, Problems, shown
 from graphrec_pt.data.raw import RawFile, find_files
+from graphrec_pt.data.shaping import Steps, shaped
+from graphrec_pt.data.sources import TYPES, Dtypes, Source, open_source, parsed
 
-TYPES: dict[ColumnType, type[pl.DataType]] = {
-    "int": pl.Int64,
-    "float": pl.Float64,
-    "text": pl.String,
-}
 FILE = "__file"
-PARQUET, ARROW = (".parquet", ".parquet.brotli", ".pq"), (".arrow", ".feather", ".ipc")
-BINARY = PARQUET + ARROW
+GAPS = {"NA", "N/A", "n/a", "NULL", "Null", "null", "None", "none", "nan", "NaN", "-", "?", "\\N"}
 Frames = Mapping[str, pl.DataFrame]
+Query = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 @dataclass
@@ -35,73 +30,126 @@ class Table:
     Args:
         name: What the plan calls it.
         frame: The rows, lazily.
-        located: The same rows as text, with ``__file`` and ``__line``, for pointing at bad ones.
-        loosen: Reads the rows again without those that do not parse, or raises and names them.
-        explain: Turns a failure of polars into an error of ours.
+        located: The same rows, untyped where they may not parse, with ``__file`` (``"x.csv:"``)
+            and ``__line``, for pointing at bad ones; by default those of `frame`, numbered.
+        reread: Reads the rows another way after a failure of polars, or returns the error to show.
         drop_bad: Whether rows that cannot be used may be dropped.
+        in_card: Whether options of a card apply to it.
+        steps: What made the rows, by option: the rows before each.
+        misnamed: Options of the card that name columns which the files lack.
     """
 
     name: str
     frame: pl.LazyFrame
     located: Callable[[], pl.LazyFrame] | None = None
-    loosen: Callable[["Table"], pl.LazyFrame] | None = None
-    explain: Callable[[pl.exceptions.PolarsError], GraphRecError] | None = None
+    reread: Callable[[Exception], pl.LazyFrame | GraphRecError] | None = None
     drop_bad: bool = False
+    in_card: bool = True
+    steps: Steps = field(default_factory=list)
+    misnamed: list[GraphRecError] = field(default_factory=list)
     columns: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        if not self.columns:
-            self.columns = self._told(lambda: self.frame.collect_schema().names())
+        self.frame = plain(self._retried(lambda frame: frame))
+        self.columns = list(self.frame.collect_schema())
 
-    def collect(self, query: Callable[[pl.LazyFrame], pl.LazyFrame]) -> pl.DataFrame:
+    def collect(self, query: Query) -> pl.DataFrame:
         """Run a query over the rows, streaming.
 
         Raises:
-            GraphRecError: When rows do not parse and may not be dropped, or the file is damaged.
+            GraphRecError: When the file is damaged or no reading of it fits the card.
         """
-        try:
-            return query(self.frame).collect(engine="streaming")
-        except pl.exceptions.PolarsError as error:
-            if self.loosen is None or "could not parse" not in str(error):
-                raise self._told_error(error) from error
-            self.frame, self.loosen = self.loosen(self), None
-            rows: pl.DataFrame = self._told(lambda: query(self.frame).collect(engine="streaming"))
-            return rows
+        collected: list[pl.DataFrame] = []
 
-    def _told(self, action: Callable[[], Any]) -> Any:
-        try:
-            return action()
-        except (OSError, pl.exceptions.PolarsError) as error:
-            raise self._told_error(error) from error
+        def run(frame: pl.LazyFrame) -> pl.LazyFrame:
+            collected.append(query(plain(frame)).collect(engine="streaming"))
+            return frame
 
-    def _told_error(self, error: Exception) -> GraphRecError:
-        if self.explain is not None and isinstance(error, pl.exceptions.PolarsError):
-            return self.explain(error)
-        return GraphRecError(f"table {self.name!r}", "readable rows", str(error).splitlines()[0])
+        self._retried(run)
+        return collected[-1]
 
-    def require(self, column: str, who: str) -> None:
-        """Refuse a plan that names a column this table lacks."""
+    def select(self, *columns: pl.Expr) -> pl.DataFrame:
+        """Return some columns of the rows."""
+        return self.collect(lambda frame: frame.select(columns))
+
+    def _retried(self, action: Query) -> pl.LazyFrame:
+        """Run an action on the rows, again after every other way to read them."""
+        while True:
+            try:
+                action(self.frame).collect_schema()
+                return self.frame
+            except (OSError, pl.exceptions.PolarsError) as error:
+                again = self.reread(error) if self.reread is not None else None
+                if isinstance(again, pl.LazyFrame):
+                    self.frame = again
+                    continue
+                got = str(error).splitlines()[0]
+                problem = GraphRecError(f"table {self.name!r}", "readable rows", got)
+                raise again or problem from error
+
+    def lacks(self, column: str, who: str) -> GraphRecError | None:
+        """Return the error for a plan that names a column this table lacks."""
+        expected = f"a column {column!r} in table {self.name!r}"
         if f"{column}_duplicated_0" in self.columns:
-            raise GraphRecError(
-                who, f"one column {column!r} in table {self.name!r}", "several of that name"
-            )
-        if column not in self.columns:
-            hint = did_you_mean(column, self.columns)
-            if len(self.columns) == 1:
-                guess = guess_separator(self.columns[0])
-                hint = f"`separator: {guess!r}` in the card" if guess else hint
-            got = "columns " + ", ".join(self.columns[:12])
-            raise GraphRecError(who, f"a column {column!r} in table {self.name!r}", got, hint)
+            return GraphRecError(who, f"one column {column!r} in table {self.name!r}", "several")
+        if column in self.columns:
+            return None
+        names = ", ".join(c if c.strip() == c else repr(c) for c in self.columns[:12])
+        got = f"columns {names}" if names else "no columns"
+        return GraphRecError(who, expected, got, self._column_hint(column))
 
-    def examples(self, bad: pl.Expr, shown: pl.Expr) -> list[str]:
-        """Return up to three rows for which `bad` holds, as ``file:line value``."""
-        value = shown.cast(pl.String, strict=False).fill_null("nothing").alias("__shown")
-        if self.located is None:
-            rows = self.frame.with_row_index(LINE, 1).filter(bad).head(SHOWN + 1)
-            found = rows.select(pl.lit(f"{self.name} row ").alias(FILE), LINE, value).collect()
-            return [f"{f}{line} {v!r}" for f, line, v in found.rows()]
-        found = self.located().filter(bad).head(SHOWN + 1).select(FILE, LINE, value).collect()
-        return [f"{f}:{line} {v!r}" for f, line, v in found.rows()]
+    def _column_hint(self, column: str) -> str:
+        if not self.in_card:
+            return did_you_mean(column, self.columns)
+        if len(self.columns) == 1 and (guess := guess_separator(self.columns[0])):
+            return f"`separator: {guess!r}` in the card"
+        padded = [name for name in self.columns if name.strip() == column]
+        if padded and all(name.startswith(" ") for name in self.columns[1:]):
+            return "`separator: ', '` in the card, for a space follows every comma"
+        if padded:
+            return f"`rename: {{{padded[0]!r}: {column}}}` in the card's table"
+        return did_you_mean(column, self.columns)
+
+    def type_hint(self, column: str, type_: str) -> str:
+        """Return how a user gives a column another type."""
+        if self.in_card:
+            return f"`types: {{{column}: {type_}}}` in table {self.name!r} of the card"
+        if type_ == "int":
+            return f"`.astype({{{column!r}: 'Int64'}})` in pandas"
+        return f"`.astype({{{column!r}: str}})` in pandas"
+
+    def drop_hint(self, examples: Sequence[str] = ()) -> str:
+        """Return how a user leaves unusable rows out, or says that a text means no value."""
+        if not self.in_card:
+            return "leaving these rows out of the frame"
+        texts = {gap for gap in GAPS if any(e.endswith(f" {gap!r}") for e in examples)}
+        drop = f"`bad_rows: drop` in table {self.name!r} of the card to leave them out"
+        return f"`missing: {sorted(texts)}` there, or {drop}" if texts else drop
+
+    def numbered(self) -> pl.LazyFrame:
+        """Return the rows with ``__file`` and ``__line``."""
+        if self.located is not None:
+            return plain(self.located())
+        row = self.frame.with_row_index(LINE, 1)
+        return row.with_columns(pl.lit(f"{self.name} row ").alias(FILE))
+
+    def examples(self, query: Query) -> list[str]:
+        """Return up to four rows as ``file:line value``.
+
+        Args:
+            query: From :meth:`numbered` rows to those to show, with their value as ``__shown``.
+        """
+        rows = query(self.numbered()).head(SHOWN + 1).select(FILE, LINE, "__shown").collect()
+        return [f"{file}{line} {shown(value)}" for file, line, value in rows.rows()]
+
+    def emptied_by(self) -> str | None:
+        """Return the option of the card after which no row was left, None for an empty table."""
+        sizes = [(name, bool(len(f.head(1).collect()))) for name, f in self.steps]
+        last = None
+        for name, filled in sizes:
+            if filled:
+                last = name
+        return last
 
 
 def open_table(
@@ -120,7 +168,7 @@ def open_table(
         plan: How it is read.
         raw: The raw folder.
         scratch: Folder for decompressed copies.
-        problems: Where dropped rows are counted.
+        problems: Where dropped and changed rows are counted.
         cache: Results of readers, shared between the tables of one card.
         earlier: The tables opened before, to look columns up in.
 
@@ -130,41 +178,35 @@ def open_table(
     Raises:
         GraphRecError: When the file is missing, empty, damaged, or does not fit the plan.
     """
-
-    def shaped(layout: TablePlan, frame: pl.LazyFrame) -> pl.LazyFrame:
-        return _shaped(frame, layout, {n: t.frame for n, t in (earlier or {}).items()})
-
+    tables = earlier or {}
     if plan.rows is not None:
-        return Table(name, shaped(plan, pl.LazyFrame(list(plan.rows), infer_schema_length=None)))
+        steps: Steps = []
+        frame = shaped(name, card_rows(name, plan.rows).lazy(), plan, tables, steps, problems.note)
+        return Table(name, frame, steps=steps)
     for layout in (plan, *plan.or_else):
         found = [find_files(raw, pattern, problems.copies) for pattern in _patterns(layout)]
         for one in found:
             _one_format(name, one)
         files = [file for one in found for file in one]
+        if files and layout.reader is not None:
+            return _open_reader(name, layout, files, problems, cache, tables)
         if files:
-            return _open_files(
-                name, layout, files, scratch, problems, cache, partial(shaped, layout)
-            )
+            return _open_files(name, layout, files, scratch, problems, tables)
     if plan.optional:
         return None
     wanted = " or ".join(" + ".join(_patterns(p)) for p in (plan, *plan.or_else))
-    raise GraphRecError(
-        f"table {name!r}", f"{wanted} in {raw.name or raw}", "no such file", "another --raw folder"
-    )
+    where = f"{wanted} in {raw.name or raw}"
+    here = sorted(path.name for path in raw.iterdir())[:6] if raw.is_dir() else []
+    got = f"no such file among {', '.join(here)}" if here else "no such file"
+    raise GraphRecError(f"table {name!r}", where, got, "another --raw folder")
 
 
 def frame_table(name: str, frame: Any) -> Table:
     """Wrap a frame of the user: polars, pandas, pyarrow or anything else that speaks Arrow."""
-    if isinstance(frame, pl.LazyFrame):
-        return Table(name, frame)
     if frame is None or isinstance(frame, str | bytes | Path):
         raise GraphRecError(f"table {name!r}", "a frame", repr(frame), "`polars.scan_csv(PATH)`")
-    try:
-        made = frame if isinstance(frame, pl.DataFrame) else pl.DataFrame(frame)
-    except (TypeError, ValueError, ArrowException, pl.exceptions.PolarsError) as error:
-        got = f"{type(frame).__name__} ({str(error).splitlines()[0]})"
-        raise GraphRecError(f"table {name!r}", "an Arrow frame", got) from error
-    return Table(name, made.lazy())
+    lazy = frame if isinstance(frame, pl.LazyFrame) else any_frame(name, frame).lazy()
+    return Table(name, lazy, in_card=False, steps=[("the frame", lazy)])
 
 
 def _one_format(name: str, files: Sequence[RawFile]) -> None:
@@ -181,144 +223,165 @@ def _patterns(plan: TablePlan) -> tuple[str, ...]:
     return (plan.file,) if isinstance(plan.file, str) else plan.file
 
 
+def _open_reader(
+    name: str,
+    plan: TablePlan,
+    files: Sequence[RawFile],
+    problems: Problems,
+    cache: dict[Any, Any],
+    earlier: Mapping[str, "Table"],
+) -> Table:
+    key = (str(plan.reader), tuple(files))
+    if key not in cache:
+        assert plan.reader is not None
+        cache[key] = plan.reader.read(files)
+    parts: Frames = cache[key]
+    part = plan.part or name
+    if part not in parts:
+        raise GraphRecError(
+            f"table {name!r}", "a part of the reader", repr(part), did_you_mean(part, parts)
+        )
+    steps: Steps = []
+    rows = _without(parts[part].lazy(), plan.missing)
+    frame = shaped(name, rows, plan, earlier, steps, problems.note)
+    return Table(name, frame, drop_bad=plan.bad_rows == "drop", steps=steps)
+
+
 def _open_files(
     name: str,
     plan: TablePlan,
     files: Sequence[RawFile],
     scratch: Path,
     problems: Problems,
-    cache: dict[Any, Any],
-    shaped: Callable[[pl.LazyFrame], pl.LazyFrame],
+    earlier: Mapping[str, "Table"],
 ) -> Table:
+    sources = [open_source(file, plan, scratch, problems) for file in files]
+    rows, steps = _Files(name, plan, sources, problems), Steps()
+    frame = shaped(name, rows.typed(), plan, earlier, steps, problems.note)
+    rows.shape = lambda frame: shaped(name, frame, plan, earlier)
     drop = plan.bad_rows == "drop"
-    if plan.reader is not None:
-        key = (str(plan.reader), tuple(files))
-        if key not in cache:
-            cache[key] = plan.reader.read(files)
-        parts: Frames = cache[key]
-        part = plan.part or name
-        if part not in parts:
-            raise GraphRecError(
-                f"table {name!r}", "a part of the reader", repr(part), did_you_mean(part, parts)
-            )
-        return Table(name, shaped(parts[part].lazy()), drop_bad=drop)
-
-    def scan(dtypes: dict[str, type[pl.DataType]], *, numbered: bool) -> pl.LazyFrame:
-        frames = [_scan(f, plan, scratch, dtypes, numbered=numbered) for f in files]
-        if plan.file_as:
-            frames = [
-                frame.with_columns(pl.lit(f.name.partition(".")[0]).alias(plan.file_as))
-                for frame, f in zip(frames, files, strict=True)
-            ]
-        if numbered:
-            frames = [
-                frame.with_columns(pl.lit(f.name).alias(FILE))
-                for frame, f in zip(frames, files, strict=True)
-            ]
-        return pl.concat(frames, how="diagonal") if len(frames) > 1 else frames[0]
-
-    def explain(error: pl.exceptions.PolarsError) -> GraphRecError:
-        return _explained(files, plan, error)
-
-    before = {new: old for old, new in plan.rename.items()}
-    dtypes = {before.get(c, c): TYPES[t] for c, t in plan.types.items() if t != "text"}
-    text = Table(name, scan({}, numbered=False), explain=explain)
-    dtypes = {column: dtype for column, dtype in dtypes.items() if column in text.columns}
-    return Table(
-        name,
-        shaped(scan(dtypes, numbered=False) if dtypes else text.frame),
-        lambda: shaped(scan({}, numbered=True)),
-        lambda table: _parsed_rows(table, plan, problems),
-        explain,
-        drop,
-    )
+    table = Table(name, frame, rows.located, rows.reread, drop, steps=steps)
+    table.misnamed = rows.misnamed(rows.columns)
+    return table
 
 
-def _parsed_rows(table: Table, plan: TablePlan, problems: Problems) -> pl.LazyFrame:
-    """Read as text, point at what does not parse, and leave it out if the card says so."""
-    assert table.located is not None
-    rows = table.located()
-    for column, type_ in plan.types.items():
-        if type_ == "text" or column not in table.columns:
-            continue
-        parsed = pl.col(column).str.strip_chars().cast(TYPES[type_], strict=False)
-        bad = pl.col(column).is_not_null() & parsed.is_null()
-        count = int(table.located().filter(bad).select(pl.len()).collect().item())
-        problems.meet(
-            f"table {table.name!r}",
-            f"{'a whole number' if type_ == 'int' else 'a number'} in column {column!r}",
+class _Files:
+    """The files of one table, read fast, or by other ways where that fails."""
+
+    def __init__(
+        self, name: str, plan: TablePlan, sources: Sequence[Source], problems: Problems
+    ) -> None:
+        self.name, self.plan, self.sources, self.problems = name, plan, sources, problems
+        self.shape: Query = lambda frame: frame
+        self.columns: list[str] = []
+        self.fast = all(isinstance(source, Delimited) for source in sources)
+        before = {new: old for old, new in plan.rename.items()}
+        self.types = {before.get(c, c): t for c, t in plan.types.items()}
+
+    def scan(self, dtypes: Dtypes | None = None, *, numbered: bool = False) -> pl.LazyFrame:
+        frames = []
+        for source in self.sources:
+            frame = source.scan(dtypes or {}, numbered=numbered)
+            if self.plan.file_as:
+                stem = source.file.name.partition(".")[0]
+                frame = frame.with_columns(pl.lit(stem).alias(self.plan.file_as))
+            if numbered:
+                where = source.file.name + source.place
+                frame = frame.with_columns(pl.lit(where).alias(FILE))
+            frames.append(frame)
+        whole = pl.concat(frames, how="diagonal_relaxed") if len(frames) > 1 else frames[0]
+        return whole if self.fast else _without(plain(whole), self.plan.missing)
+
+    def typed(self) -> pl.LazyFrame:
+        """Return the rows as `types` asks; those that do not parse are told and left out."""
+        text = Table(self.name, self.scan(), reread=self.untyped_again)
+        schema = text.frame.collect_schema()
+        self.columns = text.columns
+        types = {column: type_ for column, type_ in self.types.items() if column in schema}
+        if self.fast:
+            dtypes = {column: TYPES[type_] for column, type_ in types.items() if type_ != "text"}
+            return self.scan(dtypes) if dtypes else text.frame
+        if types:
+            counts = text.collect(partial(_count_unparsed, types=types)).row(0)
+            for (column, type_), count in zip(types.items(), counts, strict=True):
+                if count:
+                    self._meet(column, type_, count)
+        return self._cast(text.frame, text.frame.collect_schema())
+
+    def located(self) -> pl.LazyFrame:
+        """Return the rows that :meth:`typed` keeps, with their places."""
+        frame = _without(plain(self.scan(numbered=True)), self.plan.missing)
+        return self.shape(self._cast(frame, frame.collect_schema()))
+
+    def reread(self, error: Exception) -> pl.LazyFrame | GraphRecError:
+        """Return the rows read another way after a failure, or the error to show."""
+        if self.fast and "could not parse" in str(error):
+            self.fast = False
+            return self.shape(self.typed())
+        again = self.untyped_again(error)
+        return again if isinstance(again, GraphRecError) else self.shape(self.typed())
+
+    def untyped_again(self, error: Exception) -> pl.LazyFrame | GraphRecError:
+        """The same for rows that are neither typed nor shaped."""
+        try:
+            if [source for source in self.sources if source.recover()]:
+                return self.scan()
+            for source in self.sources:
+                source.explain(error)
+        except GraphRecError as located:
+            return located
+        got, hint = str(error).splitlines()[0], ""
+        if "conversion from" in got:
+            hint = "`TRY_CAST(… AS …)`, which leaves such values empty"
+        names = "+".join(source.file.name for source in self.sources)
+        return GraphRecError(names, "a readable file", got, hint)
+
+    def _cast(self, frame: pl.LazyFrame, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        types = {column: type_ for column, type_ in self.types.items() if column in schema}
+        for column, type_ in types.items():
+            frame = frame.filter(~_unparsed(column, type_, schema[column]))
+        return frame.with_columns(parsed(c, t, schema[c]).alias(c) for c, t in types.items())
+
+    def _meet(self, column: str, type_: ColumnType, count: int) -> None:
+        rows = _without(plain(self.scan(numbered=True)), self.plan.missing)
+        bad = _unparsed(column, type_, rows.collect_schema()[column])
+        drop = self.plan.bad_rows == "drop"
+        table = Table(self.name, rows, lambda: rows, drop_bad=drop)
+        shown_ = pl.col(column).alias("__shown")
+        examples = table.examples(lambda frame: frame.filter(bad).with_columns(shown_))
+        what = {"int": "a whole number", "float": "a number", "text": "text"}[type_]
+        self.problems.meet(
+            f"table {self.name!r}",
+            f"{what} in column {self.plan.rename.get(column, column)!r}",
             count,
-            table.examples(bad, pl.col(column)) if count else [],
-            drop=table.drop_bad,
-            hint="`bad_rows: drop` in the card to leave them out",
+            examples,
+            drop=drop,
+            hint=table.drop_hint(examples),
         )
-        rows = rows.filter(~bad).with_columns(parsed.alias(column))
-    return rows.drop(FILE, LINE)
+
+    def misnamed(self, columns: Sequence[str]) -> list[GraphRecError]:
+        """Return the columns that `types` names and no file has."""
+        after = [self.plan.rename.get(column, column) for column in columns]
+        who = f"tables.{self.name}.types"
+        return [
+            GraphRecError(who, "columns of the file", repr(column), did_you_mean(column, after))
+            for column in self.plan.types
+            if column not in after
+        ]
 
 
-def _scan(
-    file: RawFile,
-    plan: TablePlan,
-    scratch: Path,
-    dtypes: dict[str, type[pl.DataType]],
-    *,
-    numbered: bool,
-) -> pl.LazyFrame:
-    kind = file.name.lower()
-    index = LINE if numbered else None
-    if kind.endswith(PARQUET):
-        return pl.scan_parquet(file.local(scratch), row_index_name=index, row_index_offset=1)
-    if kind.endswith(ARROW):
-        return pl.scan_ipc(file.local(scratch), row_index_name=index, row_index_offset=1)
-    if kind.endswith((".jsonl", ".ndjson", ".json")):
-        path = file.local(scratch)
-        with path.open("rb") as stream:
-            start = stream.read(64).lstrip()
-        if not start:
-            raise empty(file)
-        if start.startswith(b"["):
-            frame = pl.read_json(path, infer_schema_length=None).lazy()
-            return frame.with_row_index(LINE, 1) if numbered else frame
-        return pl.scan_ndjson(
-            path, infer_schema_length=10_000, row_index_name=index, row_index_offset=1
-        )
-    return scan_delimited(file, plan, scratch, dtypes, numbered=numbered)
+def _unparsed(column: str, type_: ColumnType, dtype: pl.DataType) -> pl.Expr:
+    return pl.col(column).is_not_null() & parsed(column, type_, dtype).is_null()
 
 
-def _shaped(
-    frame: pl.LazyFrame, plan: TablePlan, earlier: Mapping[str, pl.LazyFrame]
-) -> pl.LazyFrame:
-    """Apply a plan's renames, lookups, derived columns and filter."""
-    if plan.rename:
-        frame = frame.rename(dict(plan.rename), strict=False)
-    frame = look_up(frame, plan.lookup, earlier)
-    try:
-        for column, expression in plan.derive.items():
-            frame = frame.with_columns(pl.sql_expr(expression).alias(column))
-        if plan.where:
-            frame = frame.filter(pl.sql_expr(plan.where))
-    except pl.exceptions.PolarsError as error:
-        raise GraphRecError("card", "a SQL expression", error, "checking its spelling") from error
-    return frame
+def _count_unparsed(frame: pl.LazyFrame, types: Mapping[str, ColumnType]) -> pl.LazyFrame:
+    schema = frame.collect_schema()  # of this reading; another one may find other types
+    return frame.select(_unparsed(c, t, schema[c]).sum().alias(c) for c, t in types.items())
 
 
-def _explained(
-    files: Sequence[RawFile], plan: TablePlan, error: pl.exceptions.PolarsError
-) -> GraphRecError:
-    """Tell a failure of polars in our grammar, at the line to blame where one is found."""
-    if isinstance(error, pl.exceptions.NoDataError):
-        return empty(files[0])
-    try:
-        for file in files:
-            kind = file.name.lower()
-            if kind.endswith((".jsonl", ".ndjson")):
-                for _ in read_json_lines(file):
-                    pass
-            elif kind.endswith(".json"):
-                read_json(file)
-            elif not kind.endswith(BINARY) and (misfit := first_misfit(file, plan)):
-                return misfit
-    except GraphRecError as located:
-        return located
-    names = "+".join(f.name for f in files)
-    return GraphRecError(names, "a readable file", str(error).splitlines()[0])
+def _without(frame: pl.LazyFrame, missing: Sequence[str]) -> pl.LazyFrame:
+    """Return the rows with nothing in place of texts that mean "no value"."""
+    if not missing:
+        return frame
+    text = pl.col(pl.String)
+    return frame.with_columns(pl.when(~text.is_in(list(missing))).then(text))

@@ -1,6 +1,6 @@
 """Floor 6: node featurizers, from nodes to vectors."""
 
-from graphrec_pt.features import (  # register their members
+from graphrec_pt.features import (  # noqa: F401 - registers their members
     categorical,
     codes,
     content,
@@ -14,18 +14,3 @@ from graphrec_pt.features import (  # register their members
     text,
     vector,
 )
-
-__all__ = [
-    "categorical",
-    "codes",
-    "content",
-    "gnn",
-    "identity",
-    "image",
-    "linked",
-    "number",
-    "sequence",
-    "static_text",
-    "text",
-    "vector",
-]

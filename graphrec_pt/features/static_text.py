@@ -11,8 +11,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import ColumnKind
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.tokens.texts import texts_of
-from graphrec_pt.tokens.words import HASHED, TokenizerField, Words
+from graphrec_pt.tokens.words import HASHED, TokenizerField, Words, texts_of
 
 
 @featurizer("static_text")

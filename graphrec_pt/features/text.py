@@ -16,8 +16,7 @@ from graphrec_pt.features.pretrained import EncoderField, load_config
 from graphrec_pt.features.projection import Map
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.tokens.texts import texts_of
-from graphrec_pt.tokens.words import TokenizerField, Words
+from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 
 Pooling = Literal["mean", "cls", "last", "attention"]
 

@@ -36,9 +36,9 @@ def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
         wrong = ~((weight >= 0) & (weight < torch.inf))
         if bool(wrong.any()):
             i = int(wrong.nonzero()[0])
-            raise GraphRecError(
-                who, "weights >= 0 and finite", f"{float(weight[i])} at edge position {i}"
-            )
+            got = f"{float(weight[i])} at edge position {i}"
+            hint = "weighted=False, or `where: WEIGHT >= 0` in the card's edges and a new graph"
+            raise GraphRecError(who, "weights >= 0 and finite", got, hint)
         body = import_module("graphrec_pt.kernels.numba.cumulative")
         sums: Tensor = body.cumulative_weight(csr)
         return sums.to(weight.device)

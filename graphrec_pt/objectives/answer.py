@@ -4,7 +4,6 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -85,13 +84,6 @@ def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Modu
 
 def _other_ends(examples: Examples) -> Tensor:
     """Return where the edge hidden from each root leads, −1 where there is none: int64 ``[R]``."""
-    graph, roots, exclude = examples.graph, examples.roots, examples.exclude
-    if not isinstance(roots, Tensor) or exclude is None or graph.csr.edge is None:
-        return torch.full((len(roots),), -1)
-    first = roots if roots.ndim == 1 else roots[:, 0]
-    low, high = graph.csr.bounds(first)
-    position, row = ranges(low, high - low)
-    same = (graph.csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
-    found = torch.full_like(first, -1)
-    found[row[same]] = graph.csr.indices[position[same]].long()
-    return found
+    position, row = examples.hidden_edges()
+    found = torch.full((len(examples.roots),), -1)
+    return found.index_copy(0, row, examples.graph.csr.indices[position].long())

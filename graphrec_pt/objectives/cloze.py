@@ -107,7 +107,7 @@ class MaskedItem(Cloze):
     def corrupt(self, examples: Examples) -> Corrupted:
         """Return one view, and the hidden items."""
         graph, tokens = examples.graph, examples.tokens
-        draws = examples.draws.named("masked_node")
+        draws = examples.draws.named("masked_node")  # the same draws as that objective
         policy = Masking(
             share=self.share, most=self.most, last=self.last, spare=1, everywhere=False
         )
@@ -131,6 +131,7 @@ class MaskedItemPrediction(Cloze):
         masking: How many items, and what is put in their place; S3-Rec hides .2.
         last: Hide the last item always.
         candidates: The loss over the nodes of a type, and its negatives.
+        types: Names of the node types that may be hidden; all by default.
     """
 
     candidates: Candidates = Candidates(how="pairwise")

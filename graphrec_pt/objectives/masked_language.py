@@ -4,12 +4,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 
+import polars as pl
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
+from graphrec_pt.features.columns import columns_of, read_column
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.schema import Strict
 from graphrec_pt.models.heads import TextHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -17,9 +22,64 @@ from graphrec_pt.objectives.catalogue import NodePrediction
 from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, masked_out
 from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.objectives.telling_words import TellingWords
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
+
+_ids: Memo[Tensor] = Memo()  # of a node table
+
+
+class OpinionWords(Strict):
+    """Text tokens whose nodes have another mean number than the rest, as words of opinion do.
+
+    ``z_w = (mean_w − mean) √n_w / sd`` over the nodes that have a text and a number, n_w of which
+    hold the token w; those with ``|z_w| ≥ least`` are opinion words, unless they are too rare.
+    Held-out nodes of a train graph have no text, so nothing is learned from them.
+
+    Args:
+        node_type: Whose text and number.
+        text: Its text column.
+        number: Its number column.
+        tokenizer: Of the text, as in the linearizer.
+        least: Smallest ``|z|``.
+        occurs: Smallest n_w.
+    """
+
+    node_type: str
+    text: str
+    number: str
+    tokenizer: TokenizerField
+    least: float = Field(3.0, ge=0)
+    occurs: int = Field(5, ge=1)
+
+    def check(self, outline: Outline, who: str) -> None:
+        """Raise unless the columns are there."""
+        columns_of(outline, self.node_type, ["text"], [self.text], who)
+        columns_of(outline, self.node_type, ["number"], [self.number], who)
+
+    def ids(self, graph: Graph) -> Tensor:
+        """Return the opinion words, ascending: int64 ``[n]``; kept with the node table."""
+        table = graph.tables[self.node_type]
+        return _ids(table, self.model_dump_json(), lambda: self._found(graph))
+
+    def _found(self, graph: Graph) -> Tensor:
+        words = Words.of(self.tokenizer)
+        start, token = texts_of(graph, self.node_type, self.text, words)
+        owner = torch.arange(len(start) - 1).repeat_interleave(start.diff())
+        numbers = read_column(graph, self.node_type, self.number, "among")
+        rows = pl.DataFrame({"node": owner.numpy(), "token": token.numpy()}).unique()
+        rows = rows.with_columns(number=numbers.cast(pl.Float64).gather(rows["node"])).drop_nulls()
+        nodes = rows.unique("node")["number"]
+        mean, sd = nodes.mean(), nodes.std(ddof=0)
+        if not sd:  # none, or all alike
+            return token[:0].long()
+        z = (pl.col("number").mean() - mean) * pl.len().sqrt() / sd
+        words_found = (
+            rows.group_by("token")
+            .agg(z=z, held=pl.len())
+            .filter((pl.col("z").abs() >= self.least) & (pl.col("held") >= self.occurs))
+        )
+        return torch.from_numpy(words_found["token"].cast(pl.Int64).sort().to_numpy().copy())
 
 
 @objective("masked_language")
@@ -41,7 +101,7 @@ class MaskedLanguage(Objective):
     vocabulary: int = Field(ge=2)
     masking: Masking = Masking(mask=0.8, random=0.1, everywhere=False)
     whole: bool = False
-    among: TellingWords | None = None
+    among: OpinionWords | None = None
 
     def __post_init__(self) -> None:
         if self.whole and self.among is not None:

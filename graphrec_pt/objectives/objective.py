@@ -12,6 +12,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import C, Registry
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.draws import Draws, one_of
@@ -55,6 +56,21 @@ class Examples:
             return None
         first = self.roots if self.roots.ndim == 1 else self.roots[:, 0]
         return first[self.owner]
+
+    def hidden_edges(self) -> tuple[Tensor, Tensor]:
+        """Return where the edges hidden from (first) roots are stored, and the roots.
+
+        Returns:
+            int64 ``[M]`` positions in the CSR, and int64 ``[M]`` in ``[0, R)``; none for sets.
+        """
+        csr, roots, exclude = self.graph.csr, self.roots, self.exclude
+        if isinstance(roots, Sets) or exclude is None or csr.edge is None:
+            none = self.owner[:0]
+            return none, none
+        low, high = csr.bounds(roots if roots.ndim == 1 else roots[:, 0])
+        position, row = ranges(low, high - low)
+        same = (csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
+        return position[same], row[same]
 
     def others(self, words: Tensor, who: str) -> tuple[Tensor, Tokens]:
         """Return a sequence of another root of the same type for each, made in the same way.

@@ -12,7 +12,6 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.heads import FeatureHead, LinkHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -248,13 +247,9 @@ def weight_of_excluded(examples: Examples, who: str) -> Tensor:
     if exclude is None or isinstance(examples.roots, Sets):
         got = "nothing excluded" if exclude is None else "sets as roots"
         raise GraphRecError(who, "an edge excluded for each root", got, "exclude=")
-    roots = examples.roots if examples.roots.ndim == 1 else examples.roots[:, 0]
-    low, high = csr.bounds(roots)
-    position, row = ranges(low, high - low)
-    hit = (csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
-    out = torch.full((len(exclude),), float("nan"), dtype=torch.float64)
-    out[row[hit]] = csr.weight[position[hit]].double()
-    return out
+    position, row = examples.hidden_edges()
+    weights = torch.full((len(exclude),), float("nan"), dtype=torch.float64)
+    return weights.index_copy(0, row, csr.weight[position].double())
 
 
 def hidden_roots(tokens: Tokens, roots: Tensor) -> Tokens:

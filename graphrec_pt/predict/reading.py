@@ -17,7 +17,6 @@ from graphrec_pt.predict.taught import Found, Taught
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
-from graphrec_pt.tokens.linearizer import names_root
 from graphrec_pt.tokens.tokens import Tokens
 
 KEY = Key(0)
@@ -111,7 +110,7 @@ class Reading:
             GraphRecError: For a linearizer whose sequences name their source.
         """
         chosen = taught or self.taught
-        if names_root(chosen.linearizer):
+        if chosen.linearizer.names_root:
             got, hint = f"{NEW}, whom its sequences name", "a linearizer such as {root: false}"
             raise GraphRecError("model", KNOWN, got, hint)
         window = vars(chosen.sampler).get("window")

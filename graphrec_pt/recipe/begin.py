@@ -8,6 +8,7 @@ from pathlib import Path
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import LOCK, MARK, locked, remove
 from graphrec_pt.graph.store import open_graph
+from graphrec_pt.recipe.data import CACHE, raw_folder
 from graphrec_pt.recipe.files import parse_yaml
 from graphrec_pt.recipe.folder import METRICS, RECIPE, open_run
 from graphrec_pt.recipe.origin import ORIGIN, check_files, check_graph, kept_raw
@@ -20,7 +21,12 @@ from graphrec_pt.training.trainer import CHECKPOINTS
 
 
 def will_train(
-    recipe: Recipe, out: str | Path, *, raw: str | Path | None = None, resume: bool = False
+    recipe: Recipe,
+    out: str | Path,
+    *,
+    raw: str | Path | None = None,
+    cache: Path = CACHE,
+    resume: bool = False,
 ) -> bool:
     """Say whether there is something left to do for a recipe in a folder.
 
@@ -30,6 +36,7 @@ def will_train(
         recipe: What is to be done.
         out: Folder of the run.
         raw: Folder of its raw files; by default the one that the run in the folder had.
+        cache: Where downloads are kept.
         resume: Go on with the run that is there.
 
     Raises:
@@ -49,7 +56,7 @@ def will_train(
     saved = parse_yaml(path.read_text(encoding="utf-8"), str(path))
     wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
     check_same_run(str(path), saved, wanted, of="run")
-    check_files(out, recipe.data, kept_raw(out) if raw is None else Path(raw))
+    check_files(out, recipe.data, raw or kept_raw(out) or raw_folder(recipe.data, cache))
     if not (out / METRICS).exists():
         return True
     if recipe.data.graph is not None and Path(recipe.data.graph).is_dir():

@@ -80,11 +80,23 @@ def check_fits(recipe: Recipe, made: Split) -> None:
             saved_model(recipe)
     for when, targets in (("validation", made.valid), ("test", made.test)):
         if not len(targets):
-            hint = "one of " + ", ".join(protocol.names())
-            found.append(GraphRecError("data.split", f"targets at {when}", "none", hint))
+            found.append(_no_targets(recipe, made, when))
     with _gathering(found):
         recipe.evaluate.asked.check_split(made, recipe.evaluate.metrics)
     raise_all(found)
+
+
+def _no_targets(recipe: Recipe, made: Split, when: str) -> GraphRecError:
+    """Return the error for a split that holds nothing out, with what the data lacks for it."""
+    config = recipe.data.split
+    used = config if isinstance(config, str) else protocol.config(protocol.build(config))["name"]
+    graph, relation = made.graph, made.relation
+    edges = graph.num_edges(relation)
+    longest = int(graph.degree(relation).max()) if edges else 0
+    got = f"none from {used!r}: {relation!r} has {edges:,} edges, the longest history {longest:,}"
+    others = ", ".join(name for name in protocol.names() if name != used)
+    hint = f"more data, or another `data.split` ({others})"
+    return GraphRecError("data.split", f"targets at {when}", got, hint)
 
 
 def baselines_of(recipe: Recipe, made: Split) -> dict[str, dict[str, Any]]:

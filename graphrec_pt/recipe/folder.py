@@ -18,6 +18,7 @@
 """
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -126,6 +127,11 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
         return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
 
 
+def resume_command(folder: Path) -> str:
+    """Return the command, ready for a shell, that goes on with the run in a folder."""
+    return shlex.join(["graphrec", "run", str(folder / RECIPE), "--out", str(folder), "--resume"])
+
+
 def measured_again(run: Run) -> Run:
     """Return a run with the metrics of its ranks or predictions, computed anew.
 
@@ -155,7 +161,7 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        hint = f"graphrec run {folder / RECIPE} --out {folder} --resume"
+        hint = resume_command(folder)
         raise GraphRecError(
             str(folder), "a finished run", "one that was interrupted", hint
         ) from None

@@ -2,7 +2,7 @@
 
 ::
 
-    {"format": 1, "graphrec_pt": "…", "graph": fingerprint, "raw": folder of raw files or null,
+    {"format": 1, "graphrec_pt": "…", "graph": fingerprint, "raw": folder that --raw named, or null,
      "files": {name: {"bytes": n, "modified": nanoseconds, "sha256": "…"}}}
 """
 
@@ -23,20 +23,23 @@ FORMAT = 1
 ORIGIN = "data.json"
 
 
-def write_origin(out: Path, data: Data, raw: Path | None, fingerprint: str) -> None:
+def write_origin(
+    out: Path, data: Data, fingerprint: str, raw: str | Path | None, *, given: bool
+) -> None:
     """Note in the folder of a run what it is made from.
 
     Args:
         out: Folder of the run.
         data: Of the recipe.
-        raw: Folder of raw files, where the graph was built from some.
         fingerprint: Of the graph.
+        raw: Folder of raw files, where the graph was built from some.
+        given: Whether the user named that folder, so that the run goes on with it.
     """
     record = {
         "format": FORMAT,
         "graphrec_pt": __version__,
         "graph": fingerprint,
-        "raw": None if raw is None else str(raw.resolve()),
+        "raw": str(Path(raw).resolve()) if raw is not None and given else None,
         "files": {name: _stamp(path) for name, path in _files(data, raw).items()},
     }
     write_text(out / ORIGIN, json.dumps(record, indent=1) + "\n")
@@ -62,13 +65,13 @@ def read_origin(out: Path) -> dict[str, Any] | None:
 
 
 def kept_raw(out: Path) -> Path | None:
-    """Return where the raw files of a run were; None where its folder does not say so."""
+    """Return the folder that ``--raw`` named for a run; None where it named none."""
     record = read_origin(out)
     raw = None if record is None else record.get("raw")
     return Path(raw) if isinstance(raw, str) else None
 
 
-def check_files(out: Path, data: Data, raw: Path | None) -> None:
+def check_files(out: Path, data: Data, raw: str | Path | None) -> None:
     """Raise when a raw file changed since a run began; files that are all absent say nothing.
 
     Args:
@@ -117,13 +120,13 @@ def _changed(out: Path, got: str) -> GraphRecError:
     return GraphRecError(str(out), "the data that the run began with", got, hint)
 
 
-def _files(data: Data, raw: Path | None) -> dict[str, Path]:
+def _files(data: Data, raw: str | Path | None) -> dict[str, Path]:
     """Return the files that a recipe's graph is built from, by name: the user's card, raw files."""
     if data.card is None:
         return {}
     own = Path(data.card)
     found = {f"card {own.name}": own} if own.is_file() else {}
-    if raw is None or not raw.exists():
+    if raw is None or not (raw := Path(raw)).exists():
         return found
     for path in _raw_files(load_card(data.card), raw):
         found[path.relative_to(raw).as_posix() if raw.is_dir() else path.name] = path

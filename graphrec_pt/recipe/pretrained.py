@@ -8,6 +8,7 @@
 
 import json
 import logging
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from graphrec_pt.models.backbone import Backbone
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transfer import transfer
 from graphrec_pt.recipe.files import parse_yaml
-from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of
+from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of, resume_command
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.training.run_identity import check_same_run
 
@@ -88,9 +89,9 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
         if len(content.get("stages", ())) < 2:
             got, hint = "one of a single stage", "a recipe with stages that pre-train"
         elif (run / METRICS).exists():
-            hint = f"graphrec run {run / RECIPE}, which keeps its pre-training"
+            hint = f"{shlex.join(['graphrec', 'run', str(run / RECIPE)])}, which keeps it"
         else:
-            hint = f"graphrec run {run / RECIPE} --out {run} --resume"
+            hint = resume_command(run)
         raise GraphRecError(str(run), expected, got, hint)
     return found
 

@@ -23,7 +23,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.predict.paths import PathScorer
 from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.begin import begun, clear, nothing_trained, will_train
-from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, raw_folder, split_of
+from graphrec_pt.recipe.data import CACHE, baselines_of, check_fits, graph_of, raw_folder, split_of
 from graphrec_pt.recipe.files import write_recipe
 from graphrec_pt.recipe.folder import (
     HISTORY,
@@ -115,6 +115,7 @@ def run_recipe(
     graph: Graph | None = None,
     resume: bool = False,
     pretrained: str | Path | None = None,
+    cache: Path | None = None,
     progress: bool = False,
 ) -> Run:
     """Train what a recipe says, measure it, and keep all in a folder.
@@ -130,6 +131,7 @@ def run_recipe(
         graph: The whole graph that the recipe names, where it is at hand already.
         resume: Go on where a run in that folder was interrupted.
         pretrained: Folder of a run whose pre-training, the same as the recipe's, is not repeated.
+        cache: Where downloads are kept.
         progress: Show bars of the training.
 
     Raises:
@@ -139,20 +141,20 @@ def run_recipe(
             recipe.
     """
     out, begin = Path(out), time.monotonic()
-    if not will_train(recipe, out, raw=raw, resume=resume):
+    place = {} if cache is None else {"cache": cache}
+    if not will_train(recipe, out, raw=raw, resume=resume, **place):
         return open_run(out)
-    ready = prepare(recipe, raw, graph, pretrained)
-    if raw is None and graph is None:
-        raw = raw_folder(recipe.data)
+    ready = prepare(recipe, raw, graph, pretrained, **place)
     with begun(out):
-        if not will_train(recipe, out, raw=raw, resume=resume):
+        if not will_train(recipe, out, raw=raw, resume=resume, **place):
             return open_run(out)  # another process has finished it
         if nothing_trained(out):
             clear(out)
         check_graph(out, ready.split.graph.fingerprint)
         if not (out / ORIGIN).exists():
-            raw = None if raw is None else Path(raw)
-            write_origin(out, recipe.data, raw, ready.split.graph.fingerprint)
+            known = raw is not None or graph is None or cache is not None
+            files = raw or (raw_folder(recipe.data, **place) if known else None)
+            write_origin(out, recipe.data, ready.split.graph.fingerprint, files, given=bool(raw))
         if not (out / RECIPE).exists():
             write_recipe(recipe, out / RECIPE)
         seeds = []
@@ -173,13 +175,15 @@ def prepare(
     raw: str | Path | None = None,
     graph: Graph | None = None,
     pretrained: str | Path | None = None,
+    cache: Path = CACHE,
 ) -> Prepared:
     """Build and split the data of a recipe, and check that all of the recipe fits it.
 
     Raises:
         GraphRecError: As for :func:`run_recipe`.
     """
-    made = split_of(recipe.data, graph_of(recipe.data, raw) if graph is None else graph)
+    graph = graph_of(recipe.data, raw, cache=cache) if graph is None else graph
+    made = split_of(recipe.data, graph)
     check_fits(recipe, made)
     known = {} if pretrained is None else pretrainings(recipe, made, pretrained)
     return Prepared(recipe, made, other_data(recipe), known)

@@ -124,8 +124,8 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
     found = graph.schema.interaction(relation)
     pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
     read = stage.linearizer
-    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.before:
-        read = read.before  # an earlier change put it there
+    if isinstance(read, Template) and read.lead and read.pattern == pattern and read.context:
+        read = read.context  # an earlier change put it there
     asked = stage.objectives
     roots = kind_of_roots(stage.sampler)
     if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):

@@ -8,8 +8,8 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.checks import check_exclude, check_roots
-from graphrec_pt.sampling.fan import Fanout, fan_out
 from graphrec_pt.sampling.forest import Forest, first_of, plant
+from graphrec_pt.sampling.neighborhoods import Fanout, fan_out
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
 

@@ -1,12 +1,18 @@
-"""From the arrays of the walk kernel to Paths."""
+"""Walks along edges: uniform or weighted, along a metapath, or biased as in node2vec."""
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
+from graphrec_pt.kernels.walk import walk
+from graphrec_pt.sampling.checks import check_exclude, check_metapath, check_roots, check_timed
 from graphrec_pt.sampling.edges import relations_of
 from graphrec_pt.sampling.sample import Paths
+from graphrec_pt.sampling.sampler import sampler
 
 
 def walked(
@@ -46,3 +52,123 @@ def walked(
 def rows_of_walks(size: int, repeats: int, device: torch.device) -> Tensor:
     """Return the root of each walk when every root has as many: int64 ``[size · repeats]``."""
     return torch.arange(size, device=device).repeat_interleave(repeats)
+
+
+@sampler("random_walk")
+class RandomWalk:
+    """Walks that choose among all edges of a node (DeepWalk, Perozzi et al., KDD 2014).
+
+    Args:
+        hops: L, edges per walk.
+        repeats: Walks per root.
+        restart: Probability that a hop stands at the root again (Tong et al., ICDM 2006).
+        weighted: Choose in proportion to the edge weights.
+        timed: Never take an edge older than the one before (Nguyen et al., WWW 2018).
+    """
+
+    hops: int = Field(4, ge=1)
+    repeats: int = Field(1, ge=1)
+    restart: float = Field(0.0, ge=0, le=1)
+    weighted: bool = False
+    timed: bool = False
+
+    def sample(self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None) -> Paths:
+        """Return ``B · repeats`` walks from roots of any type."""
+        roots = check_roots("random_walk", graph, roots)
+        exclude = check_exclude("random_walk", graph, len(roots), exclude)
+        if self.timed and not any(relation.timed for relation in graph.schema.relations):
+            raise GraphRecError(
+                "random_walk", "a relation with times", "none in the graph", "timed=False"
+            )
+        nodes, position = walk(
+            graph.csr,
+            roots,
+            self.hops,
+            key.named("random_walk"),
+            repeats=self.repeats,
+            restart=self.restart,
+            weighted=self.weighted,
+            timed=self.timed,
+            exclude=exclude,
+        )
+        rows = rows_of_walks(len(roots), self.repeats, nodes.device)
+        return walked(graph, nodes, position, rows, len(roots))
+
+
+@sampler("metapath")
+class Metapath:
+    """Walks whose relations are given (metapath2vec, Dong et al., KDD 2017).
+
+    Args:
+        relations: Relation of each hop, e.g. ``["rates", "rev_rates", "rates"]``.
+        cycles: How often the metapath is walked; it must lead back to its start when above 1.
+        repeats: Walks per root.
+        weighted: Choose in proportion to the edge weights.
+        timed: Never take an edge older than the one before; every relation must have times.
+    """
+
+    relations: tuple[str, ...]
+    cycles: int = Field(1, ge=1)
+    repeats: int = Field(1, ge=1)
+    weighted: bool = False
+    timed: bool = False
+
+    def sample(self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None) -> Paths:
+        """Return ``B · repeats`` walks from roots of the type that the first relation leaves."""
+        metapath = check_metapath("metapath", graph.schema, self.relations * self.cycles)
+        for relation in metapath if self.timed else ():
+            check_timed("metapath", graph.schema, relation)
+        roots = check_roots("metapath", graph, roots, metapath[0].source)
+        slots = [graph.schema.slot(relation.name) for relation in metapath]
+        nodes, position = walk(
+            graph.csr,
+            roots,
+            len(metapath),
+            key.named("metapath"),
+            repeats=self.repeats,
+            slots=torch.tensor(slots, device=roots.device),
+            weighted=self.weighted,
+            timed=self.timed,
+            exclude=check_exclude("metapath", graph, len(roots), exclude),
+        )
+        rows = rows_of_walks(len(roots), self.repeats, nodes.device)
+        return walked(graph, nodes, position, rows, len(roots), metapath)
+
+
+@sampler("node2vec")
+class Node2Vec:
+    """Walks biased towards or away from where they come from (Grover and Leskovec, KDD 2016).
+
+    A hop from *u*, reached from *t*, takes an edge to *v* with probability ∝ ``weight · α``:
+    α = 1/p when v = t, 1 when *t* has an edge to *v*, 1/q otherwise.
+
+    Args:
+        hops: L, edges per walk.
+        repeats: Walks per root.
+        p: Return parameter; below 1 walks go back often.
+        q: In-out parameter; below 1 walks go far.
+        weighted: Use the edge weights, else 1.
+    """
+
+    hops: int = Field(4, ge=1)
+    repeats: int = Field(1, ge=1)
+    p: float = Field(1.0, gt=0)
+    q: float = Field(1.0, gt=0)
+    weighted: bool = False
+
+    def sample(self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None) -> Paths:
+        """Return ``B · repeats`` walks from roots of any type."""
+        roots = check_roots("node2vec", graph, roots)
+        nodes, position = walk(
+            graph.csr,
+            roots,
+            self.hops,
+            key.named("node2vec"),
+            repeats=self.repeats,
+            p=self.p,
+            q=self.q,
+            weighted=self.weighted,
+            exclude=check_exclude("node2vec", graph, len(roots), exclude),
+        )
+        rows = rows_of_walks(len(roots), self.repeats, nodes.device)
+        return walked(graph, nodes, position, rows, len(roots))

@@ -1,25 +1,10 @@
-"""Floor 5: linearizers, from samples to packed tokens; the vocabulary; batches."""
+"""Floor 5: linearizers, from samples to packed tokens; tokenizers; the vocabulary; batches."""
 
-from graphrec_pt.tokens import (  # registers their members
+from graphrec_pt.tokens import (  # noqa: F401 - registers their members
     history,
-    neighbor_set,
-    node_set,
     path,
     returns,
-    subgraph,
+    subgraphs,
     template,
     text,
-    tree,
 )
-
-__all__ = [
-    "history",
-    "neighbor_set",
-    "node_set",
-    "path",
-    "returns",
-    "subgraph",
-    "template",
-    "text",
-    "tree",
-]

@@ -12,13 +12,13 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.join import framed
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
-from graphrec_pt.tokens.node_tokens import node_tokens, sorted_by
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.subgraphs import node_tokens, sorted_by
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("history")
-class History:
+class History(Linearizer):
     """Events oldest first, cut on the left: the input of SASRec, BERT4Rec and S3-Rec.
 
     Kang & McAuley, ICDM 2018; Sun et al., CIKM 2019; Zhou et al., CIKM 2020. Each event is the

@@ -1,8 +1,9 @@
 """The linearizer family: (graph, sample, key) → Tokens, as a pure function."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol, TypeVar, runtime_checkable
+from typing import Annotated, Any, TypeVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
@@ -33,18 +34,45 @@ class Makes:
         return Makes(self.kinds | set(kinds), self.fields | set(fields))
 
 
-class Linearizer(Protocol):
+class Linearizer(ABC):
     """Turns samples into sequences; a frozen config, so it can be named in a recipe and pickled.
 
     The tokens of a sequence depend on the graph, the key and its own sample, never on the others
     of the batch.
+
+    Example:
+        >>> @linearizer("roots")
+        ... class Roots(Linearizer):
+        ...     @property
+        ...     def makes(self) -> Makes:
+        ...         return makes([Kind.NODE])
+        ...
+        ...     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
+        ...         tokens = node_tokens(graph, sample)
+        ...         return tokens.take((tokens.hop == 0).nonzero().squeeze(1))
     """
 
     @property
+    @abstractmethod
     def makes(self) -> Makes:
         """What its tokens hold."""
-        ...
 
+    @property
+    def names_root(self) -> bool:
+        """Whether sequences may hold the node that they were sampled for."""
+        return True
+
+    @property
+    def joins(self) -> bool:
+        """Whether all paths of a root become one sequence; else each path becomes its own."""
+        return False
+
+    @property
+    def prompt(self) -> str | None:
+        """The pattern of the hard prompt that it writes, if it writes one."""
+        return None
+
+    @abstractmethod
     def linearize(self, graph: Graph, sample: Any, key: Key) -> Tokens:
         """Return the tokens of a sample.
 
@@ -59,21 +87,6 @@ class Linearizer(Protocol):
         Raises:
             GraphRecError: For the wrong sort of sample.
         """
-        ...
-
-
-@runtime_checkable
-class _NamesRoot(Protocol):
-    @property
-    def names_root(self) -> bool: ...
-
-
-def names_root(chosen: Linearizer) -> bool:
-    """Say whether sequences hold the node that they were sampled for.
-
-    A linearizer says so in its property ``names_root``; one that does not is taken to.
-    """
-    return chosen.names_root if isinstance(chosen, _NamesRoot) else True
 
 
 linearizer: Registry[Linearizer] = Registry("linearizer")

@@ -11,13 +11,13 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.tokens.join import merged
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
-from graphrec_pt.tokens.node_tokens import times_of
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.subgraphs import times_of
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("path")
-class Path:
+class Path(Linearizer):
     """Node, relation, node, …: the sentences of path language models (PLM-Rec, PEARLM).
 
     Geng et al., WWW 2022; Balloccu et al., arXiv 2310.16452. A path of ``l`` hops gives ``l + 1``
@@ -48,6 +48,11 @@ class Path:
         made = made.plus([Kind.RELATION] if self.relations else ())
         made = made.plus([Kind.SPECIAL] if self.bos or self.eos else ())
         return made.plus(fields=["slot"] if self.join else ())
+
+    @property
+    def joins(self) -> bool:
+        """As asked for."""
+        return self.join
 
     def linearize(self, graph: Graph, sample: Paths, key: Key) -> Tokens:
         """Return P sequences, or B when paths are joined."""

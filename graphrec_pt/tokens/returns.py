@@ -14,7 +14,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.tokens.linearizer import Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
 from graphrec_pt.tokens.tokens import Tokens
 
 _NONE = {"type": -1, "hop": -1, "relation": -1, "time": NO_TIME}
@@ -23,7 +23,7 @@ _means: Memo[float] = Memo()  # of a graph
 
 
 @linearizer("returns")
-class Returns:
+class Returns(Linearizer):
     """``R_1 v_1 R_2 v_2 … R_n v_n R*``: the reward prompts of PRL (Xin et al., SIGIR 2022).
 
     ``R_t = Σ_k γ^k r_{t+k}`` is what a history gains from event t on; it stands before the event as

@@ -1,14 +1,16 @@
 """Typed prompts: a pattern of nodes and relations around what is to be predicted."""
 
-from dataclasses import replace
+import re
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import Schema
 from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs
 from graphrec_pt.tokens.join import side_by_side
 from graphrec_pt.tokens.kind import IGNORE, Kind, Special
@@ -19,14 +21,103 @@ from graphrec_pt.tokens.linearizer import (
     check_sample,
     linearizer,
     makes,
-    names_root,
 )
-from graphrec_pt.tokens.pattern import Pattern, parse
 from graphrec_pt.tokens.tokens import Tokens
+
+MASKED = "MASK"
+_NODE = re.compile(r"\s*\(\s*(?:(?P<mask>MASK)\s*:\s*)?(?P<name>[^():\[\]]+?)\s*\)\s*")
+_EDGE = re.compile(r"\s*-\[\s*(?P<name>[^\[\]]+?)\s*\]->\s*")
+_EXAMPLE = "one like (user)-[buys]->(MASK:item)"
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A parsed template of n nodes.
+
+    Args:
+        types: Name of the node type of each node.
+        masked: Which nodes are to be predicted.
+        relations: Name of each of the n − 1 relations, None for one to be predicted.
+    """
+
+    types: tuple[str, ...]
+    masked: tuple[bool, ...]
+    relations: tuple[str | None, ...]
+
+    def indices(self, schema: Schema) -> tuple[list[int], list[int]]:
+        """Return the indices of its node types and relations, −1 for masked relations.
+
+        Raises:
+            GraphRecError: For a type or relation that the graph does not have, and a relation
+                that does not lead from the type on its left to the one on its right; says which
+                relations would.
+        """
+        kinds = [schema.node_index(name) for name in self.types]
+        indices = []
+        for source, name, target in zip(self.types, self.relations, self.types[1:], strict=False):
+            fit = [r.name for r in schema.leaving(source) if r.target == target]
+            if name is not None and name not in schema.relation_names:
+                hint = did_you_mean(name, fit) if fit else _elsewhere(schema, source, target)
+                expected = f"a relation from {source!r} to {target!r}"
+                raise GraphRecError("template", expected, repr(name), hint)
+            if not fit or (name is not None and name not in fit):
+                got = "none in the graph"
+                if name is not None:
+                    relation = schema.relation(name)
+                    got = f"{name!r} ({relation.source} → {relation.target})"
+                hint = "one of " + ", ".join(fit) if fit else _elsewhere(schema, source, target)
+                expected = f"a relation from {source!r} to {target!r}"
+                raise GraphRecError("template", expected, got, hint)
+            indices.append(-1 if name is None else schema.relation_index(name))
+        return kinds, indices
+
+
+def parse(text: str) -> Pattern:
+    """Read a template.
+
+    ::
+
+        template = node, { "-[", relation, "]->", node }
+        node     = "(", [ "MASK:" ], node type, ")"
+        relation = relation name | "MASK"
+
+    Raises:
+        GraphRecError: Quotes the place that cannot be read.
+    """
+    types, masked, relations = [], [], []
+    at, wants_node = 0, True
+    while at < len(text) or wants_node:
+        match = (_NODE if wants_node else _EDGE).match(text, at)
+        if match is None:
+            expected = "(type) or (MASK:type)" if wants_node else "-[relation]->"
+            got = (repr(text[at:]) if text[at:] else "its end") + (
+                f" after {text[:at]!r}" if at else ""
+            )
+            hint = _EXAMPLE
+            if text[at:].lstrip().startswith("<-"):
+                hint = "the inverse relation, read from left to right"
+            raise GraphRecError("template", expected, got, hint)
+        if wants_node:
+            types.append(match["name"])
+            masked.append(match["mask"] is not None)
+        else:
+            relations.append(None if match["name"] == MASKED else match["name"])
+        at, wants_node = match.end(), not wants_node
+    return Pattern(tuple(types), tuple(masked), tuple(relations))
+
+
+def _elsewhere(schema: Schema, source: str, target: str) -> str:
+    """Return what leaves one type and what enters the other."""
+    leaving = [f"{r.name} (→ {r.target})" for r in schema.leaving(source)]
+    entering = [f"{r.name} ({r.source} →)" for r in schema.relations if r.target == target]
+    return (
+        f"relations that leave {source!r}: {', '.join(leaving) or 'none'}; "
+        f"that enter {target!r}: {', '.join(entering) or 'none'}"
+    )
 
 
 @linearizer("template")
-class Template:
+class Template(Linearizer):
     """A hard prompt on a graph: ``(user)-[buys]->(MASK:item)``.
 
     The pattern becomes the tokens user, buys, MASK of type item; what the sample knows of a
@@ -38,7 +129,7 @@ class Template:
       no labels). A sequence without roots makes no prompt.
 
     Args:
-        pattern: See :func:`graphrec_pt.tokens.pattern.parse`.
+        pattern: See :func:`graphrec_pt.tokens.template.parse`.
         relations: Whether relations are tokens of their own.
         context: Config of a linearizer whose tokens of the same sample come before the prompt;
             tokens of a node that the prompt asks for are taken out of it.
@@ -60,25 +151,30 @@ class Template:
         return parse(self.pattern)
 
     @property
-    def before(self) -> Linearizer | None:
-        """The linearizer of the context."""
-        return self.context
-
-    @property
     def makes(self) -> Makes:
         """Nodes, masks and relations of the prompt, and what the context makes."""
         masks = any(self.parsed.masked) or None in self.parsed.relations
         made = makes([Kind.NODE], "hop", "parent", "relation")
         made = made.plus([Kind.SPECIAL] if masks else (), ["labels"] if masks else ())
         made = made.plus([Kind.RELATION] if self.relations else ())
-        before = self.before
-        return made if before is None else made.plus(before.makes.kinds, before.makes.fields)
+        context = self.context
+        return made if context is None else made.plus(context.makes.kinds, context.makes.fields)
 
     @property
     def names_root(self) -> bool:
         """Whether the pattern has a node that is not asked for, or the context names it."""
-        before = self.before
-        return not all(self.parsed.masked) or (before is not None and names_root(before))
+        named = self.context is not None and self.context.names_root
+        return named or not all(self.parsed.masked)
+
+    @property
+    def joins(self) -> bool:
+        """Whether the context puts all paths of a root together."""
+        return self.context is not None and self.context.joins
+
+    @property
+    def prompt(self) -> str:
+        """The pattern."""
+        return self.pattern
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one prompt per path or per root of Subgraphs."""
@@ -91,10 +187,9 @@ class Template:
             taken = torch.full_like(nodes[:, 1:], -1)
         self._check_types(graph, nodes, kinds)
         prompt = self._prompt(nodes, taken, kinds, relations)
-        before = self.before
-        if before is None:
+        if self.context is None:
             return prompt
-        context = before.linearize(graph, sample, key)
+        context = self.context.linearize(graph, sample, key)
         told = torch.zeros_like(context.id, dtype=torch.bool)
         for column in torch.tensor(self.parsed.masked).nonzero().squeeze(1).tolist():
             told |= context.id == nodes[context.sequence_of(), column]

@@ -10,20 +10,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
-from graphrec_pt.tokens.linearizer import (
-    Linearizer,
-    LinearizerField,
-    Makes,
-    linearizer,
-    names_root,
-)
-from graphrec_pt.tokens.texts import texts_of
+from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField, Makes, linearizer
 from graphrec_pt.tokens.tokens import Tokens
-from graphrec_pt.tokens.words import TokenizerField, Words
+from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 
 
 @linearizer("text")
-class Text:
+class Text(Linearizer):
     """The sequence of another linearizer with the text of every node after its token.
 
     What language models of recommendation read: node tokens and text tokens interleaved (MESE,
@@ -49,23 +42,28 @@ class Text:
     longest: int = Field(32, ge=1)
 
     @property
-    def inner(self) -> Linearizer:
-        """The linearizer of the nodes."""
-        return self.base
-
-    @property
     def makes(self) -> Makes:
         """What the base makes, text, and whole words."""
-        return self.inner.makes.plus([Kind.TEXT], ["word"])
+        return self.base.makes.plus([Kind.TEXT], ["word"])
 
     @property
     def names_root(self) -> bool:
-        """Whether the sequences of the base do."""
-        return names_root(self.inner)
+        """As the base says."""
+        return self.base.names_root
+
+    @property
+    def joins(self) -> bool:
+        """As the base says."""
+        return self.base.joins
+
+    @property
+    def prompt(self) -> str | None:
+        """As the base says."""
+        return self.base.prompt
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return the sequences of the base, longer by their text."""
-        base = self.inner.linearize(graph, sample, key)
+        base = self.base.linearize(graph, sample, key)
         start, count, pool = self._texts(graph, base)
         kept = (count == 0) | self.nodes
         room = kept.long() + count  # of each token of the base and its text

@@ -11,10 +11,15 @@ from functools import cache, cached_property
 from inspect import signature
 from typing import Annotated, Any, Protocol, TypeVar
 
+import polars as pl
+import torch
 from pydantic import PlainSerializer, PlainValidator
+from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.hashing import bucket_of, words_of
+from graphrec_pt.core.memo import Memo
+from graphrec_pt.graph.graph import Graph
 
 HASHED = "hashed:"
 """What the name of a tokenizer without a vocabulary begins with."""
@@ -219,3 +224,32 @@ def _quiet() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+Packed = tuple[Tensor, Tensor]
+"""Where the text of each node starts, int64 ``[n+1]``, and ids, int32 ``[M]``."""
+
+_texts: Memo[Packed] = Memo()  # of a node table
+
+
+def texts_of(graph: Graph, node_type: str, column: str, words: Words) -> Packed:
+    """Return the tokenized texts of every node of a type.
+
+    Made on first use and kept as long as the graph's node table, so that a batch only gathers;
+    the first call costs one ``encode`` per different text.
+    """
+    table, tokenizer = graph.tables[node_type], words.tokenizer
+    key = column, id(tokenizer)
+    return _texts(table, key, lambda: _packed(table[column], words), given=(tokenizer,))
+
+
+def _packed(texts: pl.Series, words: Words) -> Packed:
+    texts = texts.cast(pl.String).fill_null("")
+    different = texts.unique(maintain_order=True)
+    encoded = [words.encode(text) if text else [] for text in different]
+    ids = pl.DataFrame({"text": different, "ids": pl.Series(encoded, dtype=pl.List(pl.Int32))})
+    rows = pl.DataFrame({"text": texts}).join(ids, on="text", how="left", maintain_order="left")
+    count = torch.from_numpy(rows["ids"].list.len().cast(pl.Int64).to_numpy().copy())
+    flat = rows["ids"].explode().drop_nulls().cast(pl.Int32)
+    start = torch.cat([count.new_zeros(1), count.cumsum(0)])
+    return start, torch.from_numpy(flat.to_numpy().copy())

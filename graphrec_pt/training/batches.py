@@ -17,6 +17,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.key import Key, draw32
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.view import View
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Corrupted, Examples, Objective
 from graphrec_pt.sampling.loader import Batch, Loader
@@ -107,7 +108,7 @@ class Preparation:
 
     def _linearized(self, sample: Any, roots: int, key: Key) -> tuple[Tokens, Tensor]:
         tokens = self.linearizer.linearize(self.graph, sample, key)
-        per_path = isinstance(sample, Paths) and not _joins(self.linearizer)
+        per_path = isinstance(sample, Paths) and not self.linearizer.joins
         return tokens, sample.root if per_path else torch.arange(roots)
 
 
@@ -116,17 +117,16 @@ def _rooted(corrupted: Corrupted, examples: Examples) -> Corrupted:
     root = examples.root()
     if root is None:
         return corrupted
-    views = tuple(
-        replace(view, root=root) if view.root is None and len(view.tokens) == len(root) else view
-        for view in corrupted.views
-    )
-    return replace(corrupted, views=views)
 
+    def rooted(views: tuple[View, ...]) -> tuple[View, ...]:
+        return tuple(
+            replace(view, root=root)
+            if view.root is None and len(view.tokens) == len(root)
+            else view
+            for view in views
+        )
 
-def _joins(chosen: Linearizer) -> bool:
-    """Say whether a linearizer puts all paths of a root into one sequence."""
-    inner = getattr(chosen, "inner", None) or getattr(chosen, "before", None)
-    return bool(getattr(chosen, "join", False)) or (inner is not None and _joins(inner))
+    return replace(corrupted, views=rooted(corrupted.views), unencoded=rooted(corrupted.unencoded))
 
 
 def roots_of(

@@ -1,6 +1,6 @@
 """The strategy family: how a stage adapts a model, as data for the one trainer, in eight rows."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass as validated
@@ -62,10 +62,7 @@ class Strategy:
         Raises:
             GraphRecError: For a linearizer that is no template, nor the text of one.
         """
-        link: Any = linearizer
-        while link is not None and not hasattr(link, "pattern"):
-            link = getattr(link, "inner", None)
-        if self.requires_template and link is None:
+        if self.requires_template and linearizer.prompt is None:
             got = name_of(linearizer)
             hint = "the linearizer 'template', or requires_template: false"
             raise GraphRecError(f"strategy {self.name!r}", "a hard prompt", repr(got), hint)

@@ -1,9 +1,12 @@
+import bz2
 import gzip
 import io
+import lzma
 import tarfile
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from graphrec_pt.core.errors import GraphRecError
@@ -89,3 +92,67 @@ def test_damaged_archives_are_named(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"not an archive")
     with pytest.raises(GraphRecError, match="expected a complete archive"):
         find_files(tmp_path, "a.csv")
+
+
+def zstd(data: bytes) -> bytes:
+    buffer = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(buffer, "zstd") as stream:
+        stream.write(data)
+    return bytes(buffer.getvalue().to_pybytes())
+
+
+PACKERS = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress, ".zst": zstd}
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+def test_every_compression_is_told_by_its_content(tmp_path: Path, ending: str) -> None:
+    packed = PACKERS[ending](TEXT * 1000)
+    for name in (f"a.csv{ending}", "b.csv", "c.csv.gz"):
+        (tmp_path / name).write_bytes(packed)
+        (file,) = find_files(tmp_path, name.partition(".")[0] + ".csv")
+        with file.open() as stream:
+            assert stream.read() == TEXT * 1000
+        assert file.name == name.partition(".")[0] + ".csv"
+        (tmp_path / "scratch").mkdir(exist_ok=True)
+        assert file.local(tmp_path / "scratch").read_bytes() == TEXT * 1000
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as archive:
+        archive.writestr("d.csv" + ending, packed)
+    assert content(tmp_path, "d.csv") == [TEXT * 1000]
+
+
+@pytest.mark.parametrize("ending", PACKERS)
+def test_every_truncated_compression_is_told(tmp_path: Path, ending: str) -> None:
+    packed = PACKERS[ending](bytes(range(256)) * 1000)
+    (tmp_path / f"a.csv{ending}").write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(GraphRecError, match=r"a\.csv.*: expected a complete compressed file"):
+        content(tmp_path, "a.csv")
+
+
+def test_a_plain_file_whose_name_says_gz(tmp_path: Path) -> None:
+    (tmp_path / "a.csv.gz").write_bytes(TEXT)
+    assert content(tmp_path, "a.csv") == [TEXT]
+
+
+def test_the_one_member_of_an_archive_of_that_name(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as archive:
+        archive.writestr("export 2020.csv", TEXT)
+        archive.writestr("__MACOSX/._export 2020.csv", b"\0")
+    assert content(tmp_path, "a.csv") == [TEXT]
+    assert content(tmp_path, "*.csv") == [TEXT]
+    with zipfile.ZipFile(tmp_path / "b.csv.zip", "w") as archive:
+        archive.writestr("1.csv", TEXT)
+        archive.writestr("2.csv", TEXT)
+    assert find_files(tmp_path, "b.csv") == []
+
+
+def test_marks_of_encodings(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + TEXT)
+    (file,) = find_files(tmp_path, "a.txt")
+    assert list(file.lines()) == [(1, "one"), (2, "two")]
+    with pytest.raises(GraphRecError, match=r"a\.txt:1: expected latin1 text, got utf-8, by"):
+        list(file.lines("latin1"))
+    (tmp_path / "b.txt").write_bytes(TEXT.decode().encode("utf-16"))
+    (file,) = find_files(tmp_path, "b.txt")
+    assert list(file.lines("utf-16")) == [(1, "one"), (2, "two")]
+    with pytest.raises(GraphRecError, match=r"b\.txt:1: expected utf-8 text, got utf-16; try `enc"):
+        list(file.lines())

@@ -365,3 +365,13 @@ def test_learns_where_the_context_tells(ring: Graph, noise: Graph, fit: Callable
         noise, {**config, "masking": {"share": 0.5}}, PAST, EVENTS, torch.arange(24), **given
     )
     assert found.last > 0.6 * log(2)
+
+
+def test_masked_item_prediction_hides_the_given_types_alone(whole: Any, shop: Any) -> None:
+    examples = whole(HOPS)
+    config = {"name": "masked_item_prediction", "types": ["brand"], "last": False}
+    corrupted = objective.build(config).corrupt(examples)
+    assert corrupted.count > 0
+    assert set(corrupted.targets["type"].tolist()) == {shop.schema.node_index("brand")}
+    with pytest.raises(GraphRecError, match="did you mean 'brand'"):
+        objective.build({**config, "types": ["brnd"]}).check(Outline.of(shop))

@@ -1,4 +1,4 @@
-"""Masked words, alone or beside masked nodes."""
+"""Masked words, alone, of opinion, or beside masked nodes."""
 
 import math
 from collections.abc import Callable
@@ -11,19 +11,22 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.build import build as build_graph
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded
+from graphrec_pt.objectives.masked_language import OpinionWords
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import HashedWords
 
 V = 8
 
 
-def build(**options):
+def language(**options):
     return objective.build({"name": "masked_language", "vocabulary": V, **options})
 
 
@@ -39,7 +42,7 @@ def titles(rows, items=6, letters=5):
 
 def test_shares_of_what_is_put_there(shop, written):
     tokens = titles(800)
-    corrupted = build().corrupt(written(shop, tokens))
+    corrupted = language().corrupt(written(shop, tokens))
     seen, at = corrupted.views[0].tokens, corrupted.targets["token"]
     assert corrupted.count == len(at) == 800 * round(0.15 * 30)
     assert torch.equal(corrupted.targets["text"], tokens.id[at])
@@ -55,7 +58,7 @@ def test_shares_of_what_is_put_there(shop, written):
 
 def test_whole_words(shop, written):
     tokens = titles(50)
-    chosen = build(whole=True, masking={"share": 0.3, "everywhere": False})
+    chosen = language(whole=True, masking={"share": 0.3, "everywhere": False})
     at = chosen.corrupt(written(shop, tokens)).targets["token"]
     hidden = torch.zeros_like(tokens.id).index_fill(0, at, 1).reshape(50, 6, 6)
     assert bool((hidden[:, :, 0] == 0).all())  # nodes stay
@@ -65,7 +68,7 @@ def test_whole_words(shop, written):
 
 def test_hand_computed_with_bias(shop, written):
     model = Model.of(shop, backbone=GraphTransformer(width=2, heads=1), text=V).double()
-    chosen = build()
+    chosen = language()
     corrupted = chosen.corrupt(written(shop, titles(1, items=1, letters=3)))
     (at,) = corrupted.targets["token"].tolist()
     head = chosen.head(model.outline, 2).double()
@@ -88,7 +91,7 @@ def test_hand_computed_with_bias(shop, written):
 
 def test_vocabulary_must_be_that_of_the_model(shop, written):
     model = Model.of(shop, backbone=GraphTransformer(width=2, heads=1), text=V + 1)
-    chosen = build()
+    chosen = language()
     corrupted = chosen.corrupt(written(shop, titles(1)))
     shown = Encoded(corrupted.views[0], torch.zeros(36, 2))
     with pytest.raises(GraphRecError, match="a model with text: 8, got 9"):
@@ -220,3 +223,113 @@ def test_learns_items_from_their_neighbours(
     assert found.last < 0.4 * log(12)
     found = fit(noise, {"name": "masked_token"}, PAST, EVENTS, torch.arange(384), **given)
     assert found.last > 0.9 * log(12)
+
+
+BUCKETS = 4096
+
+PLAN = {
+    "nodes": {
+        "user": {},
+        "review": {"table": "r", "id": "review", "columns": {"text": "text", "rating": "number"}},
+    },
+    "edges": {"writes": {"table": "r", "source": "user.user", "target": "review.review"}},
+}
+
+REVIEWS = [
+    ("great sound", 5), ("great price great", 5), ("bad sound", 1), ("bad price", 1),
+    ("the sound", 3), ("the price", 3), (None, 5), ("great", None),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def graph():
+    rows = pl.DataFrame(
+        {
+            "user": ["u"] * len(REVIEWS),
+            "review": [f"r{n}" for n in range(len(REVIEWS))],
+            "text": [text for text, _ in REVIEWS],
+            "rating": pl.Series([rating for _, rating in REVIEWS], dtype=pl.Float64),
+        }
+    )
+    return build_graph(PLAN, {"r": rows})
+
+
+def ids(*words):
+    return sorted(HashedWords(BUCKETS).encode(" ".join(words)))
+
+
+def opinion(least=1.5, **options):
+    given = {"node_type": "review", "text": "text", "number": "rating"}
+    return OpinionWords(
+        **{
+            **given,
+            "tokenizer": f"hashed:{BUCKETS}",
+            "least": least,
+            "occurs": 2,
+            **options,
+        }
+    )
+
+
+def test_opinion_words_by_hand(graph):
+    # Of six reviews with both, the mean is 3 and the variance (4 · 4 + 2 · 0) / 6 = 8/3. Great and
+    # bad stand in two each: z = ±2 √2 / √(8/3) = ±√3; sound, price and the have the mean itself.
+    assert opinion(1.73).ids(graph).tolist() == ids("great", "bad")
+    assert opinion(1.74).ids(graph).tolist() == []
+    assert opinion(0).ids(graph).tolist() == ids("great", "bad", "sound", "price", "the")
+    assert opinion(0, occurs=3).ids(graph).tolist() == ids("sound", "price")
+
+
+def test_only_they_are_hidden(graph, written):
+    words = HashedWords(BUCKETS).encode("the great sound of bad strings")
+    row = torch.tensor([graph.nodes("review").start, *words])
+    kind = torch.tensor([Kind.NODE, *[Kind.TEXT] * 6])
+    tokens = Tokens.of(row, kind, torch.tensor([0, 7]))
+    options = {
+        "vocabulary": BUCKETS,
+        "among": opinion().model_dump(),
+        "masking": {"share": 1.0},
+    }
+    corrupted = objective.build({"name": "masked_language", **options}).corrupt(
+        written(graph, tokens)
+    )
+    assert corrupted.targets["token"].tolist() == [2, 5]
+    hidden = corrupted.views[0].tokens
+    assert hidden.id[[2, 5]].tolist() == [Special.MASK] * 2
+    assert hidden.id[[0, 1, 3, 4, 6]].tolist() == row[[0, 1, 3, 4, 6]].tolist()
+
+
+def test_where_all_are_alike_nothing_tells():
+    rows = pl.DataFrame({"user": ["u", "u"], "review": ["a", "b"], "text": ["x", "y"]})
+    alike = build_graph(PLAN, {"r": rows.with_columns(rating=pl.lit(4.0))})
+    assert opinion(0, occurs=1).ids(alike).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"number": "text"}, "a number column of 'review', got 'text' of kind text"),
+        ({"text": "rating"}, "a text column of 'review', got 'rating' of kind number"),
+        ({"node_type": "item"}, "'item'"),
+    ],
+)
+def test_columns_that_are_not_there(graph, options, message):
+    given = {
+        "name": "masked_language",
+        "vocabulary": BUCKETS,
+        "among": opinion(**options).model_dump(),
+    }
+    with pytest.raises(GraphRecError, match=message):
+        objective.build(given).check(Outline.of(graph))
+
+
+def test_whole_words_are_chosen_otherwise():
+    with pytest.raises(GraphRecError, match="masked_language: expected whole or among, got both"):
+        objective.build(
+            {
+                "name": "masked_language",
+                "vocabulary": BUCKETS,
+                "whole": True,
+                "among": opinion(),
+            }
+        )

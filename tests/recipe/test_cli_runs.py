@@ -14,6 +14,7 @@ import torch
 
 from graphrec_pt import open_run
 from graphrec_pt.cli import main
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.training.tracking import read_metrics
 
 SMALL = [
@@ -283,3 +284,35 @@ def test_a_run_that_is_interrupted_goes_on(name: str, raw: Path, tmp_path: Path)
     assert main(shlex.split(last.removeprefix(again))) == 0
     told = [row for row in read_metrics(out) if "valid/ndcg@10" in row]
     assert [row["epoch"] for row in told] == [1, 2]
+
+
+def test_the_hint_to_go_on_can_be_pasted(raw: Path, tmp_path: Path) -> None:
+    """A folder with a space is quoted, and the raw folder needs no telling again."""
+    out, files = tmp_path / "my runs" / "one", tmp_path / "my files"
+    shutil.copytree(raw, files)
+    assert run(files, out, "stages.0.steps=2") == 0
+    (out / "metrics.json").unlink()
+    with pytest.raises(GraphRecError, match="one that was interrupted") as caught:
+        open_run(out)
+    words = shlex.split(str(caught.value).partition("; try ")[2])
+    assert words == ["graphrec", "run", str(out / "recipe.yaml"), "--out", str(out), "--resume"]
+    assert main(words[1:]) == 0
+    assert (out / "metrics.json").exists()
+
+
+@pytest.mark.parametrize("items", [5, 10])
+def test_a_cut_off_beyond_the_catalogue_is_told_before_training(
+    items: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = tmp_path / "raw"
+    files.mkdir()
+    rows = [f"u{u},i{(u + t) % items},{t}" for u in range(12) for t in range(4)]
+    (files / "interactions.csv").write_text("user,item,time\n" + "\n".join(rows) + "\n")
+    small = ["data.card=tables", "stages.0.steps=2"]
+    assert run(files, tmp_path / "out", *small) == 2
+    said = capsys.readouterr().err.strip()
+    assert said.startswith(f"evaluate.metrics: expected cut-offs within the catalogue of {items} ")
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+    hint = said.partition("; try `")[2].rstrip("`").split()
+    assert run(files, tmp_path / "out", *small, *hint) == 0

@@ -102,7 +102,8 @@ def freezes(stage: Stage) -> bool:
 
 
 def weights(model: Model) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.named_parameters()}
+    named = {n: value for n, value in model.named_parameters() if not n.startswith("heads.")}
+    return {name: value.detach().clone() for name, value in named.items()}
 
 
 def any_of(name: str, patterns: tuple[str, ...]) -> bool:

@@ -28,7 +28,7 @@ class Zigzag:
     hops: int = 4
 
     def sample(self, graph, roots, key, exclude=None):
-        from graphrec_pt.sampling.metapath import Metapath
+        from graphrec_pt.sampling.walks import Metapath
 
         way = [self.forth, self.back] * (self.hops // 2)
         walks = Metapath(relations=tuple(way))
@@ -55,7 +55,7 @@ def test_a_sampler_of_ones_own_in_a_recipe(
         " {name: train, sampler: history, linearizer: history, objectives: [next_item],"
         " strategy: finetune_whole, steps: 3, batch: 16}]"
     )
-    with pytest.raises(GraphRecError, match=r"stages\.0 sampler: expected a known name"):
+    with pytest.raises(GraphRecError, match=r"stages\.0\.sampler: expected a known name"):
         small("sasrec", stage)
     __import__(own_code)
     done = run_recipe(small("sasrec", stage), tmp_path / "run", raw=raw)

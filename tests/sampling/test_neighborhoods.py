@@ -13,8 +13,8 @@ import torch
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.sampling.fan import fan_out
 from graphrec_pt.sampling.forest import plant
+from graphrec_pt.sampling.neighborhoods import fan_out
 from graphrec_pt.sampling.sample import Subgraphs, same
 from graphrec_pt.sampling.sampler import Sets, sampler
 

@@ -12,7 +12,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.linearizer import linearizer, require
-from graphrec_pt.tokens.pattern import parse
+from graphrec_pt.tokens.template import parse
 
 KEY = Key(1)
 

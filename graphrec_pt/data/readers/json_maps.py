@@ -6,9 +6,8 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.parse import read_json, require_object
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import read_json, reader, require_object, require_paths
 
 
 @reader("keyed_lists")
@@ -61,6 +60,7 @@ class JsonRecords:
     def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
         """Return the table ``records``."""
         rows = []
+        seen: set[str] = set()
         for file in files:
             content = read_json(file)
             if not isinstance(content, dict | list):
@@ -69,7 +69,11 @@ class JsonRecords:
             pairs = content.items() if isinstance(content, dict) else enumerate(content)
             for key, value in pairs:
                 record = {"id": str(key), **require_object(file, value)}
+                seen |= record.keys()
                 rows.append([_text(record.get(field)) for field in self.fields])
+        if rows:
+            paths = {field: field for field in self.fields}
+            require_paths("json_records.fields", paths, seen, seen)
         schema = dict.fromkeys(self.fields, pl.String)
         return {"records": pl.DataFrame(rows, schema=schema, orient="row")}
 

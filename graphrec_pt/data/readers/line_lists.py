@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from graphrec_pt.data.parse import read_lines
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import read_lines, reader
 
 
 @reader("line_lists")
@@ -26,7 +25,7 @@ class LineLists:
 
     def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
         """Return the tables ``lists`` and ``names``."""
-        lines = pl.concat(read_lines(file) for file in files)
+        lines = pl.concat(read_lines(file, keep_blank=True) for file in files)
         lines = lines.with_columns(number=(pl.col("line") - 1 + self.first).cast(pl.String))
         targets = pl.col("text").str.strip_chars().str.split(self.separator)
         lists = lines.select("number", target=targets)

@@ -7,9 +7,8 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.parse import read_lines, require_fields
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import read_lines, reader, require_fields
 
 BEHAVIOUR_FIELDS = ("impression", "user", "time", "history", "shown")
 NEWS = ("news", "category", "subcategory", "title", "abstract", "url")

@@ -14,9 +14,8 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.parse import empty
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import empty, reader
 
 NUMBERS = {"BININT", "BININT1", "BININT2", "LONG1", "INT", "LONG"}
 IGNORED = {"PROTO", "FRAME", "STOP", "BINPUT", "LONG_BINPUT", "PUT", "MEMOIZE"}
@@ -75,7 +74,7 @@ def _sessions(parsed: Any) -> list[list[int]]:
 
 
 def _literal(file: RawFile, content: bytes) -> Any:
-    text = content.decode("utf-8", errors="replace").strip()
+    text = content.decode("utf-8-sig", errors="replace").strip()
     try:
         return json.loads(text)
     except json.JSONDecodeError:

@@ -6,9 +6,8 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.parse import find_file, read_json, read_json_lines, require_object
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import find_file, read_json, read_json_lines, reader, require_object
 
 TURN = ("turn", "dialogue", "number", "context", "response", "split")
 

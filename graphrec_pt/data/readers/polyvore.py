@@ -6,9 +6,8 @@ from typing import Any
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.parse import read_json
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import read_json, reader
 
 
 @reader("polyvore")

@@ -7,9 +7,8 @@ from dataclasses import field
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.parse import read_lines, require_fields
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import read_lines, reader, require_fields
 
 KINDS = ("token", "token_seq", "float", "float_seq")
 

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from graphrec_pt.data.parse import read_lines, require_fields
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import reader
+from graphrec_pt.data.reader import read_lines, reader, require_fields
 
 
 @reader("sequences")

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
-from graphrec_pt.core.errors import GraphRecError, raise_all
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.ease import LARGEST
@@ -21,13 +21,24 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.predict.lists import top_lists
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.scorer import Scorer
-from graphrec_pt.predict.seen import SeenPolicy
+from graphrec_pt.predict.seen import SeenPolicy, seen_pairs
 from graphrec_pt.predict.taught import Taught
 from graphrec_pt.training.stage import Stage
 
 LISTED = 10
 """Length of the lists that coverage and novelty are measured on."""
 TIMED, OTHERS = ("markov", "transition_knn"), ("popularity", "item_knn")
+
+
+def _most_candidates(split: Split, when: When) -> int:
+    """Return how many candidates are ranked at most when a history is masked."""
+    history = split.history(when)
+    nodes = torch.unique(targets_of(split, when).source)
+    catalogue = history.num_nodes(history.schema.relation(split.relation).target)
+    if not len(nodes):
+        return catalogue
+    seen, _ = seen_pairs(history, split.relation, nodes)
+    return catalogue - int(seen.diff().min())
 
 
 @task("ranking")
@@ -48,17 +59,22 @@ class Ranking:
         Taught.by(stage).ranking()
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
-        """Raise for cut-offs beyond the catalogue."""
+        """Raise for cut-offs beyond the catalogue, or what a masked history leaves of it."""
         graph = split.graph
         catalogue = graph.num_nodes(graph.schema.relation(split.relation).target)
+        most = min(_most_candidates(split, "valid"), _most_candidates(split, "test"))
         cuts = {name: getattr(parse_metric(name), "k", None) for name in metrics}
-        raise_all(
-            [
-                GraphRecError(name, f"k <= {catalogue}, the catalogue", k)
-                for name, k in cuts.items()
-                if k is not None and k > catalogue
-            ]
-        )
+        wide = [name for name, k in cuts.items() if k is not None and k > most]
+        if wide:
+            k = max(most // 2, 1)
+            fit = [f"{n.partition('@')[0]}@{k}" if n in wide else n for n in metrics]
+            hint = f"evaluate.metrics=[{','.join(dict.fromkeys(fit))}]"
+            if self.watch in wide:
+                hint += f" options.watch={self.watch.partition('@')[0]}@{k}"
+            expected = f"cut-offs within the catalogue of {catalogue:,} items"
+            if most < catalogue:
+                expected += f" ({most:,} without those of the history)"
+            raise GraphRecError("evaluate.metrics", expected, ", ".join(wide), f"`{hint}`")
 
     def baselines(self, split: Split) -> tuple[str, ...]:
         """Return those that the relation has times for and the catalogue is small enough for."""

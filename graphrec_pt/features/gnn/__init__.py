@@ -1,6 +1,6 @@
 """Graph neural networks over the whole graph: one sparse product per round of messages."""
 
-from graphrec_pt.features.gnn import (  # registers its members
+from graphrec_pt.features.gnn import (  # noqa: F401 - registers their members
     compgcn,
     gat,
     hgt,
@@ -8,5 +8,3 @@ from graphrec_pt.features.gnn import (  # registers its members
     rgcn,
     transition,
 )
-
-__all__ = ["compgcn", "gat", "hgt", "lightgcn", "rgcn", "transition"]

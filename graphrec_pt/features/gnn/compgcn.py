@@ -7,9 +7,8 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from graphrec_pt.features.gnn.messages import Incoming, messages
+from graphrec_pt.features.gnn.messages import Incoming, RelationalNetwork, messages
 from graphrec_pt.features.gnn.network import Activation, activate, glorot
-from graphrec_pt.features.gnn.relational import RelationalNetwork
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline

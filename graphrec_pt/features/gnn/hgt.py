@@ -9,9 +9,8 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.gnn.messages import by_head, messages
+from graphrec_pt.features.gnn.messages import RelationalNetwork, by_head, messages
 from graphrec_pt.features.gnn.network import glorot
-from graphrec_pt.features.gnn.relational import RelationalNetwork
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline

@@ -6,7 +6,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graphrec_pt.features.gnn.network import GraphNetwork, chosen
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.outline import Outline
+from graphrec_pt.kernels.sparse import spmm
 from graphrec_pt.kernels.transposed import owners
 
 
@@ -80,3 +83,35 @@ def by_head(edges: Incoming, heads: int) -> Incoming:
     row = owners(ptr, len(edges.column) * heads)  # [E · H]
     entry = torch.arange(len(row)) - ptr[row] + edges.ptr[row // heads]
     return Incoming(ptr, (edges.column[entry] * heads + row % heads).int())
+
+
+class RelationalNetwork(GraphNetwork):
+    """A network that maps the vectors of each relation's sources before it sends them.
+
+    Args:
+        who: Registered name, for errors.
+        outline: Of the graph.
+        width: D.
+        relations: Names; None for all.
+    """
+
+    ptr: Tensor
+    column: Tensor
+    each: Tensor
+    node: Tensor
+
+    def __init__(self, who: str, outline: Outline, width: int, relations: list[str] | None) -> None:
+        super().__init__(who, outline, width)
+        self.relations = chosen(who, outline, relations)
+        self.sizes: list[int] = []
+
+    def keep_messages(self, found: Messages, edges: Incoming) -> None:
+        """Keep the senders, and edges from them."""
+        each = torch.arange(len(found.node) + 1)
+        self.keep(ptr=edges.ptr, column=edges.column, each=each, node=found.node)
+        self.sizes = found.sizes
+
+    def sent(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Return the vectors of each relation's sources: ``[M_r, D]`` each, for ``[N, D]``."""
+        # A product with one entry a row: its way back is a product too, not a scattered sum.
+        return spmm(self.each, self.node, None, x).split_with_sizes(self.sizes)

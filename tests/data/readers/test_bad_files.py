@@ -34,6 +34,10 @@ BY_LINE = {"redial", "loose_json_lines"}  # whose first line would already be a 
 OTHERWISE = {"matrix", "opendialkg", "nested_lists"}
 
 
+MARKED = ("sequences", "keyed_lists", "json_object", "json_records", "mind_behaviors")
+MARKED += ("loose_json_lines", "mind_news", "nested_lists", "polyvore", "recbole", "simplices")
+
+
 def test_every_reader_has_a_row() -> None:
     assert set(reader.names()) == set(FILES)
 
@@ -64,7 +68,6 @@ def test_an_empty_file_is_told(read: Any, name: str) -> None:
     ("name", "content", "told"),
     [
         ("sequences", "1 2\n3\n", "a.txt:2: expected a user and items separated by ' ', got '3'"),
-        ("sequences", "1 2\n\n", "a.txt:2: expected a user and items"),
         ("keyed_lists", '{"1": [2],\n "2": }', "a.json:2: expected JSON, got Expecting value"),
         ("keyed_lists", '{"1": 5}', "a.json '1': expected a list, got 5"),
         ("keyed_lists", "[1]", "a.json: expected a JSON object, got a list"),
@@ -100,3 +103,37 @@ def test_wrong_content_is_located(read: Any, name: str, content: str, told: str)
     with pytest.raises(GraphRecError) as caught:
         read(config, {file: content})
     assert str(caught.value).startswith(told)
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_mark_at_the_start_and_blank_lines_at_the_end_are_passed_over(
+    read: Any, name: str
+) -> None:
+    config, file, good = FILES[name]
+    more = {"x-simplices.txt": "5\n", "x-times.txt": "7\n"} if name == "simplices" else {}
+    plain = read(config, {file: good, **more})
+    odd = read(config, {file: b"\xef\xbb\xbf" + good.encode() + b"\n\n", **more})
+    assert {part: rows.rows() for part, rows in odd.items()} == {
+        part: rows.rows() for part, rows in plain.items()
+    }
+
+
+def test_line_lists_number_blank_lines(read: Any) -> None:
+    tables = read("line_lists", {"a.txt": "\ufeff1 2\n\n3\n"})
+    assert tables["lists"].rows() == [(("0"), "1", 0), ("0", "2", 1), ("2", "3", 0)]
+
+
+def test_paths_lead_into_lists_and_are_in_some_record(read: Any) -> None:
+    line = "{'user_id': 'js', 'items': [{'item_id': '10'}, {'item_id': '20'}], 'a.b': 1}\n"
+    config = {"name": "loose_json_lines", "fields": {"u": "user_id", "i": "items.item_id"}}
+    config["lists"] = ["i"]
+    assert read(config, {"a.json": line})["i"].rows() == [("js", "10"), ("js", "20")]
+    config = {"name": "loose_json_lines", "fields": {"i": "itmes"}}
+    with pytest.raises(GraphRecError, match=r"fields\.i: expected a path .*did you mean 'items'"):
+        read(config, {"a.json": line})
+    config = {"name": "loose_json_lines", "fields": {"i": "items.id"}}
+    with pytest.raises(GraphRecError, match=r"a path that a record has, got 'items\.id'"):
+        read(config, {"a.json": line})
+    config = {"name": "json_records", "fields": ["a", "b"]}
+    with pytest.raises(GraphRecError, match=r"json_records\.fields\.b: expected a path"):
+        read(config, {"a.json": '[{"a": 1}]'})

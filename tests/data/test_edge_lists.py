@@ -3,7 +3,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphrec_pt.data.kcore import k_core
+from graphrec_pt.data.edge_lists import k_core
 
 EDGES = st.lists(st.tuples(st.integers(0, 7), st.integers(0, 5)), max_size=40, unique=True)
 

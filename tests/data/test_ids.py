@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from graphrec_pt.data.numbering import number
+from graphrec_pt.data.ids import number
 
 INTEGERS = st.lists(st.one_of(st.integers(-50, 50), st.integers(-(2**62), 2**62)), max_size=30)
 

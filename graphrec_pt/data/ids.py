@@ -1,6 +1,6 @@
-"""Raw ids → integers: which nodes there are, and in what order."""
+"""Raw ids → integers: which there are, in what order, and which differ in their writing only."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,6 +11,7 @@ import polars as pl
 Codes = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 UNKNOWN = -1
 SPREAD = 4  # ids over at most this many times their number are looked up in a direct table
+DIFFERENCES = ("'.0'", "spaces", "leading zeros")
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,14 @@ class Numbering:
 
 def number(columns: Sequence[pl.Series]) -> Numbering:
     """Number all distinct raw ids of some columns, nulls left out."""
-    dtype = id_dtype(columns)
-    distinct: list[Any] = [_distinct(c.cast(dtype)) for c in columns]
-    ids = pl.concat(distinct).unique().sort() if distinct else pl.Series([], dtype=pl.String)
+    whole = bool(columns) and all(column.dtype.is_integer() for column in columns)
+    dtype = pl.Int64() if whole else pl.String()
+    found: list[Any] = [distinct(c.cast(dtype)) for c in columns]
+    ids = pl.concat(found).unique().sort() if found else pl.Series([], dtype=pl.String)
     return Numbering(ids.rename("id"))
 
 
-def id_dtype(columns: Sequence[pl.Series]) -> pl.DataType:
-    """Return the type that all columns of ids of one node type share."""
-    whole = bool(columns) and all(column.dtype.is_integer() for column in columns)
-    return pl.Int64() if whole else pl.String()
-
-
-def _distinct(column: pl.Series) -> pl.Series:
+def distinct(column: pl.Series) -> pl.Series:
     """Return the distinct values; dense whole numbers by marking rather than hashing."""
     if column.dtype == pl.Int64 and not column.null_count() and len(column):
         raw = column.to_numpy()
@@ -76,3 +72,39 @@ def _distinct(column: pl.Series) -> pl.Series:
             seen[raw - low] = True
             return pl.Series(np.flatnonzero(seen) + low)
     return column.unique().drop_nulls()
+
+
+def same_but(one: str, other: str) -> str:
+    """Say how two ids that look alike differ: ``.0``, spaces, zeros; empty if they do not."""
+    if one == other:
+        return ""
+    if one.removesuffix(".0") == other.removesuffix(".0"):
+        return "'.0'"
+    if one.strip() == other.strip():
+        return "spaces"
+    same = one.isdigit() and other.isdigit() and one.lstrip("0") == other.lstrip("0")
+    return "leading zeros" if same else ""
+
+
+def alike(ids: pl.Expr, how: str) -> pl.Expr:
+    """Return ids without what :func:`same_but` may say that they differ in."""
+    if how == "'.0'":
+        return ids.str.replace(r"^([-+]?\d+)\.0$", "$1")
+    return ids.str.strip_chars() if how == "spaces" else ids.str.replace(r"^0+(\d)", "$1")
+
+
+def alike_hint(how: str, column: str, table: str) -> str:
+    """Return what to write in a card against a difference of ids."""
+    if how == "spaces":
+        return f"`derive: {{{column}: TRIM({column})}}` in table {table!r}"
+    return f"`types: {{{column}: int}}` in table {table!r}"
+
+
+def differences(ids: pl.Series, others: pl.Series) -> Iterator[tuple[str, str, str]]:
+    """Yield how ids would equal others but for their writing: (how, an id, the other)."""
+    for how in DIFFERENCES:
+        one = pl.DataFrame({"one": ids}).with_columns(key=alike(pl.col("one"), how))
+        two = pl.DataFrame({"two": others}).with_columns(key=alike(pl.col("two"), how))
+        both = one.join(two, on="key").filter(pl.col("one") != pl.col("two")).head(1)
+        if len(both):
+            yield how, both["one"][0], both["two"][0]

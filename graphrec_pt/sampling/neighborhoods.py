@@ -1,0 +1,278 @@
+"""Neighbourhoods hop by hop: of a node, of a set of entities, of a set node, and up an ontology."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, ClassVar
+
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.key import Key
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.kernels.neighbors import neighbors
+from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
+from graphrec_pt.sampling.edges import edge_rows, inner_edges, places_of
+from graphrec_pt.sampling.forest import Forest, plant
+from graphrec_pt.sampling.history import Before, bounds_in_time
+from graphrec_pt.sampling.sample import Subgraphs
+from graphrec_pt.sampling.sampler import Kind, Sets, sampler
+
+
+def _hops(fanout: tuple[int, ...]) -> tuple[int, ...]:
+    if not fanout:
+        raise GraphRecError("fanout", "a number for each hop", "none")
+    return fanout
+
+
+Fanout = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(_hops)]
+"""Edges per node for each hop, at least 1 of them and at least one hop."""
+
+
+def fan_out(
+    graph: Graph,
+    forest: Forest,
+    fanout: int,
+    key: Key,
+    *,
+    relations: Sequence[str] | None = None,
+    replace: bool = False,
+    weighted: bool = False,
+    bound: Tensor | None = None,
+    exclude: Tensor | None = None,
+) -> Forest:
+    """Return the forest with one more hop below the tokens of its last hop.
+
+    A token's draws are named by its root and its rank in its sequence, so that neither other
+    sequences nor the grouping by type matter.
+
+    Args:
+        graph: The graph.
+        forest: Trees that all have the same hops so far.
+        fanout: Edges per token, or per token and relation when `relations` is given; −1 for all.
+        key: Names the draws.
+        relations: Relations to follow, each where it can leave; None pools all of them.
+        replace: Whether an edge may be taken again.
+        weighted: Choose in proportion to edge weights.
+        bound: int64 ``[B]``, only edges older than this for each sequence, or None.
+        exclude: int64 ``[B]`` edge ids or None.
+    """
+    last = int(forest.hop.max()) if len(forest.hop) else 0
+    front = (forest.hop == last).nonzero().squeeze(1)  # [n]
+    rank = forest.rank()[front]
+    parents, positions = [front[:0]], [front[:0]]
+    for tokens, slots in _by_type(graph, forest.node[front], relations):
+        token = front[tokens]
+        row = forest.row[token]
+        position, ptr = neighbors(
+            graph.csr,
+            forest.node[token],
+            fanout,
+            key,
+            slots=slots,
+            replace=replace,
+            weighted=weighted,
+            before=None if bound is None else bound[row],
+            exclude=None if exclude is None else exclude[row],
+            item=forest.origin[token],
+            turn=rank[tokens],
+        )
+        parents.append(token.repeat_interleave(ptr.diff()))
+        positions.append(position)
+    parent, position = torch.cat(parents), torch.cat(positions)
+    order = torch.argsort(parent, stable=True)
+    return forest.grow(graph, parent[order], position[order])
+
+
+def _by_type(
+    graph: Graph, nodes: Tensor, relations: Sequence[str] | None
+) -> list[tuple[Tensor, Tensor | None]]:
+    """Return (rows of `nodes`, slots to follow) for each group sampled together."""
+    if relations is None:
+        return [(torch.arange(len(nodes), device=nodes.device), None)]
+    schema, kind = graph.schema, graph.csr.node_type(nodes)
+    groups: list[tuple[Tensor, Tensor | None]] = []
+    for index, name in enumerate(schema.node_names):
+        slots = [schema.slot(r) for r in relations if schema.relation(r).source == name]
+        rows = (kind == index).nonzero().squeeze(1)
+        if slots and len(rows):
+            groups.append((rows, torch.tensor(slots, device=nodes.device)))
+    return groups
+
+
+@sampler("k_hop")
+class KHop:
+    """Sampled neighbourhoods, hop by hop (GraphSAGE, Hamilton et al., NeurIPS 2017).
+
+    Args:
+        fanout: Edges per node for each hop; per node *and relation* when `relations` is given.
+        relations: Relations to follow, each where it can leave; all pooled by default.
+        replace: Whether an edge may be drawn again.
+        weighted: Choose in proportion to the edge weights.
+        distinct: Keep a node once per sequence, where it was first reached.
+        before: Only edges older than this time, at every hop; ``"exclude"``: older than the
+            excluded edge of the root. Edges without a time are always allowed.
+        edges: Also return the edges among the sampled nodes.
+    """
+
+    fanout: Fanout = (10, 10)
+    relations: tuple[str, ...] | None = None
+    replace: bool = False
+    weighted: bool = False
+    distinct: bool = True
+    before: Before = None
+    edges: bool = False
+
+    def sample(
+        self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None
+    ) -> Subgraphs:
+        """Return the neighbourhoods of roots of any type."""
+        roots = check_roots("k_hop", graph, roots)
+        exclude = check_exclude("k_hop", graph, len(roots), exclude)
+        bound = bounds_in_time("k_hop", graph, roots, self.before, exclude)
+        for name in self.relations or ():
+            graph.schema.relation(name)
+        forest = plant(roots)
+        for hop, fanout in enumerate(self.fanout, 1):
+            forest = fan_out(
+                graph,
+                forest,
+                fanout,
+                key.named("k_hop"),
+                relations=self.relations,
+                replace=self.replace,
+                weighted=self.weighted,
+                bound=bound,
+                exclude=exclude,
+            )
+            forest = forest.distinct(graph) if self.distinct else forest
+            if not bool((forest.hop == hop).any()):
+                break
+        sample = forest.pack(graph, len(roots))
+        if not self.edges:
+            return sample
+        inner = inner_edges(graph, sample.node, sample.ptr, exclude)
+        return replace(sample, edges=edge_rows(graph, inner))
+
+
+@sampler("ego")
+class Ego:
+    """The neighbourhood of an entity set, for knowledge prompts (UniCRS, Wang et al., KDD 2022).
+
+    A sequence is the set (all hop 0), then what is met around it, each node once.
+
+    Args:
+        fanout: Edges per node for each hop; per node and relation when `relations` is given.
+        relations: Relations to follow, each where it can leave; all pooled by default.
+        weighted: Choose in proportion to the edge weights.
+        edges: Also return the edges among the sampled nodes.
+    """
+
+    takes: ClassVar[Kind] = "sets"
+
+    fanout: Fanout = (10,)
+    relations: tuple[str, ...] | None = None
+    weighted: bool = False
+    edges: bool = False
+
+    def sample(
+        self, graph: Graph, roots: Sets, key: Key, exclude: Tensor | None = None
+    ) -> Subgraphs:
+        """Return the neighbourhoods of sets of nodes of any type; a set may be empty."""
+        if not isinstance(roots, Sets):
+            got = type(roots).__name__
+            raise GraphRecError("ego", "roots as Sets", got, "Sets.of([[node, …], …])")
+        nodes = check_roots("ego", graph, roots.node)
+        exclude = check_exclude("ego", graph, len(roots), exclude)
+        for name in self.relations or ():
+            graph.schema.relation(name)
+        forest = plant(nodes, roots.row().to(nodes.device)).distinct(graph)
+        for hop, fanout in enumerate(self.fanout, 1):
+            forest = fan_out(
+                graph,
+                forest,
+                fanout,
+                key.named("ego"),
+                relations=self.relations,
+                weighted=self.weighted,
+                exclude=exclude,
+            ).distinct(graph)
+            if not bool((forest.hop == hop).any()):
+                break
+        sample = forest.pack(graph, len(roots))
+        if not self.edges:
+            return sample
+        inner = inner_edges(graph, sample.node, sample.ptr, exclude)
+        return replace(sample, edges=edge_rows(graph, inner))
+
+
+@sampler("set_of")
+class SetOf:
+    """What a visit, basket or outfit holds: a set, so its order means nothing.
+
+    A sequence is the root, then its members once each, ascending by id. The slot of a member is
+    1 + the place of its relation in `relations`.
+
+    Args:
+        relations: Relations that leave one type; by default the first interaction relation.
+        most: Members at most per relation, drawn uniformly when there are more; all by default.
+    """
+
+    relations: tuple[str, ...] | None = None
+    most: int | None = Field(None, ge=1)
+
+    def sample(
+        self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None
+    ) -> Subgraphs:
+        """Return the members of roots of the type that the relations leave."""
+        relations = check_relations("set_of", graph.schema, self.relations)
+        roots = check_roots("set_of", graph, roots, relations[0].source)
+        forest = fan_out(
+            graph,
+            plant(roots),
+            -1 if self.most is None else self.most,
+            key.named("set_of"),
+            relations=[relation.name for relation in relations],
+            exclude=check_exclude("set_of", graph, len(roots), exclude),
+        )
+        slot = forest.slot.clone()
+        slot[len(roots) :] = places_of(
+            graph, forest.position[len(roots) :], forest.origin[len(roots) :], relations
+        )
+        by_id = torch.argsort(forest.node + forest.hop * graph.num_nodes(), stable=True)
+        forest = forest._replace(slot=slot).take(by_id)
+        return forest.distinct(graph).pack(graph, len(roots))
+
+
+@sampler("tree")
+class Tree:
+    """A node and everything above it, as in the ontology embedding of G-BERT (Shang et al., 2019).
+
+    A sequence is the root, then its ancestors hop by hop, each once. Nothing is drawn.
+
+    Args:
+        relations: Relations that lead upwards, e.g. ``["is_a"]``; each is followed where it can
+            leave, so the levels may be of different types.
+        depth: Levels at most.
+    """
+
+    relations: tuple[str, ...] = Field(min_length=1)
+    depth: int = Field(16, ge=1)
+
+    def sample(
+        self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None
+    ) -> Subgraphs:
+        """Return the ancestors of roots of any type."""
+        roots = check_roots("tree", graph, roots)
+        exclude = check_exclude("tree", graph, len(roots), exclude)
+        for name in self.relations:
+            graph.schema.relation(name)
+        forest = plant(roots)
+        for level in range(1, self.depth + 1):
+            forest = fan_out(
+                graph, forest, -1, key.named("tree"), relations=self.relations, exclude=exclude
+            ).distinct(graph)
+            if not bool((forest.hop == level).any()):
+                break
+        return forest.pack(graph, len(roots))
