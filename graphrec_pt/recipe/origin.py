@@ -126,10 +126,11 @@ def _files(data: Data, raw: str | Path | None) -> dict[str, Path]:
         return {}
     own = Path(data.card)
     found = {f"card {own.name}": own} if own.is_file() else {}
-    if raw is None or not (raw := Path(raw)).exists():
+    if raw is None or not Path(raw).exists():
         return found
-    for path in _raw_files(load_card(data.card), raw):
-        found[path.relative_to(raw).as_posix() if raw.is_dir() else path.name] = path
+    folder = Path(raw)
+    for path in _raw_files(load_card(data.card), folder):
+        found[path.relative_to(folder).as_posix() if folder.is_dir() else path.name] = path
     return found
 
 

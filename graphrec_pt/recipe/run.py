@@ -58,7 +58,6 @@ from graphrec_pt.training.stage import usage_of
 logger = logging.getLogger(__name__)
 HISTORY_GRAPH = "history-graph"
 """Before the name of a file of outcomes: the model read a graph with validation edges."""
-WHEN: tuple[When, ...] = ("valid", "test")
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +226,8 @@ def evaluate_seed(
     logger.info("seed %d: judging", seed)
     scratch = None if control is None else judged(control, "test")
     system = task.trained(model, last, made, "test")
-    outcomes = {"valid": judged(model, "valid"), "test": task.judge(system, made, "test", policy)}
+    test = task.judge(system, made, "test", policy)
+    outcomes: dict[When, Outcome] = {"valid": judged(model, "valid"), "test": test}
     other = {
         seen: task.judge(system, made, "test", replace(policy, seen=seen))
         for seen in task.policies(made)

@@ -214,7 +214,7 @@ def bad_runs(run: Path, folder: Path) -> dict[str, str]:
         "interrupted": "a finished run, got one that was interrupted; try graphrec run",
         "newer": "expected run format 1, got 99; try graphrec_pt",
         "broken": "expected the metrics of a run",
-        "other model": "expected model format 1, got 99; try graphrec_pt",
+        "other model": "expected model format 2, got 99; try graphrec_pt",
     }
 
 
