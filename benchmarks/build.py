@@ -218,7 +218,7 @@ def work(contestant: str, folder: Path) -> None:
 
 def warm_up() -> None:
     """Load the compiled sort from its disk cache, as any but the very first build does."""
-    from graphrec_pt.kernels.order import order
+    from graphrec_pt.kernels.fill import order
 
     for dtype in (np.int32, np.int64):
         order(np.arange(2, dtype=dtype))

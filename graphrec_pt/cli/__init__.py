@@ -17,6 +17,7 @@ from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.runs import add_to
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.interruption import Interrupted, interruptible, waiting_signal
+from graphrec_pt.core.printable import printable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(data, name="data")
@@ -55,14 +56,14 @@ def main(arguments: list[str] | None = None) -> int:
     except GraphRecError as error:
         if debug:
             raise
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(str(error))}\n")
         return 2
     except typer.TyperException as error:
         message = error.format_message()
         if message.startswith("Usage:"):  # no arguments at all
             sys.stdout.write(message + "\n")
             return 0
-        message = " ".join(message.replace("Value error, ", "").split()).rstrip(".")
+        message = printable(" ".join(message.replace("Value error, ", "").split())).rstrip(".")
         sys.stderr.write(f"{_command(arguments)}: {message}; try --help\n")
         return 2
     except (KeyboardInterrupt, typer.Abort) as error:
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        message = " ".join(str(error).split()) or type(error).__name__
+        message = printable(" ".join(str(error).split())) or type(error).__name__
         sys.stderr.write(f"graphrec: a fault of ours, {type(error).__name__}: {message}; ")
         sys.stderr.write("try --debug for the traceback\n")
         return 1

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from graphrec_pt.cli.printing import print_json, progress
+from graphrec_pt.cli.printing import Terminal, print_json, progress
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
@@ -32,9 +31,9 @@ def list_cards(
         print_json([{"name": c.name, "title": c.title, "expect": c.expect} for c in cards])
     else:
         # Through a pipe there is no width to fit, so that every card is one line.
-        console = Console()
+        console = Terminal()
         if not console.is_terminal:
-            console = Console(width=1000)
+            console = Terminal(width=1000)
         console.print(_card_table(cards))
 
 
@@ -64,7 +63,7 @@ def build_data(
     with progress() as tell:
         raw = raw or fetch(card, cache.expanduser() / card.name, tell)
         graph = build_card(card, raw, seed=seed, out=out, progress=tell)
-    console = Console()
+    console = Terminal()
     console.print(view(describe(graph)))
     console.print(f"saved in {out}", soft_wrap=True)
 
@@ -83,7 +82,7 @@ def describe_data(
     if as_json:
         print_json(found.to_dict())
     else:
-        Console().print(view(found))
+        Terminal().print(view(found))
 
 
 @data.command("draw")
@@ -119,7 +118,7 @@ def draw_data(
     else:
         figure = draw_neighborhood(graph, nodes[0], hops=hops)
     save(figure, out)
-    Console().print(f"drawn in {out}", soft_wrap=True)
+    Terminal().print(f"drawn in {out}", soft_wrap=True)
 
 
 def _card_table(cards: "Sequence[Card]") -> "Table":
@@ -154,9 +153,6 @@ def _named_node(graph: "Graph", name: str) -> int:
 
 
 def _yaml(option: str, text: str) -> Any:
-    import yaml
+    from graphrec_pt.core.documents import parse_yaml
 
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GraphRecError(option, "a name or a YAML mapping", repr(text)) from error
+    return parse_yaml(text, option, "a name or a YAML mapping")

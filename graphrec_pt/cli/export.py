@@ -4,9 +4,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
-from graphrec_pt.cli.printing import progress
+from graphrec_pt.cli.printing import Terminal, progress
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
@@ -62,10 +61,10 @@ def export(
         run, out = open_run(folder), out or folder / to
         if to == "hub":
             address = run.model().push_to_hub(options.pop("name"), **options)
-            Console().print(f"uploaded to {address}", soft_wrap=True)
+            Terminal().print(f"uploaded to {address}", soft_wrap=True)
             return
         files = _written(to, run, out, options)
-    console = Console()
+    console = Terminal()
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
     console.print(f"{count} in {files[0].parent}", soft_wrap=True, highlight=False)
 

@@ -3,21 +3,76 @@
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from threading import Timer
 
-from rich.console import Console
+from rich.console import (
+    Console,
+    ConsoleOptions,
+    HighlighterType,
+    JustifyMethod,
+    OverflowMethod,
+    RenderableType,
+)
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+
+from graphrec_pt.core.printable import printable
 
 BAR_AFTER = 2.0  # seconds before a progress bar appears
+
+
+class Terminal(Console):
+    """A console to which titles, names and paths are data: no markup, no control characters.
+
+    Args:
+        stderr: Write to standard error.
+        width: Of a line; that of the terminal by default.
+    """
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False)
+
+    def render_str(
+        self,
+        text: str,
+        *,
+        style: str | Style = "",
+        justify: JustifyMethod | None = None,
+        overflow: OverflowMethod | None = None,
+        emoji: bool | None = None,
+        markup: bool | None = None,
+        highlight: bool | None = None,
+        highlighter: HighlighterType | None = None,
+    ) -> Text:
+        """Return a text ready to be laid out, at the width that it will have."""
+        return super().render_str(
+            printable(text),
+            style=style,
+            justify=justify,
+            overflow=overflow,
+            emoji=emoji,
+            markup=markup,
+            highlight=highlight,
+            highlighter=highlighter,
+        )
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Render something; what rich itself says to the terminal stays as it is."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=printable(segment.text))
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a progress callback; its bar shows on anything that takes over two seconds."""
-    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
+    bar = Progress(*columns, console=Terminal(stderr=True), transient=True)
     task = bar.add_task("starting", total=None)
 
     def tell(what: str, done: int, total: int) -> None:
@@ -44,7 +99,7 @@ def told() -> Iterator[None]:
     """Show what the library tells of a run, on standard error."""
     logger = logging.getLogger("graphrec_pt")
     shown, level = logging.StreamHandler(), logger.level
-    shown.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    shown.setFormatter(_Printable("%(asctime)s %(message)s", "%H:%M:%S"))
     logger.addHandler(shown)
     logger.setLevel(logging.INFO)
     try:
@@ -52,3 +107,8 @@ def told() -> Iterator[None]:
     finally:
         logger.removeHandler(shown)
         logger.setLevel(level)
+
+
+class _Printable(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))

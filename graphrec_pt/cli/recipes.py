@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from graphrec_pt.cli.printing import print_json
+from graphrec_pt.cli.printing import Terminal, print_json
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.core.printable import printable
 
 recipe = typer.Typer(no_args_is_help=True, help="Look at recipes, copy and check them.")
 
@@ -31,7 +31,7 @@ def list_recipes(
         table.add_column(column, overflow="fold")
     for row in found:
         table.add_row(row["name"], row["title"], row["paper"])
-    Console().print(table)
+    Terminal().print(table)
 
 
 @recipe.command("show")
@@ -43,11 +43,11 @@ def show_recipe(
     trust_code: TrustCode = False,
 ) -> None:
     """Print a recipe."""
-    from graphrec_pt.recipe.files import load_recipe, recipe_file, recipe_text
+    from graphrec_pt.recipe.files import load_recipe, recipe_source, recipe_text
 
     with trusted(trust_code):
-        text = recipe_text(load_recipe(name)) if resolved else recipe_file(name).read_text("utf-8")
-    sys.stdout.write(text)
+        text = recipe_text(load_recipe(name)) if resolved else recipe_source(name)
+    sys.stdout.write(printable(text))
 
 
 @recipe.command("copy")
@@ -57,13 +57,13 @@ def copy_recipe(
 ) -> None:
     """Copy a recipe to a file."""
     from graphrec_pt.core.scratch import write_text
-    from graphrec_pt.recipe.files import recipe_file
+    from graphrec_pt.recipe.files import recipe_source
 
-    text = recipe_file(name).read_text("utf-8")
+    text = recipe_source(name)
     if file.exists():
         raise GraphRecError(str(file), "a new file", "one that is there", "another name")
     write_text(file, text)
-    Console().print(f"copied to {file}", soft_wrap=True)
+    Terminal().print(f"copied to {file}", soft_wrap=True)
 
 
 @recipe.command("validate")
@@ -84,5 +84,5 @@ def validate_recipes(
         except GraphRecError as error:
             found.append(error)
         else:
-            Console().print(f"{file}: valid", soft_wrap=True, highlight=False)
+            Terminal().print(f"{file}: valid", soft_wrap=True, highlight=False)
     raise_all(found)

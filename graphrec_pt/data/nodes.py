@@ -69,12 +69,11 @@ def number_nodes(
 
 
 def _with_ids(described: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows with ids that are whole numbers of 64 bits, or text without empty ones."""
+    """Return the rows with ids that are whole numbers of 64 bits, or text."""
     ids = described["id"]
     if ids.dtype.is_integer() and ids.dtype not in (pl.UInt64, pl.Int128, pl.UInt128):
         return described
-    text = pl.col("id").cast(pl.String)
-    return described.with_columns(pl.when(text != "").then(text).alias("id"))
+    return described.with_columns(pl.col("id").cast(pl.String))
 
 
 def _require_meeting(
@@ -132,6 +131,8 @@ def _tell_odd_ids(name: str, numbering: Numbering, problems: Problems) -> None:
     ids = numbering.ids
     if ids.dtype != pl.String:
         return
+    if "" in ids.head(1):  # ids are sorted
+        problems.note(f"{name}: an empty text is one of its ids; NULL is no id")
     padded = ids.filter(ids != ids.str.strip_chars())
     twins = padded.filter(padded.str.strip_chars().is_in(ids.implode()))
     if len(twins):
@@ -256,11 +257,9 @@ def _one_row_each(
         hint = "`duplicates: first` to keep the first row"
         expected = f"one row per {column} in {where}"
         problems.refused.append(GraphRecError(f"nodes.{name}", expected, got, hint))
-    else:
-        lost = counted(len(described) - len(unique), "row")
-        problems.note(
-            f"nodes.{name}: {lost} of {where} left out; earlier ones have that {column!r} ({some})"
-        )
+    elif differing := len(described.unique()) - len(unique):
+        rows = f"{counted(differing, 'row')} of {where} left out"
+        problems.note(f"nodes.{name}: {rows} for an earlier one of that {column!r}")
     return unique
 
 

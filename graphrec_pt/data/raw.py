@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.copies import distinct, without_copies
+from graphrec_pt.data.expansion import Expanded
 
 ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -148,8 +149,10 @@ class RawFile:
             return self.path
         copy = scratch / f"{abs(hash((self.path, self.member))):x}-{self.name}"
         if not copy.exists():
-            with self.open() as stream, copy.open("wb") as out:
+            part = scratch / f".{copy.name}"
+            with self.open() as stream, part.open("wb") as out:
                 shutil.copyfileobj(stream, out, 1 << 20)
+            part.replace(copy)
         return copy
 
     def utf8(self, scratch: Path, encoding: str = "utf-8", *, unmarked: bool = False) -> Path:
@@ -255,8 +258,7 @@ def archive_members(archive: Path) -> list[str]:
             raise GraphRecError(
                 archive.name, "members inside the archive's own folder", repr(name), "another copy"
             )
-    # Finder of macOS adds a shadow of every file, which holds no data.
-    return sorted(n for n in names if "__MACOSX" not in n and not Path(n).name.startswith("._"))
+    return sorted(names)
 
 
 def _matches(name: str, pattern: str) -> bool:
@@ -275,7 +277,11 @@ def _opened(path: Path, member: str | None) -> Iterator[BinaryIO]:
         else:
             held = stack.enter_context(tarfile.open(path)).extractfile(member)
             stream = stack.enter_context(cast(BinaryIO, held))  # archive_members lists files only
-        yield stack.enter_context(_decompressed(stream))
+        made = stack.enter_context(_decompressed(stream))
+        if made is not stream or member is not None:
+            name = PurePosixPath(member or path.name).name
+            made = cast(BinaryIO, Expanded(made, path.stat().st_size, name))
+        yield made
 
 
 def _decompressed(stream: BinaryIO) -> BinaryIO:

@@ -130,7 +130,7 @@ def _query(
 ) -> pl.LazyFrame:
     dtypes = frame.collect_schema()  # of this reading; another one may find other types
     source, target = plan.source.partition(".")[2], plan.target.partition(".")[2]
-    keep = [_raw_id(source, dtypes[source]).alias(SOURCE)]
+    keep = [_raw_id(source, dtypes[source], plan).alias(SOURCE)]
     if plan.timing:
         time = integer_time(plan.timing, dtypes[plan.timing.column], unit)
         keep.append(time.alias(TIME))
@@ -138,7 +138,7 @@ def _query(
         keep.append(_finite(plan.weight, pl.Float32()).alias(WEIGHT))
     if plan.event:
         event = plan.event.partition(".")[2]
-        keep.append(_raw_id(event, dtypes[event]).alias(EVENT))
+        keep.append(_raw_id(event, dtypes[event], plan).alias(EVENT))
     keep += [pl.col(c).cast(_edge_dtype(k), strict=False) for c, k in plan.columns.items()]
     keep += more
     if plan.where:
@@ -163,8 +163,8 @@ def _query(
         if inner != pl.Null:
             ends = ends.cast(pl.List(_id_dtype(inner)))
         exploded = frame.select(*keep, ends.alias(TARGET)).explode(TARGET)
-        return exploded.with_columns(_filled(pl.col(TARGET), _id_dtype(inner)))
-    return frame.select(*keep, _raw_id(target, dtypes[target]).alias(TARGET))
+        return exploded.with_columns(_filled(pl.col(TARGET), _id_dtype(inner), plan))
+    return frame.select(*keep, _raw_id(target, dtypes[target], plan).alias(TARGET))
 
 
 def _blank(plan: EdgePlan, made: list[str]) -> pl.Expr:
@@ -181,14 +181,14 @@ def _id_dtype(dtype: pl.DataType) -> pl.DataType:
     return pl.Int64() if narrow else pl.String()
 
 
-def _raw_id(column: str, dtype: pl.DataType) -> pl.Expr:
+def _raw_id(column: str, dtype: pl.DataType, plan: EdgePlan) -> pl.Expr:
     kind = _id_dtype(dtype)
-    return _filled(pl.col(column).cast(kind), kind)
+    return _filled(pl.col(column).cast(kind), kind, plan)
 
 
-def _filled(ids: pl.Expr, kind: pl.DataType) -> pl.Expr:
-    """Return ids, null where the text is empty: it names nothing."""
-    return pl.when(ids != "").then(ids) if kind == pl.String else ids
+def _filled(ids: pl.Expr, kind: pl.DataType, plan: EdgePlan) -> pl.Expr:
+    """Return ids, null where an interaction has an empty text: it names nothing."""
+    return pl.when(ids != "").then(ids) if kind == pl.String and plan.interaction else ids
 
 
 def _check_types(who: str, plan: EdgePlan, table: Table, dtypes: Dtypes) -> None:

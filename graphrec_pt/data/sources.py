@@ -13,6 +13,7 @@ from graphrec_pt.data.delimited import LINE, Delimited
 from graphrec_pt.data.problems import Problems
 from graphrec_pt.data.raw import RawFile
 from graphrec_pt.data.reader import empty, read_json, read_json_lines
+from graphrec_pt.graph.stored_tables import PANIC, check_arrow
 
 TYPES: dict[ColumnType, type[pl.DataType]] = {
     "int": pl.Int64,
@@ -80,6 +81,14 @@ class _Columnar:
 
     def __init__(self, file: RawFile, scratch: Path, scanner: Callable[..., pl.LazyFrame]) -> None:
         self.file, self.path, self.scanner = file, file.local(scratch), scanner
+        kind = "a Parquet file" if scanner is pl.scan_parquet else "an Arrow file"
+        try:
+            if scanner is pl.scan_ipc:
+                check_arrow(self.path)
+            scanner(self.path).collect_schema()
+        except (OSError, ValueError, pl.exceptions.PolarsError, PANIC) as error:
+            got = (str(error).splitlines() or ["damaged"])[0]
+            raise GraphRecError(file.name, kind, got, "downloading it again") from error
 
     def scan(self, dtypes: Dtypes, *, numbered: bool) -> pl.LazyFrame:
         index = LINE if numbered else None

@@ -16,6 +16,7 @@ from graphrec_pt.data.problems import SHOWN, Problems, shown
 from graphrec_pt.data.raw import RawFile, find_files
 from graphrec_pt.data.shaping import Steps, shaped
 from graphrec_pt.data.sources import TYPES, Dtypes, Source, open_source, parsed
+from graphrec_pt.graph.stored_tables import PANIC
 
 FILE = "__file"
 GAPS = {"NA", "N/A", "n/a", "NULL", "Null", "null", "None", "none", "nan", "NaN", "-", "?", "\\N"}
@@ -78,7 +79,8 @@ class Table:
             try:
                 action(self.frame).collect_schema()
                 return self.frame
-            except (OSError, pl.exceptions.PolarsError) as error:
+            except (OSError, pl.exceptions.PolarsError, PANIC) as raised:
+                error = raised if isinstance(raised, Exception) else OSError(str(raised))
                 again = self.reread(error) if self.reread is not None else None
                 if isinstance(again, pl.LazyFrame):
                     self.frame = again

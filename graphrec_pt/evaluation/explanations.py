@@ -8,7 +8,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split
-from graphrec_pt.kernels.member import member
+from graphrec_pt.kernels.adjacency import member
 from graphrec_pt.predict.lists import top_lists
 from graphrec_pt.predict.paths import PathScorer
 from graphrec_pt.sampling.sample import Paths

@@ -8,6 +8,7 @@ import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_file
+from graphrec_pt.graph.stored_tables import read_parquet
 
 HISTORY = "history"
 """Key of a policy that says what a system was shown."""
@@ -77,9 +78,8 @@ def read_tables(
         GraphRecError: When the file is missing or is no such table.
     """
     try:
-        table = pl.read_parquet(path)
-        policy = pl.read_parquet_metadata(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+        table, policy = read_parquet(path)
+    except (OSError, ValueError) as error:
         expected = f"a Parquet file with the columns {', '.join(columns)}"
         raise GraphRecError(str(path), expected, error) from error
     if "split" not in table.columns:

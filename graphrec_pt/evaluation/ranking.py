@@ -13,7 +13,7 @@ from graphrec_pt.evaluation.ranks import COMPAT, Ranks
 from graphrec_pt.evaluation.seen import HISTORY, targets_of
 from graphrec_pt.graph.graph import RAW_ID
 from graphrec_pt.graph.split import Split, When
-from graphrec_pt.kernels.rank import rank as ranked
+from graphrec_pt.kernels.topk import rank as ranked
 from graphrec_pt.predict.lists import CELLS
 from graphrec_pt.predict.scorer import Scorer, check_numbers, checked_scores, shaped_scores
 from graphrec_pt.predict.seen import SeenPolicy, seen_pairs

@@ -93,6 +93,6 @@ def vectors_of(column: pl.Series, width: int, who: str) -> tuple[Tensor, Tensor]
         expected = f"vectors of length {width} in {column.name!r}"
         raise GraphRecError(who, expected, got if got >= 0 else "several lengths")
     flat = column.drop_nulls().explode().cast(pl.Float32).to_numpy()
-    vectors = torch.zeros(len(column), width)
+    vectors = torch.zeros(len(column), width, device="cpu")
     vectors[~missing] = torch.from_numpy(flat.copy()).view(-1, width)
     return vectors, missing

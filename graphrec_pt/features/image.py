@@ -1,6 +1,7 @@
 """Images of nodes through a Hugging Face vision model."""
 
 from pathlib import Path
+from struct import error as struct_error
 from typing import Any, Literal
 
 import torch
@@ -122,6 +123,9 @@ class ImageFeature(EncodedFeature):
         names = read_column(graph, self.node_type, self.column, "image").to_list()
         folder = self.config.folder or Path()
         self.files = [folder / name if name else None for name in names]
+        out = [name for name in names if name and _leads_out(name)] if self.config.folder else []
+        if out:
+            raise GraphRecError("image", f"names of files inside {folder}", repr(out[0]))
         gone = [str(file) for file in self.files if file is not None and not file.is_file()]
         if gone:
             got = f"{len(gone)} that are not there, such as {gone[0]}"
@@ -149,7 +153,6 @@ class ImageFeature(EncodedFeature):
 
     def _opened(self, node: int) -> Any:
         from PIL import Image as Pillow
-        from PIL import UnidentifiedImageError
 
         if not self.files:  # a saved model holds no images
             raise GraphRecError("image", "a graph to read", "none", "model.bind(graph)")
@@ -157,5 +160,14 @@ class ImageFeature(EncodedFeature):
         try:
             with Pillow.open(str(file)) as image:
                 return image.convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
+        except (*_DAMAGED, Pillow.DecompressionBombError) as error:
             raise GraphRecError("image", f"an image in {file}", error) from error
+
+
+_DAMAGED = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct_error)
+"""What readers of images raise for damaged ones."""
+
+
+def _leads_out(name: str) -> bool:
+    """Say whether a file name leads out of the folder that it starts from."""
+    return Path(name).is_absolute() or ".." in Path(name).parts

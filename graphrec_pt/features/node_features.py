@@ -224,7 +224,9 @@ class NodeFeatures(nn.Module):
             raise GraphRecError("features", "inputs that they read", got, "bind(graph)")
         for name, tensor in inputs.items():
             path, _, last = name.rpartition(".")
-            setattr(self.get_submodule(path), last, tensor.to(own[name].device))
+            module = self.get_submodule(path)
+            _check_input(module, name, inputs, dict(zip(self.names, self.counts, strict=True)))
+            setattr(module, last, tensor.to(own[name].device))
         self.bound = True
 
     @contextmanager
@@ -334,3 +336,40 @@ class NodeFeatures(nn.Module):
 
 def _told(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _check_input(
+    module: nn.Module, name: str, inputs: Mapping[str, Tensor], counts: Mapping[str, int]
+) -> None:
+    """Raise for a saved input that a feature would stumble over: a folder may be forged.
+
+    Args:
+        module: The feature.
+        name: Of the input; its last part is that of a buffer.
+        inputs: All of them.
+        counts: Nodes of each type.
+    """
+    path, _, last = name.rpartition(".")
+    beside = {n.rpartition(".")[2]: each for n, each in inputs.items() if n.startswith(path + ".")}
+    tensor, own = inputs[name], module.get_buffer(last)
+    right = tensor.is_floating_point() == own.is_floating_point()
+    right = right and tensor.ndim == own.ndim > 0 and tensor.shape[1:] == own.shape[1:]
+    nodes = counts.get(str(vars(module).get("node_type")))
+    if right and last == "start":  # where the values of each node begin among those beside it
+        ascends = len(tensor) > 0 and int(tensor[0]) == 0 and bool((tensor.diff() >= 0).all())
+        right = ascends and nodes in (None, len(tensor) - 1)
+    elif right and "start" in beside:
+        right = len(beside["start"]) > 0 and int(beside["start"][-1]) == len(tensor)
+    elif right:
+        right = nodes in (None, len(tensor))
+    if right and not tensor.is_floating_point() and tensor.dtype != torch.bool and len(tensor):
+        table = dict(module.named_children()).get("table")
+        most = table.num_embeddings if isinstance(table, nn.Embedding) else 2**31
+        if last in ("neighbor", "item"):
+            most = sum(counts.values())
+        if last == "start":
+            most = 2**62
+        right = tensor.numel() == 0 or (int(tensor.min()) >= 0 and int(tensor.max()) < most)
+    if not right:
+        got = f"{tensor.dtype} {list(tensor.shape)} of other values"
+        raise GraphRecError(f"inputs.safetensors {name}", "what the feature reads", got)

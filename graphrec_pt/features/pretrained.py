@@ -1,4 +1,7 @@
-"""Hugging Face models by folder, name or object; nothing is downloaded unless asked for."""
+"""Hugging Face models by folder, name or object; nothing is downloaded unless asked for.
+
+Weights are read as safetensors, and code that a repository brings along is never run.
+"""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -30,7 +33,10 @@ def load_model(source: Any, *, download: bool = False) -> Any:
 
     def read() -> Any:
         return AutoModel.from_pretrained(
-            source, local_files_only=not download, use_safetensors=True
+            source,
+            local_files_only=not download,
+            use_safetensors=True,
+            trust_remote_code=False,
         )
 
     return from_hugging_face("model", source, read).float().eval()
@@ -45,7 +51,9 @@ def load_config(source: Any, *, download: bool = False) -> Any:
     return from_hugging_face(
         "model",
         source,
-        lambda: AutoConfig.from_pretrained(source, local_files_only=not download),
+        lambda: AutoConfig.from_pretrained(
+            source, local_files_only=not download, trust_remote_code=False
+        ),
     )
 
 
@@ -55,7 +63,9 @@ def load_image_processor(source: str, *, download: bool = False) -> Any:
 
     read: Callable[..., Any] = AutoImageProcessor.from_pretrained
     return from_hugging_face(
-        "image processor", source, lambda: read(source, local_files_only=not download)
+        "image processor",
+        source,
+        lambda: read(source, local_files_only=not download, trust_remote_code=False),
     )
 
 

@@ -1,7 +1,7 @@
 """The typed graph: one global id space, one segmented CSR, columns per node type."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -71,6 +71,17 @@ class Graph:
     edge_ids: int | None = None
 
     @property
+    def device(self) -> torch.device:
+        """Where the adjacency arrays are: what is sampled of the graph comes from there."""
+        return self.csr.indices.device
+
+    def to(self, device: torch.device | str) -> "Graph":
+        """Return the graph with its adjacency arrays on another device; tables stay."""
+        if self.device == torch.device(device):
+            return self
+        return replace(self, csr=self.csr.to(device))
+
+    @property
     def num_edge_ids(self) -> int:
         """One more than the highest edge id, removed edges included."""
         if self.edge_ids is not None:
@@ -113,11 +124,11 @@ class Graph:
         found = self.schema.relation(relation)
         low, high = self.segments(relation)
         degree = high - low
-        source = torch.repeat_interleave(
-            torch.arange(self.nodes(found.source).start, self.nodes(found.source).stop), degree
-        )
+        owned, device = self.nodes(found.source), self.device
+        source = torch.arange(owned.start, owned.stop, device=device).repeat_interleave(degree)
         before = torch.cumsum(degree, 0) - degree
-        position = torch.repeat_interleave(low - before, degree) + torch.arange(len(source))
+        place = torch.arange(len(source), device=device)
+        position = torch.repeat_interleave(low - before, degree) + place
         edge = self.csr.edge
         return Edges(
             source,
@@ -131,7 +142,7 @@ class Graph:
     def neighbors(self, node: int, relation: str | None = None) -> Tensor:
         """Return a node's targets under one relation, or under all: int64 ``[degree]``."""
         node_type = self.type_of(node)
-        first = int(self.csr.first_segment(torch.tensor([int(node)]))[0])
+        first = int(self.csr.first_segment(self.csr.offset.new_tensor([int(node)]))[0])
         last = first + len(self.schema.leaving(node_type))
         if relation is not None:
             if self.schema.relation(relation).source != node_type:
@@ -166,7 +177,8 @@ class Graph:
         """Return the type name of a node."""
         if not 0 <= node < self.csr.num_nodes:
             raise GraphRecError("graph", f"a node below {self.csr.num_nodes}", node)
-        return self.schema.node_names[int(self.csr.node_type(torch.tensor(int(node))))]
+        kind = self.csr.node_type(self.csr.offset.new_tensor(int(node)))
+        return self.schema.node_names[int(kind)]
 
     def raw_id(self, node: int) -> str:
         """Return the id that a node had in the raw files."""

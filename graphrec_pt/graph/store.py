@@ -2,31 +2,49 @@
 
 ::
 
-    graph.json            schema, counts, provenance, fingerprint, format version
+    graph.json            schema, counts, provenance, fingerprint, format version, checksums
     <array>.npy           offset, slots, base, segment, indices, time, weight, edge
     nodes/<type>.arrow    raw ids and columns, row n = node n of the type
     edges/<relation>.arrow extra edge columns, row n = edge id n of the relation
+
+A folder is checked when it is opened, so that no number in it can lead a kernel outside of an
+array: types, lengths, ascending offsets, the range of every number, and the checksum of every file
+(a damaged file is told, whatever was damaged). A process remembers which files it has checked, by
+their size, time and inode, and opens them again without reading them. It remembers this in memory
+only: a note in the folder could be forged with the rest, and one elsewhere would be something that
+the user does not see. A forger can write checksums too; `verify` compares the content with a
+fingerprint from another source.
 """
 
 import copyreg
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from importlib import import_module
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 
+from graphrec_pt.core.documents import digest_of
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.schema import Schema
+from graphrec_pt.graph.header import (
+    FORMAT,
+    NAME,
+    Header,
+    check_file,
+    check_names,
+    check_unchanged,
+    checksum_of,
+    read_header,
+)
+from graphrec_pt.graph.stored_tables import StoredTables, TableCheck
 from graphrec_pt.kernels.csr import SegmentedCSR
-
-FORMAT = 1
 
 
 def new_folder(out: str | Path) -> Path:
@@ -56,10 +74,13 @@ def save_graph(graph: Graph, folder: str | Path) -> Graph:
     """Write a graph to a folder, all or nothing, and return it opened from there.
 
     Raises:
-        GraphRecError: When the folder holds something that is not a graph, or cannot be written.
+        GraphRecError: When the folder holds something that is not a graph, or cannot be written;
+            for arrays that do not fit together and names that no file can have.
     """
     folder = Path(folder)
     check_target(folder)
+    check_names(graph.schema)
+    _check_arrays(str(folder), graph)
     if not graph.fingerprint:
         graph = replace(graph, fingerprint=fingerprint(graph))
     with finished_folder(folder) as scratch:
@@ -69,59 +90,88 @@ def save_graph(graph: Graph, folder: str | Path) -> Graph:
             (scratch / kind).mkdir()
             for name, table in tables.items():
                 table.write_ipc(scratch / kind / f"{name}.arrow")
-        (scratch / "graph.json").write_text(json.dumps(_header(graph), indent=1))
+        header = _header(graph)
+        header["checksums"] = {name: checksum_of(scratch / name) for name in _files(header)}
+        header["digest"] = digest_of(header)
+        (scratch / NAME).write_text(json.dumps(header, indent=1))
     return open_graph(folder)
 
 
-def open_graph(folder: str | Path) -> Graph:
+def open_graph(folder: str | Path, *, verify: bool = False) -> Graph:
     """Open a saved graph; arrays and tables are memory-mapped, so the size does not matter.
 
+    Its arrays are checked when a process opens them for the first time, some 0.3 s per GB in
+    memory; tables when they are first read.
+
+    Args:
+        folder: Of the graph.
+        verify: Compare the content with the fingerprint that the folder claims, which takes some
+            seconds per GB: for a folder that somebody else may have changed, whose fingerprint you
+            know from elsewhere.
+
     Raises:
-        GraphRecError: When the folder holds no graph, or one of another format.
+        GraphRecError: When the folder holds no graph, one of another format, or one that is
+            damaged.
     """
     folder = Path(folder)
-    header = _read_header(folder)
+    header = read_header(folder)
     try:
-        arrays: dict[str, Any] = {n: _mapped(folder / f"{n}.npy") for n in header["arrays"]}
-        csr = SegmentedCSR(**arrays)
-        schema = Schema.model_validate(header["schema"])
-        return Graph(
-            schema,
+        csr = SegmentedCSR(**_mapped_arrays(folder, header))
+        check = TableCheck(folder, header, csr)
+        graph = Graph(
+            header.schema,
             csr,
-            _StoredTables(folder, "nodes", schema.node_names, header["fingerprint"]),
-            _StoredTables(folder, "edges", header["edge_tables"], header["fingerprint"]),
-            header["edge_offset"],
-            header["fingerprint"],
-            header["provenance"],
+            StoredTables(folder, "nodes", header.schema.node_names, check),
+            StoredTables(folder, "edges", header.edge_tables, check),
+            header.edge_offset,
+            header.fingerprint,
+            header.provenance,
             folder,
-            header["edge_ids"],
+            header.edge_ids,
         )
+        _check_once(folder, header, graph)
     except (OSError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, GraphRecError):
+            raise
         raise GraphRecError(str(folder), "a complete graph", error, "building it again") from error
+    if verify and (found := fingerprint(graph)) != graph.fingerprint:
+        expected = f"the content of fingerprint {graph.fingerprint[:12]}"
+        raise GraphRecError(str(folder), expected, found[:12], "another copy of the graph")
+    return graph
 
 
-def check_unchanged(folder: Path, fingerprint: str) -> None:
-    """Refuse a folder that was built anew since a graph was opened from it."""
-    if (now := _read_header(folder)["fingerprint"]) != fingerprint:
-        raise GraphRecError(
-            str(folder),
-            f"the graph {fingerprint[:12]} opened from it",
-            now[:12],
-            "opening it again",
-        )
+def reopen_graph(folder: str, fingerprint: str, checked: "Identity | None" = None) -> Graph:
+    """Open a graph that another process has open.
+
+    Args:
+        folder: Of the graph.
+        fingerprint: Of its content.
+        checked: The files that the other process has checked, which need no second check.
+    """
+    path = Path(folder)
+    check_unchanged(path, fingerprint)
+    if checked is not None:
+        _checked[str(path.resolve())] = checked
+    return open_graph(path)
 
 
-def reopen_graph(folder: str, fingerprint: str) -> Graph:
-    """Open a graph that another process has open."""
-    check_unchanged(Path(folder), fingerprint)
-    return open_graph(folder)
+def forget_checked() -> None:
+    """Check every graph anew when it is opened next."""
+    _checked.clear()
+
+
+Identity = tuple[tuple[str, int, int, int, int], ...]
+"""Name, size, time of change, inode and device of files."""
+
+_checked: dict[str, Identity] = {}
 
 
 def _reduced(graph: Graph) -> str | tuple[Any, ...]:
     """Return how a graph is pickled: a stored one as its folder, whose files others map too."""
-    if graph.folder is None:
+    if graph.folder is None or graph.device.type != "cpu":
         return graph.__reduce_ex__(4)
-    return reopen_graph, (str(graph.folder.resolve()), graph.fingerprint)
+    folder = str(graph.folder.resolve())
+    return reopen_graph, (folder, graph.fingerprint, _checked.get(folder))
 
 
 copyreg.pickle(Graph, _reduced)
@@ -129,22 +179,6 @@ copyreg.pickle(Graph, _reduced)
 
 def _empty(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
-
-
-def _read_header(folder: Path) -> dict[str, Any]:
-    path = folder / "graph.json"
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise GraphRecError(
-            str(folder), "a saved graph (graph.json)", "none", "`graphrec data build NAME`"
-        ) from None
-    except ValueError as error:
-        raise GraphRecError(str(path), "JSON", error, "building it again") from error
-    version = header.get("format") if isinstance(header, dict) else type(header).__name__
-    if version != FORMAT:
-        raise GraphRecError(str(path), f"graph format {FORMAT}", version, "building it again")
-    return dict(header)
 
 
 def _header(graph: Graph) -> dict[str, Any]:
@@ -167,35 +201,85 @@ def _arrays(graph: Graph) -> list[tuple[str, torch.Tensor]]:
     return [(name, array) for name, array in every if array is not None]
 
 
-def _mapped(path: Path) -> torch.Tensor:
+_NO_HEADER = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError)
+"""What numpy raises for a damaged header, which it reads as an expression of Python."""
+_LONG, _SHORT = np.dtype(np.int64), np.dtype(np.int32)
+_TYPES = {
+    **dict.fromkeys(("offset", "slots", "base", "segment"), (_LONG,)),
+    "indices": (_SHORT, _LONG),
+    "time": (_LONG,),
+    "weight": (np.dtype(np.float32),),
+    "edge": (_SHORT, _LONG),
+}
+
+
+def _files(header: Mapping[str, Any]) -> list[str]:
+    """Return the names of the files that a header tells of."""
+    nodes = [node["name"] for node in header["schema"]["nodes"]]
+    arrays = [f"{name}.npy" for name in header["arrays"]]
+    tables = [f"nodes/{name}.arrow" for name in nodes]
+    return [*arrays, *tables, *(f"edges/{name}.arrow" for name in header["edge_tables"])]
+
+
+def _mapped_arrays(folder: Path, header: Header) -> dict[str, Any]:
+    """Return the arrays of a graph, of the types and lengths that belong together."""
+    arrays: dict[str, Any] = {name: _mapped(folder, name) for name in header.arrays}
+    edges = sum(header.edges.values())
+    for name in ("indices", "time", "weight", "edge"):
+        if name in arrays and len(arrays[name]) != edges:
+            who, got = str(folder / f"{name}.npy"), len(arrays[name])
+            raise GraphRecError(who, f"{edges} numbers", got, "building it again")
+    return arrays
+
+
+def _mapped(folder: Path, name: str) -> torch.Tensor:
+    path = folder / f"{name}.npy"
+    if not path.is_file():
+        raise GraphRecError(str(path), "an array of the graph", "none", "building it again")
+    with path.open("rb") as file:
+        try:
+            if np.lib.format.read_magic(file) != (1, 0):
+                raise ValueError("another version of the format")
+            shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
+        except _NO_HEADER as error:
+            raise GraphRecError(str(path), "an .npy file", error, "building it again") from error
+        start, size = file.tell(), path.stat().st_size
+    told = f"{dtype} {shape}"
+    if len(shape) != 1 or dtype not in _TYPES[name] or fortran not in (False, True):
+        expected = f"{' or '.join(map(str, _TYPES[name]))} of one dimension"
+        raise GraphRecError(str(path), expected, told, "building it again")
+    if size != start + shape[0] * dtype.itemsize or start % 16:
+        raise GraphRecError(str(path), f"{told} in {size} bytes", "another size", "building again")
     # Copy-on-write: shared with every reader of the file, and torch sees a writable array.
-    array = np.load(path, mmap_mode="c") if path.stat().st_size > 4096 else np.load(path)
-    return torch.from_numpy(array)
+    large = size > 4096
+    return torch.from_numpy(np.load(path, mmap_mode="c") if large else np.load(path))
 
 
-class _StoredTables(Mapping[str, pl.DataFrame]):
-    """Arrow files of a graph, each read when it is first asked for."""
+def _check_once(folder: Path, header: Header, graph: Graph) -> None:
+    """Check the arrays of a folder, unless this process has checked the same files."""
+    names = [NAME, *(f"{name}.npy" for name in header.arrays)]
+    key, identity = str(folder.resolve()), _identity(folder, names)
+    if _checked.get(key) == identity:
+        return
+    for name in header.arrays:
+        check_file(folder, f"{name}.npy", header)
+    _check_arrays(str(folder), graph)
+    counts = {name: graph.num_nodes(name) for name in header.schema.node_names}
+    edges = {r.name: graph.num_edges(r.name) for r in header.schema.relations}
+    if (counts, edges) != (header.nodes, header.edges):
+        raise GraphRecError(str(folder), "as many nodes and edges as graph.json says", "others")
+    _checked[key] = identity
 
-    def __init__(self, folder: Path, kind: str, names: Sequence[str], fingerprint: str) -> None:
-        self._folder, self._kind, self._names = folder, kind, tuple(names)
-        self._fingerprint = fingerprint
-        self._read: dict[str, pl.DataFrame] = {}
 
-    def __getitem__(self, name: str) -> pl.DataFrame:
-        if name not in self._names:
-            raise KeyError(name)
-        if name not in self._read:
-            path = self._folder / self._kind / f"{name}.arrow"
-            try:
-                table = pl.read_ipc(path)
-            except (OSError, pl.exceptions.PolarsError) as error:
-                raise GraphRecError(str(path), "an Arrow file", error, "building again") from error
-            check_unchanged(self._folder, self._fingerprint)  # after reading: it was this graph's
-            self._read[name] = table
-        return self._read[name]
+def _identity(folder: Path, names: Sequence[str]) -> Identity:
+    stats = [(name, (folder / name).stat()) for name in names]
+    return tuple((n, s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev) for n, s in stats)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
 
-    def __len__(self) -> int:
-        return len(self._names)
+def _check_arrays(who: str, graph: Graph) -> None:
+    """Raise for arrays of a graph that would lead a kernel astray."""
+    integrity = import_module("graphrec_pt.graph.integrity")  # compiled code, loaded when needed
+    given = graph.schema, graph.csr, dict(graph.edge_offset), graph.num_edge_ids
+    if (problem := integrity.problem_of(*given)) is not None:
+        who, hint = f"{who}: {problem.array}", "building it again"
+        raise GraphRecError(who, problem.expected, problem.got, hint)

@@ -1,10 +1,13 @@
-"""The arrays of a segmented CSR: what every kernel reads."""
+"""The arrays of a segmented CSR, which every kernel reads, and checks of arguments against them."""
 
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakIdKeyDictionary
+
+from graphrec_pt.core.errors import GraphRecError
 
 NO_TIME = torch.iinfo(torch.int64).min
 """`time` of an edge that has none: a static fact, earlier than everything."""
@@ -71,3 +74,102 @@ class SegmentedCSR:
         for name, array in arrays.items():
             arrays[name] = None if array is None else array.to(device)
         return SegmentedCSR(**arrays)
+
+
+_INTEGERS = (torch.int32, torch.int64)
+_sound: WeakIdKeyDictionary = WeakIdKeyDictionary()  # indices → the segments checked with them
+
+
+def check_nodes(
+    who: str, csr: SegmentedCSR, nodes: Tensor, name: str, *, length: int | None = None
+) -> None:
+    """Raise unless `nodes` is one row of global ids of the graph, `length` long if given."""
+    if nodes.dtype not in _INTEGERS or nodes.ndim != 1:
+        raise GraphRecError(
+            who, f"{name} as int32 or int64 [K]", f"{nodes.dtype} {list(nodes.shape)}"
+        )
+    if length is not None and len(nodes) != length:
+        raise GraphRecError(who, f"{length} {name} ids", len(nodes))
+    if len(nodes):
+        low, high = _ends(nodes)
+        if low < 0 or high >= csr.num_nodes:
+            wrong = low if low < 0 else high
+            raise GraphRecError(who, f"{name} ids in [0, {csr.num_nodes})", wrong)
+
+
+def _ends(nodes: Tensor) -> tuple[int, int]:
+    """Return the lowest and the highest id, on one thread of the CPU.
+
+    Threads of torch go on spinning for a while after their work, and would take the cores from
+    the kernel that follows.
+    """
+    if nodes.device.type == "cpu":
+        values = nodes.numpy()
+        return int(values.min()), int(values.max())
+    low, high = torch.aminmax(nodes)
+    return int(low), int(high)
+
+
+def check_edges(who: str, csr: SegmentedCSR) -> None:
+    """Raise unless every segment lies in the index array and every target in the graph.
+
+    For kernels that write where an edge points. One pass, once while the arrays live.
+    """
+    if _sound.get(csr.indices) is csr.segment:  # type: ignore[no-untyped-call]
+        return
+    segment, count = csr.segment, int(csr.base[-1])
+    ascends = len(segment) == count + 1 and not bool((segment[1:] < segment[:-1]).any())
+    if not ascends or int(segment[0]) < 0 or int(segment[-1]) > csr.num_edges:
+        expected = f"{count} segments ascending in [0, {csr.num_edges}]"
+        raise GraphRecError(who, expected, "others", "building the graph again")
+    low, high = _ends(csr.indices) if csr.num_edges else (0, -1)
+    if low < 0 or high >= csr.num_nodes:
+        wrong = low if low < 0 else high
+        expected = f"targets of edges in [0, {csr.num_nodes})"
+        raise GraphRecError(who, expected, wrong, "building the graph again")
+    _sound[csr.indices] = csr.segment
+
+
+def check_slot(
+    who: str,
+    csr: SegmentedCSR,
+    source: Tensor,
+    slot: Tensor | int,
+    *,
+    any_slot: bool = False,
+) -> Tensor:
+    """Return one slot per source after checking that each source has it: int64 ``[K]``."""
+    if isinstance(slot, Tensor) and slot.ndim and slot.shape != source.shape:
+        raise GraphRecError(who, f"one slot or {len(source)}", list(slot.shape))
+    slots = torch.as_tensor(slot, dtype=torch.int64, device=source.device).expand(source.shape)
+    everyone = isinstance(slot, int) and 0 <= slot < int(csr.slots.min())
+    if len(source) and not everyone:
+        count = csr.slots[csr.node_type(source)]
+        wrong = (slots >= count) | (slots < (-1 if any_slot else 0))
+        if bool(wrong.any()):
+            i = int(wrong.nonzero()[0])
+            raise GraphRecError(
+                who,
+                f"a slot in [0, {int(count[i])}) for node {int(source[i])}",
+                int(slots[i]),
+                "-1 for every relation" if any_slot else "",
+            )
+    return slots
+
+
+def check_positive(who: str, name: str, value: int) -> None:
+    """Raise unless `value` is at least 1."""
+    if value < 1:
+        raise GraphRecError(who, f"{name} >= 1", value)
+
+
+def check_exclude(who: str, csr: SegmentedCSR, exclude: Tensor | None, rows: int) -> Tensor:
+    """Return one excluded edge id per row, −1 where there is none: int64 ``[rows]``."""
+    if exclude is None:
+        return torch.full((rows,), -1, dtype=torch.int64, device=csr.indices.device)
+    if csr.edge is None:
+        raise GraphRecError(who, "a graph with edge ids for exclude", "none")
+    if exclude.dtype not in _INTEGERS or exclude.shape != (rows,):
+        got = f"{exclude.dtype} {list(exclude.shape)}"
+        raise GraphRecError(who, f"exclude as integers [{rows}]", got)
+    return exclude.long().contiguous()

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -46,13 +47,28 @@ def chosen_body(like: Tensor) -> str:
 
 
 def body(op: str, like: Tensor) -> Callable[..., Any]:
-    """Return the function `op` of ``graphrec_pt.kernels.<body>.<op>`` for the device of `like`.
+    """Return the function that computes `op` on the device of `like`.
 
-    Bodies are imported on first use, so that numba and triton cost nothing until then.
+    Bodies are imported on first use, so that numba and triton cost nothing until then. Where a
+    family lacks a body, torch serves.
+
+    Args:
+        op: ``"family.function"``, or a name that is both: ``graphrec_pt.kernels.<body>.<family>``.
+        like: A tensor on the device.
     """
-    module = import_module(f"graphrec_pt.kernels.{chosen_body(like)}.{op}")
-    function: Callable[..., Any] = getattr(module, op)
-    return function
+    return _function(chosen_body(like), op)
+
+
+@cache
+def _function(chosen: str, op: str) -> Callable[..., Any]:
+    family, _, name = op.rpartition(".")
+    for each in (chosen, "torch"):
+        module = f"graphrec_pt.kernels.{each}.{family or name}"
+        if find_spec(module) is not None:
+            found: Callable[..., Any] | None = vars(import_module(module)).get(name)
+            if found is not None:
+                return found
+    raise GraphRecError("body", "a kernel", repr(op))
 
 
 def _known(name: str, who: str) -> str:

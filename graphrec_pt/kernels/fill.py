@@ -1,11 +1,4 @@
-"""Fill the segments of a CSR with edges: count, scatter, sort inside each segment.
-
-A segment is short and sits in the cache while it is sorted, so this costs two sweeps over the
-edges where a global sort would take one per digit.
-
-Events at one time stand in an order of chance, another one for every source: by their ids, the
-last event of a history would tend to be a late id, which a model can learn.
-"""
+"""Filling the segments of a CSR, and the stable order that sorts edges into them."""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -107,7 +100,7 @@ def fill_backward(
 
 
 def _bodies() -> ModuleType:
-    numba = chosen_body(torch.empty(0)) == "numba"
+    numba = chosen_body(torch.empty(0, device="cpu")) == "numba"
     return import_module(f"graphrec_pt.kernels.{'numba' if numba else 'torch'}.fill")
 
 
@@ -117,3 +110,25 @@ def expanded(starts: Array, ends: Array) -> tuple[Array, Array]:
     before = np.cumsum(degree) - degree
     segment = np.repeat(np.arange(len(starts)), degree)
     return segment, np.repeat(starts - before, degree) + np.arange(len(segment))
+
+
+Int64 = npt.NDArray[np.int64]
+
+
+def order(*columns: npt.NDArray[np.integer]) -> Int64:
+    """Return the stable order that sorts rows by the first column, then by the next ones.
+
+    The numba body is a least-significant-digit radix sort that skips digits that never vary;
+    the torch body is one stable sort per column. Both give the same permutation.
+
+    Args:
+        *columns: Integer arrays ``[E]``, most significant first.
+
+    Returns:
+        int64 ``[E]``, the rows in sorted order.
+    """
+    on_cpu = torch.empty(0, device="cpu")
+    backend = "numba" if chosen_body(on_cpu) == "numba" else "torch"
+    sort = import_module(f"graphrec_pt.kernels.{backend}.fill").order
+    found: Int64 = sort(columns)
+    return found

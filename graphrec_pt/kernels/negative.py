@@ -7,11 +7,10 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels.checks import check_nodes, check_positive, check_slot
-from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.csr import SegmentedCSR, check_nodes, check_positive, check_slot
+from graphrec_pt.kernels.derived import sorted_targets
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import ITEMS, check_items, key_words
-from graphrec_pt.kernels.sorted_targets import sorted_targets
 
 TRIES = 32
 """Candidates refused before the exact distribution is worked out."""
@@ -66,7 +65,7 @@ def negative(
     :data:`TRIES` times; after that the distribution is worked out exactly, so that a source
     connected with almost everything costs one pass over its edges and never a wrong answer.
     For negatives among the other positives of a batch see
-    :func:`graphrec_pt.kernels.member.in_batch`.
+    :func:`graphrec_pt.kernels.adjacency.in_batch`.
 
     Args:
         csr: The graph whose edges are true.

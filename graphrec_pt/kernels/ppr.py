@@ -3,8 +3,13 @@
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.checks import check_exclude, check_nodes, check_positive
-from graphrec_pt.kernels.csr import SegmentedCSR
+from graphrec_pt.kernels.csr import (
+    SegmentedCSR,
+    check_edges,
+    check_exclude,
+    check_nodes,
+    check_positive,
+)
 from graphrec_pt.kernels.dispatch import body
 
 ONE_BITS = 60
@@ -59,6 +64,7 @@ def ppr(
     """
     check_positive("ppr", "k", k)
     check_nodes("ppr", csr, roots, "root")
+    check_edges("ppr", csr)
     if not 0 < alpha < 1:
         raise GraphRecError("ppr", "0 < alpha < 1", alpha)
     if not 1e-12 <= epsilon < 1:

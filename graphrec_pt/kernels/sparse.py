@@ -1,7 +1,4 @@
-"""Sparse products over a CSR, with gradients: spmm and sddmm, each the gradient of the other.
-
-spmm is one round of message passing, sddmm gives every edge the dot product of its ends.
-"""
+"""Sparse matrices in CSR form times dense ones, with gradients: spmm, sddmm and segment softmax."""
 
 from typing import Any
 
@@ -10,7 +7,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.dispatch import body
-from graphrec_pt.kernels.transposed import transposed
+from graphrec_pt.kernels.transposed import owners, transposed
 
 _FLOATS = (torch.float32, torch.float64)
 
@@ -44,6 +41,48 @@ def spmm(ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor) -> 
     return out
 
 
+def check_sparse(who: str, ptr: Tensor, indices: Tensor, dense: Tensor) -> None:
+    """Raise unless (ptr, indices) is a CSR whose columns are rows of `dense` ``[N, D]``."""
+    if dense.ndim != 2 or dense.dtype not in _FLOATS:
+        raise GraphRecError(who, "float32 or float64 [N, D]", f"{dense.dtype} {list(dense.shape)}")
+    check_ptr(who, ptr, len(indices))
+    if len(indices):
+        low, high = (int(bound) for bound in torch.aminmax(indices))
+        if low < 0 or high >= len(dense):
+            raise GraphRecError(who, f"columns in [0, {len(dense)})", low if low < 0 else high)
+
+
+def check_ptr(who: str, ptr: Tensor, entries: int) -> None:
+    """Raise unless `ptr` ascends from 0 to the number of entries."""
+    ascends = ptr.ndim == 1 and len(ptr) > 0 and not bool((ptr[1:] < ptr[:-1]).any())
+    if not ascends or int(ptr[0]) != 0 or int(ptr[-1]) != entries:
+        raise GraphRecError(who, f"ptr ascending from 0 to {entries}", list(ptr.shape))
+
+
+class _Spmm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(ptr, indices, values, dense)
+        out: Tensor = body("sparse.spmm", dense)(ptr, indices, values, dense)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+
+        ptr, indices, values, dense = ctx.saved_tensors
+        (grad,) = grads
+        grad_values = grad_dense = None
+        if ctx.needs_input_grad[2]:
+            grad_values = sddmm(ptr, indices, grad, dense)
+        if ctx.needs_input_grad[3]:
+            back = transposed(ptr, indices, len(dense))
+            scale = None if values is None else values.index_select(0, back.edge)
+            grad_dense = spmm(back.ptr, back.row, scale, grad)
+        return None, None, grad_values, grad_dense
+
+
 def sddmm(ptr: Tensor, indices: Tensor, left: Tensor, right: Tensor) -> Tensor:
     """Dot the two ends of every entry: ``out[e] = left[row(e)] · right[indices[e]]``.
 
@@ -69,52 +108,11 @@ def sddmm(ptr: Tensor, indices: Tensor, left: Tensor, right: Tensor) -> Tensor:
     return out
 
 
-def check_sparse(who: str, ptr: Tensor, indices: Tensor, dense: Tensor) -> None:
-    """Raise unless (ptr, indices) is a CSR whose columns are rows of `dense` ``[N, D]``."""
-    if dense.ndim != 2 or dense.dtype not in _FLOATS:
-        raise GraphRecError(who, "float32 or float64 [N, D]", f"{dense.dtype} {list(dense.shape)}")
-    check_ptr(who, ptr, len(indices))
-    if len(indices):
-        low, high = (int(bound) for bound in torch.aminmax(indices))
-        if low < 0 or high >= len(dense):
-            raise GraphRecError(who, f"columns in [0, {len(dense)})", low if low < 0 else high)
-
-
-def check_ptr(who: str, ptr: Tensor, entries: int) -> None:
-    """Raise unless `ptr` ascends from 0 to the number of entries."""
-    ascends = ptr.ndim == 1 and len(ptr) > 0 and not bool((ptr[1:] < ptr[:-1]).any())
-    if not ascends or int(ptr[0]) != 0 or int(ptr[-1]) != entries:
-        raise GraphRecError(who, f"ptr ascending from 0 to {entries}", list(ptr.shape))
-
-
-class _Spmm(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(ptr, indices, values, dense)
-        out: Tensor = body("spmm", dense)(ptr, indices, values, dense)
-        return out
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        ptr, indices, values, dense = ctx.saved_tensors
-        (grad,) = grads
-        grad_values = grad_dense = None
-        if ctx.needs_input_grad[2]:
-            grad_values = sddmm(ptr, indices, grad, dense)
-        if ctx.needs_input_grad[3]:
-            back = transposed(ptr, indices, len(dense))
-            scale = None if values is None else values.index_select(0, back.edge)
-            grad_dense = spmm(back.ptr, back.row, scale, grad)
-        return None, None, grad_values, grad_dense
-
-
 class _Sddmm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, ptr: Tensor, indices: Tensor, left: Tensor, right: Tensor) -> Tensor:
         ctx.save_for_backward(ptr, indices, left, right)
-        out: Tensor = body("sddmm", left)(ptr, indices, left, right)
+        out: Tensor = body("sparse.sddmm", left)(ptr, indices, left, right)
         return out
 
     @staticmethod
@@ -128,3 +126,44 @@ class _Sddmm(torch.autograd.Function):
             back = transposed(ptr, indices, len(right))
             grad_right = spmm(back.ptr, back.row, grad.index_select(0, back.edge), left)
         return None, None, grad_left, grad_right
+
+
+def segment_softmax(ptr: Tensor, scores: Tensor) -> Tensor:
+    """Normalise scores over each row: ``out[e] = exp(s[e]) / Σ_{f in row(e)} exp(s[f])``.
+
+    Args:
+        ptr: int64 ``[M+1]``, ascending from 0 to E.
+        scores: float32 or float64 ``[E]`` or ``[E, H]`` (heads).
+
+    Returns:
+        Of the shape and type of `scores`; differentiable, also twice.
+
+    Raises:
+        GraphRecError: For shapes or types that do not fit.
+    """
+    if scores.ndim not in (1, 2) or scores.dtype not in (torch.float32, torch.float64):
+        raise GraphRecError(
+            "segment_softmax",
+            "float32 or float64 scores [E] or [E, H]",
+            f"{scores.dtype} {list(scores.shape)}",
+        )
+    check_ptr("segment_softmax", ptr, len(scores))
+    by_head = scores if scores.ndim == 2 else scores.unsqueeze(1)  # [E, H]
+    shares: Tensor = _SegmentSoftmax.apply(ptr, by_head)  # type: ignore[no-untyped-call]
+    return shares.view(scores.shape)
+
+
+class _SegmentSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, ptr: Tensor, scores: Tensor) -> Tensor:
+        out: Tensor = body("sparse.segment_softmax", scores)(ptr, scores)
+        ctx.save_for_backward(ptr, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        ptr, share = ctx.saved_tensors
+        weighted = share * grads[0]  # [E, H]
+        entry = torch.arange(len(share), device=share.device)
+        total = spmm(ptr, entry, None, weighted)  # [M, H]
+        return None, weighted - share * total[owners(ptr, len(share))]

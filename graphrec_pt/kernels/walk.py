@@ -2,17 +2,16 @@
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels.checks import check_nodes, check_positive
-from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR
-from graphrec_pt.kernels.cumulative import cumulative_weight
+from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR, check_nodes, check_positive
+from graphrec_pt.kernels.derived import cumulative_weight, sorted_targets
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
-from graphrec_pt.kernels.sorted_targets import sorted_targets
 
 # Draws of a root: block ``repeat << 20 | hop << 5 | try``; a plain walk needs one word per hop and
 # packs four hops into block ``repeat << 20 | hop >> 2``.
@@ -132,13 +131,20 @@ def walk(
         restart=int(restart * 2**32),
         bias=_thresholds(p, q) if biased else None,
         timed=timed,
-        after=torch.full(roots.shape, NO_TIME, device=device) if after is None else after,
+        after=_no_time(roots, device) if after is None else after,
         exclude=exclude,
         cumulative=cumulative_weight(csr, "walk") if weighted else None,
         targets=sorted_targets(csr) if biased else None,
     )
     nodes, position = body("walk", csr.indices)(csr, plan)
     return nodes, position
+
+
+def _no_time(roots: Tensor, device: torch.device) -> Tensor:
+    """Return NO_TIME for each root; on the CPU by one thread, see :func:`check_nodes`."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.full(len(roots), NO_TIME))
+    return torch.full(roots.shape, NO_TIME, device=device)
 
 
 def _thresholds(p: float, q: float) -> tuple[int, int, int]:

@@ -73,7 +73,7 @@ class Network(nn.Module):
             seed = int(torch.randint(2**31, (), generator=draw))
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)
-                model = AutoModel.from_config(self.config)  # type: ignore[no-untyped-call]
+                model = AutoModel.from_config(self.config, trust_remote_code=False)  # type: ignore[no-untyped-call]
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # would be a weight that no loss reaches
         # Kept here under one name: encoder and decoder share them.

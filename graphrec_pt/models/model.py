@@ -16,6 +16,7 @@ from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.models.adaptor import Adaptor
+from graphrec_pt.models.allocation import bounded
 from graphrec_pt.models.backbone import Backbone, TwoStream
 from graphrec_pt.models.head import build_head, head_config
 from graphrec_pt.models.host import Host
@@ -215,9 +216,10 @@ class Model(Host):
             raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
         with trusting(trust_code):
             shape = Shape.checked(saved.config, str(folder))
-        model = cls(shape.config, shape.outline)
-        model._check(saved.vocabulary)
-        with trusting(trust_code):
+        size = sum(weight.numel() for weight in saved.weights.values())
+        with bounded(size, str(folder)), trusting(trust_code):
+            model = cls(shape.config, shape.outline)
+            model._check(saved.vocabulary)
             model.make_heads(saved.heads)
         fill(model, saved.weights, str(folder))
         model.usage = saved.usage

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from graphrec_pt import __version__
+from graphrec_pt.core.documents import digest_of, read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.models.usage import Usage
@@ -79,6 +80,7 @@ def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
             "heads": saved.heads,
             "usage": None if saved.usage is None else saved.usage.model_dump(mode="json"),
         }
+        record["digest"] = digest_of(record)
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (made / CONFIG).write_text(text, encoding="utf-8")
     return folder
@@ -94,19 +96,26 @@ def read_model(folder: str | Path) -> SavedModel:
     record = _read_config(folder / CONFIG)
     for name, digest in record["files"].items():
         try:
+            if not (folder / name).is_file():
+                raise FileNotFoundError("no such file")
             found = _digest(folder / name)
         except OSError as error:
             raise GraphRecError(str(folder / name), "a file of the model", error) from error
         if found != digest:
             hint = "saving or downloading the model anew"
             raise GraphRecError(str(folder / name), "the file that was saved", "another", hint)
+    weights = _load_tensors(folder / WEIGHTS)
+    for name, tensor in weights.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            hint = "another copy, or training it with a smaller learning rate"
+            raise GraphRecError(f"{folder / WEIGHTS} {name}", "finite weights", "NaN or ∞", hint)
     usage = record["usage"]
     return SavedModel(
         kind=record["class"],
         config=record["model"],
         heads=record["heads"],
         usage=None if usage is None else Usage.checked(usage, f"{folder} usage"),
-        weights=_load_tensors(folder / WEIGHTS),
+        weights=weights,
         vocabulary=Vocabulary.load(folder / VOCABULARY),
         inputs=_load_tensors(folder / INPUTS) if INPUTS in record["files"] else None,
     )
@@ -146,16 +155,20 @@ def _kept(path: Path) -> bool:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = read_json_object(path, "saving or downloading the model anew")
+    except OSError as error:
         raise GraphRecError(str(path), "the config of a saved model", error) from error
-    stamp = record.get("format") if isinstance(record, dict) else None
+    stamp = record.get("format")
     if stamp != FORMAT:
-        written = record.get("graphrec_pt") if isinstance(record, dict) else None
+        written = record.get("graphrec_pt")
         hint = f"graphrec_pt {written}, which wrote it" if written else "save_pretrained"
         if stamp == 1:
             hint = "training the model again, for format 1 had no shapes of heads to predict with"
         raise GraphRecError(str(path), f"model format {FORMAT}", stamp or "none", hint)
+    digest = record.pop("digest", None)  # none in models saved before there were any
+    if digest is not None and digest != digest_of(record):
+        hint = "saving or downloading the model anew"
+        raise GraphRecError(str(path), "the config that was saved", "another", hint)
     for key, kind in (
         ("class", str),
         ("files", dict),

@@ -14,7 +14,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.kernels.philox import philox
-from graphrec_pt.kernels.sampled_softmax import sampled_softmax_loss
+from graphrec_pt.kernels.softmax_loss import sampled_softmax_loss
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded

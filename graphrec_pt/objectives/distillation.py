@@ -147,9 +147,10 @@ class Distillation(Objective):
         vectors, missing = [], torch.zeros_like(inside)
         for teacher in self.teachers:
             given, absent = vectors_of_type(graph, node_type, teacher)
-            found = given[nodes - own.start]
+            row = (nodes - own.start).to(given.device)  # tables stay on the CPU
+            found = given[row].to(nodes.device)
             vectors.append(normalize(found, dim=-1) if self.cosine else found)
-            missing = missing | absent[nodes - own.start]
+            missing = missing | absent[row].to(nodes.device)
         return vectors, missing
 
     def _unlike(

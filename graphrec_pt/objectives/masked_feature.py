@@ -66,9 +66,10 @@ class MaskedFeature(Objective):
             own = hidden[tokens.type[hidden] == graph.schema.node_index(node_type)]
             values, known = _values(graph, node_type, column)
             row = tokens.id[own] - graph.nodes(node_type).start
-            has = known[row]
+            row = row.to(known.device)  # tables stay on the CPU
+            has = known[row].to(own.device)
             targets[f"token.{node_type}.{column}"] = own[has]
-            targets[f"value.{node_type}.{column}"] = values[row[has]]
+            targets[f"value.{node_type}.{column}"] = values[row[known[row]]].to(own.device)
             count += len(own[has])
         return Corrupted((View(seen),), targets, count)
 
@@ -157,6 +158,6 @@ def _read(series: pl.Series, kind: ColumnKind) -> tuple[Tensor, Tensor]:
     numbers = floats_of(series).double()
     known = numbers.isfinite()
     some = numbers[known]
-    spread = some.std(correction=0).clamp(min=1e-6) if len(some) else torch.tensor(1.0)
+    spread = some.std(correction=0).clamp(min=1e-6) if len(some) else numbers.new_tensor(1.0)
     scaled = (numbers - (some.mean() if len(some) else 0.0)) / spread
     return scaled.nan_to_num(0, 0, 0).float().unsqueeze(1), known

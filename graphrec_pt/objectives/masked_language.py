@@ -65,7 +65,7 @@ class OpinionWords(Strict):
     def _found(self, graph: Graph) -> Tensor:
         words = Words.of(self.tokenizer)
         start, token = texts_of(graph, self.node_type, self.text, words)
-        owner = torch.arange(len(start) - 1).repeat_interleave(start.diff())
+        owner = torch.arange(len(start) - 1, device="cpu").repeat_interleave(start.diff())
         numbers = read_column(graph, self.node_type, self.number, "among")
         rows = pl.DataFrame({"node": owner.numpy(), "token": token.numpy()}).unique()
         rows = rows.with_columns(number=numbers.cast(pl.Float64).gather(rows["node"])).drop_nulls()
@@ -122,7 +122,7 @@ class MaskedLanguage(Objective):
         tokens, draws = examples.tokens, examples.draws.named("masked_language")
         text = tokens.kind == Kind.TEXT
         if self.among is not None:
-            text &= torch.isin(tokens.id, self.among.ids(examples.graph))
+            text &= torch.isin(tokens.id, self.among.ids(examples.graph).to(tokens.id.device))
         if self.whole:
             chosen = text & _of_chosen_words(tokens, text, draws, self.masking)
         else:

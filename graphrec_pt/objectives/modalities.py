@@ -69,14 +69,18 @@ class MaskedModality(Objective):
         first = graph.nodes(self.node_type).start
         local = torch.where(eligible, tokens.id - first, 0)
         if len(missing):
-            eligible &= ~missing[local]
+            eligible &= ~missing[local.to(missing.device)].to(local.device)
         chosen = choose(tokens, eligible, draws, self.masking)
         if self.masking.everywhere:
             chosen = occurrences(tokens, chosen) & eligible
         # Without `word` the text of a hidden node is not hidden with it.
         seen = hide(graph, replace(tokens, word=None), chosen, draws, self.masking)
         token = chosen.nonzero().squeeze(1)
-        targets = {"token": token, "node": tokens.id[token], "vector": vectors[local[token]]}
+        targets = {
+            "token": token,
+            "node": tokens.id[token],
+            "vector": vectors[local[token].to(vectors.device)].to(token.device),
+        }
         return Corrupted((View(replace(seen, word=tokens.word)),), targets, len(token))
 
     def head(self, outline: Outline, width: int) -> FeatureHead:

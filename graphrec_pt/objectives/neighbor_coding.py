@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, normalize
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.kernels.member import ANY, member
+from graphrec_pt.kernels.adjacency import ANY, member
 from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.walk import walk
 from graphrec_pt.models.heads import Coding

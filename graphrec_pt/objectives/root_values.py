@@ -229,9 +229,9 @@ def column_of(graph: Graph, node_type: str, column: str, nodes: Tensor, who: str
         who: Reads them, for errors.
     """
     rows = (nodes - graph.nodes(node_type).start).clamp(min=0)
-    values = read_column(graph, node_type, column, who).gather(rows.numpy())
+    values = read_column(graph, node_type, column, who).gather(rows.cpu().numpy())
     numbers = values.to_physical().cast(float).fill_null(float("nan"))
-    found = torch.from_numpy(numbers.to_numpy().copy())
+    found = torch.from_numpy(numbers.to_numpy().copy()).to(nodes.device)
     return torch.where(nodes < 0, float("nan"), found)
 
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from graphrec_pt.core.documents import read_yaml_mapping
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import LOCK, MARK, locked, remove
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.recipe.data import CACHE, raw_folder
-from graphrec_pt.recipe.files import parse_yaml
 from graphrec_pt.recipe.folder import METRICS, RECIPE, open_run
 from graphrec_pt.recipe.origin import ORIGIN, check_files, check_graph, kept_raw
 from graphrec_pt.recipe.pretrained import PRETRAINED, RECORD, source_of
@@ -53,7 +53,7 @@ def will_train(
         hint = "--resume, or another --out"
         raise GraphRecError(str(out), "a new folder", "one that holds a run", hint)
     path = out / RECIPE
-    saved = parse_yaml(path.read_text(encoding="utf-8"), str(path))
+    saved = read_yaml_mapping(path)
     wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
     check_same_run(str(path), saved, wanted, of="run")
     check_files(out, recipe.data, raw or kept_raw(out) or raw_folder(recipe.data, cache))

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from graphrec_pt.core.documents import YAML_BYTES, parse_yaml, parse_yaml_mapping, read_text
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.core.scratch import write_text
@@ -64,22 +65,11 @@ def load_recipe(
         GraphRecError: When there is no such recipe; for all its mistakes at once.
     """
     file = recipe_file(name)
-    content = parse_yaml(file.read_text(encoding="utf-8"), file.name)
+    content = _content(file)
     for override in overrides:
         override_option(content, override)
     with trusting(trust_code):
         return Recipe.checked(content, file.name)
-
-
-def parse_yaml(text: str, who: str) -> dict[str, Any]:
-    """Return the mapping that YAML `text` holds; `who` names it in errors."""
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GraphRecError(who, "YAML", error, "checking the indentation there") from error
-    if not isinstance(content, dict):
-        raise GraphRecError(who, "a mapping", type(content).__name__, "starting with `name:`")
-    return content
 
 
 def override_option(content: dict[str, Any], override: str) -> None:
@@ -97,10 +87,7 @@ def override_option(content: dict[str, Any], override: str) -> None:
     if not equals or not all(path.split(".")):
         hint = "stages.0.epochs=3"
         raise GraphRecError("override", "key=value", repr(override), hint)
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise GraphRecError(path, "a value in YAML", repr(text)) from error
+    value = parse_yaml(text, path, "a value in YAML")
     *way, last = path.split(".")
     place: Any = content
     for number, part in enumerate(way):
@@ -159,6 +146,21 @@ def write_recipe(recipe: Recipe, path: str | Path) -> None:
 
 def summary(file: Traversable) -> Mapping[str, Any]:
     """Return name, title and paper of a recipe's file, without validating the rest."""
-    content = parse_yaml(file.read_text(encoding="utf-8"), file.name)
+    content = _content(file)
     name = file.name.removesuffix(".yaml")
     return {"name": name, "title": content.get("title", ""), "paper": content.get("paper", "")}
+
+
+def recipe_source(name: str | Path) -> str:
+    """Return the YAML of a recipe as it is written; see :func:`recipe_file`."""
+    return _text(recipe_file(name))
+
+
+def _content(file: Traversable) -> dict[str, Any]:
+    return parse_yaml_mapping(_text(file), file.name)
+
+
+def _text(file: Traversable) -> str:
+    if isinstance(file, Path):
+        return read_text(file, YAML_BYTES)
+    return file.read_text(encoding="utf-8")

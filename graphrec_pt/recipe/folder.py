@@ -22,12 +22,17 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from hashlib import file_digest
 from math import isclose, nan
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from graphrec_pt import __version__
+from graphrec_pt.core.documents import digest_of, read_json_object, read_yaml_mapping
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.options import option_errors
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.core.scratch import write_text
 from graphrec_pt.evaluation.metric import evaluate
@@ -37,7 +42,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.predict.predictor import Predictor
-from graphrec_pt.recipe.files import OF_RUN, parse_yaml
+from graphrec_pt.recipe.files import OF_RUN
 from graphrec_pt.recipe.recipe import Recipe
 
 FORMAT = 1
@@ -117,14 +122,18 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
     """
     folder = Path(folder)
     try:
-        content = parse_yaml((folder / RECIPE).read_text(encoding="utf-8"), str(folder / RECIPE))
+        content = read_yaml_mapping(folder / RECIPE)
     except OSError as error:
         got = "none of it" if folder.is_dir() else "no folder"
         hint = "`graphrec run RECIPE`, which makes one"
         raise GraphRecError(str(folder), "the folder of a run (recipe.yaml)", got, hint) from error
     metrics = _read_metrics(folder)
     with trusting(trust_code):
-        return Run(folder, Recipe.checked(content, str(folder / RECIPE)), metrics)
+        recipe = Recipe.checked(content, str(folder / RECIPE))
+    for name in recipe.evaluate.metrics:
+        if not all(name in metrics[part] for part in ("valid", "test", "intervals")):
+            raise GraphRecError(str(folder / METRICS), f"{name} of the recipe", "none of it")
+    return Run(folder, recipe, metrics)
 
 
 def resume_command(folder: Path) -> str:
@@ -153,23 +162,93 @@ def measured_again(run: Run) -> Run:
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
     """Write what was measured, all or nothing: with it a run is finished."""
     record = {"format": FORMAT, "graphrec_pt": __version__, **metrics}
+    record["files"] = {name: _digest(folder / name) for name in _checked_files(folder)}
+    record["digest"] = digest_of(json.loads(json.dumps(record)))
     write_text(folder / METRICS, json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
 def _read_metrics(folder: Path) -> dict[str, Any]:
     path = folder / METRICS
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json_object(path, "running it again", finite=True)
     except FileNotFoundError:
         hint = resume_command(folder)
         raise GraphRecError(
             str(folder), "a finished run", "one that was interrupted", hint
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise GraphRecError(str(path), "the metrics of a run", error, "running it again") from error
-    stamp = record.get("format") if isinstance(record, dict) else None
+    stamp = record.get("format")
     if stamp != FORMAT:
-        written = record.get("graphrec_pt", "?") if isinstance(record, dict) else "?"
-        hint = f"graphrec_pt {written}, which wrote it"
+        hint = f"graphrec_pt {record.get('graphrec_pt', '?')}, which wrote it"
         raise GraphRecError(str(path), f"run format {FORMAT}", stamp or "none", hint)
-    return dict(record)
+    # Runs of older versions have neither digest nor files.
+    content, hint = {name: v for name, v in record.items() if name != "digest"}, "running it again"
+    if "digest" in record and record["digest"] != digest_of(content):
+        raise GraphRecError(str(path), "the metrics that were saved", "others", hint)
+    files = record.get("files", {})
+    for name in files if isinstance(files, dict) else ():
+        if (folder / name).is_file() and _digest(folder / name) != files[name]:
+            raise GraphRecError(str(folder / name), "the file that was saved", "another", hint)
+    try:
+        _Metrics.model_validate(record)
+    except ValidationError as error:
+        raise option_errors(str(path), error, _Metrics)[0] from error
+    return record
+
+
+_Values = dict[str, float]
+
+
+class _Compared(BaseModel):
+    metric: str
+    p_bootstrap: float | None
+
+
+class _Data(BaseModel):
+    name: str
+    fingerprint: str
+    relation: str
+
+
+class _Tested(BaseModel):
+    test: _Values
+
+
+class _Spread(BaseModel):
+    mean: float
+    sd: float
+
+
+class _Metrics(BaseModel):
+    """The parts of the metrics that commands and reports read, so that none stumbles over one."""
+
+    data: _Data
+    history: dict[str, str]
+    seen: str
+    valid: _Values
+    test: _Values
+    scratch: _Values | None
+    intervals: dict[str, tuple[float, float]]
+    baselines: dict[str, _Values]
+    compared: dict[str, _Compared]
+    other_policy: dict[str, _Tested]
+    seeds: list[int]
+    over_seeds: dict[str, dict[str, _Spread]]
+    parameters: int
+    seconds: float
+
+
+def _checked_files(folder: Path) -> list[str]:
+    """Return the files of a run that its numbers stand for, each the key to its folder."""
+    names = ("*.parquet", "*.jsonl", f"{MODEL}/config.json", f"{HISTORY}/graph.json")
+    found = [
+        path for name in names for seed in ("", "seed-*/") for path in folder.glob(seed + name)
+    ]
+    found.append(folder / RECIPE)
+    return sorted(path.relative_to(folder).as_posix() for path in found)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()

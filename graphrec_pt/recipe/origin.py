@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graphrec_pt import __version__
+from graphrec_pt.core.documents import read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.card import Card, load_card
@@ -53,14 +54,15 @@ def read_origin(out: Path) -> dict[str, Any] | None:
     """
     path = out / ORIGIN
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json_object(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise GraphRecError(str(path), "the record of the data of a run", error) from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        got = record.get("format") if isinstance(record, dict) else type(record).__name__
-        raise GraphRecError(str(path), f"data record format {FORMAT}", got)
+    if record.get("format") != FORMAT:
+        raise GraphRecError(str(path), f"data record format {FORMAT}", record.get("format"))
+    if not isinstance(record.get("files"), dict):
+        raise GraphRecError(f"{path} files", "the raw files of a run", repr(record.get("files")))
     return record
 
 

@@ -16,6 +16,7 @@ from shutil import copytree
 from typing import Any
 
 from graphrec_pt import __version__
+from graphrec_pt.core.documents import read_json_object, read_yaml_mapping
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import config_of
 from graphrec_pt.core.scratch import finished_folder, write_text
@@ -23,7 +24,6 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.backbone import Backbone
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transfer import transfer
-from graphrec_pt.recipe.files import parse_yaml
 from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of, resume_command
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.training.run_identity import check_same_run
@@ -78,15 +78,17 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
     if not (run / RECIPE).is_file():
         got = "none" if run.is_dir() else "no folder"
         raise GraphRecError(str(run), expected, got, hint)
-    content = parse_yaml((run / RECIPE).read_text(encoding="utf-8"), str(run / RECIPE))
-    seeds = list(content.get("seeds", [0]))
+    content = read_yaml_mapping(run / RECIPE)
+    seeds = content.get("seeds", [0])
+    if not isinstance(seeds, list) or not all(isinstance(each, int) for each in seeds):
+        raise GraphRecError(f"{run / RECIPE} seeds", "a list of numbers", repr(seeds))
     if seed not in seeds:
         got, hint = f"seeds {', '.join(map(str, seeds))}", f"seeds={seeds}"
         raise GraphRecError(str(run), f"a pre-training with seed {seed}", got, hint)
     found = find_pretrained(folder_of(run, seed, seeds))
     if found is None:
         got = f"none of seed {seed}"
-        if len(content.get("stages", ())) < 2:
+        if len(content.get("stages") or ()) < 2:
             got, hint = "one of a single stage", "a recipe with stages that pre-train"
         elif (run / METRICS).exists():
             hint = f"{shlex.join(['graphrec', 'run', str(run / RECIPE)])}, which keeps it"
@@ -125,17 +127,21 @@ def find_pretrained(folder: Path) -> Pretrained | None:
     """
     path = folder / RECORD
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = read_json_object(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise GraphRecError(str(path), "the record of a pre-training", error) from error
-    stamp = record.get("format") if isinstance(record, dict) else None
+    stamp = record.get("format")
     if stamp != FORMAT:
-        written = record.get("graphrec_pt", "?") if isinstance(record, dict) else "?"
-        hint = f"graphrec_pt {written}, which wrote it"
+        hint = f"graphrec_pt {record.get('graphrec_pt', '?')}, which wrote it"
         raise GraphRecError(str(path), f"pre-training format {FORMAT}", stamp or "none", hint)
-    return Pretrained(folder, record["identity"], record["from"])
+    identity, source = record.get("identity"), record.get("from")
+    if not isinstance(identity, dict) or not isinstance(identity.get("stages"), list):
+        raise GraphRecError(str(path), "what the pre-training was trained by", repr(identity))
+    if not isinstance(source, str | None):
+        raise GraphRecError(str(path), "the folder that it comes from", repr(source))
+    return Pretrained(folder, identity, source)
 
 
 def _write_record(folder: Path, identity: Mapping[str, Any], source: str | None) -> None:

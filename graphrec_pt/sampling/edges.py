@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
-from graphrec_pt.kernels.induce import induce
+from graphrec_pt.kernels.adjacency import induce
 from graphrec_pt.kernels.torch.segments import ranges
 
 

@@ -59,7 +59,8 @@ class Batches(Dataset[Any]):
         roots: int64 ``[n]`` or ``[n, 2]``, or Sets.
         seed: Of the key.
         exclude: int64 ``[n]`` edge ids, or None.
-        transform: Called with each :class:`Batch` where it was sampled.
+        transform: Called with each :class:`Batch` where it was sampled, on the graph's device:
+            tensors that it makes without saying where are made there.
     """
 
     def __init__(
@@ -71,11 +72,18 @@ class Batches(Dataset[Any]):
         exclude: Tensor | None,
         transform: Callable[[Batch], Any] | None,
     ) -> None:
-        self.graph, self.sampler, self.roots = graph, sampler, roots
-        self.seed, self.exclude, self.transform = seed, exclude, transform
+        self.graph, self.sampler, self.roots = graph, sampler, roots.to(graph.device)
+        self.seed, self.transform = seed, transform
+        self.exclude = None if exclude is None else exclude.to(graph.device)
 
     def __getitem__(self, task: Task) -> Any:
         """Return the batch of a task."""
+        if self.graph.device.type == "cpu":
+            return self._batch(task)
+        with self.graph.device:
+            return self._batch(task._replace(rows=task.rows.to(self.graph.device)))
+
+    def _batch(self, task: Task) -> Any:
         key = Key(self.seed, task.epoch)
         options: dict[str, Any] = {}
         if self.exclude is not None:
@@ -114,9 +122,11 @@ class Loader:
         accumulate: Micro-batches per step and rank.
         rank: This process among those that train together.
         world: How many they are.
-        workers: Spawned processes that sample; 0 samples in threads of this one, which share
-            the graph and leave the interpreter while a kernel runs. A graph opened from a folder
-            is memory-mapped by each process, another one is put into shared memory.
+        device: Where to sample: the graph, the roots and every batch are there. By default where
+            the graph is.
+        workers: Spawned processes that sample on the CPU; 0 samples in threads of this one, which
+            share the graph and leave the interpreter while a kernel runs. A graph opened from a
+            folder is memory-mapped by each process, another one is put into shared memory.
         threads: Threads that sample when there are no workers; 0 samples when asked.
         ahead: Batches sampled ahead for each worker or thread.
         transform: Called with each :class:`Batch` where it was sampled; its result is what the
@@ -141,6 +151,7 @@ class Loader:
         accumulate: int = 1,
         rank: int = 0,
         world: int = 1,
+        device: torch.device | str | None = None,
         workers: int = 0,
         threads: int = 1,
         ahead: int = 2,
@@ -166,6 +177,10 @@ class Loader:
             raise GraphRecError("Loader", f"rank in [0, {world})", rank)
         if exclude is not None and len(exclude) != len(roots):
             raise GraphRecError("Loader", f"exclude [{len(roots)}], one per root", len(exclude))
+        graph = graph if device is None else graph.to(device)
+        if workers and graph.device.type != "cpu":
+            got = f"{workers} on {graph.device}"
+            raise GraphRecError("Loader", "workers=0 off the CPU", got, "threads")
         self.batches = Batches(graph, sampler, roots, seed, exclude, transform)
         self.batch, self.shuffle, self.drop_last = batch, shuffle, drop_last
         self.plan, self.accumulate = plan, accumulate

@@ -47,6 +47,10 @@ class Sets:
         """B."""
         return len(self.ptr) - 1
 
+    def to(self, device: torch.device | str) -> "Sets":
+        """Return the same on another device."""
+        return Sets(self.node.to(device), self.ptr.to(device))
+
     def __getitem__(self, rows: Tensor) -> "Sets":
         """Return the sets of the given rows: int64 ``[K]``."""
         count = self.ptr.diff()[rows]

@@ -7,7 +7,7 @@ from torch import Tensor
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
-from graphrec_pt.kernels.constrained_paths import constrained_paths
+from graphrec_pt.kernels.paths import constrained_paths
 from graphrec_pt.kernels.walk import walk
 from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
 from graphrec_pt.sampling.edges import relations_of

@@ -117,10 +117,12 @@ class Text(Linearizer):
             if not bool(mine.any()):
                 continue
             ends, ids = texts_of(graph, node_type, column, words)
-            node = tokens.id[mine] - owned.start
-            mine_count = (ends[node + 1] - ends[node]).clamp(max=self.longest)
+            node = (tokens.id[mine] - owned.start).to(ids.device)  # texts stay on the CPU
+            first = ends[node]
+            pool = ids[ranges(first, (ends[node + 1] - first).clamp(max=self.longest))[0]]
+            mine_count = (ends[node + 1] - first).clamp(max=self.longest).to(mine.device)
             start[mine], count[mine] = before + mine_count.cumsum(0) - mine_count, mine_count
-            pools.append(ids[ranges(ends[node], mine_count)[0]].long())
+            pools.append(pool.long().to(mine.device))
             before += len(pools[-1])
         return start, count, torch.cat(pools)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_file
 from graphrec_pt.graph.graph import RAW_ID, Graph
+from graphrec_pt.graph.stored_tables import read_parquet
 from graphrec_pt.tokens.kind import Special
 
 FORMAT = "1"
@@ -108,11 +109,11 @@ class Vocabulary:
                 the specials are not those of this version.
         """
         try:
-            stamp = pl.read_parquet_metadata(path).get(_STAMP)
-            table = pl.read_parquet(path)
-        except (OSError, pl.exceptions.PolarsError) as error:
+            table, metadata = read_parquet(path)
+        except (OSError, ValueError) as error:
             raise GraphRecError(str(path), "a saved vocabulary", error) from error
-        if stamp != FORMAT or tuple(table.columns) != _COLUMNS:
+        stamp = metadata.get(_STAMP)
+        if stamp != FORMAT or dict(table.schema) != dict.fromkeys(_COLUMNS, pl.String()):
             raise GraphRecError(str(path), f"vocabulary format {FORMAT}", stamp or "none")
         kinds = {kind: table.filter(kind=kind) for kind in ("special", "type", "relation", "node")}
         specials, known = kinds["special"]["name"].to_list(), [s.name for s in Special]

@@ -185,7 +185,9 @@ def _read(name: str, download: bool) -> Tokenizer:
     from transformers import AutoTokenizer
 
     def read() -> Tokenizer:
-        made: Tokenizer = AutoTokenizer.from_pretrained(name, local_files_only=not download)
+        made: Tokenizer = AutoTokenizer.from_pretrained(
+            name, local_files_only=not download, trust_remote_code=False
+        )
         return made
 
     return from_hugging_face("tokenizer", name, read)

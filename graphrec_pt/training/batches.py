@@ -200,7 +200,12 @@ def lengths_of(
 
 
 def loader_of(
-    stage: Stage, graph: Graph, options: Options, rank: int = 0, world: int = 1
+    stage: Stage,
+    graph: Graph,
+    options: Options,
+    rank: int = 0,
+    world: int = 1,
+    device: torch.device | None = None,
 ) -> Loader:
     """Return the batches of a stage.
 
@@ -210,6 +215,7 @@ def loader_of(
         options: Of the run.
         rank: Which of the processes asks.
         world: How many processes share a step.
+        device: Where batches are made; by default where the graph is.
     """
     roots, exclude = _shared(stage, *roots_of(graph, stage.sampler, stage.roots))
     objectives = {term.label: term.objective for term in stage.objectives}
@@ -218,6 +224,9 @@ def loader_of(
         given = (graph, stage.sampler, stage.linearizer, roots, exclude, options.seed)
         together = stage.tokens * stage.accumulate * world
         plan = partial(bucketed, lengths_of(*given), tokens=together)
+    if device is not None:
+        graph, roots = graph.to(device), roots.to(device)
+        exclude = None if exclude is None else exclude.to(device)
     return Loader(
         graph,
         stage.sampler,

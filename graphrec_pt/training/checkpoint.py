@@ -23,6 +23,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from graphrec_pt import __version__
+from graphrec_pt.core.documents import read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder, remove
 
@@ -154,14 +155,12 @@ def _separate(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _read_record(path: Path, hint: str) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        record = read_json_object(path, hint)
+    except OSError as error:
         raise GraphRecError(str(path), "the state that was saved", error, hint) from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        got = record.get("format") if isinstance(record, dict) else type(record).__name__
-        written = record.get("graphrec_pt", "?") if isinstance(record, dict) else "?"
-        advice = f"graphrec_pt {written}, which wrote it"
-        raise GraphRecError(str(path), f"checkpoint format {FORMAT}", got, advice)
+    if record.get("format") != FORMAT:
+        advice = f"graphrec_pt {record.get('graphrec_pt', '?')}, which wrote it"
+        raise GraphRecError(str(path), f"checkpoint format {FORMAT}", record.get("format"), advice)
     digest = record.pop("digest", None)
     if digest != _digest(record):
         raise GraphRecError(str(path), "the state that was saved", "another", hint)

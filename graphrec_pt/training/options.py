@@ -17,6 +17,8 @@ class Options(Strict):
         compile: Compile with ``torch.compile`` what a backbone says can be.
         average: Decay of an exponential moving average of the parameters, which validation and
             the result use; 0 for none.
+        sampling: Where batches are made: ``"device"`` keeps the graph on the GPU that trains, and
+            samples, linearizes and corrupts there; the batches are the same.
         workers: Processes that sample, see :class:`~graphrec_pt.sampling.loader.Loader`.
         threads: Threads that sample when there are no workers.
         log_every: Steps between log rows.
@@ -33,6 +35,7 @@ class Options(Strict):
     deterministic: bool = False
     compile: bool = False
     average: float = Field(0.0, ge=0, lt=1)
+    sampling: Literal["cpu", "device"] = "cpu"
     workers: int = Field(0, ge=0)
     threads: int = Field(1, ge=0)
     log_every: int = Field(10, ge=1)

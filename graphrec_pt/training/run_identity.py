@@ -64,6 +64,10 @@ def _difference(a: Any, b: Any, place: str = "") -> tuple[str, str, str] | None:
     elif isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         pairs = [(f"{place}[{n}]", x, y) for n, (x, y) in enumerate(zip(a, b, strict=True))]
     else:
-        return None if a == b else (place, json.dumps(a)[:80], json.dumps(b)[:80])
+        return None if a == b else (place, _short(a), _short(b))
     found = (_difference(x, y, name) for name, x, y in sorted(pairs, key=lambda pair: pair[0]))
     return next((difference for difference in found if difference is not None), None)
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value, default=str)[:80]

@@ -76,7 +76,8 @@ class StageRun:
         )
         self.trained = trained(self.learner, self.groups)
         place = accelerator.process_index, accelerator.num_processes
-        self.loader = loader_of(stage, graph, options, *place)
+        device = accelerator.device if options.sampling == "device" else None
+        self.loader = loader_of(stage, graph, options, *place, device)
         self.total = steps_of(stage, self.loader) if self.groups.trained else 0
         self.watch = BestCheckpoint(options.watch, stage.patience)
         self.average: Average | None = None

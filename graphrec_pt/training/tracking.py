@@ -8,10 +8,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from graphrec_pt.core.documents import parse_json, read_text
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.scratch import open_log, write_text, writing
 
 METRICS = "metrics.jsonl"
+LOG_BYTES = 1 << 30
+"""The metrics of a run at most, in bytes."""
 TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 
@@ -92,15 +95,12 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
     """
     path = Path(folder) / METRICS
     try:
-        *lines, _ = path.read_text(encoding="utf-8").split("\n")
+        *lines, _ = read_text(path, LOG_BYTES).split("\n")
     except OSError as error:
         raise GraphRecError(str(path), "the metrics of a run", error) from error
     found = []
     for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            raise GraphRecError(f"{path}:{number}", "a line of JSON", error) from error
+        record = parse_json(line, f"{path}:{number}")
         if not isinstance(record, dict) or not isinstance(record.get("step"), int):
             raise GraphRecError(f"{path}:{number}", "an object with a step", line[:80])
         found.append(record)

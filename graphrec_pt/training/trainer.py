@@ -95,7 +95,7 @@ class Trainer:
         identity = identity_of(model, graph, stages, self.options)
         accelerator = _accelerator(self.options)
         rows: list[Row] = []
-        with _surroundings(self.options.deterministic), ExitStack() as opened:
+        with _surroundings(self.options.deterministic, accelerator.device), ExitStack() as opened:
             if self.folder is not None and accelerator.is_main_process:
                 place = self.folder / CHECKPOINTS
                 opened.enter_context(locked(place / LOCK, self.folder))
@@ -172,8 +172,15 @@ def _accelerator(options: Options) -> Accelerator:
     # its device too, which processes that work together keep.
     together = torch.distributed.is_available() and torch.distributed.is_initialized()
     AcceleratorState._reset_state(reset_partial_state=not together)
-    if options.precision == "fp16" and (options.cpu or not torch.cuda.is_available()):
-        raise GraphRecError("trainer", "a GPU for fp16", "none", "precision='bf16'")
+    if options.cpu or not torch.cuda.is_available():
+        got = "cpu: true" if options.cpu else "none"
+        if options.precision == "fp16":
+            raise GraphRecError("trainer", "a GPU for fp16", got, "precision='bf16'")
+        if options.sampling == "device":
+            raise GraphRecError("trainer", "a GPU for sampling: device", got, "sampling: cpu")
+    if options.sampling == "device" and options.workers:
+        got = f"workers: {options.workers}"
+        raise GraphRecError("trainer", "workers: 0 beside sampling: device", got, "threads")
     # Parameters that no term of a step asks for have no gradient on any rank, as in one process.
     parallel = DistributedDataParallelKwargs(find_unused_parameters=True)
     return Accelerator(
@@ -191,13 +198,25 @@ def _compile(network: nn.Module) -> None:
 
 
 @contextmanager
-def _surroundings(deterministic: bool) -> Iterator[None]:
-    """Leave the random state and the choice of algorithms as they were."""
+def _surroundings(deterministic: bool, device: torch.device) -> Iterator[None]:
+    """Leave the random state and the choice of algorithms as they were.
+
+    On the CPU repeatable algorithms cost nothing to speak of, and are always taken: with several
+    threads the gradient of ``x[index]`` otherwise adds up in an order of chance.
+    """
     before = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    fill = torch._C._get_deterministic_fill_uninitialized_memory()
+    strict = deterministic or (before and not warn)
     with torch.random.fork_rng():
         try:
-            torch.use_deterministic_algorithms(deterministic or before, warn_only=warn)
+            torch.use_deterministic_algorithms(
+                deterministic or before or device.type == "cpu", warn_only=not strict
+            )
+            torch._C._set_deterministic_fill_uninitialized_memory(
+                fill and (deterministic or before)
+            )
             yield
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn)
+            torch._C._set_deterministic_fill_uninitialized_memory(fill)

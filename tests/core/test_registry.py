@@ -4,10 +4,12 @@ from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
-from graphrec_pt.core.registry import Registry, trusting
+from graphrec_pt.core.options import option_errors
+from graphrec_pt.core.registry import Registry, name_of, trusting
+from graphrec_pt.sampling.sampler import sampler
 
 zigzags: Registry[Any] = Registry("sampler")
 
@@ -85,6 +87,55 @@ def test_what_a_path_named_keeps_its_path(tmp_path: Path, monkeypatch: pytest.Mo
         made = zoo.build({"name": "more_samplers.Walk", "length": 4})
     assert zoo.config(made) == {"name": "more_samplers.Walk", "length": 4}
     assert zoo.build(zoo.config(made)) == made  # known by now: nothing more is run
+    assert name_of(made) == "walker"
+
+
+def test_a_class_of_the_library_keeps_its_name() -> None:
+    with trusting():
+        made = sampler.build("graphrec_pt.sampling.walks.RandomWalk")
+    assert sampler.config(made)["name"] == "random_walk"  # which nobody needs to trust
+
+
+class Holder(BaseModel):
+    one: Annotated[Any, zigzags]
+    more: dict[str, tuple[Annotated[Any, zigzags], ...]] = Field({}, validate_default=True)
+    none: Annotated[Any, zigzags] | None = None
+
+
+def test_a_field_builds_and_saves_its_member() -> None:
+    config = {"name": "zigzag", "forth": "a", "back": "b", "hops": 4}
+    held = Holder(one=config, more={"x": [Zigzag("c", "d"), config]})
+    assert held.one == Zigzag("a", "b")
+    assert held.more == {"x": (Zigzag("c", "d"), Zigzag("a", "b"))}
+    plain = held.model_dump(mode="json")
+    assert plain["one"] == config
+    assert plain["none"] is None
+    assert Holder(**plain) == held
+
+
+def test_a_field_says_where_it_is() -> None:
+    with pytest.raises(ValidationError) as caught:
+        Holder(one={"name": "zigzag", "forth": "a", "bakc": 1}, more={"x": ["zigzga"]})
+    errors = option_errors("card.yaml", caught.value, Holder)
+    assert [error.who for error in errors] == [
+        "one sampler 'zigzag'",
+        "one sampler 'zigzag'",
+        "more.x.0 sampler",
+    ]
+    assert "did you mean 'back'" in errors[1].hint + errors[0].hint
+
+
+def test_a_field_trusts_only_where_its_caller_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "field_samplers.py").write_text("class Walk:\n    length: int = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ValidationError, match="which would run code"):
+        Holder(one="field_samplers.Walk")
+    assert "field_samplers" not in sys.modules
+    with trusting():
+        held = Holder(one="field_samplers.Walk")
+    assert held.model_dump(mode="json")["one"] == {"name": "field_samplers.Walk", "length": 3}
 
 
 def test_trust_ends_with_its_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -184,7 +184,7 @@ def test_what_was_dropped_or_differs_is_told(toy_graph: Graph) -> None:
     assert found.warnings[:3] == (
         "item: 4 here, 5 published",
         "ratings: 1,200 rows dropped, expected numbers (r.csv:7)",
-        "tag: 1 nodes (100.0%) without any edge",
+        "tag: 1 node (100.0%) without any edge",
     )
 
 
@@ -218,7 +218,7 @@ def test_the_view_shows_what_matters(toy_graph: Graph, width: int) -> None:
     console = Console(width=width, record=True, file=StringIO())
     console.print(view(describe(toy_graph)))
     text = console.export_text()
-    for part in ("user → item", "0 3 2 3", "density 50.00%", "tag", "1 repeats", "made_by"):
+    for part in ("user → item", "0 3 2 3", "density 50.00%", "tag", "1 repeat ", "made_by"):
         assert part in text
     assert all(len(line.rstrip()) <= width for line in text.splitlines())
 

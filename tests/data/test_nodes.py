@@ -96,11 +96,16 @@ def test_a_core_tells_what_it_removes_and_refuses_to_remove_all() -> None:
 
 def test_rows_of_nodes_that_are_left_out_are_told() -> None:
     items = {"table": "items", "id": "id", "unknown": "add", "duplicates": "first"}
+    items["columns"] = {"title": "text"}
     plan = {"nodes": {"user": {}, "item": items}, "edges": {"buys": BUYS}}
-    frames = {"t": {"u": [1], "i": ["a"]}, "items": {"id": ["a", "a", None]}}
+    frames = {
+        "t": {"u": [1], "i": ["a"]},
+        "items": {"id": ["a", "a", "a", None], "title": list("xxyz")},
+    }
     told = build(plan, frames).provenance["notes"]
     assert "nodes.item: 1 row of table 'items' without 'id'" in told
-    assert any("1 row of table 'items' left out; earlier ones have that 'id'" in t for t in told)
+    differing = "1 row of table 'items' left out for an earlier one of that 'id'"
+    assert f"nodes.item: {differing}" in told
 
 
 def test_numbers_that_are_not_finite_count_as_empty() -> None:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.expansion import expanding
 from graphrec_pt.data.raw import archive_members, find_files
 
 TEXT = b"one\r\ntwo\n"
@@ -156,3 +157,27 @@ def test_marks_of_encodings(tmp_path: Path) -> None:
     assert list(file.lines("utf-16")) == [(1, "one"), (2, "two")]
     with pytest.raises(GraphRecError, match=r"b\.txt:1: expected utf-8 text, got utf-16; try `enc"):
         list(file.lines())
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.csv.bz2", "a.csv.xz", "a.zip", "a.tar.gz"])
+def test_a_bomb_stops_where_it_grows_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A line of a million zeros in a kilobyte; what it may grow to can be raised."""
+    content = bytes(1_000_000)
+    pack = {"gz": gzip.compress, "bz2": bz2.compress, "xz": lzma.compress}
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(tmp_path / name, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.csv", content)
+    elif ".tar" in name:
+        tarred(tmp_path / name, {"a.csv": content})
+    else:
+        (tmp_path / name).write_bytes(pack[name.rpartition(".")[2]](content))
+    monkeypatch.setattr("graphrec_pt.data.expansion.FREE", 1 << 10)
+    (file,) = find_files(tmp_path, "a.csv")
+    (tmp_path / "scratch").mkdir()
+    for use in (lambda: list(file.lines()), lambda: file.local(tmp_path / "scratch")):
+        with pytest.raises(GraphRecError, match=r"a\.\S+: expected at most .* when decompressed"):
+            use()
+    with expanding(1_000_000):
+        assert file.local(tmp_path / "scratch").stat().st_size >= len(content)

@@ -18,20 +18,17 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the package beside these tests
 
 from graphrec_pt.core.key import Key
-from graphrec_pt.kernels import sparse
-from graphrec_pt.kernels.constrained_paths import constrained_paths
+from graphrec_pt.kernels.adjacency import induce, member
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import forced_body
 from graphrec_pt.kernels.edge_score import edge_score
-from graphrec_pt.kernels.induce import induce
-from graphrec_pt.kernels.member import member
 from graphrec_pt.kernels.negative import negative, popularity
 from graphrec_pt.kernels.neighbors import neighbors
-from graphrec_pt.kernels.paths import paths
+from graphrec_pt.kernels.paths import constrained_paths, paths
 from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.ppr import ppr
-from graphrec_pt.kernels.segment_softmax import segment_softmax
 from graphrec_pt.kernels.softmax_loss import softmax_loss
+from graphrec_pt.kernels.sparse import sddmm, segment_softmax, spmm
 from graphrec_pt.kernels.topk import topk
 from graphrec_pt.kernels.walk import walk
 
@@ -141,8 +138,8 @@ def _graph_cases(csr: SegmentedCSR) -> Iterator[tuple[str, Case]]:
         name = f"induce {_name(nodes.dtype)} nodes in"
         yield name, partial(induce, csr, torch.cat([nodes, nodes + 3]), torch.tensor([0, 6]))
     dense, ends = torch.ones(6, 5), csr.segment
-    yield "spmm", partial(sparse.spmm, ends, csr.indices, None, dense)
-    yield "sddmm", partial(sparse.sddmm, ends, csr.indices, dense, dense)
+    yield "spmm", partial(spmm, ends, csr.indices, None, dense)
+    yield "sddmm", partial(sddmm, ends, csr.indices, dense, dense)
 
 
 def _dense_cases(floats: torch.dtype) -> Iterator[tuple[str, Case]]:
@@ -150,8 +147,8 @@ def _dense_cases(floats: torch.dtype) -> Iterator[tuple[str, Case]]:
     for width in (1, 64):
         dense = torch.ones(6, width, dtype=floats)
         given = (csr.segment, csr.indices)
-        yield f"spmm of {width}", partial(sparse.spmm, *given, dense[:1, 0].expand(12), dense)
-        yield f"sddmm of {width}", partial(sparse.sddmm, *given, dense, dense)
+        yield f"spmm of {width}", partial(spmm, *given, dense[:1, 0].expand(12), dense)
+        yield f"sddmm of {width}", partial(sddmm, *given, dense, dense)
     for heads in (1, 3):
         scores = torch.ones(12, heads, dtype=floats)
         yield f"segment_softmax of {heads}", partial(segment_softmax, csr.segment, scores)

@@ -7,7 +7,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.attention import MODES, attention, seen
-from graphrec_pt.kernels.buckets import buckets
+from graphrec_pt.kernels.torch.attention import buckets
 
 LENGTHS = (5, 0, 1, 12, 7, 5, 0, 31, 2, 30)
 HEADS, WIDTH, PROMPT = 3, 4, 2

@@ -87,7 +87,7 @@ def test_a_hub_and_many_parts(monkeypatch: pytest.MonkeyPatch, spread: int) -> N
 
 
 def test_order_kernel_bodies_agree() -> None:
-    from graphrec_pt.kernels.order import order
+    from graphrec_pt.kernels.fill import order
 
     rng = np.random.default_rng(0)
     columns = (

@@ -4,8 +4,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.sampled_softmax import sampled_softmax_loss
-from graphrec_pt.kernels.softmax_loss import softmax_loss
+from graphrec_pt.kernels.softmax_loss import sampled_softmax_loss, softmax_loss
 
 
 def case(tokens=13, items=37, width=5, dtype=torch.float64, device="cpu", seed=0):

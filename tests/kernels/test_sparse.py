@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.segment_softmax import segment_softmax
-from graphrec_pt.kernels.sparse import sddmm, spmm
+from graphrec_pt.kernels.sparse import sddmm, segment_softmax, spmm
 from graphrec_pt.kernels.transposed import owners, transposed
 
 

@@ -31,8 +31,11 @@ def same(a, b):
 
 
 def edit(folder, **changes):
+    """Change the config of a saved model, its digest too."""
     path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    record = json.loads(path.read_text()) | changes
+    record.pop("digest", None)  # as in models saved before there were digests
+    path.write_text(json.dumps(record))
 
 
 def changed(folder, change):
@@ -40,6 +43,7 @@ def changed(folder, change):
     path = folder / "config.json"
     record = json.loads(path.read_text())
     change(record["model"])
+    record.pop("digest", None)
     path.write_text(json.dumps(record))
 
 

@@ -71,6 +71,11 @@ def test_ranks_that_were_changed_are_told(
     policy = {k: v for k, v in pl.read_parquet_metadata(path).items() if "ARROW" not in k}
     pl.read_parquet(path).with_columns(rank=pl.lit(1.0)).write_parquet(path, metadata=policy)
     assert main(["evaluate", str(copy)]) == 2
+    assert "ranks.parquet: expected the file that was saved" in capsys.readouterr().err
+    older = json.loads((copy / "metrics.json").read_text())
+    del older["files"], older["digest"]  # as before there were any
+    (copy / "metrics.json").write_text(json.dumps(older))
+    assert main(["evaluate", str(copy)]) == 2
     assert "the ranks that metrics.json tells of" in capsys.readouterr().err
 
 
@@ -213,8 +218,8 @@ def bad_runs(run: Path, folder: Path) -> dict[str, str]:
     return {
         "interrupted": "a finished run, got one that was interrupted; try graphrec run",
         "newer": "expected run format 1, got 99; try graphrec_pt",
-        "broken": "expected the metrics of a run",
-        "other model": "expected model format 2, got 99; try graphrec_pt",
+        "broken": "metrics.json: expected JSON, got",
+        "other model": "config.json: expected the file that was saved, got another",
     }
 
 
@@ -224,8 +229,7 @@ def test_runs_that_cannot_be_asked(
     for name, message in bad_runs(runs / "one", tmp_path).items():
         folder = str(tmp_path / name)
         commands = [["recommend", folder, "--user", "3"], ["export", folder, "--to", "embeddings"]]
-        if name != "other model":
-            commands += [["evaluate", folder], ["compare", str(runs / "one"), folder]]
+        commands += [["evaluate", folder], ["compare", str(runs / "one"), folder]]
         for command in commands:
             assert main(command) == 2, command
             errors = capsys.readouterr().err
@@ -238,12 +242,18 @@ def test_scores_that_are_no_numbers(
 ) -> None:
     shutil.copytree(runs / "one", tmp_path / "odd")
     model = open_run(tmp_path / "odd").model()
-    with torch.no_grad():
-        model.backbone.norm.weight.fill_(float("nan"))
-    model.save_pretrained(tmp_path / "odd" / "model")
-    assert main(["recommend", str(tmp_path / "odd"), "--user", "3"]) == 2
-    errors = capsys.readouterr().err
-    assert errors == "recommend: expected scores without NaN, got NaN for 3\n"
+    metrics = json.loads((tmp_path / "odd" / "metrics.json").read_text())
+    del metrics["files"], metrics["digest"]  # or the other model would be told from them
+    (tmp_path / "odd" / "metrics.json").write_text(json.dumps(metrics))
+    for value, message in (
+        (3.4e38, "recommend: expected scores without NaN, got NaN for 3\n"),
+        (float("nan"), "backbone.norm.weight: expected finite weights, got NaN or ∞; try another"),
+    ):
+        with torch.no_grad():
+            model.backbone.norm.weight.fill_(value)
+        model.save_pretrained(tmp_path / "odd" / "model")
+        assert main(["recommend", str(tmp_path / "odd"), "--user", "3"]) == 2
+        assert message in capsys.readouterr().err
 
 
 AT_STEP_5 = """

@@ -131,6 +131,8 @@ def _plain(values: Any) -> Array:
     array = values.detach().cpu() if isinstance(values, Tensor) else values
     if isinstance(array, Tensor):
         array = array.float() if array.dtype == torch.bfloat16 else array
+    if isinstance(array, Tensor) and array.layout != torch.strided:
+        raise GraphRecError("columns", "dense tensors", array.layout, "values.to_dense()")
     made = np.asarray(array)
     return made[:, 0] if made.ndim == 2 and made.shape[1] == 1 else made
 

@@ -27,6 +27,8 @@ from graphrec_pt.graph.schema import TimeUnit
 if TYPE_CHECKING:
     from torch_geometric.data import Data, HeteroData
 
+SPARSE = 1000
+"""Numbers for each node that an edge names, at most, where nobody says how many nodes there are."""
 _NO_COLUMN = ("edge_index", "adj_t", "adj", "edge_id", "num_nodes")
 
 
@@ -154,6 +156,8 @@ def _ends(kind: EdgeType, store: Any) -> tuple[Array, Array, Tensor | None]:
         raise GraphRecError(who, "an edge_index or adj_t", ", ".join(store.keys()) or "nothing")
     if index.dim() != 2 or len(index) != 2:
         raise GraphRecError(who, "the shape 2×E", "×".join(map(str, index.shape)))
+    if index.layout != torch.strided:
+        raise GraphRecError(who, "a dense tensor", index.layout, "edge_index.to_dense()")
     if (index.is_floating_point() and index.numel()) or index.is_complex():
         raise GraphRecError(who, "integers", index.dtype)
     source, target = index.detach().cpu().long().numpy()
@@ -168,13 +172,23 @@ def _count(
 ) -> int:
     """Return how many nodes a type has: as it says, as its attributes do, or as edges name."""
     if store.get("num_nodes") is not None:
-        return int(store["num_nodes"])
+        try:
+            rows = int(store["num_nodes"])
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise GraphRecError(f"num_nodes of {name!r}", "a number", error) from error
+        if rows < 0:
+            raise GraphRecError(f"num_nodes of {name!r}", "a number from 0", rows)
+        return rows
     lengths = {key: len(v) for key, v in store.items() if getattr(v, "shape", None) or _listed(v)}
     for key in (RAW_ID, "x", "feat", *lengths):
         if key in lengths:
             return lengths[key]
     named = [e[at] for kind, e in ends.items() for at in (0, 1) if kind[2 * at] == name]
     rows = max((int(ids.max(initial=-1)) for ids in named), default=-1) + 1
+    if rows > SPARSE * (1000 + sum(len(ids) for ids in named)):
+        hint = f"data[{name!r}].num_nodes, or numbers from 0 without gaps"
+        who = f"edge_index of {name!r}"
+        raise GraphRecError(who, "numbers of nodes that are there", rows, hint)
     notes.append(f"{name}: no num_nodes; taken to be {rows:,}, as far as the edges name them")
     return rows
 

@@ -14,7 +14,7 @@ from graphrec_pt.graph.assemble import Array, EdgeList, assemble
 from graphrec_pt.graph.fingerprint import fingerprint
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema, TimeUnit
-from graphrec_pt.kernels.order import order
+from graphrec_pt.kernels.fill import order
 
 EdgeType = tuple[str, str, str]
 """(source type, relation, target type), as PyG and DGL name relations."""

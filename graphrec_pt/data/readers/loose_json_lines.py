@@ -57,7 +57,7 @@ class LooseJsonLines:
 def _parse(file: RawFile, number: int, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         try:
             record = ast.literal_eval(line.strip())
         except (ValueError, SyntaxError, MemoryError, RecursionError) as error:

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,20 @@ class Matrix:
         return {"matrix": pl.concat((_entries(file) for file in files), how="vertical_relaxed")}
 
 
+_DAMAGED = (
+    ValueError,
+    LookupError,
+    TypeError,
+    OSError,
+    EOFError,
+    MemoryError,
+    SyntaxError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What numpy and zipfile raise for damaged files, and for shapes that no memory holds."""
+
+
 def _entries(file: RawFile) -> pl.DataFrame:
     try:
         with file.open() as stream, np.load(io.BytesIO(stream.read()), allow_pickle=False) as held:
@@ -39,7 +54,7 @@ def _entries(file: RawFile) -> pl.DataFrame:
             raise ValueError(f"a {kind} matrix")
         columns = {"row": row.astype(np.int64), "column": column.astype(np.int64)}
         frame = pl.DataFrame(columns | {"value": arrays["data"]})
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
+    except (*_DAMAGED, pl.exceptions.PolarsError) as error:
         hint = "scipy.sparse.save_npz, or downloading it again"
         raise GraphRecError(file.name, "a sparse matrix saved by scipy", error, hint) from error
     return frame.with_columns(file=pl.lit(file.name))

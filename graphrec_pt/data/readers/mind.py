@@ -107,5 +107,5 @@ def _entities(who: str, news: str, place: str, cell: str) -> list[tuple[Any, ...
     try:
         keys = ("WikidataId", "Label", "Type", "Confidence")
         return [(news, place, *(str(entity[key]) for key in keys)) for entity in json.loads(cell)]
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise GraphRecError(who, f"a JSON list of {place} entities", repr(cell[:60])) from error

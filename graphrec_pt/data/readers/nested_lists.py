@@ -77,7 +77,7 @@ def _literal(file: RawFile, content: bytes) -> Any:
     text = content.decode("utf-8-sig", errors="replace").strip()
     try:
         return json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError) as error:

@@ -4,7 +4,6 @@ from graphrec_pt.features.gnn import (  # noqa: F401 - registers their members
     compgcn,
     gat,
     hgt,
-    lightgcn,
     rgcn,
-    transition,
+    symmetric,
 )

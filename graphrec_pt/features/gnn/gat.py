@@ -12,8 +12,7 @@ from graphrec_pt.features.gnn.network import Activation, GraphNetwork, activate,
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
-from graphrec_pt.kernels.segment_softmax import segment_softmax
-from graphrec_pt.kernels.sparse import sddmm, spmm
+from graphrec_pt.kernels.sparse import sddmm, segment_softmax, spmm
 
 
 @propagation("gat")

@@ -1,14 +1,17 @@
-"""Polynomials of the symmetrically normalised adjacency: what LightGCN and its kin compute."""
+"""Propagation by a matrix that symmetric weights make of the edges: LightGCN, and transitions."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.features.gnn.network import GraphNetwork, chosen
+from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.kernels.dispatch import body
@@ -118,3 +121,134 @@ class _Polynomial(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         back: Tensor = _Polynomial.apply(*ctx.saved_tensors, ctx.coefficients, grads[0])  # type: ignore[no-untyped-call]
         return None, None, None, None, back
+
+
+@propagation("lightgcn")
+class LightGCN:
+    """``Σ_k a_k Â^k x`` with ``Â = D^{-1/2} A D^{-1/2}`` (He et al., SIGIR 2020).
+
+    A holds every edge of the chosen relations in both directions; a relation and its inverse are
+    the same edges and count once. There are no weights to learn.
+
+    Args:
+        layers: K.
+        layer_weights: a, one more than layers; ``1 / (K + 1)`` each by default.
+        relations: Names; all by default.
+        weighted: Whether an edge counts as its weight.
+    """
+
+    layers: int = Field(2, ge=1)
+    layer_weights: list[float] | None = None
+    relations: list[str] | None = None
+    weighted: bool = False
+
+    def __post_init__(self) -> None:
+        if self.layer_weights is not None and len(self.layer_weights) != self.layers + 1:
+            expected = f"layer_weights for x and {self.layers} layers, {self.layers + 1} numbers"
+            raise GraphRecError("lightgcn", expected, len(self.layer_weights))
+
+    def build(self, outline: Outline, width: int) -> "LightGCNPropagator":
+        """Return the network."""
+        return LightGCNPropagator(self, outline, width)
+
+
+class LightGCNPropagator(GraphNetwork):
+    """The network of :class:`LightGCN`.
+
+    Args:
+        config: Its options.
+        outline: Of the graph.
+        width: D.
+    """
+
+    ptr: Tensor
+    indices: Tensor
+    values: Tensor
+
+    def __init__(self, config: LightGCN, outline: Outline, width: int) -> None:
+        super().__init__("lightgcn", outline, width)
+        self.relations = undirected(outline, chosen("lightgcn", outline, config.relations))
+        self.weighted = config.weighted
+        even = [1 / (config.layers + 1)] * (config.layers + 1)
+        self.coefficients = even if config.layer_weights is None else config.layer_weights
+
+    def read(self, graph: Graph) -> None:
+        """Keep Â."""
+        every = range(graph.num_nodes())
+        found = normalised(self.who, graph, self.relations, every, weighted=self.weighted, lone=0.0)
+        self.keep(**found._asdict())
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Return the weighted sum of all layers: ``[N, D]``."""
+        return polynomial(Adjacency(self.ptr, self.indices, self.values), self.coefficients, x)
+
+
+@propagation("transition")
+class TransitionPropagation:
+    """``mean_{k ≤ K} Â^k x``, or ``Â^K x``, over the weighted edges of one relation.
+
+    ``Â = D^{-1/2} (E + Eᵀ) D^{-1/2}``, as LightGCN (He et al., SIGIR 2020) on the graph of item
+    transitions. Nodes that the relation does not touch keep their vectors. There are no weights
+    to learn.
+
+    Args:
+        relation: Its name; the derivation ``transition`` makes ``followed_by``.
+        hops: K.
+        pool: ``"mean"`` of all hops, the vectors themselves included, or the ``"last"``.
+        only: Node type whose vectors change; both ends of the relation by default.
+    """
+
+    relation: str = "followed_by"
+    hops: int = Field(1, ge=1)
+    pool: Literal["mean", "last"] = "mean"
+    only: str | None = None
+
+    def build(self, outline: Outline, width: int) -> "TransitionPropagator":
+        """Return the network."""
+        return TransitionPropagator(self, outline, width)
+
+
+class TransitionPropagator(GraphNetwork):
+    """The network of :class:`TransitionPropagation`.
+
+    Args:
+        config: Its options.
+        outline: Of the graph.
+        width: D.
+    """
+
+    ptr: Tensor
+    indices: Tensor
+    values: Tensor
+
+    def __init__(self, config: TransitionPropagation, outline: Outline, width: int) -> None:
+        super().__init__("transition", outline, width)
+        self.relation = config.relation
+        found = outline.relations[outline.relation_index(config.relation)]
+        ends = sorted({found.source, found.target}, key=outline.node_index)
+        if config.only is not None and config.only not in ends:
+            expected = f"a node type that {found.name!r} touches"
+            hint = did_you_mean(config.only, ends)
+            raise GraphRecError("transition", expected, repr(config.only), hint)
+        # Ids of types between the two ends are isolated here, so they stay what they are.
+        self.within = range(outline.ids(ends[0]).start, outline.ids(ends[-1]).stop)
+        self.changed = self.within if config.only is None else outline.ids(config.only)
+        if config.pool == "mean":
+            self.coefficients = [1 / (config.hops + 1)] * (config.hops + 1)
+        else:
+            self.coefficients = [0.0] * config.hops + [1.0]
+
+    def read(self, graph: Graph) -> None:
+        """Keep Â of the types that the relation touches."""
+        found = normalised(self.who, graph, [self.relation], self.within, weighted=True, lone=1.0)
+        self.keep(**found._asdict())
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Return the vectors with those of the changed nodes smoothed: ``[N, D]``."""
+        adjacency = Adjacency(self.ptr, self.indices, self.values)
+        first, start, stop = self.within.start, self.changed.start, self.changed.stop
+        own = x[first : self.within.stop]  # [n, D]
+        smooth = polynomial(adjacency, self.coefficients, own)[start - first : stop - first]
+        if len(smooth) == len(x):
+            return smooth
+        return torch.cat([x[:start], smooth, x[stop:]])

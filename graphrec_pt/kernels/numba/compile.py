@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable
-from functools import wraps
-from threading import Lock
 from typing import Any, TypeVar, cast
 
 import numba
-from numba.np.ufunc.parallel import threading_layer
+
+from graphrec_pt.kernels.numba.threads import with_threads
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,37 +36,9 @@ def kernel(parallel: bool = False, reorder: bool = False) -> Callable[[F], F]:
 
     def compiled(function: F) -> F:
         kernel: Any = numba.njit(nogil=True, **options)(function)
-        return cast(F, _in_turn(kernel) if options.get("parallel") else kernel)
+        return cast(F, with_threads(kernel) if options.get("parallel") else kernel)
 
     return compiled
-
-
-_turn = Lock()
-
-
-def _in_turn(kernel: Callable[..., Any]) -> Callable[..., Any]:
-    """Let callers from several threads take turns where numba's own threads demand it.
-
-    The ``workqueue`` layer, the only one without OpenMP or TBB, ends the process when two threads
-    enter it at once. Which layer it is shows after the first parallel kernel.
-    """
-
-    @wraps(kernel)
-    def call(*arguments: Any) -> Any:
-        if _stands_company():
-            return kernel(*arguments)
-        with _turn:
-            return kernel(*arguments)
-
-    return call
-
-
-def _stands_company() -> bool:
-    try:
-        layer = cast(Callable[[], str], threading_layer)()
-        return layer != "workqueue"
-    except ValueError:  # no parallel kernel has run yet
-        return False
 
 
 def inlined(function: F) -> F:

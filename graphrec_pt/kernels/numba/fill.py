@@ -4,12 +4,11 @@ Nodes are cut into parts with about equally many edges; a sweep writes to one pa
 parts run in parallel.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +16,7 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.fill import TIES, Stored
 from graphrec_pt.kernels.numba.compile import kernel
 from graphrec_pt.kernels.numba.philox import four_words, unsigned
+from graphrec_pt.kernels.numba.threads import thread_count
 from graphrec_pt.kernels.philox import key_words
 
 Array = npt.NDArray[Any]
@@ -260,6 +260,39 @@ def _each(parts: list[tuple[int, int]], work: Callable[..., None], *arguments: A
     """Run compiled, lock-free work on every part, in as many threads as numba would use."""
     if len(parts) == 1:
         return work(parts[0], *arguments)
-    with ThreadPoolExecutor(numba.get_num_threads()) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for done in [pool.submit(work, part, *arguments) for part in parts]:
             done.result()
+
+
+DIGIT = 11
+
+
+@kernel()
+def _pass(keys: Any, rows: Any, out: Any, low: Any, shift: Any) -> None:
+    """Sort `rows` stably by one digit of ``keys[rows] - low`` into `out`."""
+    mask = np.uint64((1 << DIGIT) - 1)
+    start = np.zeros((1 << DIGIT) + 1, np.int64)
+    for i in range(keys.shape[0]):
+        start[((np.uint64(keys[i] - low) >> np.uint64(shift)) & mask) + np.uint64(1)] += 1
+    for d in range(1 << DIGIT):
+        start[d + 1] += start[d]
+    for i in range(rows.shape[0]):
+        row = rows[i]
+        digit = (np.uint64(keys[row] - low) >> np.uint64(shift)) & mask
+        out[start[digit]] = row
+        start[digit] += 1
+
+
+def order(columns: Sequence[npt.NDArray[np.integer]]) -> npt.NDArray[np.int64]:
+    """Return the rows in lexicographic order; see :func:`graphrec_pt.kernels.fill.order`."""
+    rows = np.arange(len(columns[0]), dtype=np.int64)
+    if not len(rows):
+        return rows
+    spare = np.empty_like(rows)
+    for column in reversed(columns):
+        low, high = int(column.min()), int(column.max())
+        for shift in range(0, (high - low).bit_length(), DIGIT):
+            _pass(column, rows, spare, column.dtype.type(low), shift)
+            rows, spare = spare, rows
+    return rows

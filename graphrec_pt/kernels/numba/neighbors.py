@@ -22,8 +22,7 @@ from graphrec_pt.kernels.numba.neighbors_draw import (
     take_all,
 )
 from graphrec_pt.kernels.numba.philox import unsigned
-from graphrec_pt.kernels.numba.prefetch import prefetch
-from graphrec_pt.kernels.numba.segments import array, arrays, lower_bound, node_segments
+from graphrec_pt.kernels.numba.segments import array, arrays, lower_bound, node_segments, prefetch
 
 BLOCK = 64
 FEW = 64  # the side-by-side draw takes time with the square of the fan-out

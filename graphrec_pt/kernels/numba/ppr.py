@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numba import prange
@@ -11,6 +10,7 @@ from torch import Tensor
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.numba.compile import inlined, kernel
 from graphrec_pt.kernels.numba.segments import array, arrays, node_bounds
+from graphrec_pt.kernels.numba.threads import thread_count
 from graphrec_pt.kernels.ppr import ALPHA_BITS, ONE
 
 _LOW = (1 << ALPHA_BITS) - 1
@@ -134,7 +134,7 @@ def ppr(
 ) -> tuple[Tensor, Tensor]:
     """Return top-k nodes and masses; see :func:`graphrec_pt.kernels.torch.ppr.ppr`."""
     nodes, masses = np.full((len(roots), k), -1, np.int64), np.zeros((len(roots), k), np.int64)
-    workers = numba.get_num_threads()
+    workers = thread_count()
     edge = banned = None
     if exclude is not None and csr.edge is not None:
         edge, banned = array(csr.edge), array(exclude)

@@ -1,8 +1,9 @@
-"""Best k by insertion: most scores fail one comparison with the worst kept."""
+"""Best k by insertion, and ranks by counting, queries in parallel."""
 
 from typing import Any
 
 import numpy as np
+import torch
 from numba import prange
 from torch import Tensor
 
@@ -30,3 +31,41 @@ def topk(part: Tensor, low: int, score: Tensor, best: Tensor) -> tuple[Tensor, T
     """Merge a block of scores in place; see :func:`graphrec_pt.kernels.torch.topk.topk`."""
     _merge(array(part), np.int64(low), array(score), array(best))
     return score, best
+
+
+@kernel(parallel=True)
+def _rank(
+    scores: Any, row: Any, column: Any, ptr: Any, seen: Any, rank: Any, candidates: Any
+) -> None:
+    for n in prange(row.shape[0]):
+        r = row[n]
+        mine = scores[r, column[n]]
+        above, below, equal = 0, 0, 0
+        for v in range(scores.shape[1]):
+            score = scores[r, v]
+            above += score > mine
+            below += score < mine
+            equal += score == mine
+        told = above + below + equal == scores.shape[1]  # NaN is none of the three
+        left_out = False
+        for s in range(ptr[r], ptr[r + 1]):
+            score = scores[r, seen[s]]
+            above -= score > mine
+            below -= score < mine
+            left_out |= seen[s] == column[n]
+        candidates[n] = scores.shape[1] - (ptr[r + 1] - ptr[r])
+        rank[n] = (candidates[n] + 1 + above - below) / 2
+        if left_out:
+            rank[n] = np.inf
+        if not told:
+            rank[n] = np.nan
+
+
+def rank(
+    scores: Tensor, row: Tensor, column: Tensor, ptr: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return ranks and candidates; see :func:`graphrec_pt.kernels.torch.topk.rank`."""
+    found, candidates = np.empty(len(row)), np.empty(len(row), np.int64)
+    what = array(scores), array(row), array(column), array(ptr), array(seen)
+    _rank(*what, found, candidates)
+    return torch.from_numpy(found), torch.from_numpy(candidates)

@@ -14,8 +14,7 @@ from torch import Tensor
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.numba.compile import kernel
 from graphrec_pt.kernels.numba.philox import below, four_words, unsigned
-from graphrec_pt.kernels.numba.prefetch import prefetch
-from graphrec_pt.kernels.numba.segments import array, arrays, node_segments
+from graphrec_pt.kernels.numba.segments import array, arrays, node_segments, prefetch
 from graphrec_pt.kernels.numba.walk_choice import choices, walk_choosing
 from graphrec_pt.kernels.walk import REPEAT_SHIFT, Plan
 

@@ -18,8 +18,7 @@ from graphrec_pt.kernels.numba.choice import (
 )
 from graphrec_pt.kernels.numba.compile import inlined, kernel
 from graphrec_pt.kernels.numba.philox import four_words
-from graphrec_pt.kernels.numba.prefetch import prefetch
-from graphrec_pt.kernels.numba.segments import array, node_segments
+from graphrec_pt.kernels.numba.segments import array, node_segments, prefetch
 from graphrec_pt.kernels.torch.walk import FINE
 from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, Plan
 

@@ -1,9 +1,11 @@
-"""Filling segments by global sorts: slow and obvious."""
+"""Filling segments by stable sorts."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from graphrec_pt.core.key import philox
 from graphrec_pt.kernels.csr import NO_TIME
@@ -74,3 +76,13 @@ def fill_backward(
         None if stored.time is None else stored.time[place],
         None if stored.weight is None else stored.weight[place],
     )
+
+
+def order(columns: Sequence[npt.NDArray[np.integer]]) -> npt.NDArray[np.int64]:
+    """Return the rows in lexicographic order; see :func:`graphrec_pt.kernels.fill.order`."""
+    rows = torch.arange(len(columns[0]))
+    for column in reversed(columns):
+        keys = torch.from_numpy(np.ascontiguousarray(column)).long()
+        rows = rows[torch.sort(keys[rows], stable=True).indices]
+    found: npt.NDArray[np.int64] = rows.numpy()
+    return found

@@ -1,7 +1,9 @@
-"""Best k by a stable sort: equal scores keep their order, lower items first."""
+"""Best k by sorting, and ranks by counting."""
 
 import torch
 from torch import Tensor
+
+from graphrec_pt.kernels.torch.segments import ranges
 
 
 def topk(part: Tensor, low: int, score: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,3 +26,41 @@ def topk(part: Tensor, low: int, score: Tensor, best: Tensor) -> tuple[Tensor, T
     score = falling.values[:, :k]
     best = items.gather(1, falling.indices[:, :k])
     return score, best.masked_fill(score == float("-inf"), -1)
+
+
+def rank(
+    scores: Tensor, row: Tensor, column: Tensor, ptr: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return ranks and how many candidates there were.
+
+    With a candidates above, b below and e others equal, ``C = a + b + e + 1``, the rank
+    ``1 + a + e/2`` is ``(C + 1 + a − b) / 2``: what is above and below gives it.
+
+    Args:
+        scores: ``[B, V]``.
+        row: int64 ``[n]``.
+        column: int64 ``[n]``.
+        ptr: int64 ``[B+1]``.
+        seen: int64 ``[S]``.
+
+    Returns:
+        float64 ``[n]`` and int64 ``[n]``, on the CPU.
+    """
+    row, column, ptr, seen = (part.cpu() for part in (row, column, ptr, seen))
+    at, device = row.to(scores.device), scores.device
+    mine = scores[at, column.to(device)]
+    balance = torch.empty(len(row), dtype=torch.int64)
+    for part in torch.split(torch.arange(len(row)), max(len(scores), 1)):
+        among, own = scores[at[part]], mine[part].unsqueeze(1)  # [b, V]
+        balance[part] = ((among > own).sum(1) - (among < own).sum(1)).cpu()
+    count = ptr.diff()[row]
+    position, target = ranges(ptr[row], count)
+    theirs = scores[at[target], seen[position].to(device)]
+    own = mine[target.to(device)]
+    sides = (theirs > own).long() - (theirs < own).long()
+    balance.index_add_(0, target, -sides.cpu())
+    candidates = scores.shape[1] - count
+    found = (candidates + 1 + balance).double() / 2
+    found[target[seen[position] == column[target]]] = torch.inf
+    found[scores.isnan().any(1).cpu()[row]] = torch.nan
+    return found, candidates

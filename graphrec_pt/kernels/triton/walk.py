@@ -8,13 +8,13 @@ from torch import Tensor
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.triton.choice import (
     eligible,
+    lower_bound,
     node_segments,
     pick_uniform,
     pick_weighted,
     unit,
 )
 from graphrec_pt.kernels.triton.philox import four_words
-from graphrec_pt.kernels.triton.segments import lower_bound
 from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, Plan
 
 BLOCK = 128

@@ -1,0 +1,156 @@
+"""``graph.json``: what a stored graph says of itself, read with suspicion."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from graphrec_pt.core.documents import digest_of, read_json_object
+from graphrec_pt.core.errors import GraphRecError, raise_all
+from graphrec_pt.graph.schema import Schema
+
+FORMAT = 1
+NAME = "graph.json"
+REQUIRED = ("offset", "slots", "base", "segment", "indices")
+OPTIONAL = ("time", "weight", "edge")
+MOST = 2**48
+"""Numbers of nodes, edges and ids are below it, so that no sum of them overflows."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What ``graph.json`` says, of the right types; see :mod:`graphrec_pt.graph.store`."""
+
+    schema: Schema
+    fingerprint: str
+    nodes: dict[str, int]
+    edges: dict[str, int]
+    arrays: tuple[str, ...]
+    edge_tables: tuple[str, ...]
+    edge_offset: dict[str, int]
+    edge_ids: int
+    provenance: dict[str, Any]
+    checksums: dict[str, str]
+    digest: str
+
+
+def read_header(folder: Path) -> Header:
+    """Return what the header of a saved graph says.
+
+    Raises:
+        GraphRecError: When there is none, or one that is damaged or of another format.
+    """
+    path, again = folder / NAME, "building it again"
+    try:
+        found = read_json_object(path, again)
+    except (FileNotFoundError, NotADirectoryError):
+        raise GraphRecError(
+            str(folder), "a saved graph (graph.json)", "none", "`graphrec data build NAME`"
+        ) from None
+    except OSError as error:
+        raise GraphRecError(str(path), "a file that can be read", error, again) from error
+    if found.get("format") != FORMAT:
+        raise GraphRecError(str(path), f"graph format {FORMAT}", found.get("format"), again)
+    digest = found.pop("digest", "")
+    if digest and digest != digest_of(found):
+        raise GraphRecError(str(path), "the content that was saved", "another", again)
+    shapes: dict[str, Callable[[Any], bool]] = {
+        "fingerprint": lambda value: isinstance(value, str),
+        "nodes": _counts,
+        "edges": _counts,
+        "arrays": lambda value: (
+            _names(value) and set(REQUIRED) <= set(value) <= {*REQUIRED, *OPTIONAL}
+        ),
+        "edge_tables": _names,
+        "edge_offset": _counts,
+        "edge_ids": lambda value: isinstance(value, int) and 0 <= value < MOST,
+        "provenance": lambda value: isinstance(value, dict),
+        "checksums": lambda value: isinstance(value, dict),
+    }
+    found.setdefault("checksums", {})  # graphs saved before there were any
+    for name, right in shapes.items():
+        if not right(found.get(name)):
+            raise GraphRecError(f"{path} {name}", "what was saved", repr(found.get(name)), again)
+    if unknown := found.keys() - shapes.keys() - {"format", "schema"}:
+        raise GraphRecError(str(path), "what was saved", f"also {min(unknown)!r}", again)
+    schema = Schema.checked(found.get("schema"), f"{path} schema")
+    check_names(schema)
+    forward = [r.name for r in schema.relations if not r.backward]
+    if unknown := {*found["edge_offset"], *found["edge_tables"]} - set(forward):
+        raise GraphRecError(str(path), "relations of the graph", repr(min(unknown)), again)
+    return Header(
+        schema=schema,
+        fingerprint=found["fingerprint"],
+        nodes=found["nodes"],
+        edges=found["edges"],
+        arrays=tuple(found["arrays"]),
+        edge_tables=tuple(found["edge_tables"]),
+        edge_offset=found["edge_offset"],
+        edge_ids=found["edge_ids"],
+        provenance=found["provenance"],
+        checksums=found["checksums"],
+        digest=digest,
+    )
+
+
+def _counts(value: object) -> bool:
+    """Say whether a value maps names to counts."""
+    return isinstance(value, dict) and all(
+        isinstance(n, int) and not isinstance(n, bool) and 0 <= n < MOST for n in value.values()
+    )
+
+
+def _names(value: object) -> bool:
+    """Say whether a value is a list of different names."""
+    return (
+        isinstance(value, list)
+        and all(isinstance(name, str) for name in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def check_names(schema: Schema) -> None:
+    """Raise for names that stand twice, that no file can have, or that nothing has."""
+    errors = []
+    for what, names in (("node type", schema.node_names), ("relation", schema.relation_names)):
+        for name in dict.fromkeys(names):
+            if names.count(name) > 1:
+                errors.append(GraphRecError(what, "a name of its own", f"{name!r} twice"))
+            if not name.strip(". ") or set(name) & set("/\\\0") or len(name.encode()) > 200:
+                expected = "a name that a file can have"
+                errors.append(GraphRecError(what, expected, repr(name), "one without slashes"))
+    for relation in schema.relations:
+        who, partner = f"relation {relation.name!r}", relation.inverse
+        for end in (relation.source, relation.target):
+            if end not in schema.node_names:
+                errors.append(GraphRecError(who, "a node type", repr(end)))
+        if (relation.backward or partner is not None) and partner not in schema.relation_names:
+            errors.append(GraphRecError(who, "an inverse that is a relation", repr(partner)))
+    raise_all(errors)
+
+
+def check_unchanged(folder: Path, fingerprint: str) -> None:
+    """Refuse a folder that was built anew since a graph was opened from it."""
+    if (now := read_header(folder).fingerprint) != fingerprint:
+        raise GraphRecError(
+            str(folder),
+            f"the graph {fingerprint[:12]} opened from it",
+            now[:12],
+            "opening it again",
+        )
+
+
+def check_file(folder: Path, name: str, header: Header) -> None:
+    """Raise when a file of a graph is not the one that was saved."""
+    if header.checksums and header.checksums.get(name) != checksum_of(folder / name):
+        who = str(folder / name)
+        raise GraphRecError(who, "the file that was saved", "another", "building it again")
+
+
+def checksum_of(path: Path) -> str:
+    """Return the checksum of a file; see :func:`graphrec_pt.graph.integrity.checksum`."""
+    content = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.zeros(0, np.uint8)
+    return str(import_module("graphrec_pt.graph.integrity").checksum(content))

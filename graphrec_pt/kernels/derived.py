@@ -1,0 +1,95 @@
+"""Arrays derived from those of a graph, made once and kept: sorted targets, running weights."""
+
+from importlib import import_module
+
+import torch
+from torch import Tensor
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
+from graphrec_pt.kernels.csr import SegmentedCSR, check_edges
+from graphrec_pt.kernels.dispatch import chosen_body
+
+_sums: Memo[Tensor] = Memo()  # of the weights
+
+
+def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
+    """Return the weight of each node's edges up to and including each edge.
+
+    Float64 sums in edge order that begin anew at every node, made by one loop on the CPU whatever
+    body asks, so that all bodies search the same bits. Built once and kept as long as `csr.weight`.
+
+    Args:
+        csr: The graph.
+        who: Who needs it, for errors.
+
+    Returns:
+        float64 ``[E]``.
+
+    Raises:
+        GraphRecError: When the graph has no weights, or one is negative, infinite or NaN.
+    """
+    weight = csr.weight
+    if weight is None:
+        raise GraphRecError(who, "a graph with weights for weighted=True", "none")
+
+    def made() -> Tensor:
+        wrong = ~((weight >= 0) & (weight < torch.inf))
+        if bool(wrong.any()):
+            i = int(wrong.nonzero()[0])
+            got = f"{float(weight[i])} at edge position {i}"
+            hint = "weighted=False, or `where: WEIGHT >= 0` in the card's edges and a new graph"
+            raise GraphRecError(who, "weights >= 0 and finite", got, hint)
+        check_edges(who, csr)
+        body = import_module("graphrec_pt.kernels.numba.derived")
+        sums: Tensor = body.cumulative_weight(csr)
+        return sums.to(weight.device)
+
+    return _sums(weight, None, made, given=(csr.segment,))
+
+
+# Both of the indices; None stands for the indices themselves, which a value must not hold.
+_targets: Memo[Tensor | None] = Memo()
+_orders: Memo[Tensor] = Memo()
+
+
+def sorted_targets(csr: SegmentedCSR) -> Tensor:
+    """Return the targets of every segment in ascending order.
+
+    Args:
+        csr: The graph.
+
+    Returns:
+        int32 or int64 ``[E]`` like `csr.indices`; `csr.indices` itself when it already ascends.
+    """
+    found = _targets(csr.indices, None, lambda: _sort(csr), given=(csr.segment,))
+    return csr.indices if found is None else found
+
+
+def target_order(csr: SegmentedCSR) -> Tensor:
+    """Return which edge stands at each place of :func:`sorted_targets`.
+
+    Args:
+        csr: The graph.
+
+    Returns:
+        int64 ``[E]``: ``sorted_targets(csr) == csr.indices[target_order(csr)]``; parallel edges
+        keep their order.
+    """
+    return _orders(csr.indices, None, lambda: _order(csr), given=(csr.segment,))
+
+
+def _order(csr: SegmentedCSR) -> Tensor:
+    check_edges("sorted targets", csr)
+    # On a GPU the library's radix sort is the fast one, so there are two bodies.
+    name = "numba" if chosen_body(csr.indices) == "numba" else "torch"
+    found: Tensor = import_module(f"graphrec_pt.kernels.{name}.derived").target_order(csr)
+    return found
+
+
+def _sort(csr: SegmentedCSR) -> Tensor | None:
+    steps_down = csr.indices[1:] < csr.indices[:-1]
+    inner = csr.segment[1:-1]
+    starts = inner[(inner > 0) & (inner < csr.num_edges)]
+    steps_down[starts - 1] = False  # a new segment may start lower
+    return csr.indices[target_order(csr)] if bool(steps_down.any()) else None
