@@ -249,8 +249,9 @@ def evaluate_seed(
     def measured(outcome: Outcome | None) -> dict[str, float] | None:
         return None if outcome is None else evaluate(outcome, wanted.metrics)
 
-    metrics = {
-        **{when: measured(each) for when, each in outcomes.items()},
+    metrics: dict[str, Any] = {
+        "valid": measured(outcomes["valid"]),
+        "test": measured(outcomes["test"]),
         "scratch": measured(scratch),
         "history_graph": measured(knowing),
         "explanations": explanations,
