@@ -11,13 +11,13 @@ from typing import Annotated
 
 import typer
 
-from graphrec_pt import __version__
 from graphrec_pt.cli.data import data
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.runs import add_to
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.interruption import Interrupted, interruptible, waiting_signal
 from graphrec_pt.core.printable import printable
+from graphrec_pt.core.version import __version__
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
 app.add_typer(data, name="data")

@@ -29,12 +29,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from graphrec_pt import __version__
 from graphrec_pt.core.documents import digest_of, read_json_object, read_yaml_mapping
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.options import option_errors
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.core.scratch import write_text
+from graphrec_pt.core.version import __version__
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks

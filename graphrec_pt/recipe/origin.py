@@ -10,10 +10,10 @@ import json
 from hashlib import file_digest
 from pathlib import Path
 
-from graphrec_pt import __version__
 from graphrec_pt.core.documents import read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import write_text
+from graphrec_pt.core.version import __version__
 from graphrec_pt.data.card import Card, load_card
 from graphrec_pt.data.raw import find_files
 from graphrec_pt.graph.schema import Strict

@@ -15,11 +15,11 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
-from graphrec_pt import __version__
 from graphrec_pt.core.documents import read_json_object, read_yaml_mapping
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import config_of
 from graphrec_pt.core.scratch import finished_folder, write_text
+from graphrec_pt.core.version import __version__
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.backbone import Backbone
 from graphrec_pt.models.model import Model
