@@ -90,7 +90,7 @@ def test_differences_are_those_of_all_seeds(two_seeds: Run) -> None:
 def test_the_saved_model_gives_the_saved_ranks(two_seeds: Run, raw: Path) -> None:
     made = split_of(two_seeds.recipe.data, graph_of(two_seeds.recipe.data, raw))
     wanted, last = two_seeds.recipe.evaluate, two_seeds.recipe.stages[-1]
-    system = wanted.asked.trained(two_seeds.model(), last, made, "test", wanted.policy)
+    system = wanted.asked.trained(two_seeds.model(), last, made, "test")
     ranks = wanted.asked.judge(system, made, "test", wanted.policy)
     assert ranks.table.equals(two_seeds.ranks["test"].table)
 
