@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from graphrec_pt.core.moved import OldAddresses
+from graphrec_pt.core.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from graphrec_pt.core.errors import GraphRecError as GraphRecError
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from graphrec_pt.models.backbone import backbone as backbone
     from graphrec_pt.models.model import Model as Model
     from graphrec_pt.models.prompts.family import prompt as prompt
+    from graphrec_pt.objectives.objective import Objective as Objective
     from graphrec_pt.objectives.objective import objective as objective
+    from graphrec_pt.predict.predictor import Predictor as Predictor
     from graphrec_pt.recipe.files import load_recipe as load_recipe
     from graphrec_pt.recipe.folder import open_run as open_run
     from graphrec_pt.recipe.recipe import Recipe as Recipe
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from graphrec_pt.serve.recommender import Recommender as Recommender
     from graphrec_pt.serve.recommender import from_pretrained as from_pretrained
     from graphrec_pt.serve.report.write import write_report as write_report
+    from graphrec_pt.tokens.linearizer import Linearizer as Linearizer
     from graphrec_pt.tokens.linearizer import linearizer as linearizer
     from graphrec_pt.tokens.tokens import Tokens as Tokens
     from graphrec_pt.training.schedule import schedule as schedule
@@ -54,7 +58,6 @@ if TYPE_CHECKING:
     from graphrec_pt.training.strategy import strategy as strategy
     from graphrec_pt.training.trainer import Trainer as Trainer
 
-__version__ = "0.1.0"
 
 # Cards, readers, the build and the bridges stood in graph/ until 0.1.
 OldAddresses("graphrec_pt.graph", ["graphrec_pt.data", "graphrec_pt.core"]).install()
@@ -79,7 +82,8 @@ _NAMES = {
     "models.backbone": "backbone",
     "models.model": "Model",
     "models.prompts.family": "prompt",
-    "objectives.objective": "objective",
+    "objectives.objective": "Objective objective",
+    "predict.predictor": "Predictor",
     "recipe.files": "load_recipe",
     "recipe.folder": "open_run",
     "recipe.recipe": "Recipe",
@@ -89,7 +93,7 @@ _NAMES = {
     "sampling.sampler": "sampler",
     "serve.recommender": "Recommender from_pretrained",
     "serve.report.write": "write_report",
-    "tokens.linearizer": "linearizer",
+    "tokens.linearizer": "Linearizer linearizer",
     "tokens.tokens": "Tokens",
     "training.schedule": "schedule",
     "training.stage": "Stage",

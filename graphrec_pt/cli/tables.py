@@ -6,8 +6,8 @@ from rich.console import Group
 from rich.table import Table
 
 from graphrec_pt.data.problems import counted
-from graphrec_pt.recipe.compare import Compared
 from graphrec_pt.recipe.folder import Run
+from graphrec_pt.recipe.measure import Compared
 from graphrec_pt.serve.recommender import Recommended, Recommender
 from graphrec_pt.serve.report.comparison import distinct, stars, systems, watched_metric
 

@@ -22,10 +22,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from graphrec_pt import __version__
 from graphrec_pt.core.documents import read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder, remove
+from graphrec_pt.core.version import __version__
 
 FORMAT = 1
 _STATE, _TENSORS = "state.json", "tensors.safetensors"

@@ -63,7 +63,11 @@ def test_labels_stay_in_their_pills(shop: Graph) -> None:
     axes = figure.axes[0]
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
     pills = [p.get_window_extent() for p in axes.patches if isinstance(p, FancyBboxPatch)]
-    labels = [t.get_window_extent(renderer) for t in axes.texts if t.get_verticalalignment() == "center_baseline"]
+    labels = [
+        t.get_window_extent(renderer)
+        for t in axes.texts
+        if t.get_verticalalignment() == "center_baseline"
+    ]
     assert len(pills) == len(neighborhood(shop, shop.nodes("item").start).nodes)
     for pill, label in zip(pills, labels, strict=False):
         assert pill.x0 < label.x0 < label.x1 < pill.x1

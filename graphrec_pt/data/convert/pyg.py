@@ -27,6 +27,8 @@ from graphrec_pt.graph.schema import TimeUnit
 if TYPE_CHECKING:
     from torch_geometric.data import Data, HeteroData
 
+MOST = 2**31
+"""Nodes of a type are fewer: each gets a raw id, a text."""
 SPARSE = 1000
 """Numbers for each node that an edge names, at most, where nobody says how many nodes there are."""
 _NO_COLUMN = ("edge_index", "adj_t", "adj", "edge_id", "num_nodes")
@@ -176,8 +178,8 @@ def _count(
             rows = int(store["num_nodes"])
         except (TypeError, ValueError, RuntimeError) as error:
             raise GraphRecError(f"num_nodes of {name!r}", "a number", error) from error
-        if rows < 0:
-            raise GraphRecError(f"num_nodes of {name!r}", "a number from 0", rows)
+        if not 0 <= rows < MOST:
+            raise GraphRecError(f"num_nodes of {name!r}", f"a number below {MOST:,}", rows)
         return rows
     lengths = {key: len(v) for key, v in store.items() if getattr(v, "shape", None) or _listed(v)}
     for key in (RAW_ID, "x", "feat", *lengths):

@@ -35,7 +35,7 @@ from graphrec_pt.serve.report.comparison import (
 from graphrec_pt.serve.report.learning_curves import CONTROL, stage_curves
 from graphrec_pt.serve.report.learning_curves import MODEL as OURS
 from graphrec_pt.serve.report.user_examples import user_examples
-from graphrec_pt.training.watch import lower_is_better
+from graphrec_pt.training.weights import lower_is_better
 
 REPORT = "report.html"
 PAGE = "page.html.jinja"

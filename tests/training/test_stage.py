@@ -4,7 +4,7 @@ import pytest
 
 from graphrec_pt import GraphRecError
 from graphrec_pt.objectives.objective import objective
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Term
 
 
 def test_a_label_names_a_module() -> None:
