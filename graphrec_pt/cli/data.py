@@ -79,11 +79,11 @@ def describe_data(
     from graphrec_pt.data.describe import describe
     from graphrec_pt.graph.store import open_graph
 
-    found = describe(open_graph(folder))
+    description = describe(open_graph(folder))
     if as_json:
-        print_json(found.to_dict())
+        print_json(description.to_dict())
     else:
-        Terminal().print(view(found))
+        Terminal().print(view(description))
 
 
 @data.command("draw")
@@ -135,7 +135,7 @@ def _card_table(cards: "Sequence[Card]") -> Table:
         table.add_column(column, overflow="fold")
     table.add_column("raw files", no_wrap=True)
     for card in cards:
-        counts = ", ".join(f"{n:,} {what}" for what, n in list(card.expect.items())[:3])
+        counts = ", ".join(f"{n:,} {noun}" for noun, n in list(card.expect.items())[:3])
         table.add_row(card.name, card.title or card.name, counts or "–", _way(card))
     return table
 
@@ -217,8 +217,8 @@ def _spans(description: "Description") -> Table:
         if relation.first is None and relation.name not in measured:
             continue
         ends = [human_time(t, description.time_unit) for t in (relation.first, relation.last)]
-        what = "places" if description.time_unit == "ordinal" else "from"
-        span = f"{what} {ends[0]} to {ends[1]}" if ends[0] is not None else "no times"
+        first = "places" if description.time_unit == "ordinal" else "from"
+        span = f"{first} {ends[0]} to {ends[1]}" if ends[0] is not None else "no times"
         table.add_row(relation.name, f"density {_density(relation.density)}", span)
     return table
 

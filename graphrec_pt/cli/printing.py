@@ -95,7 +95,7 @@ def print_json(value: object) -> None:
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def run_log() -> Iterator[None]:
     """Print the log of a run on standard error."""
     logger = logging.getLogger("graphrec_pt")
     shown, level = logging.StreamHandler(), logger.level

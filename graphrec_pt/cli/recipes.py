@@ -22,14 +22,14 @@ def list_recipes(
     """List the recipes that come with the library."""
     from graphrec_pt.recipe.files import recipe_files, summary
 
-    found = [summary(file) for file in recipe_files()]
+    summaries = [summary(file) for file in recipe_files()]
     if as_json:
-        print_json(found)
+        print_json(summaries)
         return
     table = Table(box=None, pad_edge=False)
     for column in ("name", "title", "paper"):
         table.add_column(column, overflow="fold")
-    for row in found:
+    for row in summaries:
         table.add_row(row["name"], row["title"], row["paper"])
     Terminal().print(table)
 
@@ -74,15 +74,15 @@ def validate_recipes(
     """Check recipes, and print all mistakes of all of them."""
     from graphrec_pt.recipe.files import check_recipe
 
-    found: list[GraphRecError] = []
+    mistakes: list[GraphRecError] = []
     for file in files:
         try:
             with trusted(trust_code):
                 check_recipe(file)
         except ConfigErrors as errors:
-            found += errors.errors
+            mistakes += errors.errors
         except GraphRecError as error:
-            found.append(error)
+            mistakes.append(error)
         else:
             Terminal().print(f"{file}: valid", soft_wrap=True, highlight=False)
-    raise_all(found)
+    raise_all(mistakes)

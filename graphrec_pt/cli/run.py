@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graphrec_pt.cli.printing import Terminal, progress, told
+from graphrec_pt.cli.printing import Terminal, progress, run_log
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
@@ -74,7 +74,7 @@ def run(
         if wanted is not None:
             assert graph is not None
             chosen = with_strategy(chosen, wanted, graph)
-        with told():
+        with run_log():
             given: dict[str, Any] = {
                 "raw": raw,
                 "cache": cache,
@@ -92,7 +92,7 @@ def run(
 
 
 def _strategy(overrides: Sequence[str]) -> tuple[Any, list[str]]:
-    """Return what ``strategy=`` says, None for nothing, and the other overrides."""
+    """Return the value of ``strategy=`` (None without one) and the other overrides."""
     from graphrec_pt.recipe.files import override_option
     from graphrec_pt.training.strategy import strategy
 
@@ -105,7 +105,7 @@ def _strategy(overrides: Sequence[str]) -> tuple[Any, list[str]]:
             others.append(override)
     if STRATEGY not in found:
         return None, others
-    strategy.build(found[STRATEGY])  # a mistake is told before any data is read
+    strategy.build(found[STRATEGY])  # raises before any data is read
     return found[STRATEGY], others
 
 
@@ -114,7 +114,7 @@ def _name(wanted: Any) -> str:
 
 
 def _finished(recipe: str, chosen: "Recipe") -> Path | None:
-    """Return the folder whose pre-training is meant: the one that is named, or the default one."""
+    """Return the folder of the run to adapt: the one that is named, else the default one."""
     from graphrec_pt.recipe.files import OF_RUN
     from graphrec_pt.recipe.pretrained import find_pretrained
 

@@ -70,11 +70,11 @@ def recommend(
         raise GraphRecError("recommend", "at least one user", "none", hint)
     with trusted(trust_code):
         recommender = from_pretrained(folder)
-    found = recommender.recommend(users, k, explain=explain)
+    recommended = recommender.recommend(users, k, explain=explain)
     if as_json:
-        print_json([_plain(given, recommender) for given in found])
+        print_json([_plain(given, recommender) for given in recommended])
         return
-    for given in found:
+    for given in recommended:
         Terminal().print(recommended_table(given, recommender))
 
 
@@ -175,14 +175,16 @@ def _plain(given: Any, recommender: Any) -> dict[str, Any]:
     """Return a recommendation for JSON, with raw ids in place of nodes."""
     graph = recommender.history
 
-    def path(found: Any) -> dict[str, Any]:
-        nodes = [{"type": graph.type_of(n), "id": graph.raw_id(n)} for n in found.nodes]
-        told = found.told(graph)
-        return {"nodes": nodes, "relations": found.relations, "score": found.score, "told": told}
+    def plain_path(path: Any) -> dict[str, Any]:
+        nodes = [{"type": graph.type_of(n), "id": graph.raw_id(n)} for n in path.nodes]
+        words = path.in_words(graph)
+        return {"nodes": nodes, "relations": path.relations, "score": path.score, "told": words}
 
-    items = [{**asdict(item), "paths": [path(each) for each in item.paths]} for item in given.items]
-    told = {"user": given.user, "history": given.history, "items": items}
-    return told if given.by == "model" else {**told, "by": given.by}
+    items = [
+        {**asdict(item), "paths": [plain_path(each) for each in item.paths]} for item in given.items
+    ]
+    plain = {"user": given.user, "history": given.history, "items": items}
+    return plain if given.by == "model" else {**plain, "by": given.by}
 
 
 def _exported(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Path]:

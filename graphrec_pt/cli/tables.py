@@ -44,22 +44,24 @@ def run_tables(run: Run) -> list[Group]:
 
 def run_notes(run: Run) -> list[str]:
     """Return the sentences that explain the numbers of a run."""
-    told, count = run.metrics, len(run.metrics["seeds"])
-    compared = next(iter(told["compared"].values()), None)
-    notes = [f"history: valid {told['history']['valid']}, test {told['history']['test']}"]
+    measured, count = run.metrics, len(run.metrics["seeds"])
+    compared = next(iter(measured["compared"].values()), None)
+    notes = [f"history: valid {measured['history']['valid']}, test {measured['history']['test']}"]
     if count > 1:
         notes.append(f"values of the model and its control are means over {count} seeds")
     if equal := distinct(run.recipe.evaluate.metrics, systems(run, watched_metric(run)))[1]:
         notes.append(equal)
     if compared is not None:
         notes.append(f"stars: {compared['metric']} differs from the model's; {STARS}")
-    if told.get("history_graph") is not None:
-        knowing = {name: at["mean"] for name, at in told["over_seeds"]["history_graph"].items()}
-        line = _line(knowing, run.recipe.evaluate.metrics)
+    if measured.get("history_graph") is not None:
+        with_validation = {
+            name: at["mean"] for name, at in measured["over_seeds"]["history_graph"].items()
+        }
+        line = _line(with_validation, run.recipe.evaluate.metrics)
         notes.append(f"on the history graph, with validation edges: {line}")
-    for policy, other in told["other_policy"].items():
+    for policy, other in measured["other_policy"].items():
         notes.append(f"{SEEN[policy]}: " + _line(other["test"], run.recipe.evaluate.metrics))
-    notes.append(f"{told['seconds']:,.0f} s, {counted(told['parameters'], 'parameter')}")
+    notes.append(f"{measured['seconds']:,.0f} s, {counted(measured['parameters'], 'parameter')}")
     return notes
 
 
@@ -69,8 +71,8 @@ def compared_table(rows: Sequence[Compared], metrics: Sequence[str]) -> Group:
     for name in metrics:
         cells = []
         for row in rows:
-            found = row.differences.get(name)
-            mark = stars(None if found is None else found.p_bootstrap)
+            comparison = row.differences.get(name)
+            mark = stars(None if comparison is None else comparison.p_bootstrap)
             cells.append(f"{row.values[name]:.4f}{mark:2}")
         table.add_row(name, *cells)
     return Group("at test", table)
@@ -85,12 +87,12 @@ def recommended_table(given: Recommended, recommender: Recommender) -> Group:
     for column, justify in (("#", "right"), ("score", "right"), ("id", "left"), ("title", "left")):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     if any(item.paths for item in given.items):
-        decodes = recommender.predictor.reading.taught.decodes
+        decodes = given.user is not None and recommender.predictor.reading.taught.decodes
         table.add_column("decoded path" if decodes else "link to the history", overflow="fold")
         if not decodes:
             note = [NOT_REASONS]
     for place, item in enumerate(given.items, start=1):
-        why = "\n".join(path.told(recommender.history) for path in item.paths)
+        why = "\n".join(path.in_words(recommender.history) for path in item.paths)
         table.add_row(str(place), f"{item.score:.4f}", item.id, item.title, why)
     return Group(title, table, *note)
 

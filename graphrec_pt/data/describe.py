@@ -1,9 +1,9 @@
-"""What is in a graph, and what to be careful about: as data, and as tables a person reads."""
+"""The content of a graph in numbers, and warnings about it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +15,6 @@ from graphrec_pt.data.problems import counted
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.leaks import overlaps
 from graphrec_pt.graph.schema import Relation, TimeUnit
-
-if TYPE_CHECKING:
-    pass
 
 FAR_SECONDS = 32_503_680_000  # the year 3000; as milliseconds, January 1971
 
@@ -73,7 +70,7 @@ class RelationSummary:
 
 @dataclass(frozen=True)
 class Description:
-    """What :func:`describe` finds; inverses are left out.
+    """The result of :func:`describe`; inverse relations are left out.
 
     Args:
         nodes: One entry per node type.
@@ -84,7 +81,7 @@ class Description:
         table_bytes: Size of the columns.
         fingerprint: Digest of the content.
         provenance: How the graph came to be.
-        warnings: What to be careful about, one sentence each.
+        warnings: One sentence each.
     """
 
     nodes: tuple[NodeSummary, ...]
@@ -202,7 +199,7 @@ def _span(graph: Graph, relation: Relation) -> tuple[int | None, int | None]:
 
 
 def _odd_times(graph: Graph) -> Iterator[str]:
-    """Yield what times say when their unit is wrong: seconds that are milliseconds, or back."""
+    """Yield warnings for times whose unit is probably wrong: seconds or milliseconds."""
     unit = graph.schema.time_unit
     for relation in graph.schema.relations:
         last = None if relation.backward else _span(graph, relation)[1]
@@ -214,18 +211,18 @@ def _odd_times(graph: Graph) -> Iterator[str]:
             yield f"{relation.name}: the last time is {last:,} ms; are times seconds?"
 
 
-def _said_again(graph: Graph) -> Iterator[str]:
-    """Yield which relations show pairs that a split holds out; a view says what its split did."""
+def _repeated(graph: Graph) -> Iterator[str]:
+    """Yield the relations that repeat pairs of a split; a view has the notes of its split."""
     view = graph.provenance.get("split")
     if view is not None:
         yield from view.get("warnings") or ()
         return
-    for found in overlaps(graph):
-        shared = f"{found.shared:,} of {found.pairs:,} pairs of {found.interaction}"
-        if found.copy:
-            yield f"{found.relation}: says again {shared}; a split hides held-out pairs there too"
+    for overlap in overlaps(graph):
+        shared = f"{overlap.shared:,} of {overlap.pairs:,} pairs of {overlap.interaction}"
+        if overlap.copy:
+            yield f"{overlap.relation}: repeats {shared}; a split hides them there too"
         else:
-            yield f"{found.relation}: also joins {shared}; no split hides held-out pairs there"
+            yield f"{overlap.relation}: also joins {shared}; a split leaves them visible there"
 
 
 def _noted(
@@ -251,8 +248,8 @@ def _warnings(
         )
     yield from map(str, graph.provenance.get("notes") or ())
     for name, interaction in dict(graph.provenance.get("shared_rows") or {}).items():
-        yield f"{name}: made from the rows of {interaction}; no split holds its edges out"
-    yield from _said_again(graph)
+        yield f"{name}: made from the rows of {interaction}; a split leaves its edges visible"
+    yield from _repeated(graph)
     yield from _odd_times(graph)
     for relation in graph.schema.relations:
         if not relation.backward and not graph.num_edges(relation.name):
@@ -261,5 +258,5 @@ def _warnings(
         if node.isolated:
             share = node.isolated / node.count
             yield f"{node.name}: {counted(node.isolated, 'node')} ({share:.1%}) without any edge"
-    for found in histories:
-        yield from warnings_of(found)
+    for history in histories:
+        yield from warnings_of(history)

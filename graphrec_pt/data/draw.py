@@ -24,7 +24,7 @@ class Group:
     """Nodes of one column that one relation leads to.
 
     Args:
-        relation: Its name; empty for the root and for what nothing leads to.
+        relation: Its name; empty for the root and for nodes without a link.
         outward: Whether its edges point away from the root.
         nodes: From top to bottom.
     """
@@ -113,18 +113,18 @@ def layers(nodes: Sequence[int], links: Sequence[Link], root: int) -> list[list[
     """Return the columns of a layered drawing (Sugiyama et al., 1981), the root's first.
 
     Within a column groups, and nodes within a group, are sorted by the mean place of their
-    neighbours in the column before; what nothing leads to stands in a last column.
+    neighbours in the column before; nodes without a path to the root stand in a last column.
 
     Args:
         nodes: What to place; ties keep this order.
         links: Edges between them.
         root: The one in the first column.
     """
-    beside: dict[int, list[int]] = {node: [] for node in nodes}
+    neighbors: dict[int, list[int]] = {node: [] for node in nodes}
     for link in links:
-        beside[link.source].append(link.target)
-        beside[link.target].append(link.source)
-    hop = _hops(beside, root)
+        neighbors[link.source].append(link.target)
+        neighbors[link.target].append(link.source)
+    hop = _hops(neighbors, root)
     columns = [[Group("", True, (root,))]]
     for distance in range(1, max(hop.values()) + 1):
         before = [node for group in columns[-1] for node in group.nodes]
@@ -132,17 +132,17 @@ def layers(nodes: Sequence[int], links: Sequence[Link], root: int) -> list[list[
         mean = {}
         for node in nodes:
             if hop.get(node) == distance:
-                rows = [place[other] for other in beside[node] if other in place]
+                rows = [place[other] for other in neighbors[node] if other in place]
                 mean[node] = sum(rows) / len(rows)
         columns.append(_grouped(mean, links, place))
-    lost = tuple(node for node in nodes if node not in hop)
-    return columns + ([[Group("", True, lost)]] if lost else [])
+    unreached = tuple(node for node in nodes if node not in hop)
+    return columns + ([[Group("", True, unreached)]] if unreached else [])
 
 
-def _hops(beside: dict[int, list[int]], root: int) -> dict[int, int]:
+def _hops(neighbors: dict[int, list[int]], root: int) -> dict[int, int]:
     hop, frontier = {root: 0}, [root]
     while frontier:
-        reached = [other for node in frontier for other in beside[node]]
+        reached = [other for node in frontier for other in neighbors[node]]
         distance = hop[frontier[0]] + 1
         frontier = [other for other in dict.fromkeys(reached) if other not in hop]
         hop |= dict.fromkeys(frontier, distance)

@@ -1,4 +1,4 @@
-"""The part of a graph around a node that tells most, small enough to look at."""
+"""The nodes and links around a node that a picture has room for."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Neighborhood:
 def neighborhood(
     graph: Graph, root: int, hops: int = 2, *, per_relation: int = 6, limit: int = 40
 ) -> Neighborhood:
-    """Choose what to show around a node; the same graph gives the same choice.
+    """Choose nodes and links around a node; the same graph gives the same choice.
 
     First come neighbours that more of the nodes of the last hop lead to, then the latest (where
     the root's edges carry times), then those with fewer edges, which say more about a node than
@@ -42,8 +42,8 @@ def neighborhood(
         graph: The graph.
         root: The node in the middle.
         hops: How far to look.
-        per_relation: At most so many nodes of each relation next to the root.
-        limit: At most so many nodes in all.
+        per_relation: Most nodes of each relation next to the root.
+        limit: Most nodes in all.
 
     Raises:
         GraphRecError: When there is no such node, or a number is below 1.
@@ -76,23 +76,23 @@ def links_between(graph: Graph, nodes: Sequence[int]) -> Iterable[Link]:
 
 
 def _next_to(graph: Graph, root: int) -> list[list[int]]:
-    """Return the root's neighbours under each relation, the most telling first."""
-    found = []
+    """Return the root's neighbours under each relation, the preferred first."""
+    ranked = []
     for relation in graph.schema.leaving(graph.type_of(root)):
         targets = graph.neighbors(root, relation.name)
-        ids, times_met = torch.unique(targets[targets != root], return_counts=True)
+        ids, count = torch.unique(targets[targets != root], return_counts=True)
         if relation.timed:  # the latest edges of a history stand last
             latest = torch.full((graph.num_nodes(),), -1)
             latest[targets] = torch.arange(len(targets))
             keys = [-latest[ids], ids]
         else:
-            keys = [-times_met, _degree(graph, ids), ids]
-        found.append(_sorted(keys))
-    return found
+            keys = [-count, _degree(graph, ids), ids]
+        ranked.append(_sorted(keys))
+    return ranked
 
 
 def _beyond(graph: Graph, frontier: Sequence[int], seen: set[int]) -> list[list[int]]:
-    """Return new neighbours of the frontier by node type, the most telling first."""
+    """Return new neighbours of the frontier by node type, the preferred first."""
     reached = [torch.unique(graph.neighbors(node)) for node in frontier]
     ids, support = torch.unique(torch.cat(reached), return_counts=True) if reached else _NONE
     fresh = ~torch.isin(ids, torch.tensor(sorted(seen)))
@@ -117,10 +117,10 @@ def _sorted(keys: list[Tensor]) -> list[int]:
     return [row[-1] for row in sorted(zip(*(key.tolist() for key in keys), strict=True))]
 
 
-def _take_turns(found: list[list[int]], each: int, room: int) -> list[int]:
+def _take_turns(ranked: list[list[int]], each: int, room: int) -> list[int]:
     chosen: dict[int, None] = {}
     for rank in range(each):
-        for nodes in found:
+        for nodes in ranked:
             if rank < len(nodes) and len(chosen) < room:
                 chosen.setdefault(nodes[rank])
     return list(chosen)

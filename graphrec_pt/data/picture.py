@@ -26,14 +26,14 @@ INK, GREY = "#222222", "#5F6368"
 HEIGHT = 14.0
 """Of a pill."""
 SIZES = {"label": 8.5, "header": 7.5, "legend": 8.5, "title": 11.0}
-"""Font sizes by what a text is."""
+"""Font sizes of texts by kind."""
 
 Point = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Pill:
-    """A node: its left and right end, the height of its middle, and what stands in it.
+    """A node: its left and right end, the height of its middle, and its label.
 
     Args:
         left: End where the label begins.

@@ -1,4 +1,4 @@
-"""Pictures of what a sampler returned."""
+"""Pictures of samples."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ def draw_sample(
     seed: int = 0,
     limit: int = 40,
 ) -> Picture:
-    """Draw what a sampler returns for one root.
+    """Draw the sample of one root.
 
     Args:
         graph: The graph.
@@ -63,8 +63,8 @@ def _nodes(sample: Sample) -> list[int]:
     if isinstance(sample, Paths):
         nodes: list[int] = sample.nodes[sample.nodes >= 0].tolist()
         return nodes
-    found: list[int] = sample.node.tolist()
-    return found
+    sampled: list[int] = sample.node.tolist()
+    return sampled
 
 
 def _triples(sample: Sample) -> Tensor:

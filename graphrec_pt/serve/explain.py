@@ -31,7 +31,7 @@ class Path:
     relations: tuple[str, ...]
     score: float
 
-    def told(self, graph: Graph) -> str:
+    def in_words(self, graph: Graph) -> str:
         """Return the path for a person: titles of nodes, relations by their forward names."""
         words = [graph.title(self.nodes[0])]
         for name, node in zip(self.relations, self.nodes[1:], strict=True):

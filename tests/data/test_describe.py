@@ -81,6 +81,7 @@ def test_measurements_match_a_slow_count(rows: list[tuple[int, int, int]]) -> No
     graph = graph_of(rows, 5, 6)
     found = measure(graph, PLAIN.relations[0])
     edges = graph.edges("r")  # events at one time in an order of chance
+    assert edges.time is not None
     stored = list(
         zip(edges.source.tolist(), edges.time.tolist(), edges.target.tolist(), strict=True)
     )
@@ -236,7 +237,7 @@ def test_relations_made_from_interaction_rows_are_named() -> None:
     rows = {"user": [1], "session": [2], "item": [3], "brand": [4], "time": [1_600_000_000_000]}
     none = {"user": pl.Series([], dtype=pl.Int64), "item": pl.Series([], dtype=pl.Int64)}
     said = describe(build(plan, {"t": rows, "none": none})).warnings
-    assert "opens: made from the rows of clicks; no split holds its edges out" in said
+    assert "opens: made from the rows of clicks; a split leaves its edges visible" in said
     assert "likes: no edges" in said
     assert "clicks: the last time is 1,600,000,000,000 s; are times milliseconds?" in said
     assert not [warning for warning in said if "made_by" in warning]

@@ -80,7 +80,7 @@ def test_a_copy_hides_what_is_held_out(name: str, duplicates: str) -> None:
         rest = by_pair(whole, "other") - hidden(view, whole)
         assert by_pair(view, "other") == rest  # nothing else is gone
     assert "other: says what buys says" in " ".join(cut.warnings)
-    assert any("other: says again" in w and "of buys" in w for w in describe(whole).warnings)
+    assert any("other: repeats" in w and "of buys" in w for w in describe(whole).warnings)
 
 
 OTHERS = {

@@ -96,7 +96,7 @@ def test_zero_shot_on_other_data(tmp_path: Path) -> None:
     assert found["fingerprint"] != done.metrics["data"]["fingerprint"]
     assert done.metrics["over_seeds"]["transfer"]["mrr"]["mean"] == found["test"]["mrr"]
     page = write_report(done).read_text(encoding="utf-8")
-    assert "it knew 0 of 40 of type user, 0 of 50 of type item" in page
+    assert "It knew 0 of 40 nodes of type user, 0 of 50 nodes of type item" in page
 
 
 def test_other_data_must_fit(tmp_path: Path) -> None:

@@ -51,8 +51,12 @@ def test_recommended_items_come_with_the_path_that_was_decoded(true_paths: Run) 
 
 def test_the_report_tells_what_the_paths_are_worth(true_paths: Run) -> None:
     page = write_report(true_paths).read_text(encoding="utf-8")
-    assert "Paths that recommend" in page
-    assert "100.0% exist edge by edge" in " ".join(page.split())
+    assert "Decoded paths" in page
+    words = " ".join(page.split())
+    assert "100.0% of these paths exist edge by edge" in words
+    assert "Paths that the model decoded for its recommendations." in words
+    assert "not the model's reasons" not in words
+    assert "rev_" not in words[words.index("Three users</h2>") : words.index("Recipe</h2>")]
 
 
 def test_transitions_are_those_of_what_a_view_may_show(raw: Path, small: Any) -> None:
@@ -81,4 +85,4 @@ def test_other_models_have_no_paths(raw: Path, small: Any, tmp_path: Path) -> No
     recipe = small("lightgcn", "stages.0.steps=1", "stages.0.batch=16")
     done = run_recipe(recipe, tmp_path / "run", raw=raw)
     assert done.metrics["explanations"] is None
-    assert "Paths that recommend" not in write_report(done).read_text(encoding="utf-8")
+    assert "Decoded paths" not in write_report(done).read_text(encoding="utf-8")

@@ -231,7 +231,7 @@ def test_numbers_on_the_history_graph_stand_apart(raw: Path, tmp_path: Path, sma
     assert measured_again(done).metrics["test"] == test
     assert "on the history graph" in "\n".join(run_notes(done))
     page = write_report(done).read_text()
-    assert "(the history graph)" in page
+    assert "With the history graph, which holds the validation edges too" in page
     twin = [row for row in read_metrics(done.folder / "scratch") if "stage_step" in row]
     assert {row["stage"] for row in twin} == {"histories"}
     assert twin[-1]["stage_step"] == 4  # of equal budget: the one of half a pass of walks too

@@ -209,9 +209,10 @@ def test_the_page_and_the_command_line_tell_of_ratings(
 ) -> None:
     """The lowest error is the best one, in bold and first; there are no lists to show."""
     page = write_report(rated).read_text(encoding="utf-8")
-    assert "Left of the upright line the model is better" in page
+    assert "To the left of the vertical line the model is better" in page
     assert "Beyond accuracy" not in page
     assert "Three users" not in page
+    assert "ranked against the whole catalogue" not in page
     best = page.index('class="n best"')
     assert page.index(">the model<") < best < page.index(">global_mean<")
     assert main(["evaluate", str(rated.folder)]) == 0

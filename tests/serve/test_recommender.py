@@ -108,7 +108,7 @@ def test_paths_exist_and_lead_from_the_history_to_the_item(recommender: Recommen
             for relation, (source, target) in hops:
                 assert target in graph.neighbors(source, relation).tolist()
             assert path.nodes.count(path.nodes[0]) == 1  # "because you bought it" explains nothing
-            assert item.title in path.told(graph)
+            assert item.title in path.in_words(graph)
 
 
 def test_the_best_path_is_the_best(recommender: Recommender) -> None:

@@ -1,1 +1,1 @@
-"""What a finished run found, as one page that a person reads."""
+"""The report of a finished run: one HTML page."""

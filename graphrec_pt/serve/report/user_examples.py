@@ -106,7 +106,7 @@ def _example(run: Run, recommender: Recommender, given: Recommended, place: str)
             item.title,
             item.score,
             item.id in held,
-            item.paths[0].told(graph) if item.paths else "",
+            item.paths[0].in_words(graph) if item.paths else "",
         )
         for item in given.items
     )
@@ -137,7 +137,9 @@ def picture(graph: Graph, paths: Sequence[Path]) -> Picture:
         for link in zip(path.nodes, path.nodes[1:], path.relations, strict=False)
     ]
     nodes = [node for path in paths for node in path.nodes]
-    return draw_subgraph(graph, nodes, links, about="; ".join(path.told(graph) for path in paths))
+    return draw_subgraph(
+        graph, nodes, links, about="; ".join(path.in_words(graph) for path in paths)
+    )
 
 
 def _title(graph: Graph, kind: str, raw_id: str) -> str:

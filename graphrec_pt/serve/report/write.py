@@ -118,15 +118,15 @@ def render(run: Run) -> str:
 
 
 def environment() -> dict[str, str]:
-    """Return what this process runs on: versions and the kind of machine."""
-    found = {"Python": platform.python_version()}
+    """Return the versions of libraries and the kind of machine of this process."""
+    environment = {"Python": platform.python_version()}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            environment[name] = version(name)
         except PackageNotFoundError:
             continue
-    found["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
-    return found
+    environment["system"] = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    return environment
 
 
 def _headline(tested: list[Gap]) -> list[Gap]:
@@ -137,8 +137,8 @@ def _headline(tested: list[Gap]) -> list[Gap]:
 
 def _beyond(run: Run) -> dict[str, Any] | None:
     """Return the properties of lists; None where the task or the run has none."""
-    found = run.metrics.get("beyond_accuracy")
-    return dict(found) if found and found["model"] else None
+    measured = run.metrics.get("beyond_accuracy")
+    return dict(measured) if measured and measured["model"] else None
 
 
 def _environment() -> Environment:
@@ -167,7 +167,7 @@ def _environment() -> Environment:
 
 
 def _code(text: str) -> Markup:
-    """Return a note of a recipe with what stands between back-ticks as code."""
+    """Return a note of a recipe whose words between back-ticks are marked as code."""
     pieces = str(escape(text)).split("`")
     marked = (f"<code>{each}</code>" if n % 2 else each for n, each in enumerate(pieces))
     return Markup("".join(marked) if len(pieces) % 2 else escape(text))
