@@ -18,11 +18,11 @@ from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.cooccurrence import CooccurrencePrior
 from graphrec_pt.objectives.decoding import Decoding
-from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.masking import last_of
 from graphrec_pt.objectives.pooling import pooled
-from graphrec_pt.sampling.sampler import Kind as Roots
+from graphrec_pt.sampling.sampler import RootKind as Roots
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -116,7 +116,7 @@ class QueryReadout(Readout):
     head: Sides | None = None
     part: str | None = None
     shown: Callable[[Tokens], View] | None = None
-    prior: EvidenceTerm | None = None
+    prior: CooccurrencePrior | None = None
     chance: Literal["pair", "set"] | None = None
 
     @property

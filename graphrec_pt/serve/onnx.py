@@ -22,8 +22,8 @@ from graphrec_pt.models.transformer import Transformer
 from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.recipe.folder import Run, predictor_of
-from graphrec_pt.sampling.history import History as Events
-from graphrec_pt.tokens.history import History as Histories
+from graphrec_pt.sampling.history import HistorySampler as Events
+from graphrec_pt.tokens.history import HistoryLinearizer as Histories
 from graphrec_pt.tokens.tokens import Tokens
 
 MODEL, ITEMS, ABOUT = "model.onnx", "items.parquet", "model.json"

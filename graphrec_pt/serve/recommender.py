@@ -14,7 +14,8 @@ from graphrec_pt.core.registry import trusting
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.folder import Run, open_run, predictor_of
-from graphrec_pt.serve.explain import Explainer, Path, decoded
+from graphrec_pt.serve.explain import Explainer, decoded
+from graphrec_pt.serve.explain import ExplanationPath as Path
 
 User = str | Sequence[str]
 """The raw id of a known user, or the history of a new one: raw ids of items, oldest first."""

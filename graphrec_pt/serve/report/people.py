@@ -8,7 +8,7 @@ import polars as pl
 
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.recipe.folder import Run
-from graphrec_pt.serve.explain import Path
+from graphrec_pt.serve.explain import ExplanationPath
 from graphrec_pt.serve.recommender import Recommended, Recommender, from_pretrained
 
 PLACES = (0.1, 0.5, 0.9)
@@ -165,7 +165,7 @@ def _person(run: Run, recommender: Recommender, given: Recommended, place: str) 
     )
 
 
-def picture(graph: Graph, paths: Sequence[Path]) -> Picture:
+def picture(graph: Graph, paths: Sequence[ExplanationPath]) -> Picture:
     """Return paths of equal length laid out; a node that several share stands once per column.
 
     Args:
@@ -211,7 +211,7 @@ def fitted(text: str, width: float) -> str:
     return text
 
 
-def _stops(path: Path) -> list[tuple[int, str]]:
+def _stops(path: ExplanationPath) -> list[tuple[int, str]]:
     return list(zip(path.nodes, ("", *path.relations), strict=True))
 
 
