@@ -186,7 +186,7 @@ def test_a_cut_off_beyond_the_catalogue_is_told(raw: Path, small: Any) -> None:
     recipe = small("sasrec", "evaluate.metrics=[ndcg@10, hr@41]")
     made = split_of(recipe.data, graph_of(recipe.data, raw))
     with pytest.raises(
-        GraphRecError, match="cut-offs within the catalogue of 40 items .* got hr@41;"
+        GraphRecError, match=r"cut-offs within the catalogue of 40 items .* got hr@41;"
     ):
         check_fits(recipe, made)
 
