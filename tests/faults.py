@@ -127,6 +127,9 @@ class Points:
         self.count += 1
         if self.count != self.at:
             return
+        if self.how == FAIL and name in ("step", "evaluate"):  # no file can fail there
+            self.at += 1
+            return
         self.last = name
         if self.how == FAIL:
             raise OSError(errno.EIO, "an injected fault")
