@@ -26,13 +26,13 @@ from rich.table import Table
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.intervals import Comparison, compare
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.recipe.budget import stages_of, steps_with
 from graphrec_pt.recipe.data import graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import METRICS, Run, open_run
 from graphrec_pt.recipe.pretrained import RECORD
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.run import run_recipe
+from graphrec_pt.recipe.train import stages_of, steps_with
 from graphrec_pt.serve.report.write import write_report
 from graphrec_pt.training.strategy import strategy
 

@@ -14,7 +14,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Schema
 from graphrec_pt.models.model import Model
 from graphrec_pt.objectives.objective import objective
-from graphrec_pt.training.fitting import Fitting
+from graphrec_pt.training.optimizer_loop import OptimizerLoop
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import StageRun
@@ -105,7 +105,7 @@ def cost_of(graph: Graph, name: str, rounds: int, batch: int = 128) -> dict[str,
     backbone = {"name": "graph_transformer", "width": 64, "layers": 2, "heads": 2}
     model = Model.of(graph, backbone={**backbone, "structure": structure})
     run = StageRun(model, graph, stage, Options(threads=0), Accelerator(cpu=True))
-    fitting = Fitting(run.learner, stage, run.groups, 10_000, 0, run.accelerator)
+    fitting = OptimizerLoop(run.learner, stage, run.groups, 10_000, 0, run.accelerator)
     batches = endless(run.loader.epoch)
     prepared, stepped, tokens = [], [], []
     for number in range(rounds + 2):

@@ -20,7 +20,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.objectives.objective import Corrupted
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
-from graphrec_pt.training.fitting import Fitting
+from graphrec_pt.training.optimizer_loop import OptimizerLoop
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import StageRun
@@ -65,7 +65,7 @@ def model_of(graph: Graph, width: int = 64, **options: Any) -> Model:
 def packed(graph: Graph, stage: Stage, model: Model) -> Step:
     """Return our training as the trainer does it, sampling in a thread of its own."""
     run = StageRun(model, graph, stage, Options(), Accelerator(cpu=True))
-    fitting = Fitting(run.learner, stage, run.groups, 1_000_000, 0, run.accelerator)
+    fitting = OptimizerLoop(run.learner, stage, run.groups, 1_000_000, 0, run.accelerator)
     batches, done = endless(run.loader.epoch), iter(range(1_000_000))
 
     def step() -> Done:

@@ -1,7 +1,12 @@
-"""The command line. Mistakes of the user take one line and exit with 2."""
+"""The command line. Mistakes of the user take one line and exit with 2.
+
+Ctrl-C (130), SIGTERM (143) and SIGHUP (129) end with one line too; a run saves a checkpoint first.
+"""
 
 import io
+import shlex
 import sys
+from signal import SIGINT
 from typing import Annotated
 
 import typer
@@ -11,6 +16,7 @@ from graphrec_pt.cli.data import data
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.runs import add_to
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.interruption import Interrupted, interruptible, waiting_signal
 from graphrec_pt.core.printable import printable
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None)
@@ -46,10 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     debug = "--debug" in arguments  # anywhere: it is added to a command that failed
     arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        status = typer.main.get_command(app).main(arguments, "graphrec", standalone_mode=False)
-        if status == INTERRUPTED:
-            raise KeyboardInterrupt
-        return int(status or 0)
+        return _status(arguments)
     except GraphRecError as error:
         if debug:
             raise
@@ -63,12 +66,13 @@ def main(arguments: list[str] | None = None) -> int:
         message = printable(" ".join(message.replace("Value error, ", "").split())).rstrip(".")
         sys.stderr.write(f"{_command(arguments)}: {message}; try --help\n")
         return 2
-    except (KeyboardInterrupt, typer.Abort):
+    except (KeyboardInterrupt, typer.Abort) as error:
         left = "nothing half-written is left"
         if arguments[:1] == ["run"]:
-            left = "the same command with --resume goes on"
+            again = [each for each in arguments if each != "--resume"]
+            left = "go on with: " + shlex.join(["graphrec", *again, "--resume"])
         sys.stderr.write(f"interrupted; {left}\n")
-        return INTERRUPTED
+        return error.status if isinstance(error, Interrupted) else INTERRUPTED
     except Exception as error:
         if debug:
             raise
@@ -76,6 +80,25 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"graphrec: a fault of ours, {type(error).__name__}: {message}; ")
         sys.stderr.write("try --debug for the traceback\n")
         return 1
+
+
+def _status(arguments: list[str]) -> int:
+    """Run a command; whatever a signal makes of it, Interrupted is raised.
+
+    Raises:
+        Interrupted: After a signal.
+    """
+    with interruptible():
+        try:
+            command = typer.main.get_command(app)
+            status = command.main(arguments, "graphrec", standalone_mode=False)
+        except Exception as error:  # such as a worker that the same signal ended
+            if waiting_signal():
+                raise Interrupted(waiting_signal()) from error
+            raise
+        if status == INTERRUPTED:  # what typer makes of a KeyboardInterrupt
+            raise Interrupted(waiting_signal() or SIGINT)
+    return int(status or 0)
 
 
 def _replace_unwritable() -> None:

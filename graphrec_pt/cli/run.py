@@ -47,11 +47,12 @@ def run(
 ) -> None:
     """Train what a recipe says, measure it, and keep all in a folder."""
     from graphrec_pt.cli.tables import run_notes, run_tables
+    from graphrec_pt.recipe.begin import will_train
     from graphrec_pt.recipe.data import graph_of
     from graphrec_pt.recipe.files import load_recipe
-    from graphrec_pt.recipe.folder import kept_raw
-    from graphrec_pt.recipe.run import run_recipe, will_train
-    from graphrec_pt.recipe.swap import adapting, swap
+    from graphrec_pt.recipe.origin import kept_raw
+    from graphrec_pt.recipe.run import run_recipe
+    from graphrec_pt.recipe.with_strategy import adapting, with_strategy
     from graphrec_pt.serve.report.write import write_report
 
     with trusted(trust_code):
@@ -67,16 +68,22 @@ def run(
         out = out or RUNS / chosen.name
         raw = raw or (kept_raw(out) if resume else None)
         # A swapped recipe is known when its data is; a folder that is taken is told before.
-        if (wanted is not None and resume) or will_train(chosen, out, resume=resume):
+        if (wanted is not None and resume) or will_train(
+            chosen, out, raw=raw, cache=cache, resume=resume
+        ):
             with progress() as tell:
                 graph = graph_of(chosen.data, raw, cache=cache, tell=tell)
         if wanted is not None:
             assert graph is not None
-            chosen = swap(chosen, wanted, graph)
+            chosen = with_strategy(chosen, wanted, graph)
         with told():
-            done = run_recipe(
-                chosen, out, graph=graph, raw=raw, resume=resume, pretrained=source, progress=True
-            )
+            given: dict[str, Any] = {
+                "raw": raw,
+                "cache": cache,
+                "graph": graph,
+                "pretrained": source,
+            }
+            done = run_recipe(chosen, out, resume=resume, progress=True, **given)
         console = Terminal()
         for table in run_tables(done):
             console.print(table)

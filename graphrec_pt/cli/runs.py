@@ -83,8 +83,8 @@ def compare(
 ) -> None:
     """Put runs beside each other, as means over seeds; marks say what differs from the first."""
     from graphrec_pt.cli.tables import compared_table
-    from graphrec_pt.recipe.compare import compare_runs
     from graphrec_pt.recipe.folder import open_run
+    from graphrec_pt.recipe.measure import compare_runs
 
     with trusted(trust_code):
         rows = compare_runs([open_run(folder) for folder in folders], metric)

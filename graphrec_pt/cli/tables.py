@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from rich.table import Table
 
-from graphrec_pt.recipe.compare import Compared
 from graphrec_pt.recipe.folder import Run
+from graphrec_pt.recipe.measure import Compared
 from graphrec_pt.serve.recommender import Recommended, Recommender
 
 MARKS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
@@ -15,7 +15,7 @@ SHOWN = 5
 
 
 def run_tables(run: Run) -> list[Table]:
-    """Return the metrics of a run, and what stands beside it: its twin and the baselines."""
+    """Return the metrics of a run, and what stands beside it: its control and the baselines."""
     told, metrics = run.metrics, run.recipe.evaluate.metrics
     title = f"{run.recipe.name} on {told['data']['name']}, seen {told['seen']}"
     own = _table(title, ["", "valid", "test", "95 %"])

@@ -16,8 +16,8 @@ from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
+from graphrec_pt.recipe.pretrained import saved_model
 from graphrec_pt.recipe.recipe import Data, Recipe
-from graphrec_pt.recipe.start import saved_model
 from graphrec_pt.training.check import check_stages
 
 Tell = Callable[[str, int, int], None]
@@ -43,8 +43,13 @@ def graph_of(
     card = load_card(data.card)
     card = card.without(card.all_time if data.without is None else data.without)
     if raw is None:
-        raw = fetch(card, cache.expanduser() / card.name, tell)
+        fetch(card, raw := cache.expanduser() / card.name, tell)
     return build_card(card, raw, seed=data.seed, progress=tell)
+
+
+def raw_folder(data: Data, cache: Path = CACHE) -> Path | None:
+    """Return where the downloaded raw files of a recipe are kept; None for a saved graph."""
+    return None if data.card is None else cache.expanduser() / load_card(data.card).name
 
 
 def split_of(data: Data, graph: Graph) -> Split:

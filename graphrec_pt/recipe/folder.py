@@ -3,7 +3,7 @@
 ::
 
     recipe.yaml      the recipe with nothing left open
-    raw.json         where the raw files are, if --raw named them
+    data.json        the graph and the raw files that it was made from
     metrics.json     what was measured, written last
     report.html      the same as a page, by :func:`~graphrec_pt.serve.report.write.write_report`
     metrics.jsonl    a line for each step told
@@ -13,7 +13,7 @@
     history/         the graph that recommendations are made from: training and validation edges
     pretrained/      the model before its adaptation, where stages pre-train, to be adapted again
     checkpoint/      where a killed run goes on
-    scratch/         the same for the twin without pre-training
+    scratch/         the same for the control that is trained from scratch
     seed-N/          the same for every further seed
 """
 
@@ -47,7 +47,6 @@ from graphrec_pt.recipe.recipe import Recipe
 
 FORMAT = 1
 RECIPE, METRICS, RANKS = OF_RUN, "metrics.json", "ranks.parquet"
-RAW = "raw.json"
 MODEL, HISTORY, SCRATCH = "model", "history", "scratch"
 
 
@@ -140,21 +139,6 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
 def resume_command(folder: Path) -> str:
     """Return the command, ready for a shell, that goes on with the run in a folder."""
     return shlex.join(["graphrec", "run", str(folder / RECIPE), "--out", str(folder), "--resume"])
-
-
-def keep_raw(folder: Path, raw: Path | None) -> None:
-    """Note where the raw files of a run are, so that it can go on without being told again."""
-    if raw is not None:
-        write_text(folder / RAW, json.dumps({"raw": str(raw.resolve())}) + "\n")
-
-
-def kept_raw(folder: Path) -> Path | None:
-    """Return where the raw files of a run are, None where nobody noted it."""
-    try:
-        raw = read_json_object(folder / RAW).get("raw")
-    except (OSError, GraphRecError):
-        return None
-    return Path(raw) if isinstance(raw, str) else None
 
 
 def measured_again(run: Run) -> Run:

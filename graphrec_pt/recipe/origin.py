@@ -2,15 +2,13 @@
 
 ::
 
-    {"format": 1, "graphrec_pt": "…", "graph": fingerprint, "raw": folder of raw files or null,
+    {"format": 1, "graphrec_pt": "…", "graph": fingerprint, "raw": folder that --raw named, or null,
      "files": {name: {"bytes": n, "modified": nanoseconds, "sha256": "…"}}}
 """
 
 import json
-from collections.abc import Mapping
 from hashlib import file_digest
 from pathlib import Path
-from typing import Any
 
 from graphrec_pt import __version__
 from graphrec_pt.core.documents import read_json_object
@@ -18,32 +16,84 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.card import Card, load_card
 from graphrec_pt.data.raw import find_files
+from graphrec_pt.graph.schema import Strict
 from graphrec_pt.recipe.recipe import Data
 
 FORMAT = 1
 ORIGIN = "data.json"
 
 
-def write_origin(out: Path, data: Data, raw: Path | None, fingerprint: str) -> None:
+class FileStamp(Strict):
+    """A file as it was when a run began.
+
+    Args:
+        bytes: Its size.
+        modified: Its time, in nanoseconds.
+        sha256: Of its content.
+    """
+
+    bytes: int
+    modified: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path) -> "FileStamp":
+        """Return the stamp of a file of today."""
+        state = path.stat()
+        with path.open("rb") as file:
+            digest = file_digest(file, "sha256").hexdigest()
+        return cls(bytes=state.st_size, modified=state.st_mtime_ns, sha256=digest)
+
+    def fits(self, path: Path) -> bool:
+        """Say whether a file is what it was; it is read only when its time is another."""
+        state = path.stat()
+        if state.st_size != self.bytes:
+            return False
+        return state.st_mtime_ns == self.modified or FileStamp.of(path).sha256 == self.sha256
+
+
+class Origin(Strict):
+    """What a run was made from.
+
+    Args:
+        format: Of the record.
+        graphrec_pt: The version that wrote it.
+        graph: Fingerprint of the whole graph.
+        raw: Folder of raw files that the user named; None where they were downloaded, or where
+            there are none.
+        files: Of the user's card, and of the raw files by their names in that folder.
+    """
+
+    format: int
+    graphrec_pt: str
+    graph: str
+    raw: str | None
+    files: dict[str, FileStamp]
+
+
+def write_origin(
+    out: Path, data: Data, fingerprint: str, raw: str | Path | None, *, given: bool
+) -> None:
     """Note in the folder of a run what it is made from.
 
     Args:
         out: Folder of the run.
         data: Of the recipe.
-        raw: Folder of raw files, where the graph was built from some.
         fingerprint: Of the graph.
+        raw: Folder of raw files, where the graph was built from some.
+        given: Whether the user named that folder, so that the run goes on with it.
     """
-    record = {
-        "format": FORMAT,
-        "graphrec_pt": __version__,
-        "graph": fingerprint,
-        "raw": None if raw is None else str(raw.resolve()),
-        "files": {name: _stamp(path) for name, path in _files(data, raw).items()},
-    }
-    write_text(out / ORIGIN, json.dumps(record, indent=1) + "\n")
+    origin = Origin(
+        format=FORMAT,
+        graphrec_pt=__version__,
+        graph=fingerprint,
+        raw=str(Path(raw).resolve()) if raw is not None and given else None,
+        files={name: FileStamp.of(path) for name, path in _files(data, raw).items()},
+    )
+    write_text(out / ORIGIN, json.dumps(origin.model_dump(mode="json"), indent=1) + "\n")
 
 
-def read_origin(out: Path) -> dict[str, Any] | None:
+def read_origin(out: Path) -> Origin | None:
     """Return what a run was made from; None where its folder does not say so.
 
     Raises:
@@ -58,13 +108,17 @@ def read_origin(out: Path) -> dict[str, Any] | None:
         raise GraphRecError(str(path), "the record of the data of a run", error) from error
     if record.get("format") != FORMAT:
         raise GraphRecError(str(path), f"data record format {FORMAT}", record.get("format"))
-    if not isinstance(record.get("files"), dict):
-        raise GraphRecError(f"{path} files", "the raw files of a run", repr(record.get("files")))
-    return record
+    return Origin.checked(record, str(path))
 
 
-def check_files(out: Path, data: Data, raw: Path | None) -> None:
-    """Raise when a raw file changed since a run began; files that are all absent say nothing.
+def kept_raw(out: Path) -> Path | None:
+    """Return the folder that ``--raw`` named for a run; None where it named none."""
+    origin = read_origin(out)
+    return None if origin is None or origin.raw is None else Path(origin.raw)
+
+
+def check_files(out: Path, data: Data, raw: str | Path | None) -> None:
+    """Raise when a raw file changed since a run began; a folder that is gone says nothing.
 
     Args:
         out: Folder of the run.
@@ -74,17 +128,18 @@ def check_files(out: Path, data: Data, raw: Path | None) -> None:
     Raises:
         GraphRecError: Names the first file that changed, came or went.
     """
-    record = read_origin(out)
-    now = {} if record is None else _files(data, raw)
-    if record is None or not now:
+    origin = read_origin(out)
+    if origin is None:
         return
-    saved: Mapping[str, Any] = record["files"]
+    saved, now = origin.files, _files(data, raw)
+    if raw is None or not Path(raw).exists():
+        saved = {name: stamp for name, stamp in saved.items() if name in now}
     for name in sorted(saved.keys() | now.keys()):
         if name not in now:
             raise _changed(out, f"{name} is gone")
         if name not in saved:
             raise _changed(out, f"{name} is new")
-        if not _same(now[name], saved[name]):
+        if not saved[name].fits(now[name]):
             raise _changed(out, f"{name} has changed since")
 
 
@@ -99,8 +154,8 @@ def check_graph(out: Path, fingerprint: str, before: str | None = None) -> None:
     Raises:
         GraphRecError: Then.
     """
-    record = read_origin(out)
-    known = before if record is None else record["graph"]
+    origin = read_origin(out)
+    known = before if origin is None else origin.graph
     if known is not None and known != fingerprint:
         raise _changed(out, f"another graph ({known[:8]} before, {fingerprint[:8]} now)")
 
@@ -112,16 +167,17 @@ def _changed(out: Path, got: str) -> GraphRecError:
     return GraphRecError(str(out), "the data that the run began with", got, hint)
 
 
-def _files(data: Data, raw: Path | None) -> dict[str, Path]:
+def _files(data: Data, raw: str | Path | None) -> dict[str, Path]:
     """Return the files that a recipe's graph is built from, by name: the user's card, raw files."""
     if data.card is None:
         return {}
     own = Path(data.card)
     found = {f"card {own.name}": own} if own.is_file() else {}
-    if raw is None or not raw.exists():
+    if raw is None or not Path(raw).exists():
         return found
-    for path in _raw_files(load_card(data.card), raw):
-        found[path.relative_to(raw).as_posix() if raw.is_dir() else path.name] = path
+    folder = Path(raw)
+    for path in _raw_files(load_card(data.card), folder):
+        found[path.relative_to(folder).as_posix() if folder.is_dir() else path.name] = path
     return found
 
 
@@ -135,19 +191,3 @@ def _raw_files(card: Card, raw: Path) -> list[Path]:
             if files:
                 break
     return list(paths)
-
-
-def _stamp(path: Path) -> dict[str, Any]:
-    state = path.stat()
-    with path.open("rb") as file:
-        digest = file_digest(file, "sha256").hexdigest()
-    return {"bytes": state.st_size, "modified": state.st_mtime_ns, "sha256": digest}
-
-
-def _same(path: Path, saved: Mapping[str, Any]) -> bool:
-    """Say whether a file is what it was; its content is read only when its times are others."""
-    state = path.stat()
-    if state.st_size != saved["bytes"]:
-        return False
-    same_time = bool(state.st_mtime_ns == saved["modified"])
-    return same_time or bool(_stamp(path)["sha256"] == saved["sha256"])

@@ -1,4 +1,4 @@
-"""A finished pre-training in the folder of a run, kept to be adapted again.
+"""Where a model comes from: a finished pre-training in the folder of a run, or a saved model.
 
 ::
 
@@ -7,6 +7,7 @@
 """
 
 import json
+import logging
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,10 +18,14 @@ from typing import Any
 from graphrec_pt import __version__
 from graphrec_pt.core.documents import read_json_object, read_yaml_mapping
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.core.scratch import finished_folder, write_text
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.backbone import Backbone
 from graphrec_pt.models.model import Model
+from graphrec_pt.models.transfer import transfer
 from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of, resume_command
+from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.training.run_identity import check_same_run
 
 FORMAT = 1
@@ -142,3 +147,50 @@ def find_pretrained(folder: Path) -> Pretrained | None:
 def _write_record(folder: Path, identity: Mapping[str, Any], source: str | None) -> None:
     record = {"format": FORMAT, "graphrec_pt": __version__, "from": source, "identity": identity}
     write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
+
+
+logger = logging.getLogger(__name__)
+_BY_GRAPH = ("structure", "relations")
+
+
+def first_model(recipe: Recipe, graph: Graph, seed: int) -> Model:
+    """Return the model that a run takes from its ``start``.
+
+    From another graph everything goes over that does not belong to its nodes, see
+    :func:`~graphrec_pt.models.transfer.transfer`; features are those of the recipe.
+
+    Args:
+        recipe: With a ``start``.
+        graph: What training may see.
+        seed: Of new weights.
+    """
+    structure = getattr(recipe.model.backbone, "structure", {})
+    sizes = {name: size for name, size in structure.items() if size is not None}
+    features = recipe.model.features
+    model, report = transfer(
+        saved_model(recipe), graph, features=features, structure=sizes, seed=seed
+    )
+    logger.info("started from %s:\n%s", recipe.start, report)
+    return model
+
+
+def saved_model(recipe: Recipe) -> Model:
+    """Return the model that a recipe starts from.
+
+    Raises:
+        GraphRecError: When it is not there, or its backbone is not that of the recipe.
+    """
+    assert recipe.start is not None
+    model = Model.from_pretrained(recipe.start)
+    has, wanted = (_plain(each) for each in (model.config.backbone, recipe.model.backbone))
+    for name in sorted(has.keys() | wanted.keys()):
+        if has.get(name) != wanted.get(name):
+            hint = f"model.backbone.{name}={has.get(name)}"
+            expected = f"a backbone with {name}: {wanted.get(name)}"
+            raise GraphRecError(f"start {recipe.start}", expected, has.get(name), hint)
+    return model
+
+
+def _plain(chosen: Backbone) -> dict[str, Any]:
+    """Return the options of a backbone, but for those that a graph tells."""
+    return {name: value for name, value in config_of(chosen).items() if name not in _BY_GRAPH}

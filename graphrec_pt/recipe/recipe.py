@@ -113,9 +113,9 @@ class Evaluation(Strict):
         seen: Whether what a source has met before is left out or kept; where the data has repeats
             the other policy is reported beside it.
         baselines: Names or configs; every one that fits the data by default.
-        scratch: Also train a twin that skips the stages before the first with another strategy
-            than ``pretrain``.
-        equal_budget: Let the twin take the optimiser steps of the skipped stages in its last one.
+        scratch: Also train a control from scratch, which skips the stages before the first with
+            another strategy than ``pretrain``.
+        equal_budget: Let the control take the optimiser steps of the skipped stages too.
         transfer: Other data that the trained model is also tried on, without a step of training
             there (zero-shot).
     """

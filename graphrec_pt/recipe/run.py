@@ -1,6 +1,5 @@
 """From a recipe to the folder of a run."""
 
-import json
 import logging
 import sys
 import time
@@ -11,11 +10,8 @@ from typing import Any
 
 import torch
 
-from graphrec_pt.core.documents import read_yaml_mapping
-from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
-from graphrec_pt.core.scratch import writing
 from graphrec_pt.evaluation.explanations import explained
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
@@ -26,18 +22,16 @@ from graphrec_pt.graph.store import save_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.predict.paths import PathScorer
 from graphrec_pt.predict.seen import SeenPolicy
-from graphrec_pt.recipe.data import baselines_of, check_fits, graph_of, split_of
-from graphrec_pt.recipe.elsewhere import Moved, moved, other_data, told_elsewhere
+from graphrec_pt.recipe.begin import begun, clear, nothing_trained, will_train
+from graphrec_pt.recipe.data import CACHE, baselines_of, check_fits, graph_of, raw_folder, split_of
 from graphrec_pt.recipe.files import write_recipe
 from graphrec_pt.recipe.folder import (
     HISTORY,
-    METRICS,
     MODEL,
     RECIPE,
     SCRATCH,
     Run,
     folder_of,
-    keep_raw,
     open_run,
     write_metrics,
 )
@@ -48,17 +42,68 @@ from graphrec_pt.recipe.measure import (
     reads_graph,
     spread,
 )
-from graphrec_pt.recipe.pretrained import copy_pretrained, find_pretrained, source_of
+from graphrec_pt.recipe.origin import ORIGIN, check_graph, write_origin
+from graphrec_pt.recipe.pretrained import (
+    Pretrained,
+    copy_pretrained,
+    find_pretrained,
+    source_of,
+)
 from graphrec_pt.recipe.recipe import Recipe
-from graphrec_pt.recipe.swap import pretraining
 from graphrec_pt.recipe.train import Training, pretrainings
-from graphrec_pt.training.run_identity import check_same_run
+from graphrec_pt.recipe.with_strategy import pretraining
+from graphrec_pt.recipe.zero_shot import TransferResult, other_data, zero_shot, zero_shot_metrics
 from graphrec_pt.training.stage import usage_of
 
 logger = logging.getLogger(__name__)
 HISTORY_GRAPH = "history-graph"
 """Before the name of a file of outcomes: the model read a graph with validation edges."""
-WHEN: tuple[When, ...] = ("valid", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a recipe needs before anything is trained.
+
+    Args:
+        recipe: What to do.
+        split: Its data, split.
+        other: The data of its zero-shot test, if it has one.
+        pretrained: Finished pre-trainings of another run, by seed.
+    """
+
+    recipe: Recipe
+    split: Split
+    other: Split | None
+    pretrained: Mapping[int, Pretrained]
+
+
+@dataclass(frozen=True, eq=False)
+class SeedResult:
+    """What one seed gave.
+
+    Args:
+        seed: Of weights, batches and dropout.
+        metrics: Of ``valid`` and ``test``; of ``scratch``, None without a control; of
+            ``explanations``, None for a model that does not recommend by paths; of
+            ``history_graph``: of test targets when what the model reads off the graph (links,
+            propagation) shows validation edges too, None where it reads nothing of the kind; and
+            of ``transfer``, None where there is no other data.
+        outcomes: Of the trained model, by split.
+        other_policy: Of test targets under the other policy, where the data has repeats.
+        control: Of test targets by the control that was trained from scratch, if there is one.
+        beyond: What test targets do not say of the model's lists.
+        transfer: What the model makes of other data, if there is any.
+        parameters: Size of the model.
+    """
+
+    seed: int
+    metrics: Mapping[str, Any]
+    outcomes: Mapping[When, Outcome]
+    other_policy: Mapping[SeenPolicy, Outcome]
+    control: Outcome | None
+    beyond: Mapping[str, float]
+    transfer: TransferResult | None
+    parameters: int
 
 
 def run_recipe(
@@ -69,6 +114,7 @@ def run_recipe(
     graph: Graph | None = None,
     resume: bool = False,
     pretrained: str | Path | None = None,
+    cache: Path | None = None,
     progress: bool = False,
 ) -> Run:
     """Train what a recipe says, measure it, and keep all in a folder.
@@ -84,153 +130,162 @@ def run_recipe(
         graph: The whole graph that the recipe names, where it is at hand already.
         resume: Go on where a run in that folder was interrupted.
         pretrained: Folder of a run whose pre-training, the same as the recipe's, is not repeated.
+        cache: Where downloads are kept.
         progress: Show bars of the training.
 
     Raises:
         GraphRecError: For a recipe that does not fit its data, every mistake at once; for a folder
-            that holds a run unless `resume`, and for one that holds another run; for another
-            pre-training than that of the recipe.
+            that holds a run unless `resume`, for one that holds another run or one on other data,
+            and for one that another process runs in; for another pre-training than that of the
+            recipe.
     """
-    out, begun = Path(out), time.monotonic()
-    if not will_train(recipe, out, resume=resume):
+    out, begin = Path(out), time.monotonic()
+    place = {} if cache is None else {"cache": cache}
+    if not will_train(recipe, out, raw=raw, resume=resume, **place):
         return open_run(out)
-    made = split_of(recipe.data, graph_of(recipe.data, raw) if graph is None else graph)
+    ready = prepare(recipe, raw, graph, pretrained, **place)
+    with begun(out):
+        if not will_train(recipe, out, raw=raw, resume=resume, **place):
+            return open_run(out)  # another process has finished it
+        if nothing_trained(out):
+            clear(out)
+        check_graph(out, ready.split.graph.fingerprint)
+        if not (out / ORIGIN).exists():
+            known = raw is not None or graph is None or cache is not None
+            files = raw or (raw_folder(recipe.data, **place) if known else None)
+            write_origin(out, recipe.data, ready.split.graph.fingerprint, files, given=bool(raw))
+        if not (out / RECIPE).exists():
+            write_recipe(recipe, out / RECIPE)
+        seeds = []
+        for seed in recipe.seeds:
+            folder = folder_of(out, seed, recipe.seeds)
+            model, control = train(ready, seed, folder, resume=resume, progress=progress)
+            seeds.append(evaluate_seed(ready, seed, folder, model, control))
+        logger.info("baselines and tests")
+        metrics = _run_metrics(ready, out, seeds)
+        used = {"seconds": round(time.monotonic() - begin, 3), "peak_memory_mb": _peak_memory()}
+        save_graph(ready.split.history("test"), out / HISTORY)
+        write_metrics(out, {**metrics, "device": _device(recipe), **used})
+    return open_run(out)
+
+
+def prepare(
+    recipe: Recipe,
+    raw: str | Path | None = None,
+    graph: Graph | None = None,
+    pretrained: str | Path | None = None,
+    cache: Path = CACHE,
+) -> Prepared:
+    """Build and split the data of a recipe, and check that all of the recipe fits it.
+
+    Raises:
+        GraphRecError: As for :func:`run_recipe`.
+    """
+    graph = graph_of(recipe.data, raw, cache=cache) if graph is None else graph
+    made = split_of(recipe.data, graph)
     check_fits(recipe, made)
-    kept = {} if pretrained is None else pretrainings(recipe, made, pretrained)
-    elsewhere = other_data(recipe)
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        write_recipe(recipe, out / RECIPE)
-        keep_raw(out, None if raw is None else Path(raw))
-    seeds = []
-    for seed in recipe.seeds:
-        folder = folder_of(out, seed, recipe.seeds)
-        if seed in kept and find_pretrained(folder) is None:
-            copy_pretrained(kept[seed], folder)
-        seeds.append(_run_seed(recipe, made, elsewhere, seed, folder, resume, progress))
-    logger.info("baselines and tests")
-    first = seeds[0]
-    metrics = {
+    known = {} if pretrained is None else pretrainings(recipe, made, pretrained)
+    return Prepared(recipe, made, other_data(recipe), known)
+
+
+def train(
+    ready: Prepared, seed: int, folder: Path, *, resume: bool = False, progress: bool = False
+) -> tuple[Model, Model | None]:
+    """Train the model of a seed, and its control from scratch where the recipe pre-trains.
+
+    Args:
+        ready: Data and recipe.
+        seed: Of weights, batches and dropout.
+        folder: Of the seed, for checkpoints.
+        resume: Go on from the checkpoints there.
+        progress: Show bars.
+    """
+    recipe = ready.recipe
+    if seed in ready.pretrained and find_pretrained(folder) is None:
+        copy_pretrained(ready.pretrained[seed], folder)
+    validate = _validation(recipe, ready.split)
+    training = Training(recipe, ready.split, seed, validate, resume, progress)
+    model = training.model(folder)
+    if not recipe.evaluate.scratch or not (pretraining(recipe.stages) or recipe.start):
+        return model, None
+    logger.info("seed %d: the same from scratch", seed)
+    return model, training.control(folder / SCRATCH)
+
+
+def evaluate_seed(
+    ready: Prepared, seed: int, folder: Path, model: Model, control: Model | None
+) -> SeedResult:
+    """Judge the targets of a trained model and its control, and write model and outcomes."""
+    recipe, made = ready.recipe, ready.split
+    last, wanted = recipe.stages[-1], recipe.evaluate
+    task, policy = wanted.asked, wanted.policy
+
+    def judged(of: Model, when: When) -> Outcome:
+        return task.judge(task.trained(of, last, made, when), made, when, policy)
+
+    logger.info("seed %d: judging", seed)
+    scratch = None if control is None else judged(control, "test")
+    system = task.trained(model, last, made, "test")
+    test = task.judge(system, made, "test", policy)
+    outcomes: dict[When, Outcome] = {"valid": judged(model, "valid"), "test": test}
+    other = {
+        seen: task.judge(system, made, "test", replace(policy, seen=seen))
+        for seen in task.policies(made)
+        if seen != policy.seen
+    }
+    model.usage = usage_of(last, made.relation)
+    model.save_pretrained(folder / MODEL)
+    write_outcomes(folder / task.file, list(outcomes.values()))
+    knowing = None
+    if reads_graph(model, last):
+        model.bind(made.history("test"))
+        knowing = judged(model, "test")
+        model.bind(made.train)
+        write_outcomes(folder / f"{HISTORY_GRAPH}-{task.file}", [knowing])
+    explanations = explained(system, made) if isinstance(system, PathScorer) else None
+    beyond = task.beyond(system, made, policy)
+    transfer = None if ready.other is None else zero_shot(recipe, model, ready.other, seed)
+
+    def measured(outcome: Outcome | None) -> dict[str, float] | None:
+        return None if outcome is None else evaluate(outcome, wanted.metrics)
+
+    metrics: dict[str, Any] = {
+        "valid": measured(outcomes["valid"]),
+        "test": measured(outcomes["test"]),
+        "scratch": measured(scratch),
+        "history_graph": measured(knowing),
+        "explanations": explanations,
+        "transfer": measured(transfer and transfer.outcome),
+    }
+    size = model.num_parameters
+    return SeedResult(seed, metrics, outcomes, other, scratch, beyond, transfer, size)
+
+
+def _run_metrics(ready: Prepared, out: Path, seeds: Sequence[SeedResult]) -> dict[str, Any]:
+    """Return what ``metrics.json`` says, but for the cost of the run."""
+    recipe, made, first = ready.recipe, ready.split, seeds[0]
+    transfer = None
+    if ready.other is not None and first.transfer is not None:
+        transfer = zero_shot_metrics(recipe, ready.other, first.transfer)
+    return {
         "recipe": recipe.name,
         "task": config_of(recipe.evaluate.task),
         "pretrained": source_of(out),
         "data": _data(recipe, made),
         "history": dict(SHOWN),
         "seen": recipe.evaluate.seen,
-        **first.told,
+        **first.metrics,
         **_beside(recipe, made, seeds),
-        "transfer": elsewhere and first.moved and told_elsewhere(recipe, elsewhere, first.moved),
+        "transfer": transfer,
         "seeds": list(recipe.seeds),
-        "by_seed": [{"seed": seed.seed, **seed.told} for seed in seeds],
+        "by_seed": [{"seed": seed.seed, **seed.metrics} for seed in seeds],
         "over_seeds": {
-            name: spread([seed.told[name] for seed in seeds])
+            name: spread([seed.metrics[name] for seed in seeds])
             for name in ("valid", "test", "scratch", "history_graph", "transfer")
-            if first.told[name] is not None
+            if first.metrics[name] is not None
         },
         "parameters": first.parameters,
-        "device": _device(recipe),
-        "seconds": round(time.monotonic() - begun, 3),
-        "peak_memory_mb": _peak_memory(),
     }
-    save_graph(made.history("test"), out / HISTORY)
-    write_metrics(out, metrics)
-    return open_run(out)
-
-
-def will_train(recipe: Recipe, out: str | Path, *, resume: bool = False) -> bool:
-    """Say whether there is something left to do for a recipe in a folder.
-
-    Raises:
-        GraphRecError: When the folder holds anything but the same run, to be gone on with.
-    """
-    out = Path(out)
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return True
-    if not (out / RECIPE).exists():
-        got = "other files" if out.is_dir() else "a file"
-        raise GraphRecError(str(out), "a new folder", got, "another --out")
-    if not resume:
-        hint = "--resume, or another --out"
-        raise GraphRecError(str(out), "a new folder", "one that holds a run", hint)
-    _check_recipe(recipe, out)
-    return not (out / METRICS).exists()
-
-
-@dataclass(frozen=True, eq=False)
-class _Seed:
-    """What one seed gave.
-
-    Args:
-        seed: Of weights, batches and dropout.
-        told: Metrics of ``valid`` and ``test``; of ``scratch``, None where there is no twin; of
-            ``explanations``, None for a model that does not recommend by paths; of
-            ``history_graph``: of test targets when what the model reads off the graph (links,
-            propagation) shows validation edges too, None where it reads nothing of the kind; and
-            of ``transfer``, None where there is no other data.
-        outcomes: Of the trained model, by split.
-        other: Of test targets under the other policy, where the data has repeats.
-        scratch: Of test targets by the twin without pre-training, if there is one.
-        beyond: What test targets do not tell of the model's lists.
-        moved: What the model makes of other data, if there is any.
-        parameters: Size of the model.
-    """
-
-    seed: int
-    told: Mapping[str, Any]
-    outcomes: Mapping[When, Outcome]
-    other: Mapping[SeenPolicy, Outcome]
-    scratch: Outcome | None
-    beyond: Mapping[str, float]
-    moved: Moved | None
-    parameters: int
-
-
-def _run_seed(
-    recipe: Recipe,
-    made: Split,
-    elsewhere: Split | None,
-    seed: int,
-    folder: Path,
-    resume: bool,
-    progress: bool,
-) -> _Seed:
-    """Train with one seed, judge its targets, and leave the folder of the seed."""
-    last, wanted = recipe.stages[-1], recipe.evaluate
-    asked, policy = wanted.asked, wanted.policy
-    training = Training(recipe, made, seed, _validation(recipe, made), resume, progress)
-    model, scratch = training.model(folder), None
-    if (pretraining(recipe.stages) or recipe.start) and wanted.scratch:
-        logger.info("seed %d: the same from scratch", seed)
-        twin = training.twin(folder / SCRATCH)
-        alike = asked.trained(twin, last, made, "test")
-        scratch = asked.judge(alike, made, "test", policy)
-    logger.info("seed %d: judging", seed)
-    systems = {when: asked.trained(model, last, made, when) for when in WHEN}
-    outcomes = {when: asked.judge(each, made, when, policy) for when, each in systems.items()}
-    other = {
-        seen: asked.judge(systems["test"], made, "test", replace(policy, seen=seen))
-        for seen in asked.policies(made)
-        if seen != policy.seen
-    }
-    model.usage = usage_of(last, made.relation)
-    model.save_pretrained(folder / MODEL)
-    write_outcomes(folder / asked.file, list(outcomes.values()))
-    told: dict[str, Any] = {n: evaluate(each, wanted.metrics) for n, each in outcomes.items()}
-    told["scratch"] = None if scratch is None else evaluate(scratch, wanted.metrics)
-    told["history_graph"] = None
-    if reads_graph(model, last):
-        model.bind(made.history("test"))
-        system = asked.trained(model, last, made, "test")
-        knowing = asked.judge(system, made, "test", policy)
-        model.bind(made.train)
-        told["history_graph"] = evaluate(knowing, wanted.metrics)
-        write_outcomes(folder / f"{HISTORY_GRAPH}-{asked.file}", [knowing])
-    ours = systems["test"]
-    told["explanations"] = explained(ours, made) if isinstance(ours, PathScorer) else None
-    beyond = asked.beyond(ours, made, policy)
-    there = None if elsewhere is None else moved(recipe, model, elsewhere, seed)
-    told["transfer"] = None if there is None else evaluate(there.outcome, wanted.metrics)
-    return _Seed(seed, told, outcomes, other, scratch, beyond, there, model.num_parameters)
 
 
 def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
@@ -245,7 +300,7 @@ def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, floa
     return validate
 
 
-def _beside(recipe: Recipe, made: Split, seeds: Sequence[_Seed]) -> dict[str, Any]:
+def _beside(recipe: Recipe, made: Split, seeds: Sequence[SeedResult]) -> dict[str, Any]:
     """Return what stands beside the numbers of a model: how sure they are, and baselines.
 
     Intervals and slices are of the first seed; differences of means over all.
@@ -258,7 +313,7 @@ def _beside(recipe: Recipe, made: Split, seeds: Sequence[_Seed]) -> dict[str, An
         name: asked.fitted(config, made, "test")
         for name, config in baselines_of(recipe, made).items()
     }
-    policies: list[SeenPolicy] = [wanted.seen, *first.other]
+    policies: list[SeenPolicy] = [wanted.seen, *first.other_policy]
     judged = {
         seen: {
             name: asked.judge(system, made, "test", replace(policy, seen=seen))
@@ -269,9 +324,9 @@ def _beside(recipe: Recipe, made: Split, seeds: Sequence[_Seed]) -> dict[str, An
     test, others = first.outcomes["test"], dict(judged[wanted.seen])
     tests: list[Outcome] = [seed.outcomes["test"] for seed in seeds]
     tested: dict[str, Outcome | Sequence[Outcome]] = dict(others)
-    if first.scratch is not None:
-        others["scratch"] = first.scratch
-        tested["scratch"] = [seed.scratch for seed in seeds if seed.scratch is not None]
+    if first.control is not None:
+        others["scratch"] = first.control
+        tested["scratch"] = [seed.control for seed in seeds if seed.control is not None]
     return {
         "intervals": intervals(test, wanted.metrics, key),
         "baselines": _metrics(judged[wanted.seen], wanted.metrics),
@@ -286,7 +341,7 @@ def _beside(recipe: Recipe, made: Split, seeds: Sequence[_Seed]) -> dict[str, An
                 "test": evaluate(outcome, wanted.metrics),
                 "baselines": _metrics(judged[seen], wanted.metrics),
             }
-            for seen, outcome in first.other.items()
+            for seen, outcome in first.other_policy.items()
         },
     }
 
@@ -315,13 +370,6 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
         "permutation_seed": graph.provenance.get("permutation_seed"),
         "warnings": list(made.warnings),
     }
-
-
-def _check_recipe(recipe: Recipe, out: Path) -> None:
-    path = out / RECIPE
-    saved = read_yaml_mapping(path)
-    wanted = json.loads(json.dumps(recipe.resolved()))  # tuples as the lists they come back as
-    check_same_run(str(path), saved, wanted, of="run")
 
 
 def _device(recipe: Recipe) -> str:

@@ -7,19 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.split import Split
 from graphrec_pt.models.model import Model
-from graphrec_pt.recipe.budget import stages_of, steps_with
 from graphrec_pt.recipe.pretrained import (
     Pretrained,
     find_pretrained,
+    first_model,
     keep_pretrained,
     pretrained_of,
 )
 from graphrec_pt.recipe.recipe import Recipe
-from graphrec_pt.recipe.start import first_model
-from graphrec_pt.recipe.swap import PRETRAIN, pretraining
+from graphrec_pt.recipe.with_strategy import PRETRAIN, pretraining
+from graphrec_pt.training.batches import loader_of, steps_of
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.run_identity import identity_of
 from graphrec_pt.training.stage import Stage
@@ -77,10 +79,10 @@ class Training:
         self._train(model, stages, folder, after)
         return model
 
-    def twin(self, folder: Path) -> Model:
+    def control(self, folder: Path) -> Model:
         """Return a model without the pre-training, all of whose weights train.
 
-        Where the recipe asks for a twin of equal budget, its last stage is longer by as many
+        Where the recipe asks for a control of equal budget, its last stage is longer by as many
         optimiser steps as the pre-training has.
         """
         whole, train = {"strategy": strategy.build(PRETRAIN)}, self.made.train
@@ -138,3 +140,24 @@ def pretrainings(recipe: Recipe, made: Split, run: str | Path) -> dict[int, Pret
 
 def _options(recipe: Recipe, seed: int) -> dict[str, Any]:
     return {**recipe.options.model_dump(), "seed": seed}
+
+
+def steps_with(stage: Stage, train: Graph, seed: int) -> int:
+    """Return how many optimiser steps a stage takes on a training graph."""
+    return steps_of(stage, loader_of(stage, train, Options(seed=seed)))
+
+
+def stages_of(recipe: Recipe, train: Graph, seed: int) -> tuple[Stage, ...]:
+    """Return the stages of a recipe, the last with the steps that a budget leaves it.
+
+    Raises:
+        GraphRecError: When the others take all of the budget.
+    """
+    *others, last = recipe.stages
+    if recipe.budget is None or last.steps is not None:
+        return recipe.stages
+    taken = sum(steps_with(stage, train, seed) for stage in others)
+    if taken >= recipe.budget:
+        got = f"{taken} steps of the other stages"
+        raise GraphRecError("budget", f"steps left of {recipe.budget} for {last.name!r}", got)
+    return (*others, last.model_copy(update={"steps": recipe.budget - taken}))

@@ -23,7 +23,7 @@ from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.vocabulary import Vocabulary
-from graphrec_pt.training.loading import loader_of
+from graphrec_pt.training.batches import loader_of
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage import Stage
 

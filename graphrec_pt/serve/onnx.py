@@ -160,6 +160,8 @@ def padded_histories(predictor: Predictor) -> PaddedHistories:
         raise _refused("learned places alone", "rotary ones or times")
     if len(cast(Events, sampler).relations or (reading.relation.name,)) > 1:
         raise _refused("one sort of events", "several")
+    if taught.linearizer.names_root:
+        raise _refused("sequences of items alone", "others", "root: false, eos: false")
     tokens = _longest(predictor)
     if not bool((tokens.kind == tokens.kind[0]).all()) or tokens.parent.max() >= 0:
         raise _refused("sequences of items alone", "others", "root: false, eos: false")

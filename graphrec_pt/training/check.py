@@ -10,7 +10,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.outline import Outline
 from graphrec_pt.tokens.linearizer import require
-from graphrec_pt.training.roots import roots_of
+from graphrec_pt.training.batches import roots_of
 from graphrec_pt.training.stage import Stage
 
 
@@ -36,8 +36,8 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
                 term.objective.check(outline)
         with _gathering(found, here):
             stage.strategy.check(stage.linearizer)
-            if stage.strategy.encoded is not None:
-                outline.node_index(stage.strategy.encoded.node_type)
+            if stage.strategy.init_embeddings_from is not None:
+                outline.node_index(stage.strategy.init_embeddings_from.node_type)
         with _gathering(found, here):
             roots, _ = roots_of(graph, stage.sampler, stage.roots)
             stage.sampler.sample(graph, roots[torch.zeros(1, dtype=torch.int64)], Key(0))

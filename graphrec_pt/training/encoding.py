@@ -68,7 +68,9 @@ def encoded_nodes(model: Model, graph: Graph, chosen: Encoding) -> Tensor:
             )
             if len(tokens) != len(roots):
                 got = f"{len(tokens)} of {len(roots)} nodes"
-                raise GraphRecError("encoded", "one sequence for each node", got, "join: true")
+                raise GraphRecError(
+                    "init_embeddings_from", "one sequence for each node", got, "join: true"
+                )
             view = View(tokens, root=roots).to(device)
             found.append(pooled(model.encode(view), chosen.pool))
     if not found:
@@ -86,7 +88,7 @@ def begin_with(model: Model, graph: Graph, chosen: Encoding) -> None:
     tables = [part.table for part in parts if isinstance(part, IdentityFeature)]
     if not tables:
         hint = f"features: {{by_type: {{{chosen.node_type}: [{{name: id, zero: true}}]}}}}"
-        who = f"encoded {chosen.node_type!r}"
+        who = f"init_embeddings_from {chosen.node_type!r}"
         raise GraphRecError(who, "an id feature to fill", "none", hint)
     vectors = encoded_nodes(model, graph, chosen)
     with torch.no_grad():

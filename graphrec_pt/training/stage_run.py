@@ -14,19 +14,27 @@ from graphrec_pt.core.interruption import Interrupted, catches_signals, deferred
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.head import head_config
 from graphrec_pt.models.model import Model
+from graphrec_pt.training.batches import loader_of, steps_of
 from graphrec_pt.training.checkpoint import Checkpoint
-from graphrec_pt.training.ema import Average
-from graphrec_pt.training.fitting import Fitting, Stepped
-from graphrec_pt.training.groups import only_trained, parameter_groups
-from graphrec_pt.training.learner import Learner
-from graphrec_pt.training.loading import loader_of, steps_of
-from graphrec_pt.training.optimizer_state import load_optimizer, save_optimizer
+from graphrec_pt.training.multi_task import MultiTaskModule
+from graphrec_pt.training.optimizer import (
+    load_optimizer,
+    only_trained,
+    parameter_groups,
+    save_optimizer,
+)
+from graphrec_pt.training.optimizer_loop import OptimizerLoop, StepResult
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.progress import Meter, Progress, Summary
 from graphrec_pt.training.stage import Stage, usage_of
-from graphrec_pt.training.strategy_run import make_ready, patterns_of, start_anew, take_heads
-from graphrec_pt.training.strategy_table import trained
-from graphrec_pt.training.watch import Watch
+from graphrec_pt.training.strategy_run import (
+    make_ready,
+    patterns_of,
+    start_anew,
+    take_heads,
+    trained,
+)
+from graphrec_pt.training.weights import Average, BestCheckpoint
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +65,7 @@ class StageRun:
         self.graph, self.stage = graph, stage
         self.options, self.accelerator = options, accelerator
         make_ready(model, graph, stage, options.seed)
-        self.learner = Learner(model, stage.objectives, stage.balance, options.seed)
+        self.learner = MultiTaskModule(model, stage.objectives, stage.balance, options.seed)
         wanted = stage.optimization
         self.groups = parameter_groups(
             self.learner,
@@ -71,7 +79,7 @@ class StageRun:
         device = accelerator.device if options.sampling == "device" else None
         self.loader = loader_of(stage, graph, options, *place, device)
         self.total = steps_of(stage, self.loader) if self.groups.trained else 0
-        self.watch = Watch(options.watch, stage.patience)
+        self.watch = BestCheckpoint(options.watch, stage.patience)
         self.average: Average | None = None
         model.usage = usage_of(stage)
         self.epoch, self.step, self.done, self.stopped = 0, 0, 0, False
@@ -103,7 +111,7 @@ class StageRun:
             yield from self._only_looked_at(validate)
             return
         with only_trained(self.learner, self.groups):
-            self.fitting = Fitting(
+            self.fitting = OptimizerLoop(
                 self.learner, self.stage, self.groups, self.total, options.seed, self.accelerator
             )
             if options.average:
@@ -111,6 +119,7 @@ class StageRun:
             self.meter = Meter(self.total)
             if checkpoint is not None:
                 self._load(checkpoint)
+                self.due = self.due and validate is not None
             with deferred():
                 while (self.done < self.total or self.due) and not self.stopped:
                     if not self.due:
@@ -239,7 +248,8 @@ class StageRun:
         interrupted: Interrupted | None = None
         with torch.no_grad(), self._averaged():
             try:
-                with deferred(False):
+                # Several processes stop together, which they agree on after it.
+                with deferred(self.accelerator.num_processes > 1):
                     found = validate(self.learner.model)
                     metrics = {name: float(value) for name, value in found.items()}
             except Interrupted as error:
@@ -267,7 +277,7 @@ class StageRun:
     def _place(self) -> Row:
         return {"stage": self.stage.name, "epoch": self.epoch, "stage_step": self.done}
 
-    def _row(self, summary: Summary, stepped: Stepped) -> Row:
+    def _row(self, summary: Summary, stepped: StepResult) -> Row:
         losses = {f"loss/{label}": loss for label, loss in summary.losses.items()}
         return losses | {
             "lr": self.fitting.plain_optimizer.param_groups[0]["lr"],

@@ -1,29 +1,33 @@
 """A strategy put into practice: the model made ready, heads taken over, stages cut in phases."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import torch
+from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import apart
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.models.adaptor import ADAPTOR
 from graphrec_pt.models.attachment import attach
 from graphrec_pt.models.model import Model
+from graphrec_pt.models.prompts.family import PROMPT
 from graphrec_pt.training.encoding import begin_with
-from graphrec_pt.training.learner import Learner
+from graphrec_pt.training.multi_task import MultiTaskModule
+from graphrec_pt.training.optimizer import ParameterGroups
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.strategy import Patterns, Strategy
 
 
 def phases(stage: Stage) -> list[Stage]:
-    """Return what a stage amounts to: itself, or one before it in which only `first` trains."""
+    """Return the phases of a stage: a first one trains `warmup_only` alone, where that is given."""
     chosen: Strategy = stage.strategy
-    if not chosen.first:
+    if not chosen.warmup_only:
         return [stage]
-    before = replace(chosen, trains=chosen.first, first=())
-    after = replace(chosen, first=(), head="kept", reset=(), encoded=None)
+    before = replace(chosen, trains=chosen.warmup_only, warmup_only=())
+    after = replace(chosen, warmup_only=(), head="kept", reinit=(), init_embeddings_from=None)
     return [
         stage.model_copy(update={"strategy": before, "name": f"{stage.name}, first"}),
         stage.model_copy(update={"strategy": after}),
@@ -43,26 +47,26 @@ def make_ready(model: Model, graph: Graph, stage: Stage, seed: int) -> None:
     attach(model, graph, prompt=chosen.prompt, adaptor=chosen.adaptor, seed=apart(seed, "attach"))
 
 
-def start_anew(learner: Learner, graph: Graph, chosen: Strategy, seed: int) -> None:
+def start_anew(learner: MultiTaskModule, graph: Graph, chosen: Strategy, seed: int) -> None:
     """Give nodes the vectors that they begin with, and weights that are reset those of a new model.
 
     Raises:
         GraphRecError: For patterns that match nothing, and nodes without a table to fill.
     """
-    if chosen.encoded is not None:
-        begin_with(learner.model, graph, chosen.encoded)
-    if not chosen.reset:
+    if chosen.init_embeddings_from is not None:
+        begin_with(learner.model, graph, chosen.init_embeddings_from)
+    if not chosen.reinit:
         return
-    _check_matches(chosen, chosen.reset, learner)
+    _check_matches(chosen, chosen.reinit, learner)
     model = learner.model
     fresh = dict(type(model)(model.config, model.outline, apart(seed, "reset")).named_parameters())
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if name in fresh and matches(f"model.{name}", chosen.reset):
+            if name in fresh and matches(f"model.{name}", chosen.reinit):
                 parameter.copy_(fresh[name])
 
 
-def take_heads(learner: Learner, chosen: Strategy) -> None:
+def take_heads(learner: MultiTaskModule, chosen: Strategy) -> None:
     """Let the heads of a learner be as those that the model had, where the strategy says so.
 
     Raises:
@@ -88,7 +92,7 @@ def take_heads(learner: Learner, chosen: Strategy) -> None:
             raise GraphRecError(f"strategy {chosen.name!r}", expected, got, hint)
 
 
-def patterns_of(learner: Learner, chosen: Strategy) -> Patterns:
+def patterns_of(learner: MultiTaskModule, chosen: Strategy) -> Patterns:
     """Return what trains: the patterns of a strategy, and the balance of a mixture.
 
     Raises:
@@ -118,7 +122,7 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def _check_matches(chosen: Strategy, patterns: Sequence[str], learner: Learner) -> None:
+def _check_matches(chosen: Strategy, patterns: Sequence[str], learner: MultiTaskModule) -> None:
     names = [name for name, _ in learner.named_parameters()]
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -126,3 +130,67 @@ def _check_matches(chosen: Strategy, patterns: Sequence[str], learner: Learner) 
             hint = "one of " + ", ".join(parts)
             who = f"strategy {chosen.name!r}"
             raise GraphRecError(who, "a pattern that matches", repr(pattern), hint)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a learner.
+
+    Args:
+        name: Such as ``model.backbone``; prompts and adaptors are parts wherever they stand.
+        trained: Numbers that train.
+        frozen: Numbers that stay.
+    """
+
+    name: str
+    trained: int
+    frozen: int
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Parts of a learner, in the order of their first weights; ``str`` gives the table."""
+
+    parts: tuple[Part, ...]
+
+    @property
+    def trained(self) -> int:
+        """Numbers that train."""
+        return sum(part.trained for part in self.parts)
+
+    @property
+    def frozen(self) -> int:
+        """Numbers that stay."""
+        return sum(part.frozen for part in self.parts)
+
+    def __str__(self) -> str:
+        """Return a line for each part and one for all."""
+        rows = [*self.parts, Part("all", self.trained, self.frozen)]
+        wide = max(len(part.name) for part in rows)
+        count = max(len(f"{max(part.trained, part.frozen):,}") for part in rows)
+        count = max(count, len("trains"))
+        lines = [f"{'':{wide}}  {'trains':>{count}}  {'frozen':>{count}}"]
+        lines += [f"{p.name:{wide}}  {p.trained:>{count},}  {p.frozen:>{count},}" for p in rows]
+        return "\n".join(lines)
+
+
+def trained(network: nn.Module, groups: ParameterGroups) -> Trained:
+    """Return what of a network trains.
+
+    Args:
+        network: A learner.
+        groups: What the optimiser was given of it.
+    """
+    counts: dict[str, list[int]] = {}
+    for name, parameter in network.named_parameters():
+        found = counts.setdefault(_part(name), [0, 0])
+        found[name in groups.frozen] += parameter.numel()
+    return Trained(tuple(Part(name, *numbers) for name, numbers in counts.items()))
+
+
+def _part(name: str) -> str:
+    path = name.split(".")
+    for kind in (PROMPT, ADAPTOR):
+        if kind in path[1:-1]:
+            return kind
+    return ".".join(path[:2]) if path[0] == "model" else path[0]

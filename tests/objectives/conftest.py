@@ -37,7 +37,7 @@ from graphrec_pt.sampling.sampler import Sets, sampler
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.tokens.tokens import Tokens
-from graphrec_pt.training.preparation import Preparation
+from graphrec_pt.training.batches import Preparation
 from tests.objectives.worlds import Letters, colors_graph, shop_graph, small_graph
 
 

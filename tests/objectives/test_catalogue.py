@@ -9,7 +9,7 @@ from graphrec_pt import Graph, Key, Loader, sampler
 from graphrec_pt.objectives.catalogue import Candidates, shared_nodes
 from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import objective
-from graphrec_pt.training.preparation import Preparation
+from graphrec_pt.training.batches import Preparation
 
 SAMPLED = {"how": "sampled", "negatives": 16}
 NONE = torch.zeros(0, dtype=torch.int64)

@@ -27,7 +27,7 @@ from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.join import concat
 from graphrec_pt.tokens.linearizer import linearizer, require
 from graphrec_pt.tokens.tokens import Tokens, same
-from graphrec_pt.training.preparation import Preparation
+from graphrec_pt.training.batches import Preparation
 from tests.objectives.worlds import Letters
 
 WIDTH = 8

@@ -23,7 +23,7 @@ from graphrec_pt.objectives.objective import (
 )
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.training.checkpoint import load_checkpoint
-from graphrec_pt.training.learner import Learner
+from graphrec_pt.training.multi_task import MultiTaskModule
 
 BACKBONE = {"name": "graph_transformer", "width": 8, "layers": 1, "heads": 2}
 
@@ -126,7 +126,7 @@ def test_a_state_changes_after_each_step_and_comes_back(ring: Graph, tmp_path: P
 
 
 def test_a_state_is_no_part_of_what_trains(ring: Graph) -> None:
-    learner = Learner(Model.of(ring, backbone=BACKBONE), stage("steady").objectives)
+    learner = MultiTaskModule(Model.of(ring, backbone=BACKBONE), stage("steady").objectives)
     names = set(learner.state_dict()) | {name for name, _ in learner.named_parameters()}
     learner.begin_states(0, torch.device("cpu"))
     assert learner.states.keys() == {"steady"}

@@ -10,7 +10,7 @@ from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.predict.predictor import Predictor
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Term
 
 PAIRS = 30
 """Each user k takes item a_k, then b_k that goes with it; c_k is told to be unlike it."""

@@ -22,7 +22,7 @@ from graphrec_pt.predict.taught import Taught
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.tokens.tokens import Tokens
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Term
 
 WINDOW = 8
 

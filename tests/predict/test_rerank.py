@@ -14,7 +14,7 @@ from graphrec_pt.predict.rerank import PairScorer
 from graphrec_pt.predict.scorer import Scorer
 from graphrec_pt.predict.seen import seen_pairs
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Term
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,7 @@ from graphrec_pt.recipe.data import graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe, recipe_files
 from graphrec_pt.recipe.recipe import Data
 from graphrec_pt.sampling.loader import Batch
-from graphrec_pt.training.preparation import Preparation
-from graphrec_pt.training.roots import roots_of
+from graphrec_pt.training.batches import Preparation, roots_of
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.strategy_run import make_ready
 from graphrec_pt.training.trainer import Trainer

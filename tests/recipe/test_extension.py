@@ -124,7 +124,7 @@ def test_a_package_outside_the_library_rates(raw: Path, tmp_path: Path) -> None:
     trusted("export", out, "--to", "embeddings", cwd=tmp_path)
     refused = graphrec("recommend", out, "--user", "1", "--trust-code", cwd=tmp_path)
     assert refused.returncode == 2
-    assert "an objective that ranks, got own_stars" in refused.stderr
+    assert "an objective that ranks, got Stars" in refused.stderr
 
 
 PREDICTS = """

@@ -14,10 +14,10 @@ from graphrec_pt.cli.tables import run_notes
 from graphrec_pt.data.card import load_card
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.ranks import read_ranks
-from graphrec_pt.recipe.compare import compare_runs
 from graphrec_pt.recipe.data import check_fits, graph_of, split_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run, measured_again, open_run
+from graphrec_pt.recipe.measure import compare_runs
 from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.serve.report.write import write_report
 from graphrec_pt.training.tracking import read_metrics
@@ -31,8 +31,8 @@ def two_seeds(raw: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -
 
 def test_the_folder_tells_everything(two_seeds: Run) -> None:
     found = {path.name for path in two_seeds.folder.iterdir()}
-    expected = "recipe.yaml metrics.json metrics.jsonl ranks.parquet model history checkpoint"
-    assert found == {*expected.split(), "seed-1"}
+    expected = "recipe.yaml data.json metrics.json metrics.jsonl ranks.parquet model history"
+    assert found == {*expected.split(), "checkpoint", "seed-1"}
     metrics = two_seeds.metrics
     assert metrics["data"]["users"] == 60
     assert metrics["data"]["train"] + 2 * 60 == metrics["data"]["interactions"]

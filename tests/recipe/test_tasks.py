@@ -14,9 +14,9 @@ from graphrec_pt.cli import main
 from graphrec_pt.data.build import build
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.recipe.compare import compare_runs
 from graphrec_pt.recipe.data import check_fits, split_of
 from graphrec_pt.recipe.folder import Run, measured_again
+from graphrec_pt.recipe.measure import compare_runs
 
 RECIPE = """
 name: judged

@@ -42,8 +42,8 @@ def test_a_stage_begins_with_them_and_a_twin_does_not(model: Model, world: Graph
     assert not table.any()  # says nothing until it is filled
     frozen = ["model.features.*"]
     before = encoded_nodes(model, world, Encoding(**ENCODED))
-    strategy: Any = {"name": "finetune_whole", "encoded": ENCODED, "frozen": frozen}
-    strategy |= {"reset": ["model.backbone.*"]}
+    strategy: Any = {"name": "finetune_whole", "init_embeddings_from": ENCODED, "frozen": frozen}
+    strategy |= {"reinit": ["model.backbone.*"]}
     stage = Stage(
         sampler="history",
         linearizer="history",
@@ -63,6 +63,9 @@ def test_types_without_a_table_are_told(world: Graph, new_model: Any) -> None:
     given: dict[str, Any] = {"sampler": "history", "linearizer": "history", "steps": 1}
     given |= {"objectives": ["next_item"]}
     for node_type, told in (("item", "an id feature to fill"), ("itm", "did you mean 'item'")):
-        strategy = {"name": "finetune_whole", "encoded": {**ENCODED, "node_type": node_type}}
+        strategy = {
+            "name": "finetune_whole",
+            "init_embeddings_from": {**ENCODED, "node_type": node_type},
+        }
         with pytest.raises(GraphRecError, match=told):
             Trainer().fit(model, world, Stage(strategy=strategy, **given))

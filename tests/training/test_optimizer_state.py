@@ -12,7 +12,7 @@ from torch.optim import SGD, AdamW, Optimizer
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.training.checkpoint import load_checkpoint, save_checkpoint
-from graphrec_pt.training.optimizer_state import load_optimizer, save_optimizer
+from graphrec_pt.training.optimizer import load_optimizer, save_optimizer
 
 Make = Callable[[Any], Optimizer]
 MAKERS: dict[str, Make] = {

@@ -127,7 +127,7 @@ def test_one_step_changes_what_trains_and_nothing_else(
     Trainer().fit(still, world, stage_of(new_stage, row, optimization={"lr": 1e-12}))
     same = {n for n in attached if torch.allclose(weights(still)[n], after[n], rtol=0, atol=1e-9)}
     assert same == set(row.idle)
-    assert len(rows) == (0 if row.count == 0 else 1 + bool(stage.strategy.first))
+    assert len(rows) == (0 if row.count == 0 else 1 + bool(stage.strategy.warmup_only))
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert not model.training
 

@@ -82,7 +82,7 @@ def test_heads_of_earlier_stages_are_kept_too(
 ) -> None:
     """Also where the stage between is interrupted and gone on with."""
     between = stage_of(new_stage, "pretrain", objectives=["masked_token"], name="b", steps=4)
-    frozen = {"name": "prompt_free", "hard": False}
+    frozen = {"name": "prompt_free", "requires_template": False}
     stages = [between, stage_of(new_stage, frozen, name="c")]
     whole, killed = Model.from_pretrained(ours), Model.from_pretrained(ours)
     before = {name: weight.clone() for name, weight in killed.heads.state_dict().items()}
@@ -109,7 +109,7 @@ def test_heads_of_earlier_stages_are_kept_too(
 def test_a_reset_starts_anew(ours: Path, world: Graph, new_stage: Any) -> None:
     model = Model.from_pretrained(ours)
     before = weights(model)
-    config = {"name": "finetune_extra", "reset": ["model.backbone.*"]}
+    config = {"name": "finetune_extra", "reinit": ["model.backbone.*"]}
     Trainer().fit(model, world, stage_of(new_stage, config))
     after = weights(model)
     for name in before:
@@ -209,7 +209,7 @@ def test_mistakes_in_a_stage_are_told(new_stage: Any, config: Any, told: str) ->
     ("config", "told"),
     [
         ({"name": "finetune_part", "trains": ["model.backbon.*"]}, "model.backbone"),
-        ({"name": "finetune_part", "reset": ["backbone.*"]}, "a pattern that matches"),
+        ({"name": "finetune_part", "reinit": ["backbone.*"]}, "a pattern that matches"),
         ({"name": "finetune_extra", "frozen": ["heads.*"]}, "something to train"),
         ("prompt_free", "a hard prompt, got 'subgraph'"),
         ({"name": "finetune_part", "adaptor": "lora"}, "the backbone hugging_face"),
@@ -287,7 +287,7 @@ def test_the_text_of_a_template_is_a_hard_prompt(new_stage: Any) -> None:
     for config in (template, text):
         chosen.check(linearizer.build(config))
     for config in ("subgraph", {**text, "base": "path"}):
-        with pytest.raises(GraphRecError, match="hard: false"):
+        with pytest.raises(GraphRecError, match="requires_template: false"):
             chosen.check(linearizer.build(config))
 
 

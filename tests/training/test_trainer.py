@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from graphrec_pt import Graph, GraphRecError, Key, Model, Trainer
-from graphrec_pt.training.learner import Learner
+from graphrec_pt.training.multi_task import MultiTaskModule
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage_run import StageRun
 from graphrec_pt.training.tracking import read_metrics
@@ -110,7 +110,7 @@ def test_frozen_parameters_stay_to_the_bit(world: Graph, new_model: Any, new_sta
 
 def test_uncertainty_weights_are_learned(world: Graph, new_model: Any, new_stage: Any) -> None:
     stage = new_stage(balance="uncertainty", steps=5)
-    learner = Learner(new_model(world), stage.objectives, stage.balance)
+    learner = MultiTaskModule(new_model(world), stage.objectives, stage.balance)
     assert learner.log_variance is not None
     with torch.no_grad():
         learner.log_variance.fill_(1.0)

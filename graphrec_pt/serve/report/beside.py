@@ -10,7 +10,7 @@ from graphrec_pt.evaluation.slices import slices
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.measure import intervals
 from graphrec_pt.serve.report.axes import Axis
-from graphrec_pt.training.watch import lower_is_better
+from graphrec_pt.training.weights import lower_is_better
 
 MARKS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
 FEWEST = 20

@@ -32,7 +32,7 @@ from graphrec_pt.serve.report.beside import (
 from graphrec_pt.serve.report.beside import MODEL as OURS
 from graphrec_pt.serve.report.curves import stage_curves
 from graphrec_pt.serve.report.people import people
-from graphrec_pt.training.watch import lower_is_better
+from graphrec_pt.training.weights import lower_is_better
 
 REPORT = "report.html"
 PAGE = "page.html.jinja"

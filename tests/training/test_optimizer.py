@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import SGD, AdamW
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
-from graphrec_pt.training.groups import (
+from graphrec_pt.training.optimizer import (
     ParameterGroups,
     ParameterRule,
     only_trained,

@@ -15,10 +15,9 @@ from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
 from graphrec_pt.tokens.template import Template
-from graphrec_pt.training.stage import Stage
+from graphrec_pt.training.stage import Stage, Term
 from graphrec_pt.training.strategy import Strategy, strategy
 from graphrec_pt.training.strategy_run import trains
-from graphrec_pt.training.term import Term
 
 Shapes = dict[str, tuple[int, ...]]
 PRETRAIN = "pretrain"
@@ -26,7 +25,7 @@ PRETRAIN = "pretrain"
 NETWORK = "model.backbone.*"
 """What is new where a pre-trained model gives nothing but the first vectors of nodes."""
 
-OPEN = {"trains", "head", "reset"}
+OPEN = {"trains", "head", "reinit"}
 """Fields of a strategy that are left as they are when one of them is said."""
 
 
@@ -51,7 +50,7 @@ def adapting(recipe: Recipe) -> int:
     return first
 
 
-def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
+def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     """Return a recipe whose pre-training is adapted by another strategy.
 
     Every stage after those that pre-train gets it, but one before the last that trains the vectors
@@ -73,7 +72,7 @@ def swap(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
 
     Raises:
         GraphRecError: For a recipe without a pre-training, an unknown strategy, and links that an
-            earlier swap has put a template's answers in place of.
+            earlier change has put a template's answers in place of.
     """
     first = adapting(recipe)
     chosen = strategy.build(wanted)
@@ -98,7 +97,7 @@ def _fitted(
     made = _heads(stage, outline, width)
     weighted = {label for label, head in made.items() if head}
     if chosen.trains and all(pattern.startswith("heads") for pattern in chosen.trains):
-        return chosen if weighted else replace(chosen, trains=("*",), reset=(NETWORK,))
+        return chosen if weighted else replace(chosen, trains=("*",), reinit=(NETWORK,))
     known: dict[str, Shapes] = {}
     for each in before:
         known |= _heads(each, outline, width)
@@ -126,7 +125,7 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
     pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
     read = stage.linearizer
     if isinstance(read, Template) and read.lead and read.pattern == pattern and read.context:
-        read = read.context  # an earlier swap put it there
+        read = read.context  # an earlier change put it there
     asked = stage.objectives
     roots = kind_of_roots(stage.sampler)
     if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):
@@ -139,7 +138,7 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
         if roots == "pairs":
             asked = tuple(_answered(term, before) for term in asked)
     elif roots == "pairs" and read is not stage.linearizer:
-        hint = "swapping the run that its pre-training is from"
+        hint = "strategy=… on the run that its pre-training is from"
         raise GraphRecError(
             f"stage {stage.name!r}", "links to be told", "a template's answers", hint
         )

@@ -17,7 +17,7 @@ from graphrec_pt.recipe.data import graph_of
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.run import run_recipe
-from graphrec_pt.recipe.swap import swap
+from graphrec_pt.recipe.with_strategy import with_strategy
 from graphrec_pt.tokens.template import Template
 from graphrec_pt.training.tracking import read_metrics
 
@@ -83,7 +83,7 @@ def chest(raw: Path, small: Any, tmp_path_factory: pytest.TempPathFactory) -> Ru
 
 
 def swapped(finished: Run, graph: Graph, wanted: Any, out: Path, *overrides: str) -> Run:
-    recipe = swap(load_recipe(finished.folder, ["seeds=[0]", *overrides]), wanted, graph)
+    recipe = with_strategy(load_recipe(finished.folder, ["seeds=[0]", *overrides]), wanted, graph)
     return run_recipe(recipe, out, graph=graph, pretrained=finished.folder)
 
 
@@ -185,7 +185,7 @@ def test_an_interrupted_swap_goes_on(finished: Run, graph: Graph, tmp_path: Path
     [
         ("stages.0.batch=7", r"stages\[0\]\.batch: expected 16 as in the pre-training, got 7"),
         ("model.backbone.width=8", r"width: expected 16 as in the pre-training, got 8"),
-        ("data.seed=5", r"the graph of the pre-training"),
+        ("data.seed=5", r"the data that the pre-training was made from"),
         ("options.average=0.5", r"average: expected 0.0 as in the pre-training, got 0.5"),
     ],
 )
@@ -195,7 +195,7 @@ def test_another_pretraining_is_told(
     recipe = load_recipe(finished.folder, ["seeds=[0]", override])
     graph = graph_of(recipe.data, raw)
     with pytest.raises(GraphRecError, match=message) as error:
-        run_recipe(swap(recipe, "prompt_tune", graph), tmp_path / "out", graph=graph,
+        run_recipe(with_strategy(recipe, "prompt_tune", graph), tmp_path / "out", graph=graph,
                    pretrained=finished.folder)  # fmt: skip
     assert len(str(error.value).splitlines()) == 1
     assert not (tmp_path / "out").exists()
@@ -205,9 +205,9 @@ def test_runs_without_a_pretraining_are_told(
     finished: Run, graph: Graph, small: Any, tmp_path: Path
 ) -> None:
     with pytest.raises(GraphRecError, match="a recipe whose first stages pre-train"):
-        swap(small("sasrec"), "prompt_tune", graph)
+        with_strategy(small("sasrec"), "prompt_tune", graph)
     with pytest.raises(GraphRecError, match="did you mean 'prompt_tune'"):
-        swap(finished.recipe, "promt_tune", graph)
+        with_strategy(finished.recipe, "promt_tune", graph)
     with pytest.raises(GraphRecError, match="a run with a finished pre-training, got no folder"):
         run_recipe(finished.recipe, tmp_path / "out", graph=graph, pretrained=tmp_path / "none")
     copy = tmp_path / "copy"
@@ -224,7 +224,7 @@ def test_runs_without_a_pretraining_are_told(
 def test_towers_keep_their_strategy(chest: Run, raw: Path, tmp_path: Path) -> None:
     """Chest: vectors without a sequence have no place for a prompt, subgraphs of pairs do."""
     recipe, graph = chest.recipe, graph_of(chest.recipe.data, raw)
-    changed = swap(recipe, "prompt_tune", graph)
+    changed = with_strategy(recipe, "prompt_tune", graph)
     told = [stage.strategy.name for stage in changed.stages[2:]]
     assert told == ["finetune_whole", "prompt_tune"]
     done = run_recipe(changed, tmp_path / "swapped", graph=graph, pretrained=chest.folder)
@@ -241,7 +241,7 @@ def test_templates_ask_for_the_items_of_pairs(
 ) -> None:
     """The head that was pre-trained on masked nodes answers, from subgraphs without the item."""
     graph = graph_of(chest.recipe.data, raw)
-    changed = swap(chest.recipe, name, graph)
+    changed = with_strategy(chest.recipe, name, graph)
     last = changed.stages[-1]
     assert isinstance(last.linearizer, Template)
     assert [(t.label, type(t.objective)) for t in last.objectives] == [("masked_node", Answer)]
@@ -253,9 +253,11 @@ def test_templates_ask_for_the_items_of_pairs(
     moved = [n for n in after if n.startswith("backbone.") and not torch.equal(before[n], after[n])]
     assert bool(moved) == trains
     assert write_report(done).is_file()  # a stage without a step has no curve
-    assert isinstance(swap(done.recipe, "prompt_free", graph).stages[-1].linearizer, Template)
+    assert isinstance(
+        with_strategy(done.recipe, "prompt_free", graph).stages[-1].linearizer, Template
+    )
     with pytest.raises(GraphRecError, match="links to be told, got a template's answers") as error:
-        swap(done.recipe, "finetune_whole", graph)
+        with_strategy(done.recipe, "finetune_whole", graph)
     assert len(str(error.value).splitlines()) == 1
 
 
@@ -263,7 +265,7 @@ def test_templates_ask_for_the_items_of_pairs(
 def test_heads_of_another_shape_train_too(name: str, raw: Path, small: Any) -> None:
     """The pre-training has a head of the same label, but it answers something else."""
     recipe = small(name)
-    last = swap(recipe, "prompt_tune", graph_of(recipe.data, raw)).stages[-1]
+    last = with_strategy(recipe, "prompt_tune", graph_of(recipe.data, raw)).stages[-1]
     assert last.strategy.trains == ("*.prompt.*", "heads.*")
 
 
@@ -283,5 +285,5 @@ def test_a_strategy_without_a_place_is_told(
     recipe = small(name, *short, "evaluate.scratch=false")
     graph = graph_of(recipe.data, raw)
     with pytest.raises(GraphRecError, match=message) as error:
-        run_recipe(swap(recipe, wanted, graph), tmp_path / "run", graph=graph)
+        run_recipe(with_strategy(recipe, wanted, graph), tmp_path / "run", graph=graph)
     assert len(str(error.value).splitlines()) == 1

@@ -11,13 +11,13 @@ from torch.optim import AdamW
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key, draw32
-from graphrec_pt.training.groups import ParameterGroups, scale_rates
-from graphrec_pt.training.learner import Learner
-from graphrec_pt.training.preparation import Prepared
+from graphrec_pt.training.batches import Prepared
+from graphrec_pt.training.multi_task import MultiTaskModule
+from graphrec_pt.training.optimizer import ParameterGroups, scale_rates
 from graphrec_pt.training.stage import Stage
 
 
-class Stepped(NamedTuple):
+class StepResult(NamedTuple):
     """What an optimiser step did, summed over micro-batches and this process's share of ranks.
 
     Args:
@@ -33,7 +33,7 @@ class Stepped(NamedTuple):
     waste: float
 
 
-class Fitting:
+class OptimizerLoop:
     """Takes optimiser steps of a stage.
 
     The gradient of a step is that of the mean over all its terms, whatever micro-batches and ranks
@@ -52,7 +52,7 @@ class Fitting:
 
     def __init__(
         self,
-        learner: Learner,
+        learner: MultiTaskModule,
         stage: Stage,
         groups: ParameterGroups,
         total: int,
@@ -77,7 +77,7 @@ class Fitting:
         optimizer: AdamW = getattr(self.optimizer, "optimizer", self.optimizer)
         return optimizer
 
-    def step(self, done: int, epoch: int, batches: Sequence[Prepared]) -> Stepped:
+    def step(self, done: int, epoch: int, batches: Sequence[Prepared]) -> StepResult:
         """Take one optimiser step.
 
         Args:
@@ -97,7 +97,7 @@ class Fitting:
         self.optimizer.zero_grad(set_to_none=True)
         losses: dict[str, Tensor] = {}
         if not any(counts[label] and weight[label] for label in counts):
-            return Stepped({}, torch.zeros(()), *_read(batches))  # nothing to learn anywhere
+            return StepResult({}, torch.zeros(()), *_read(batches))  # nothing to learn anywhere
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.network):
@@ -117,7 +117,7 @@ class Fitting:
         norm = self._clipped(epoch, batches[0].step)
         self.optimizer.step()
         self.learner.after_step(done + 1)
-        return Stepped(self._gathered(losses), norm, *_read(batches))
+        return StepResult(self._gathered(losses), norm, *_read(batches))
 
     def _weight(self, label: str, done: int) -> float:
         term = self.learner.terms[label]

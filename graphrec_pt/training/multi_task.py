@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from graphrec_pt.features.seeded import apart, seeded
 from graphrec_pt.models.model import OF, Model
 from graphrec_pt.objectives.objective import Corrupted, StatefulObjective
-from graphrec_pt.training.term import Term
+from graphrec_pt.training.stage import Term
 
 
 class Losses(NamedTuple):
@@ -25,7 +25,7 @@ class Losses(NamedTuple):
     balanced: Tensor
 
 
-class Learner(nn.Module):
+class MultiTaskModule(nn.Module):
     """A model with the heads of a mixture of objectives; its forward pass returns their losses.
 
     Args:

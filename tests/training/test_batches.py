@@ -4,7 +4,7 @@ import torch
 
 from graphrec_pt import Stage
 from graphrec_pt.data.synthetic import synthetic_graph
-from graphrec_pt.training.loading import loader_of, steps_of
+from graphrec_pt.training.batches import loader_of, steps_of
 from graphrec_pt.training.options import Options
 
 GRAPH = synthetic_graph(100, 30, 900)

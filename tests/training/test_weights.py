@@ -9,7 +9,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.training.checkpoint import load_checkpoint, save_checkpoint
-from graphrec_pt.training.ema import Average
+from graphrec_pt.training.weights import Average
 
 
 def network() -> nn.Module:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from graphrec_pt import GraphRecError, run_recipe
-from graphrec_pt.recipe.budget import stages_of
 from graphrec_pt.recipe.data import graph_of, split_of
+from graphrec_pt.recipe.train import stages_of
 from graphrec_pt.training.tracking import read_metrics
 
 

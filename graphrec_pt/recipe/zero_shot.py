@@ -16,7 +16,7 @@ from graphrec_pt.recipe.measure import differences, intervals
 from graphrec_pt.recipe.recipe import Recipe
 
 
-class Moved(NamedTuple):
+class TransferResult(NamedTuple):
     """A model on other data.
 
     Args:
@@ -44,7 +44,7 @@ def other_data(recipe: Recipe) -> Split | None:
     return made
 
 
-def moved(recipe: Recipe, model: Model, made: Split, seed: int) -> Moved:
+def zero_shot(recipe: Recipe, model: Model, made: Split, seed: int) -> TransferResult:
     """Return what a trained model makes of other data, without a step of training there.
 
     What reads content goes along, and so do nodes of the same type and raw id; everything else is
@@ -58,10 +58,10 @@ def moved(recipe: Recipe, model: Model, made: Split, seed: int) -> Moved:
         asked.judge(asked.trained(each, last, made, "test"), made, "test", policy)
         for each in (there, new)
     ]
-    return Moved(outcomes[0], outcomes[1], report.nodes)
+    return TransferResult(outcomes[0], outcomes[1], report.nodes)
 
 
-def told_elsewhere(recipe: Recipe, made: Split, found: Moved) -> dict[str, Any]:
+def zero_shot_metrics(recipe: Recipe, made: Split, result: TransferResult) -> dict[str, Any]:
     """Return the numbers of a model on other data, beside those of baselines fitted there.
 
     The baselines learn from the training edges of the other data, which the model never saw.
@@ -73,15 +73,15 @@ def told_elsewhere(recipe: Recipe, made: Split, found: Moved) -> dict[str, Any]:
         name: asked.judge(asked.fitted(config, made, "test"), made, "test", policy)
         for name, config in baselines_of(recipe, made).items()
     }
-    others = {**baselines, "untrained": found.untrained}
+    others = {**baselines, "untrained": result.untrained}
     assert wanted.transfer is not None
     return {
         "name": wanted.transfer.card or wanted.transfer.graph,
         "fingerprint": made.graph.fingerprint,
-        "known": {kind: list(hits) for kind, hits in found.known.items()},
-        "test": evaluate(found.outcome, wanted.metrics),
-        "intervals": intervals(found.outcome, wanted.metrics, key),
-        "untrained": evaluate(found.untrained, wanted.metrics),
+        "known": {kind: list(hits) for kind, hits in result.known.items()},
+        "test": evaluate(result.outcome, wanted.metrics),
+        "intervals": intervals(result.outcome, wanted.metrics, key),
+        "untrained": evaluate(result.untrained, wanted.metrics),
         "baselines": {name: evaluate(each, wanted.metrics) for name, each in baselines.items()},
-        "compared": differences(found.outcome, others, compared, key),
+        "compared": differences(result.outcome, others, compared, key),
     }
