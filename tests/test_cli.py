@@ -6,12 +6,24 @@ import re
 import signal
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
+from rich.console import Console
 
 from graphrec_pt.cli import main
+from graphrec_pt.cli.data import view
 from graphrec_pt.data.card import card_files, load_card
+from graphrec_pt.data.describe import describe
+from graphrec_pt.graph.assemble import EdgeList, assemble
+from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.schema import NodeType, Relation, Schema
+from tests import small_graph
+
+toy_graph = small_graph.toy_graph  # a fixture
 
 
 @pytest.fixture
@@ -81,6 +93,28 @@ def test_describe_as_json(toy: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found["fingerprint"]
     assert main(["data", "describe", str(toy)]) == 0
     assert "user" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_view_shows_what_matters(toy_graph: Graph, width: int) -> None:
+    console = Console(width=width, record=True, file=StringIO())
+    console.print(view(describe(toy_graph)))
+    text = console.export_text()
+    for part in ("user → item", "0 3 2 3", "density 50.00%", "tag", "1 repeat ", "made_by"):
+        assert part in text
+    assert all(len(line.rstrip()) <= width for line in text.splitlines())
+
+
+def test_an_empty_graph_has_a_view() -> None:
+    types = NodeType(name="u"), NodeType(name="i")
+    relation = Relation(name="r", source="u", target="i", interaction=True)
+    schema = Schema(nodes=types, relations=(relation,))
+    tables = {name: pl.DataFrame({"id": []}, {"id": pl.String}) for name in ("u", "i")}
+    none = EdgeList(*np.zeros((3, 0), np.int64))
+    empty = Graph(schema, assemble(schema, [0, 0], {"r": none}).csr, tables)
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(view(describe(empty)))
+    assert "u → i" in console.export_text()
 
 
 @pytest.mark.parametrize(("name", "starts"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml")])

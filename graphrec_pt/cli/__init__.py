@@ -36,7 +36,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def graphrec(
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")
+        bool, typer.Option("--debug", help="Show tracebacks; allowed at any position.")
     ] = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", callback=_print_version)

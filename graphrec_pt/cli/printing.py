@@ -1,4 +1,4 @@
-"""What commands print, and bars for what takes long."""
+"""The terminal: printing, progress bars, and the log of a run."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ class Terminal(Console):
         highlight: bool | None = None,
         highlighter: HighlighterType | None = None,
     ) -> Text:
-        """Return a text ready to be laid out, at the width that it will have."""
+        """Return a text whose control characters are written out, so that its width is known."""
         return super().render_str(
             printable(text),
             style=style,
@@ -63,14 +63,14 @@ class Terminal(Console):
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """Render something; what rich itself says to the terminal stays as it is."""
+        """Render something; control segments of rich itself stay as they are."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a progress callback; its bar shows on anything that takes over two seconds."""
+    """Yield a progress callback; its bar appears after two seconds."""
     columns = TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn()
     bar = Progress(*columns, console=Terminal(stderr=True), transient=True)
     task = bar.add_task("starting", total=None)
@@ -79,7 +79,7 @@ def progress() -> Iterator[Callable[[str, int, int], None]]:
         bar.update(task, description=what, completed=done, total=total or None)
 
     late = Timer(BAR_AFTER, bar.start)
-    if bar.console.is_terminal:  # elsewhere a bar leaves nothing but an empty line
+    if bar.console.is_terminal:  # in a file a bar would leave an empty line
         late.start()
     try:
         yield tell
@@ -96,7 +96,7 @@ def print_json(value: object) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """Show what the library tells of a run, on standard error."""
+    """Print the log of a run on standard error."""
     logger = logging.getLogger("graphrec_pt")
     shown, level = logging.StreamHandler(), logger.level
     shown.setFormatter(_Printable("%(asctime)s %(message)s", "%H:%M:%S"))

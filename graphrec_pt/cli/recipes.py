@@ -1,4 +1,4 @@
-"""``graphrec recipe``: which recipes there are, what they say, whether they are right."""
+"""``graphrec recipe``: list, show, copy and validate recipes."""
 
 import sys
 from pathlib import Path
@@ -12,14 +12,14 @@ from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
 from graphrec_pt.core.printable import printable
 
-recipe = typer.Typer(no_args_is_help=True, help="Look at recipes, copy and check them.")
+recipe = typer.Typer(no_args_is_help=True, help="List, show, copy and validate recipes.")
 
 
 @recipe.command("ls")
 def list_recipes(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the recipes that ship."""
+    """List the recipes that come with the library."""
     from graphrec_pt.recipe.files import recipe_files, summary
 
     found = [summary(file) for file in recipe_files()]
@@ -38,7 +38,7 @@ def list_recipes(
 def show_recipe(
     name: Annotated[str, typer.Argument(help="Name of a recipe, or its YAML file.")],
     resolved: Annotated[
-        bool, typer.Option("--resolved", help="With every option that was left open.")
+        bool, typer.Option("--resolved", help="Print every option, defaults included.")
     ] = False,
     trust_code: TrustCode = False,
 ) -> None:
@@ -53,7 +53,7 @@ def show_recipe(
 @recipe.command("copy")
 def copy_recipe(
     name: Annotated[str, typer.Argument(help="Name of a recipe.")],
-    file: Annotated[Path, typer.Argument(help="A new YAML file, to be changed at will.")],
+    file: Annotated[Path, typer.Argument(help="The new YAML file.")],
 ) -> None:
     """Copy a recipe to a file."""
     from graphrec_pt.core.scratch import write_text
@@ -71,7 +71,7 @@ def validate_recipes(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="YAML files, or names.")],
     trust_code: TrustCode = False,
 ) -> None:
-    """Say whether recipes are right, with all mistakes of all of them at once."""
+    """Check recipes, and print all mistakes of all of them."""
     from graphrec_pt.recipe.files import check_recipe
 
     found: list[GraphRecError] = []

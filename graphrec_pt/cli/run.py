@@ -26,26 +26,24 @@ def run(
         list[str] | None,
         typer.Argument(
             metavar="[KEY=VALUE]…",
-            help="Options to change: stages.0.epochs=3. strategy=NAME adapts the finished "
-            "pre-training of a run in another way, without repeating it.",
+            help="Options to change, such as stages.0.epochs=3 or seeds=[0,1]. strategy=NAME "
+            "reuses the finished pre-training of a run and adapts it with that strategy.",
         ),
     ] = None,
     raw: Annotated[
-        Path | None, typer.Option(help="Folder of raw files; without it they are downloaded.")
+        Path | None, typer.Option(help="Folder of raw files. Default: download them.")
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder of the run (default runs/NAME, or runs/NAME-STRATEGY)."),
     ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on where a run was interrupted.")
-    ] = False,
-    cache: Annotated[Path, typer.Option(help="Where downloaded raw files are kept.")] = Path(
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    cache: Annotated[Path, typer.Option(help="Folder for downloaded raw files.")] = Path(
         "~/.cache/graphrec_pt"
     ),
     trust_code: TrustCode = False,
 ) -> None:
-    """Train what a recipe says, measure it, and keep all in a folder."""
+    """Train and evaluate a recipe, and save everything in a folder."""
     from graphrec_pt.cli.tables import run_notes, run_tables
     from graphrec_pt.recipe.begin import will_train
     from graphrec_pt.recipe.data import graph_of

@@ -1,25 +1,26 @@
-"""What is asked of a finished run: metrics, recommendations, comparisons."""
+"""Commands that read finished runs: metrics, recommendations, comparisons, exports."""
 
 from collections.abc import Callable
 from csv import reader
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
-from graphrec_pt.cli.export import export
-from graphrec_pt.cli.printing import Terminal, print_json
+from graphrec_pt.cli.printing import Terminal, print_json, progress
 from graphrec_pt.cli.run import run
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+OPTIONS_OF = {"corpus": ("stage", "epochs", "shard", "raw", "cache"), "hub": ("name", "private")}
+"""Options that belong to one kind of export."""
 
 
 def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = False) -> None:
-    """Say what a run measured, computed anew from its ranks."""
+    """Compute the metrics of a run from its saved ranks, and print them."""
     from graphrec_pt.cli.tables import run_notes, run_tables
     from graphrec_pt.recipe.folder import measured_again, open_run
 
@@ -38,21 +39,25 @@ def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = Fa
 def recommend(
     folder: Folder,
     user: Annotated[
-        list[str] | None, typer.Option(metavar="RAWID", help="A user; again for more.")
+        list[str] | None,
+        typer.Option(metavar="RAWID", help="A known user; repeat it for more users."),
     ] = None,
     history: Annotated[
         list[str] | None,
         typer.Option(
             metavar="ITEM,ITEM…",
-            help='What a new user has met, oldest first; "" for nothing; again for more.',
+            help='Items of a new user, oldest first; "" for an empty history; repeat it for more.',
         ),
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="Items per user.")] = 10,
-    explain: Annotated[bool, typer.Option("--explain", help="Say why, with paths.")] = False,
+    k: Annotated[int, typer.Option("-k", help="Number of items per user.")] = 10,
+    explain: Annotated[
+        bool,
+        typer.Option("--explain", help="Print paths in the graph from the history to each item."),
+    ] = False,
     as_json: AsJson = False,
     trust_code: TrustCode = False,
 ) -> None:
-    """Recommend items to users by the model of a run."""
+    """Recommend items to users with the model of a run."""
     from graphrec_pt.cli.tables import recommended_table
     from graphrec_pt.serve.recommender import from_pretrained
 
@@ -62,7 +67,7 @@ def recommend(
     ]
     if not users:
         hint = "--user RAWID, or --history ITEM,ITEM for a new user"
-        raise GraphRecError("recommend", "somebody to recommend to", "nobody", hint)
+        raise GraphRecError("recommend", "at least one user", "none", hint)
     with trusted(trust_code):
         recommender = from_pretrained(folder)
     found = recommender.recommend(users, k, explain=explain)
@@ -76,13 +81,14 @@ def recommend(
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN…", help="Two or more runs.")],
     metric: Annotated[
-        list[str] | None, typer.Option(help="A metric; again for more. By default the recipes'.")
+        list[str] | None,
+        typer.Option(help="A metric; repeat it for more. Default: all that the recipes share."),
     ] = None,
     as_json: AsJson = False,
     trust_code: TrustCode = False,
 ) -> None:
-    """Put runs beside each other, as means over seeds; marks say what differs from the first."""
-    from graphrec_pt.cli.tables import compared_table
+    """Compare test metrics of runs, as means over seeds; stars mark differences from the first."""
+    from graphrec_pt.cli.tables import STARS, compared_table
     from graphrec_pt.recipe.folder import open_run
     from graphrec_pt.recipe.measure import compare_runs
 
@@ -93,8 +99,69 @@ def compare(
         return
     console = Terminal()
     console.print(compared_table(rows, list(rows[0].values)))
-    note = "* ** *** differs from the first: p < .05, .01, .001, paired bootstrap over users"
-    console.print(note, soft_wrap=True, highlight=False)
+    console.print(f"stars: differs from the first run; {STARS}", soft_wrap=True, highlight=False)
+
+
+def export(
+    folder: Folder,
+    to: Annotated[
+        Literal["embeddings", "ann", "onnx", "hub", "corpus"],
+        typer.Option(
+            help="embeddings: vectors of nodes. ann: a search index of the items. onnx: the "
+            "model that reads histories. hub: upload the model to the Hugging Face Hub. corpus: "
+            "the training sequences of a stage."
+        ),
+    ],
+    out: Annotated[Path | None, typer.Option(help="A new folder (default: RUN/KIND).")] = None,
+    stage: Annotated[
+        str | None, typer.Option(help="corpus: name of the stage (default: the first).")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="corpus: number of epochs (default 1).")
+    ] = None,
+    shard: Annotated[
+        int | None, typer.Option(min=1, help="corpus: sequences per file (default 100,000).")
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="corpus: folder of raw files. Default: download them.")
+    ] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="corpus: folder for downloaded raw files.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="hub: name of the repository, OWNER/NAME.")
+    ] = None,
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="hub: visibility of a new repository.")
+    ] = None,
+    trust_code: TrustCode = False,
+) -> None:
+    """Write a run as files for other programs."""
+    from graphrec_pt.data.problems import counted
+    from graphrec_pt.recipe.folder import open_run
+
+    given: dict[str, Any] = {
+        "stage": stage,
+        "epochs": epochs,
+        "shard": shard,
+        "raw": raw,
+        "cache": None if cache is None else cache.expanduser(),
+        "name": name,
+        "private": private,
+    }
+    options = {option: value for option, value in given.items() if value is not None}
+    _check_options(to, options)
+    with trusted(trust_code):
+        run, out = open_run(folder), out or folder / to
+        if to == "hub":
+            address = run.model().push_to_hub(options.pop("name"), **options)
+            Terminal().print(f"uploaded to {address}", soft_wrap=True)
+            return
+        files = _exported(to, run, out, options)
+    console = Terminal()
+    console.print(
+        f"{counted(len(files), 'file')} in {files[0].parent}", soft_wrap=True, highlight=False
+    )
 
 
 def add_to(app: typer.Typer) -> None:
@@ -105,7 +172,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _plain(given: Any, recommender: Any) -> dict[str, Any]:
-    """Return a recommendation as JSON has it: raw ids in place of nodes."""
+    """Return a recommendation for JSON, with raw ids in place of nodes."""
     graph = recommender.history
 
     def path(found: Any) -> dict[str, Any]:
@@ -116,3 +183,34 @@ def _plain(given: Any, recommender: Any) -> dict[str, Any]:
     items = [{**asdict(item), "paths": [path(each) for each in item.paths]} for item in given.items]
     told = {"user": given.user, "history": given.history, "items": items}
     return told if given.by == "model" else {**told, "by": given.by}
+
+
+def _exported(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Path]:
+    if to == "corpus":
+        from graphrec_pt.serve.corpus import export_corpus
+
+        with progress() as tell:
+            return export_corpus(run, out, tell=tell, **options)
+    if to == "ann":
+        from graphrec_pt.serve.index import export_index
+
+        return export_index(run, out)
+    if to == "onnx":
+        from graphrec_pt.serve.onnx import export_onnx
+
+        return export_onnx(run, out)
+    from graphrec_pt.serve.export import export_embeddings
+
+    return export_embeddings(run, out)
+
+
+def _check_options(to: str, options: dict[str, Any]) -> None:
+    """Raise for options of another kind of export, and for a missing name."""
+    for option in options:
+        if option not in OPTIONS_OF.get(to, ()):
+            owner = next(kind for kind, names in OPTIONS_OF.items() if option in names)
+            who, hint = f"export --to {to}", f"--to {owner}"
+            raise GraphRecError(who, "no such option", f"--{option}", hint)
+    name = options.get("name", "none")
+    if to == "hub" and "/" not in name:
+        raise GraphRecError("export --to hub", "a name for the model", name, "--name OWNER/NAME")

@@ -2,102 +2,104 @@
 
 from collections.abc import Mapping, Sequence
 
+from rich.console import Group
 from rich.table import Table
 
+from graphrec_pt.data.problems import counted
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.measure import Compared
 from graphrec_pt.serve.recommender import Recommended, Recommender
+from graphrec_pt.serve.report.comparison import distinct, stars, systems, watched_metric
 
-MARKS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
-"""Marks of p-values below a bound."""
+STARS = "paired bootstrap over users, * p < .05, ** p < .01"
+NOT_REASONS = "Links in the graph between the history and the item; not the model's reasons."
+SEEN = {"mask": "seen items left out", "keep": "seen items kept"}
+"""How each policy ranks the items of the history."""
 SHOWN = 5
-"""Metrics of systems beside each other: what a terminal has room for."""
+"""Metrics that a table of systems has room for in a terminal."""
 
 
-def run_tables(run: Run) -> list[Table]:
-    """Return the metrics of a run, and what stands beside it: its control and the baselines."""
-    told, metrics = run.metrics, run.recipe.evaluate.metrics
-    title = f"{run.recipe.name} on {told['data']['name']}, seen {told['seen']}"
-    own = _table(title, ["", "valid", "test", "95 %"])
+def run_tables(run: Run) -> list[Group]:
+    """Return the metrics of a run, and those of its control and the baselines."""
+    measured, several = run.metrics, len(run.metrics["seeds"]) > 1
+    rows = systems(run, watched_metric(run))
+    metrics, _ = distinct(run.recipe.evaluate.metrics, rows)
+    title = f"{run.recipe.name} on {measured['data']['name']}, {SEEN[measured['seen']]}"
+    of_model = _table(["", "valid", "test", "± sd" if several else "95 %"])
     for name in metrics:
-        low, high = told["intervals"][name]
-        values = (f"{told[when][name]:.4f}" for when in ("valid", "test"))
-        own.add_row(name, *values, f"{low:.4f}–{high:.4f}")
-    first = next((each["metric"] for each in told["compared"].values()), metrics[0])
-    shown = list(dict.fromkeys([first, *metrics]))[:SHOWN]
-    rows = {"the model": told["test"], "scratch": told["scratch"], **told["baselines"]}
-    beside = _table("at test", ["", *shown])
-    for name, row in rows.items():
-        if row is not None:
-            found = told["compared"].get(name)
-            mark = _p_mark(found and found["p_bootstrap"])
-            values = (f"{row[metric]:.4f}" for metric in shown)
-            beside.add_row(
-                name, *(f"{value}{mark if not n else ''}" for n, value in enumerate(values))
-            )
-    return [own, beside]
+        valid, test = (measured["over_seeds"][when][name] for when in ("valid", "test"))
+        low, high = measured["intervals"][name]
+        spread = f"{test['sd']:.4f}" if several else f"{low:.4f}–{high:.4f}"
+        of_model.add_row(name, f"{valid['mean']:.4f}", f"{test['mean']:.4f}", spread)
+    tested = next((each["metric"] for each in measured["compared"].values()), metrics[0])
+    shown = list(dict.fromkeys([tested, *metrics]))[:SHOWN]
+    of_systems = _table(["", *shown])
+    for row in rows:
+        marks = [row.mark if name == tested else "" for name in shown]
+        values = (f"{row.values[name]:.4f}" for name in shown)
+        cells = (f"{value}{mark}" for value, mark in zip(values, marks, strict=True))
+        of_systems.add_row(row.name, *cells)
+    return [Group(title, of_model), Group("at test", of_systems)]
 
 
 def run_notes(run: Run) -> list[str]:
-    """Return what must be known beside the numbers of a run."""
-    told = run.metrics
+    """Return the sentences that explain the numbers of a run."""
+    told, count = run.metrics, len(run.metrics["seeds"])
     compared = next(iter(told["compared"].values()), None)
     notes = [f"history: valid {told['history']['valid']}, test {told['history']['test']}"]
+    if count > 1:
+        notes.append(f"values of the model and its control are means over {count} seeds")
+    if equal := distinct(run.recipe.evaluate.metrics, systems(run, watched_metric(run)))[1]:
+        notes.append(equal)
     if compared is not None:
-        seeds = f", means over {len(told['seeds'])} seeds" if len(told["seeds"]) > 1 else ""
-        what = f"{compared['metric']} at test differs from the model{seeds}"
-        notes.append(f"* ** *** {what}: p < .05, .01, .001")
-    if (knowing := told.get("history_graph")) is not None:
+        notes.append(f"stars: {compared['metric']} differs from the model's; {STARS}")
+    if told.get("history_graph") is not None:
+        knowing = {name: at["mean"] for name, at in told["over_seeds"]["history_graph"].items()}
         line = _line(knowing, run.recipe.evaluate.metrics)
-        notes.append(f"on the history graph, validation edges among its links: {line}")
+        notes.append(f"on the history graph, with validation edges: {line}")
     for policy, other in told["other_policy"].items():
-        notes.append(f"seen {policy}: " + _line(other["test"], run.recipe.evaluate.metrics))
-    if len(told["seeds"]) > 1:
-        spread = told["over_seeds"]["test"]
-        parts = (f"{name} {at['mean']:.4f} ± {at['sd']:.4f}" for name, at in spread.items())
-        notes.append(f"test over {len(told['seeds'])} seeds: " + ", ".join(parts))
-    notes.append(f"{told['seconds']:,.0f} s, {told['parameters']:,} parameters")
+        notes.append(f"{SEEN[policy]}: " + _line(other["test"], run.recipe.evaluate.metrics))
+    notes.append(f"{told['seconds']:,.0f} s, {counted(told['parameters'], 'parameter')}")
     return notes
 
 
-def compared_table(rows: Sequence[Compared], metrics: Sequence[str]) -> Table:
-    """Return runs side by side; marks stand at what differs from the first."""
-    table = _table("at test", ["", *(row.name for row in rows)])
+def compared_table(rows: Sequence[Compared], metrics: Sequence[str]) -> Group:
+    """Return runs side by side; stars mark values that differ from those of the first run."""
+    table = _table(["", *(row.name for row in rows)])
     for name in metrics:
         cells = []
         for row in rows:
             found = row.differences.get(name)
-            mark = _p_mark(None if found is None else found.p_bootstrap)
-            cells.append(f"{row.values[name]:.4f}{mark:3}")
+            mark = stars(None if found is None else found.p_bootstrap)
+            cells.append(f"{row.values[name]:.4f}{mark:2}")
         table.add_row(name, *cells)
-    return table
+    return Group("at test", table)
 
 
-def recommended_table(given: Recommended, recommender: Recommender) -> Table:
+def recommended_table(given: Recommended, recommender: Recommender) -> Group:
     """Return the recommendations of a user, with paths where there are any."""
-    title = f"{given.user or 'new user'}, {len(given.history)} items in the history"
+    title = f"{given.user or 'new user'}, {counted(len(given.history), 'item')} in the history"
     if given.by == "popularity":
-        title += "; nothing is known, so these are the most popular items"
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+        title += "; these are the most popular items"
+    table, note = Table(box=None, pad_edge=False), []
     for column, justify in (("#", "right"), ("score", "right"), ("id", "left"), ("title", "left")):
         table.add_column(column, justify=justify, overflow="fold")  # type: ignore[arg-type]
     if any(item.paths for item in given.items):
-        table.add_column("because", overflow="fold")
+        decodes = recommender.predictor.reading.taught.decodes
+        table.add_column("decoded path" if decodes else "link to the history", overflow="fold")
+        if not decodes:
+            note = [NOT_REASONS]
     for place, item in enumerate(given.items, start=1):
         why = "\n".join(path.told(recommender.history) for path in item.paths)
         table.add_row(str(place), f"{item.score:.4f}", item.id, item.title, why)
-    return table
+    return Group(title, table, *note)
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left")
+def _table(columns: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False)
     for place, column in enumerate(columns):
         table.add_column(column, justify="right" if place else "left", overflow="fold")
     return table
-
-
-def _p_mark(p: float | None) -> str:
-    return "" if p is None else next((mark for bound, mark in MARKS if p < bound), "")
 
 
 def _line(row: Mapping[str, float], metrics: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""Code from outside the library: run only when the user says so."""
+"""The option that allows code from outside the library."""
 
 import sys
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ TrustCode = Annotated[
     bool,
     typer.Option(
         "--trust-code",
-        help="Run code outside the library that it names, from this folder too.",
+        help="Allow code outside the library that the input names, also in the current folder.",
     ),
 ]
 
 
 @contextmanager
 def trusted(code: bool) -> Iterator[None]:
-    """Let what is named inside the block be imported, also from the folder at hand."""
+    """Allow code outside the library inside the block, also from the current folder."""
     here = str(Path.cwd())
     added = code and here not in sys.path
     if added:

@@ -1,59 +1,50 @@
 """Pictures of small parts of a graph: a node's neighbourhood, a sampled subgraph, paths.
 
-Nodes are labelled pills in one column per hop, coloured by type (Okabe and Ito's palette, which
-the colour-blind tell apart, olive in place of its pale yellow). Over each group stands the
+Nodes are labelled pills in one column per hop, coloured by type. Over each group stands the
 relation that leads to it.
 """
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.scratch import finished_file
-from graphrec_pt.data.layers import Group, layers
-from graphrec_pt.data.marks import (
-    GAP,
-    GREY,
-    HEADER,
-    HEIGHT,
-    INK,
-    LABEL,
-    MARGIN,
-    PALETTE,
-    ROW,
-    SMALL,
-    Pill,
-    draw_legend,
-    draw_link,
-    draw_pill,
-    legend_width,
-    text_width,
-)
+from graphrec_pt.core.printable import printable
 from graphrec_pt.data.neighborhood import Link, neighborhood
+from graphrec_pt.data.picture import HEIGHT, PALETTE, Picture, Pill, Point, text_width
 from graphrec_pt.graph.graph import Graph
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LONGEST = 30
 """Characters of the longest label."""
+ROW, HEADER, GAP, MARGIN = 19.0, 15.0, 84.0, 14.0
+"""Points from pill to pill, over a group for its relation, between columns, and around."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Nodes of one column that one relation leads to.
+
+    Args:
+        relation: Its name; empty for the root and for what nothing leads to.
+        outward: Whether its edges point away from the root.
+        nodes: From top to bottom.
+    """
+
+    relation: str
+    outward: bool
+    nodes: tuple[int, ...]
 
 
 def draw_neighborhood(
     graph: Graph, node: int, hops: int = 2, *, per_relation: int = 6, limit: int = 40
-) -> "Figure":
-    """Draw the most telling part of what surrounds a node.
+) -> Picture:
+    """Draw the most informative part of what surrounds a node.
 
     Args:
         graph: The graph.
         node: The node in the middle.
         hops: How far to look.
-        per_relation: At most so many new nodes per hop and relation.
-        limit: At most so many nodes in all.
+        per_relation: Most new nodes per hop and relation.
+        limit: Most nodes in all.
 
     Raises:
         GraphRecError: When there is no such node.
@@ -69,25 +60,24 @@ def draw_subgraph(
     *,
     root: int | None = None,
     title: str = "",
+    about: str = "",
     counts: bool = False,
-) -> "Figure":
+) -> Picture:
     """Draw given nodes and edges, such as a sampler returns.
 
     Args:
-        graph: The graph they are of.
+        graph: The graph that holds them.
         nodes: Global ids.
         links: (source, target, relation) of every edge to draw; an edge of an inverse relation is
             drawn as the edge that it mirrors.
         root: The node to start from, the first by default.
         title: Line over the picture.
-        counts: Say how many of the root's neighbours are left out.
+        about: The picture in words; by default it names the root.
+        counts: Say how many of the root's neighbours the picture shows, where it omits some.
 
     Raises:
-        GraphRecError: When there is nothing to draw, or an edge touches a node not given.
+        GraphRecError: When there is nothing to draw, or an edge ends at a node that is not given.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     nodes = list(dict.fromkeys(nodes))
     if not nodes:
         raise GraphRecError("draw", "at least one node", "none")
@@ -97,45 +87,83 @@ def draw_subgraph(
         if end not in nodes:
             raise GraphRecError("draw", "edges and root among the nodes", f"node {end}")
     columns = layers(nodes, shown, root)
-    with _missing_glyphs():
-        labels = {node: _label(graph, node) for node in nodes}
-        pills, width, height = _placed(columns, labels)
-        legend = {graph.type_of(node): _colour(graph, node) for node in sorted(nodes)}
-        arcs = [pills[s].right + GAP for s, t, _ in shown if pills[s].left == pills[t].left]
-        width = max([width, text_width(title, 11, bold=True), legend_width(legend), *arcs])
-        top = 20.0 if title else 0.0
-        figure = Figure(figsize=((width + 2 * MARGIN) / 72, (height + top + 52) / 72))
-        FigureCanvasAgg(figure)
-        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
-        axes.set_xlim(-MARGIN, width + MARGIN)
-        axes.set_ylim(-height - 36, top + 16)
-        axes.set_axis_off()
-        if title:
-            axes.text(0, top, title, size=11, weight="bold", color=INK, parse_math=False)
-        for link in shown:
-            draw_link(axes, pills[link.source], pills[link.target], _colour(graph, link.target))
-        for node in nodes:
-            draw_pill(axes, pills[node], labels[node], _colour(graph, node), node == root)
-        _draw_headers(axes, graph, columns, pills, root if counts else None)
-        draw_legend(axes, legend, -height - 22)
-    return figure
+    top = 36.0 if title else 16.0
+    pills, right, bottom = _placed(graph, columns, top, root)
+    texts = [(MARGIN, 16.0, title, "title")] if title else []
+    texts += _headers(graph, columns, pills, root if counts else None)
+    arcs = [pills[s].right + GAP for s, t, _ in shown if pills[s].left == pills[t].left]
+    dots, x = [], MARGIN
+    for kind, colour in {graph.type_of(node): pills[node].colour for node in sorted(nodes)}.items():
+        dots.append((x + 4, bottom + 19, colour))
+        texts.append((x + 11, bottom + 22, kind, "legend"))
+        x += 25 + text_width(kind, "legend")
+    ends = [x + text_width(text, kind) for x, _, text, kind in texts]
+    return Picture(
+        max([right, *arcs, *ends]) + MARGIN,
+        bottom + 36,
+        tuple(pills[node] for node in nodes),
+        tuple((_curve(pills[s], pills[t]), pills[t].colour) for s, t, _ in shown),
+        tuple(texts),
+        tuple(dots),
+        about or title or f"What surrounds {pills[root].title}",
+    )
 
 
-def save(figure: "Figure", path: str | Path) -> None:
-    """Write a picture as .png, .svg or .pdf; the same picture gives the same bytes.
+def layers(nodes: Sequence[int], links: Sequence[Link], root: int) -> list[list[Group]]:
+    """Return the columns of a layered drawing (Sugiyama et al., 1981), the root's first.
 
-    Raises:
-        GraphRecError: For another suffix, or when the file cannot be written.
+    Within a column groups, and nodes within a group, are sorted by the mean place of their
+    neighbours in the column before; what nothing leads to stands in a last column.
+
+    Args:
+        nodes: What to place; ties keep this order.
+        links: Edges between them.
+        root: The one in the first column.
     """
-    from matplotlib import rc_context
+    beside: dict[int, list[int]] = {node: [] for node in nodes}
+    for link in links:
+        beside[link.source].append(link.target)
+        beside[link.target].append(link.source)
+    hop = _hops(beside, root)
+    columns = [[Group("", True, (root,))]]
+    for distance in range(1, max(hop.values()) + 1):
+        before = [node for group in columns[-1] for node in group.nodes]
+        place = {node: row for row, node in enumerate(before)}
+        mean = {}
+        for node in nodes:
+            if hop.get(node) == distance:
+                rows = [place[other] for other in beside[node] if other in place]
+                mean[node] = sum(rows) / len(rows)
+        columns.append(_grouped(mean, links, place))
+    lost = tuple(node for node in nodes if node not in hop)
+    return columns + ([[Group("", True, lost)]] if lost else [])
 
-    path = Path(path)
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise GraphRecError("draw", "a .png, .svg or .pdf file", repr(path.name), "another suffix")
-    dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix.lower())
-    kind = path.suffix[1:].lower()
-    with rc_context({"svg.hashsalt": "graphrec"}), _missing_glyphs(), finished_file(path) as made:
-        figure.savefig(made, format=kind, dpi=160, facecolor="white", metadata=dated)
+
+def _hops(beside: dict[int, list[int]], root: int) -> dict[int, int]:
+    hop, frontier = {root: 0}, [root]
+    while frontier:
+        reached = [other for node in frontier for other in beside[node]]
+        distance = hop[frontier[0]] + 1
+        frontier = [other for other in dict.fromkeys(reached) if other not in hop]
+        hop |= dict.fromkeys(frontier, distance)
+    return hop
+
+
+def _grouped(mean: dict[int, float], links: Sequence[Link], place: dict[int, int]) -> list[Group]:
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for node in mean:
+        kind = next(
+            (link.relation, link.target == node)
+            for link in links
+            if (link.target == node and link.source in place)
+            or (link.source == node and link.target in place)
+        )
+        groups.setdefault(kind, []).append(node)
+    made = [
+        Group(relation, outward, tuple(sorted(members, key=lambda node: mean[node])))
+        for (relation, outward), members in groups.items()
+    ]
+    return sorted(made, key=lambda g: sum(mean[node] for node in g.nodes) / len(g.nodes))
 
 
 def _forward(graph: Graph, source: int, target: int, name: str) -> Link:
@@ -145,56 +173,63 @@ def _forward(graph: Graph, source: int, target: int, name: str) -> Link:
     return Link(source, target, name)
 
 
-def _label(graph: Graph, node: int) -> str:
-    kind, label = graph.type_of(node), " ".join(graph.title(node).split())
-    if label == graph.raw_id(node) and label.isdigit():
-        label = f"{kind} {label}"  # a number alone says nothing
-    return label if len(label) <= LONGEST else label[: LONGEST - 1].rstrip() + "…"
+def _title(graph: Graph, node: int) -> str:
+    title = printable(" ".join(graph.title(node).split()))
+    if title == graph.raw_id(node) and title.isdigit():
+        title = f"{graph.type_of(node)} {title}"  # a number alone says nothing
+    return title
 
 
 def _placed(
-    columns: list[list[Group]], labels: dict[int, str]
+    graph: Graph, columns: list[list[Group]], top: float, root: int
 ) -> tuple[dict[int, Pill], float, float]:
-    """Return where every node stands, and the width and height of the picture in points."""
+    """Return the pill of every node, the right end of the last column and the lower end."""
     tall = [sum(ROW * len(g.nodes) + HEADER * bool(g.relation) for g in c) for c in columns]
-    height = max(tall)
     pills: dict[int, Pill] = {}
-    left = 0.0
+    left = MARGIN
     for column, used in zip(columns, tall, strict=True):
-        wide = (
-            max(
-                text_width(labels[node], LABEL, bold=column is columns[0])
-                for g in column
-                for node in g.nodes
-            )
-            + HEIGHT
+        titles = {node: _title(graph, node) for group in column for node in group.nodes}
+        labels = {node: _cut(title) for node, title in titles.items()}
+        wide = HEIGHT + max(
+            text_width(label, "label", bold=node == root) for node, label in labels.items()
         )
-        heads = [text_width(_header(g), SMALL) for g in column if g.relation]
-        y = -(height - used) / 2
+        heads = [text_width(_header(g), "header") for g in column if g.relation]
+        y = top + (max(tall) - used) / 2
         for group in column:
-            y -= HEADER * bool(group.relation)
+            y += HEADER * bool(group.relation)
             for node in group.nodes:
-                pills[node] = Pill(left, left + wide, y - ROW / 2)
-                y -= ROW
+                colour = graph.schema.node_index(graph.type_of(node)) % len(PALETTE)
+                words = labels[node], titles[node]
+                pills[node] = Pill(left, left + wide, y + ROW / 2, *words, colour, node == root)
+                y += ROW
         left += max([wide, *heads]) + GAP
-    return pills, left - GAP, height
+    return pills, left - GAP, top + max(tall)
+
+
+def _cut(title: str) -> str:
+    return title if len(title) <= LONGEST else title[: LONGEST - 1].rstrip() + "…"
+
+
+def _curve(one: Pill, two: Pill) -> tuple[Point, Point, Point, Point]:
+    """Return the curve between two pills, an arc on their right when they share a column."""
+    if one.left > two.left:
+        one, two = two, one
+    if one.left == two.left:
+        bulge = one.right + min(18 + 0.22 * abs(one.y - two.y), GAP * 0.8)
+        return (one.right, one.y), (bulge, one.y), (bulge, two.y), (two.right, two.y)
+    middle = (one.right + two.left) / 2
+    return (one.right, one.y), (middle, one.y), (middle, two.y), (two.left, two.y)
 
 
 def _header(group: Group) -> str:
-    return f"{group.relation} →" if group.outward else f"← {group.relation}"
+    name = printable(group.relation)
+    return f"{name} →" if group.outward else f"← {name}"
 
 
-def _colour(graph: Graph, node: int) -> str:
-    return PALETTE[graph.schema.node_index(graph.type_of(node)) % len(PALETTE)]
-
-
-def _draw_headers(
-    axes: "Axes",
-    graph: Graph,
-    columns: list[list[Group]],
-    pills: dict[int, Pill],
-    counted: int | None,
-) -> None:
+def _headers(
+    graph: Graph, columns: list[list[Group]], pills: dict[int, Pill], counted: int | None
+) -> list[tuple[float, float, str, str]]:
+    texts = []
     for hop, column in enumerate(columns):
         for group in column:
             if not group.relation:
@@ -207,22 +242,5 @@ def _draw_headers(
                 if total > len(group.nodes):
                     text += f"  {len(group.nodes)} of {total:,}"
             first = pills[group.nodes[0]]
-            axes.text(
-                first.left + 2,
-                first.y + ROW / 2 + 1.5,
-                text,
-                size=SMALL,
-                style="italic",
-                color=GREY,
-                parse_math=False,
-                zorder=4,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85},
-            )
-
-
-@contextmanager
-def _missing_glyphs() -> Iterator[None]:
-    """A title in a script that the font lacks is drawn as boxes; that is no reason to warn."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        yield
+            texts.append((first.left + 2, first.y - ROW / 2 - 1.5, text, "header"))
+    return texts

@@ -22,7 +22,7 @@ from graphrec_pt.objectives.cooccurrence import CooccurrencePrior
 from graphrec_pt.objectives.decoding import Decoding
 from graphrec_pt.objectives.masking import last_of
 from graphrec_pt.objectives.pooling import pooled
-from graphrec_pt.sampling.sampler import RootKind as Roots
+from graphrec_pt.sampling.sampler import RootKind
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -44,7 +44,7 @@ class Readout:
         rates: What it predicts of a pair of source and candidate; None for nothing.
     """
 
-    roots: ClassVar[Roots] = "nodes"
+    roots: ClassVar[RootKind] = "nodes"
 
     @property
     def ranks(self) -> bool:
@@ -61,7 +61,7 @@ class Readout:
         """What it predicts of a pair of source and candidate; None for nothing."""
         return None
 
-    def on(self, roots: Roots) -> "Readout | None":
+    def on(self, roots: RootKind) -> "Readout | None":
         """Return what is read where a sampler takes such roots, None for nothing."""
         return self if roots == self.roots else None
 
@@ -73,7 +73,7 @@ class Either(Readout):
     nodes: Readout
     pairs: Readout
 
-    def on(self, roots: Roots) -> Readout | None:
+    def on(self, roots: RootKind) -> Readout | None:
         """Return what is read where a sampler takes such roots, None for nothing."""
         return {"nodes": self.nodes, "pairs": self.pairs}.get(roots)
 
@@ -226,7 +226,7 @@ class PairReadout(Readout):
             where pairs are never ranked.
     """
 
-    roots: ClassVar[Roots] = "pairs"
+    roots: ClassVar[RootKind] = "pairs"
 
     scores: Callable[[Encoded, Tensor, Model, nn.Module], Tensor]
     shown: Callable[[Tokens], Tokens] | None = None

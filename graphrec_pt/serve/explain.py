@@ -1,4 +1,4 @@
-"""Why this item: what links it to what a user met before, as paths that exist."""
+"""Paths of the graph between the history of a user and a recommended item."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,10 +32,12 @@ class ExplanationPath:
     score: float
 
     def told(self, graph: Graph) -> str:
-        """Return the path for a person: titles of nodes, names of relations."""
+        """Return the path for a person: titles of nodes, relations by their forward names."""
         words = [graph.title(self.nodes[0])]
-        for relation, node in zip(self.relations, self.nodes[1:], strict=True):
-            words += [f"–{relation}→", graph.title(node)]
+        for name, node in zip(self.relations, self.nodes[1:], strict=True):
+            relation = graph.schema.relation(name)
+            mirrored = relation.backward and relation.inverse
+            words += [f"←{relation.inverse}–" if mirrored else f"–{name}→", graph.title(node)]
         return " ".join(words)
 
 

@@ -1,7 +1,6 @@
 import json
 from collections import Counter
 from dataclasses import replace
-from io import StringIO
 from itertools import pairwise
 
 import numpy as np
@@ -9,13 +8,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.data.build import build
 from graphrec_pt.data.checkerboard import checkerboard
 from graphrec_pt.data.describe import Spread, describe, human_time
-from graphrec_pt.data.description_view import view
 from graphrec_pt.data.histories import measure
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.data.synthetic import synthetic_graph
@@ -213,21 +210,10 @@ def test_json_holds_everything(toy_graph: Graph) -> None:
     assert data["nodes"][0]["columns"] == {"age": "number", "club": "category"}
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_view_shows_what_matters(toy_graph: Graph, width: int) -> None:
-    console = Console(width=width, record=True, file=StringIO())
-    console.print(view(describe(toy_graph)))
-    text = console.export_text()
-    for part in ("user → item", "0 3 2 3", "density 50.00%", "tag", "1 repeat ", "made_by"):
-        assert part in text
-    assert all(len(line.rstrip()) <= width for line in text.splitlines())
-
-
 def test_an_empty_graph_can_be_described() -> None:
     found = describe(graph_of([], 0, 0))
     assert found.relations[0].edges == 0
     assert found.histories[0].sources == 0
-    view(found)
 
 
 def test_relations_made_from_interaction_rows_are_named() -> None:

@@ -91,13 +91,17 @@ def test_recommend(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert paths
     assert paths[0]["nodes"][0] == {"type": "user", "id": "3"}
     assert main([*command, "--explain"]) == 0
-    assert "because" in said(capsys)
+    told = said(capsys)
+    assert "link to the history" in told
+    assert "not the model's reasons" in told
+    assert main([*command, "--history", "1", "-k", "1"]) == 0
+    assert "new user, 1 item in the history" in said(capsys)
 
 
 def test_compare_marks_what_differs(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["compare", str(runs / "one"), str(runs / "many"), "--metric", "ndcg@10"]
     assert main(command) == 0
-    assert "paired bootstrap" in said(capsys)
+    assert "paired bootstrap over users, * p < .05, ** p < .01\n" in said(capsys)
     assert main([*command, "--json"]) == 0
     one, many = json.loads(said(capsys))
     assert one["differences"] == {}

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -14,11 +15,11 @@ from graphrec_pt.cli import main
 from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.folder import Run
-from graphrec_pt.serve.report import beside
-from graphrec_pt.serve.report.axes import Axis
-from graphrec_pt.serve.report.beside import FEWEST, gaps, parts, systems
-from graphrec_pt.serve.report.curves import MOST, stage_curves
-from graphrec_pt.serve.report.people import chosen_users, fitted, people
+from graphrec_pt.serve.report import comparison
+from graphrec_pt.serve.report.comparison import FEWEST, System, distinct, gaps, parts, systems
+from graphrec_pt.serve.report.learning_curves import MOST, Axis, stage_curves
+from graphrec_pt.serve.report.user_examples import chosen_users, user_examples
+from graphrec_pt.serve.report.write import render
 
 EVIL = "<script>alert('x')</script> & \"co\""
 CARD = """
@@ -41,6 +42,7 @@ RECIPE = """
 name: paged
 title: "A system of <b>ours</b>"
 paper: "Us & them, 2026"
+notes: ["Read `notes <i>` first."]
 data: {card: CARD}
 model: {backbone: {name: graph_transformer, width: 16, layers: 1, mode: bidirectional}}
 stages:
@@ -55,7 +57,7 @@ stages:
     objectives: [next_item]
     strategy: finetune_whole
     epochs: 2
-evaluate: {baselines: [popularity, markov], metrics: [ndcg@10, hr@5, mrr]}
+evaluate: {baselines: [popularity, markov], metrics: [ndcg@10, hr@5, recall@5, mrr]}
 seeds: [3, 4]
 options: {cpu: true, log_every: 1}
 """
@@ -120,10 +122,20 @@ def copied(finished: Run, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished.folder, tmp_path / "run"))
 
 
+def undigested(folder: Path) -> Path:
+    """Drop the digests of a run, as in folders of older versions, so that its files may change."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    kept = {name: value for name, value in metrics.items() if name not in ("files", "digest")}
+    (folder / "metrics.json").write_text(json.dumps(kept))
+    return folder
+
+
 def test_numbers_are_those_of_the_metrics(finished: Run, text: str) -> None:
     told = json.loads((finished.folder / "metrics.json").read_text())
     found = Page(text).numbers
-    rows = [told["test"], told["scratch"], *told["baselines"].values()]
+    means = [told["over_seeds"][name] for name in ("test", "scratch")]
+    rows = [{name: each["mean"] for name, each in row.items()} for row in means]
+    rows += told["baselines"].values()
     assert all(value in found for row in rows for value in row.values())
     seeds = [row[when]["ndcg@10"] for row in told["by_seed"] for when in ("valid", "test")]
     assert all(value in found for value in seeds)
@@ -135,10 +147,55 @@ def test_numbers_are_those_of_the_metrics(finished: Run, text: str) -> None:
     assert f"{spread['mean']:.4f} ± {spread['sd']:.4f}" in text
 
 
+def test_headline_and_tile_have_the_mean_over_seeds(finished: Run, text: str) -> None:
+    spread = finished.metrics["over_seeds"]["test"]["ndcg@10"]
+    mean, sd = f"{spread['mean']:.4f}", f"{spread['sd']:.4f}"
+    assert mean != f"{finished.metrics['test']['ndcg@10']:.4f}"
+    headline = text[text.index('<p class="lead">') : text.index("<nav")]
+    assert f"ndcg@10 {mean}</strong> on the test set, the mean over 2 seeds" in headline
+    assert f"standard deviation {sd}" in headline
+    tile = text[text.index("<dt>ndcg@10, test") :].partition("</div>")[0]
+    assert f">{mean}</data>" in tile
+    shown = systems(finished, "ndcg@10")
+    control = next(row for row in shown if row.name == "from-scratch control")
+    assert control.values["mrr"] == finished.metrics["over_seeds"]["scratch"]["mrr"]["mean"]
+
+
+def test_equal_metrics_are_printed_once(finished: Run, text: str) -> None:
+    names = ["ndcg@10", "hr@5", "recall@5", "mrr"]
+    assert distinct(names, systems(finished, "ndcg@10"))[0] == ["ndcg@10", "hr@5", "mrr"]
+    assert '<th scope="col" class="n">recall@5' not in text
+    assert "For every system recall@5 equals hr@5." in text
+    rows = [System("a", {"mrr": 0.5, "map": 0.5}), System("b", {"mrr": 0.5, "map": 0.4})]
+    assert distinct(["map", "mrr"], rows) == (["map", "mrr"], "")
+
+
+def test_stars_are_those_of_the_printed_bootstrap(finished: Run, text: str) -> None:
+    assert "***" not in text
+    for gap in gaps(finished):
+        p = finished.metrics["compared"].get(gap.name.replace("from-scratch control", "scratch"))
+        bound = p["p_bootstrap"]
+        assert gap.mark == ("**" if bound < 0.01 else "*" if bound < 0.05 else "")
+
+
+def test_counts_and_notes_are_written_out(text: str) -> None:
+    assert "2 epochs" in text
+    assert "Read <code>notes &lt;i&gt;</code> first." in text
+    assert "1 rows" not in text
+    assert "twin" not in text
+
+
+def test_control_characters_are_written_out(finished: Run) -> None:
+    odd = replace(finished, recipe=finished.recipe.model_copy(update={"title": "a\x1b[31mb"}))
+    page = render(odd)
+    assert "a\\x1b[31mb" in page
+    assert "\x1b" not in page
+
+
 def test_a_page_is_whole_and_closed(text: str) -> None:
     page = Page(text)
     assert len(text.encode()) < 1_000_000
-    for heading in ("What ran", "Learning curves", "Test", "Kinds of targets", "Graph"):
+    for heading in ("What ran", "Learning curves", "Test", "Slices of the test set", "Graph"):
         assert heading in page.words
     for heading in ("Three users", "Recipe", "Reproduce", "masked_item, loss"):
         assert heading in page.words
@@ -178,19 +235,23 @@ def test_users_are_chosen_by_rank_and_their_lists_are_true(finished: Run) -> Non
     ranks = [best.filter(user=user)["rank"].item() for user in chosen]
     ordered = sorted(best["rank"])
     assert ranks == [ordered[round(place * 49)] for place in (0.1, 0.5, 0.9)]
-    for user, person in zip(chosen, people(finished), strict=True):
-        assert person.id == user
-        target = person.targets[0]
-        place = [offer.id for offer in person.offers]
+    for user, example in zip(chosen, user_examples(finished), strict=True):
+        assert example.id == user
+        target = example.targets[0]
+        place = [offer.id for offer in example.offers]
         assert (target.id in place) == (target.rank <= 10)
         if target.id in place:
             assert place.index(target.id) + 1 == target.rank
-            assert person.offers[place.index(target.id)].held
-        assert person.picture is not None
-        assert len(person.latest) == min(person.met, 8)
-        assert EVIL in person.picture.about
-        assert all(0 <= pill.x <= pill.x + pill.width <= 760 for pill in person.picture.pills)
-        assert all(0 < pill.y < person.picture.height for pill in person.picture.pills)
+            assert example.offers[place.index(target.id)].held
+        assert example.picture is not None
+        assert len(example.latest) == min(example.events, 8)
+        assert EVIL in example.picture.about
+        drawn = example.picture
+        assert all(0 <= pill.left <= pill.right <= drawn.width for pill in drawn.pills)
+        assert all(0 < pill.y < drawn.height for pill in drawn.pills)
+        assert all("bought_by" not in words for *_, words, _ in drawn.texts)
+        assert not any("bought_by" in offer.path for offer in example.offers)
+        assert any("←buys–" in offer.path for offer in example.offers)
 
 
 def test_curves_end_where_the_training_did(finished: Run) -> None:
@@ -200,8 +261,8 @@ def test_curves_end_where_the_training_did(finished: Run) -> None:
     assert {line.name for line in first.panels[0].lines} == {"seed 3", "seed 4"}
     valid = second.panels[-1]
     assert valid.title == "ndcg@10, validation"
-    twins = {"from scratch, seed 3", "from scratch, seed 4"}
-    assert {line.name for line in valid.lines if line.dashed} == twins
+    controls = {"from-scratch control, seed 3", "from-scratch control, seed 4"}
+    assert {line.name for line in valid.lines if line.dashed} == controls
     lines = (finished.folder / "metrics.jsonl").read_text().splitlines()
     told = [row for line in lines if "valid/ndcg@10" in (row := json.loads(line))]
     ours = next(line for line in valid.lines if line.name == "seed 3")
@@ -212,7 +273,7 @@ def test_long_curves_are_thinned_to_means(finished: Run, copied: Path) -> None:
     line = {"stage": "first", "epoch": 0, "loss/masked_item": 2.0}
     lines = [json.dumps({"step": n, "stage_step": n, **line}) for n in range(1, 10_001)]
     (copied / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    panel = stage_curves(open_run(copied), "ndcg@10")[0].panels[0]
+    panel = stage_curves(open_run(undigested(copied)), "ndcg@10")[0].panels[0]
     drawn = next(each for each in panel.lines if each.name == "seed 3")
     assert len(drawn.points.split()) <= MOST
     assert drawn.value == 2.0
@@ -220,7 +281,7 @@ def test_long_curves_are_thinned_to_means(finished: Run, copied: Path) -> None:
 
 def test_parts_are_metrics_of_their_targets(finished: Run) -> None:
     found = {part.name: part for part in parts(finished, "mrr")}
-    either = ("of the long tail", "the other"), ("1 to 4 events", "5 events or more")
+    either = ("of the long tail", "outside the long tail"), ("1 to 4 events", "5 events or more")
     halves = [[p for name, p in found.items() if any(w in name for w in two)] for two in either]
     for pair in halves:  # each cuts the targets in two, one target per user
         assert sum(part.targets for part in pair) == len(finished.ranks["test"]) == 50
@@ -236,8 +297,8 @@ def test_the_whole_as_a_part_has_the_interval_of_the_run(
     finished: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks = finished.ranks["test"]
-    monkeypatch.setattr(beside, "slices", lambda *_: {"long_users": ranks})
-    whole = beside.parts(finished, "mrr")[0]
+    monkeypatch.setattr(comparison, "slices", lambda *_: {"long_users": ranks})
+    whole = comparison.parts(finished, "mrr")[0]
     assert [whole.low, whole.high] == pytest.approx(finished.metrics["intervals"]["mrr"])
     assert whole.value == finished.metrics["test"]["mrr"]
 
@@ -256,7 +317,7 @@ def test_the_strongest_stand_first(finished: Run) -> None:
     ("gone", "without"),
     [
         (("metrics.jsonl", "seed-4/metrics.jsonl", "scratch", "seed-4/scratch"), "Learning curves"),
-        (("ranks.parquet",), "Kinds of targets"),
+        (("ranks.parquet",), "Slices of the test set"),
         (("history",), "without edges"),
         (("model",), "Three users"),
     ],
@@ -275,15 +336,15 @@ def test_what_is_missing_is_left_out(
 
 
 def test_a_part_that_cannot_be_made_says_why(copied: Path) -> None:
-    (copied / "model" / "config.json").write_text("{}")
+    (undigested(copied) / "model" / "config.json").write_text("{}")
     words = Page(write_report(copied).read_text(encoding="utf-8")).words
-    assert "Left out (people): " in words
+    assert "Left out (three users): " in words
     assert "Three users" not in words
-    assert "Kinds of targets" in words
+    assert "Slices of the test set" in words
 
 
 def test_interrupted_runs_and_other_ranks_have_no_page(copied: Path) -> None:
-    (copied / "report.html").unlink(missing_ok=True)
+    (undigested(copied) / "report.html").unlink(missing_ok=True)
     table = pl.read_parquet(copied / "ranks.parquet").with_columns(rank=pl.lit(1.0))
     policy = pl.read_parquet_metadata(copied / "ranks.parquet")
     table.write_parquet(
@@ -313,10 +374,3 @@ def test_ticks_are_round_and_inside(ends: tuple[float, float]) -> None:
         assert 0 <= place <= 100
         assert axis.at(float(label.replace(",", ""))) == pytest.approx(place, abs=0.2)
     assert len({label for _, label in ticks}) == len(ticks)
-
-
-def test_labels_are_cut_to_fit() -> None:
-    assert fitted("short", 100) == "short"
-    assert fitted("a  b\nc", 100) == "a b c"
-    assert fitted("x" * 50, 66) == "x" * 9 + "…"
-    assert fitted("映画" * 20, 66) == "映画映画…"

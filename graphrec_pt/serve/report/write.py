@@ -11,52 +11,54 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.printable import printable
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.describe import describe, human_time
+from graphrec_pt.data.problems import counted
 from graphrec_pt.evaluation.intervals import RESAMPLES
 from graphrec_pt.recipe.files import recipe_text
 from graphrec_pt.recipe.folder import HISTORY, MODEL, RANKS, Run, measured_again, open_run
-from graphrec_pt.serve.report.beside import (
+from graphrec_pt.serve.report.comparison import (
     FEWEST,
-    TWIN,
     Gap,
     best_values,
+    distinct,
     gaps,
     parts,
     systems,
     watched_metric,
 )
-from graphrec_pt.serve.report.beside import MODEL as OURS
-from graphrec_pt.serve.report.curves import stage_curves
-from graphrec_pt.serve.report.people import people
+from graphrec_pt.serve.report.learning_curves import CONTROL, stage_curves
+from graphrec_pt.serve.report.learning_curves import MODEL as OURS
+from graphrec_pt.serve.report.user_examples import user_examples
 from graphrec_pt.training.weights import lower_is_better
 
 REPORT = "report.html"
 PAGE = "page.html.jinja"
 LIBRARIES = ("graphrec-pt", "torch", "numba", "numpy", "scipy", "polars", "transformers", "dgl")
 
-Found = TypeVar("Found")
+Section = TypeVar("Section")
 
 
 def write_report(run: str | Path | Run, *, trust_code: bool = False) -> Path:
     """Write ``report.html`` into the folder of a finished run.
 
-    All that the page says is computed from the folder. What the folder lacks (ranks, learning
-    curves, history, model) is left out; a part that cannot be made says why.
+    The page is computed from the folder alone. It leaves out what the folder lacks (ranks, learning
+    curves, history, model); where a section cannot be made, it says why.
 
     Args:
         run: The run, or its folder.
-        trust_code: Let the model's config name code outside the library, which is then run.
+        trust_code: Run code outside the library that the config of the model names.
 
     Returns:
         The path of the page.
 
     Raises:
-        GraphRecError: When there is no finished run, and for ranks other than those that its
-            metrics tell of.
+        GraphRecError: When there is no finished run, or its ranks differ from its metrics.
     """
     opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
     with trusting(trust_code):
@@ -66,49 +68,53 @@ def write_report(run: str | Path | Run, *, trust_code: bool = False) -> Path:
 
 
 def render(run: Run) -> str:
-    """Return the page of a run as HTML; all texts of the data are escaped."""
+    """Return the page of a run as HTML; texts of the data are escaped, control characters too."""
     ranked, shown = (run.folder / RANKS).is_file(), (run.folder / HISTORY).is_dir()
     if ranked:
         run = measured_again(run)
     watched, failed = watched_metric(run), dict[str, str]()
 
-    def part(name: str, make: Callable[[], Found], there: bool) -> Found | None:
-        """Return a part of the page; without it the others still stand."""
+    def section(name: str, make: Callable[[], Section], possible: bool) -> Section | None:
+        """Return the content of a section; None where it cannot be made."""
         try:
-            return make() if there else None
+            return make() if possible else None
         except GraphRecError as error:
             failed[name] = str(error)
             return None
 
     served = ranked and shown and (run.folder / MODEL).is_dir()
     rows, tested = systems(run, watched), gaps(run)
+    metrics, equal = distinct(list(dict.fromkeys([watched, *run.recipe.evaluate.metrics])), rows)
     name = str(run.metrics["data"]["name"])
     given: dict[str, Any] = {
         "run": run,
-        "told": run.metrics,
+        "measured": run.metrics,
         "watched": watched,
-        "metrics": list(dict.fromkeys([watched, *run.recipe.evaluate.metrics])),
+        "metrics": metrics,
+        "equal": equal,
+        "ranked": ranked,
         "fewest": FEWEST,
         "systems": rows,
         "best": best_values(rows),
         "lower": lower_is_better(watched),
         "beyond": _beyond(run),
         "gaps": tested,
-        "beside": _headline(tested),
+        "headline": _headline(tested),
         "resamples": RESAMPLES,
         "dataset": Path(name).stem if name.endswith((".yaml", ".yml")) else Path(name).name,
         "compared": next((each["metric"] for each in run.metrics["compared"].values()), None),
         "ours": OURS,
-        "twin": TWIN,
-        "curves": part("curves", lambda: stage_curves(run, watched), True),
-        "parts": part("parts", lambda: parts(run, watched), ranked and shown),
-        "graph": part("graph", lambda: describe(run.history), shown),
-        "people": part("people", lambda: people(run), served),
+        "control": CONTROL,
+        "curves": section("learning curves", lambda: stage_curves(run, watched), True),
+        "slices": section("slices of the test set", lambda: parts(run, watched), ranked and shown),
+        "graph": section("graph", lambda: describe(run.history), shown),
+        "users": section("three users", lambda: user_examples(run), served),
+        "decodes": run.metrics.get("explanations") is not None,
         "failed": failed,
         "recipe": recipe_text(run.recipe),
         "environment": environment(),
     }
-    return _environment().get_template(PAGE).render(given)
+    return printable(_environment().get_template(PAGE).render(given))
 
 
 def environment() -> dict[str, str]:
@@ -124,13 +130,13 @@ def environment() -> dict[str, str]:
 
 
 def _headline(tested: list[Gap]) -> list[Gap]:
-    """Return the strongest baseline and the twin, as far as there are any."""
-    baselines = [gap for gap in tested if gap.name != TWIN]
-    return baselines[:1] + [gap for gap in tested if gap.name == TWIN]
+    """Return the strongest baseline and the control, where they exist."""
+    baselines = [gap for gap in tested if gap.name != CONTROL]
+    return baselines[:1] + [gap for gap in tested if gap.name == CONTROL]
 
 
 def _beyond(run: Run) -> dict[str, Any] | None:
-    """Return what is told of lists, None where a task makes none or the run told nothing."""
+    """Return the properties of lists; None where the task or the run has none."""
     found = run.metrics.get("beyond_accuracy")
     return dict(found) if found and found["model"] else None
 
@@ -149,12 +155,22 @@ def _environment() -> Environment:
         "number": "{:.4f}".format,
         "signed": lambda value: f"{value:+.4f}".replace("-", "−"),
         "count": "{:,}".format,
+        "counted": counted,
+        "epochs": lambda value: f"{value:g} epoch{'' if value == 1 else 's'}",
+        "code": _code,
         "quoted": shlex.quote,
         "date": human_time,
         "duration": _duration,
         "rank": _rank,
     }
     return made
+
+
+def _code(text: str) -> Markup:
+    """Return a note of a recipe with what stands between back-ticks as code."""
+    pieces = str(escape(text)).split("`")
+    marked = (f"<code>{each}</code>" if n % 2 else each for n, each in enumerate(pieces))
+    return Markup("".join(marked) if len(pieces) % 2 else escape(text))
 
 
 def _rank(rank: float) -> str:

@@ -1,21 +1,67 @@
 """Learning curves: every objective and the watched metric of every stage, for every model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, log10
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from graphrec_pt.recipe.folder import SCRATCH, Run
-from graphrec_pt.serve.report.axes import Axis
 from graphrec_pt.training.tracking import METRICS, read_metrics
 
-WIDTH, HEIGHT = 340.0, 190.0
+MODEL, CONTROL = "the model", "from-scratch control"
+"""Names of the trained model, and of the same model without the stages of pre-training."""
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 330.0, 10.0, 160.0
+STEPS = (1.0, 2.0, 5.0, 10.0)
+"""Round steps between ticks, times a power of ten."""
 MOST = 150
 """Points of a line; more are averaged block by block."""
 
 Point = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A linear axis.
+
+    Args:
+        low: Value at `start`.
+        high: Value at `stop`.
+        start: A coordinate.
+        stop: Another one.
+    """
+
+    low: float
+    high: float
+    start: float
+    stop: float
+
+    @classmethod
+    def around(
+        cls, values: Iterable[float], start: float, stop: float, margin: float = 0.0
+    ) -> "Axis":
+        """Return the axis that holds all values, with a share of their range on either side."""
+        known = list(values)
+        low, high = min(known), max(known)
+        room = margin * (high - low) or abs(high) / 10 or 1.0
+        return cls(low - room, high + room, start, stop)
+
+    def at(self, value: float) -> float:
+        """Return the coordinate of a value."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(self.start + share * (self.stop - self.start), 1)
+
+    def ticks(self, most: int = 5) -> list[tuple[float, str]]:
+        """Return (coordinate, label) at round values, `most` of them at most."""
+        exact = (self.high - self.low) / most
+        power = 10.0 ** floor(log10(exact))
+        # 0.9999: a step that is round but for rounding is taken.
+        step = next(power * each for each in STEPS if power * each >= exact * 0.9999)
+        digits = max(-floor(log10(step) + 1e-9), 0)
+        first = -floor(-self.low / step)
+        last = floor(self.high / step)
+        return [(self.at(n * step), f"{n * step:,.{digits}f}") for n in range(first, last + 1)]
 
 
 @dataclass(frozen=True)
@@ -25,7 +71,7 @@ class Line:
     Args:
         name: Of the model.
         colour: Number of its colour.
-        dashed: Whether it is a twin without pre-training.
+        dashed: Whether it is the from-scratch control.
         points: As SVG has them.
         ends: Coordinates of the last point.
         value: At the last point.
@@ -70,7 +116,7 @@ class StageCurves:
         name: Of the stage.
         panels: One per objective, then the watched metric on validation.
         steps: Of the longest training.
-        tokens_per_second: Median of what was told; None where nothing was.
+        tokens_per_second: Median over the log; None where the log has none.
         waste: Mean share of padding.
     """
 
@@ -88,39 +134,36 @@ def stage_curves(run: Run, watched: str) -> list[StageCurves]:
         run: A finished run; trainings without ``metrics.jsonl`` are left out.
         watched: The metric to show of validation.
     """
-    told = [(name, colour, twin, rows) for name, colour, twin, rows in _trainings(run)]
-    return [
-        found
-        for stage in run.recipe.stages
-        if (found := _stage(stage.name, told, watched)) is not None
-    ]
+    trainings = list(_trainings(run))
+    curves = (_stage(stage.name, trainings, watched) for stage in run.recipe.stages)
+    return [each for each in curves if each is not None]
 
 
-Told = tuple[str, int, bool, list[dict[str, Any]]]
+Training = tuple[str, int, bool, list[dict[str, Any]]]
 
 
-def _trainings(run: Run) -> Iterator[Told]:
-    """Yield (name, colour, whether it is a twin, lines) of every training."""
+def _trainings(run: Run) -> Iterator[Training]:
+    """Yield (name, colour, whether it is the from-scratch control, lines) of every training."""
     several = len(run.recipe.seeds) > 1
     for number, seed in enumerate(run.recipe.seeds):
         folder = run.folder / f"seed-{seed}" if number else run.folder
         which = f"seed {seed}" if several else "pre-trained"
-        alone = f"from scratch, seed {seed}" if several else "from scratch"
+        alone = f"{CONTROL}, seed {seed}" if several else CONTROL
         if not several and run.metrics.get("scratch") is None:
-            which = "the model"
-        for name, twin, place in ((which, False, folder), (alone, True, folder / SCRATCH)):
+            which = MODEL
+        for name, control, place in ((which, False, folder), (alone, True, folder / SCRATCH)):
             if (place / METRICS).is_file():
-                yield name, number, twin, _lines(place)
+                yield name, number + 4 * control, control, _lines(place)
 
 
 def _lines(folder: Path) -> list[dict[str, Any]]:
     return [line for line in read_metrics(folder) if isinstance(line.get("stage_step"), int)]
 
 
-def _stage(name: str, told: Sequence[Told], watched: str) -> StageCurves | None:
+def _stage(name: str, trainings: Sequence[Training], watched: str) -> StageCurves | None:
     mine = [
-        (who, colour, twin, [line for line in lines if line.get("stage") == name])
-        for who, colour, twin, lines in told
+        (who, colour, control, [line for line in lines if line.get("stage") == name])
+        for who, colour, control, lines in trainings
     ]
     everything = [line for *_, lines in mine for line in lines]
     if not any(line["stage_step"] for line in everything):  # tuning-free stages take no step
@@ -142,19 +185,19 @@ def _numbers(lines: Sequence[Mapping[str, Any]], key: str) -> list[float]:
     return [line[key] for line in lines if isinstance(line.get(key), int | float)]
 
 
-def _panel(key: str, title: str, told: Sequence[Told]) -> Panel | None:
-    found = [(who, colour, twin, _points(lines, key)) for who, colour, twin, lines in told]
-    found = [each for each in found if each[3]]
-    if not found:
+def _panel(key: str, title: str, trainings: Sequence[Training]) -> Panel | None:
+    drawn = [(*training[:3], _points(training[3], key)) for training in trainings]
+    drawn = [each for each in drawn if each[3]]
+    if not drawn:
         return None
-    everything = [point for each in found for point in each[3]]
+    everything = [point for each in drawn for point in each[3]]
     x = Axis(0.0, max(at for at, _ in everything), LEFT, RIGHT)
     y = Axis.around((value for _, value in everything), BOTTOM, TOP, margin=0.06)
     lines = []
-    for who, colour, twin, points in found:
-        drawn = [(x.at(at), y.at(value)) for at, value in points]
-        text = " ".join(f"{a:g},{b:g}" for a, b in drawn)
-        lines.append(Line(who, colour, twin, text, drawn[-1], points[-1][1]))
+    for who, colour, control, points in drawn:
+        places = [(x.at(at), y.at(value)) for at, value in points]
+        text = " ".join(f"{a:g},{b:g}" for a, b in places)
+        lines.append(Line(who, colour, control, text, places[-1], points[-1][1]))
     return Panel(title, tuple(lines), tuple(x.ticks(4)), tuple(y.ticks(4)))
 
 

@@ -6,16 +6,16 @@ import pytest
 
 from graphrec_pt.cli import main
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.picture import Picture
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import save_graph
-from graphrec_pt.sampling.picture import draw_sample
+from graphrec_pt.sampling.draw_sample import draw_sample
 
 PATHS = "{name: path_subgraph, metapaths: [[rates, rated_by, rates]], edges: true}"
 
 
-def words(figure: object) -> set[str]:
-    (axes,) = figure.axes  # type: ignore[attr-defined]
-    return {text.get_text() for text in axes.texts}
+def words(picture: Picture) -> set[str]:
+    return {pill.label for pill in picture.pills} | {text for *_, text, _ in picture.texts}
 
 
 def test_a_sample_is_drawn(train: Graph) -> None:

@@ -1,7 +1,6 @@
 """Pictures of what a sampler returned."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -10,12 +9,10 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import name_of
 from graphrec_pt.data.draw import draw_subgraph
+from graphrec_pt.data.picture import Picture
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Paths, Sample
 from graphrec_pt.sampling.sampler import Sampler, Sets, kind_of_roots, sampler
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def draw_sample(
@@ -25,7 +22,7 @@ def draw_sample(
     *,
     seed: int = 0,
     limit: int = 40,
-) -> "Figure":
+) -> Picture:
     """Draw what a sampler returns for one root.
 
     Args:
@@ -33,7 +30,7 @@ def draw_sample(
         config: A sampler's name, config or object.
         nodes: The root: one node, a pair or a set, as the sampler takes it.
         seed: Of the key.
-        limit: At most so many nodes, those that were sampled first.
+        limit: Most nodes; those that were sampled first are kept.
 
     Raises:
         GraphRecError: When config or nodes do not fit.

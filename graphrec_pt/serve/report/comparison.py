@@ -1,4 +1,4 @@
-"""The numbers of a run beside others: baselines, its twin, its seeds, parts of the targets."""
+"""The numbers of a run compared with baselines and its control, over seeds and slices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,20 @@ from graphrec_pt.evaluation.ranks import Ranks
 from graphrec_pt.evaluation.slices import slices
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.measure import intervals
-from graphrec_pt.serve.report.axes import Axis
+from graphrec_pt.serve.report.learning_curves import CONTROL, MODEL, Axis
 from graphrec_pt.training.weights import lower_is_better
 
-MARKS = ((0.001, "***"), (0.01, "**"), (0.05, "*"))
+STARS = ((0.01, "**"), (0.05, "*"))
+"""Of the paired bootstrap; its resamples are too few for a third bound."""
 FEWEST = 20
-"""Users from which an interval is told."""
-MODEL, TWIN = "the model", "scratch twin"
+"""Users below which no interval is shown: a bootstrap of so few says little."""
+SAME = {"recall": "hr", "hr": "recall", "map": "mrr", "mrr": "map"}
+"""Metrics that are equal where every user has one target."""
 PARTS = {
-    "cold_items": "items never met",
-    "rare_items": "items met 1 to 4 times",
+    "cold_items": "items without a training event",
+    "rare_items": "items with 1 to 4 events",
     "tail_items": "items of the long tail",
-    "head_items": "the other items",
+    "head_items": "items outside the long tail",
     "cold_users": "users without history",
     "short_users": "users with 1 to 4 events",
     "long_users": "users with 5 events or more",
@@ -35,7 +37,7 @@ class System:
     Args:
         name: Of the system.
         values: Metric → mean over users.
-        mark: Stars of the test against the model.
+        mark: Stars of its paired bootstrap against the model.
     """
 
     name: str
@@ -117,29 +119,46 @@ def watched_metric(run: Run) -> str:
 
 
 def systems(run: Run, metric: str) -> list[System]:
-    """Return the model, its twin and the baselines at test, the best of `metric` first."""
-    told = run.metrics
-    rows = {MODEL: told["test"], TWIN: told["scratch"], **told["baselines"]}
+    """Return the model, its control and the baselines at test, the best of `metric` first.
+
+    Model and control have their means over seeds, as in the tests of the differences.
+    """
+    rows = {MODEL: _mean(run, "test"), CONTROL: _mean(run, "scratch"), **run.metrics["baselines"]}
     marks = {gap.name: gap.mark for gap in gaps(run)}
-    found = [
-        System(name, values, marks.get(name, ""))
-        for name, values in rows.items()
-        if values is not None
-    ]
-    return sorted(found, key=lambda system: _merit(metric, system.values[metric]), reverse=True)
+    made = [System(name, values, marks.get(name, "")) for name, values in rows.items() if values]
+    return sorted(made, key=lambda system: _merit(metric, system.values[metric]), reverse=True)
+
+
+def distinct(metrics: Sequence[str], rows: Sequence[System]) -> tuple[list[str], str]:
+    """Return the metrics to print, and a sentence on those that repeat another one.
+
+    Args:
+        metrics: Names such as ``recall@10``; the first of two equal ones stays.
+        rows: With the values of every system.
+    """
+    kept: list[str] = []
+    equal = []
+    for name in metrics:
+        base, at, k = name.partition("@")
+        other = SAME.get(base, "") + at + k
+        if other in kept and all(row.values[name] == row.values[other] for row in rows):
+            equal.append(f"{name} equals {other}")
+        else:
+            kept.append(name)
+    return kept, f"For every system {', '.join(equal)}." if equal else ""
 
 
 def gaps(run: Run) -> list[Gap]:
     """Return how far the model is ahead of every other system, the strongest of them first."""
-    tested = {_name(name): each for name, each in run.metrics["compared"].items()}
+    tested = {
+        CONTROL if name == "scratch" else name: t for name, t in run.metrics["compared"].items()
+    }
     if not tested:
         return []
-    spread = run.metrics["over_seeds"].get("scratch", {})
-    twin = {name: each["mean"] for name, each in spread.items()}
-    rows = {_name("scratch"): twin, **run.metrics["baselines"]}
+    rows = {CONTROL: _mean(run, "scratch"), **run.metrics["baselines"]}
     ends = [value for each in tested.values() for value in (each["low"], each["high"])]
     axis = Axis.around([0.0, *ends], 0.0, 100.0, margin=0.04)
-    found = [
+    made = [
         Gap(
             name,
             rows[name][each["metric"]],
@@ -148,13 +167,24 @@ def gaps(run: Run) -> list[Gap]:
             each["high"],
             each["p_bootstrap"],
             each["p_t"],
-            _mark(each["p_bootstrap"]),
+            stars(each["p_bootstrap"]),
             _bar(axis, each["low"], each["difference"], each["high"]),
         )
         for name, each in tested.items()
     ]
     metric = str(next(iter(tested.values()))["metric"])
-    return sorted(found, key=lambda gap: _merit(metric, gap.theirs), reverse=True)
+    return sorted(made, key=lambda gap: _merit(metric, gap.theirs), reverse=True)
+
+
+def stars(p: float | None) -> str:
+    """Return the stars of a p-value of the paired bootstrap; none where nothing was tested."""
+    return "" if p is None else next((mark for bound, mark in STARS if p < bound), "")
+
+
+def _mean(run: Run, name: str) -> dict[str, float]:
+    """Return means over seeds; empty where the run has no such system."""
+    spread = run.metrics["over_seeds"].get(name, {})
+    return {metric: each["mean"] for metric, each in spread.items()}
 
 
 def best_values(rows: Sequence[System]) -> dict[str, float]:
@@ -176,10 +206,10 @@ def parts(run: Run, metric: str) -> list[Part]:
         run: With ranks and a history; of the first seed.
         metric: Name such as ``ndcg@10``.
     """
-    found = slices(run.ranks["test"], run.history, run.relation)
-    ends = {name: _interval(ranks, metric) for name, ranks in found.items()}
+    cut = slices(run.ranks["test"], run.history, run.relation)
+    ends = {name: _interval(ranks, metric) for name, ranks in cut.items()}
     axis = Axis(0.0, max((high for _, high in ends.values()), default=0.0) or 1.0, 0.0, 100.0)
-    return [_part(PARTS[name], ranks, metric, ends[name], axis) for name, ranks in found.items()]
+    return [_part(PARTS[name], ranks, metric, ends[name], axis) for name, ranks in cut.items()]
 
 
 def _part(name: str, ranks: Ranks, metric: str, ends: tuple[float, float], axis: Axis) -> Part:
@@ -196,11 +226,3 @@ def _interval(ranks: Ranks, metric: str) -> tuple[float, float]:
 
 def _bar(axis: Axis, low: float, middle: float, high: float) -> Bar:
     return Bar(*(axis.at(value) for value in (low, middle, high, 0.0)))
-
-
-def _name(name: str) -> str:
-    return TWIN if name == "scratch" else name
-
-
-def _mark(p: float) -> str:
-    return next((mark for bound, mark in MARKS if p < bound), "")
