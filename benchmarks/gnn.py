@@ -30,7 +30,7 @@ from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 OUT = Path(__file__).parent / "results" / "gnn.json"
 SIZES, QUICK = (22_363, 12_101, 198_502), (300, 200, 2_000)  # users, items, interactions
@@ -96,9 +96,9 @@ def _rows(graph: Graph, settings: Settings) -> list[Row]:
 
 
 def _network(config: dict[str, Any], graph: Graph) -> Propagator:
-    outline = Outline.of(graph)
-    network = seeded(lambda: propagation.build(config).build(outline, WIDTH), 0)
-    network.bind(graph)
+    spec = GraphSpec.of(graph)
+    network = seeded(lambda: propagation.build(config).build(spec, WIDTH), 0)
+    network.attach_graph(graph)
     return network
 
 

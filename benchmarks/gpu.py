@@ -49,7 +49,7 @@ def ours(width: int, layers: int, items: int, device: str) -> Step:
     backbone = {"name": "graph_transformer", "mode": "causal", "structure": {"position": LONGEST}}
     model = Model.of(graph, backbone={**backbone, **sizes}).to(device)
     head, size = ItemHead(width).to(device), lengths()
-    first, draw = model.outline.ids("item").start, torch.Generator().manual_seed(1)
+    first, draw = model.spec.ids("item").start, torch.Generator().manual_seed(1)
     ptr = torch.cat([size.new_zeros(1), size.cumsum(0)])
     item = torch.randint(items, (int(ptr[-1]),), generator=draw)
     kind = torch.full_like(item, int(Kind.NODE))
@@ -61,7 +61,7 @@ def ours(width: int, layers: int, items: int, device: str) -> Step:
     optimizer = torch.optim.AdamW(model.parameters(), 1e-3, fused=True)
 
     def step() -> Tensor:
-        with torch.autocast(device, torch.bfloat16), model.held():
+        with torch.autocast(device, torch.bfloat16), model.cached_embeddings():
             hidden = model.encode(View(tokens, "causal")).hidden
             loss = head.loss(hidden, model.table("item"), target)
         return _stepped(loss, optimizer)

@@ -52,7 +52,7 @@ FEW = ("stages.1.share=0.1", "stages.1.steps=200")
 KEPT = "stages.1.strategy.frozen=['model.features.*']"
 """Vectors of items stay as they were pre-trained; a model from scratch has none to keep."""
 PARTS: dict[str, tuple[str, ...]] = {
-    "no evidence": ("stages.1.objectives.0.evidence=null",),
+    "no co-occurrence prior": ("stages.1.objectives.0.cooccurrence=null",),
     "no content": ("model.features.by_type={item: [id]}",),
     "attributes for content": (
         "model.features.by_type={item: [id, {name: linked, relations: [has_attribute]}]}",
@@ -60,18 +60,18 @@ PARTS: dict[str, tuple[str, ...]] = {
     "words for content": (
         "model.features.by_type={item: [id, {name: static_text, columns: [keywords]}]}",
     ),
-    "evidence of what came after alone": (
-        "stages.1.objectives.0.evidence.channels=[{links: after}, {links: after, decay: 0.3}]",
+    "prior from what came after alone": (
+        "stages.1.objectives.0.cooccurrence.channels=[{links: after}, {links: after, decay: 0.3}]",
     ),
-    "evidence without content and far links": (
-        "stages.1.objectives.0.evidence.channels=[{links: after}, {links: after, decay: 0.3},"
+    "prior without content and far links": (
+        "stages.1.objectives.0.cooccurrence.channels=[{links: after}, {links: after, decay: 0.3},"
         " {links: before}, {links: together}, {links: together, decay: 0.97}]",
     ),
     "propagation": ("model.features.propagation={name: transition, hops: 1}",),
     "attention bias": ("stages.1.sampler.edges=true", "model.backbone.relations=16"),
     "width 128": ("model.backbone.width=128",),
     "one negative": (
-        "stages.1.objectives.0.evidence=null",
+        "stages.1.objectives.0.cooccurrence=null",
         "stages.1.objectives.0.candidates.how=bce",
     ),
     "no walks": ("stages.0.steps=1", "budget=601"),

@@ -78,7 +78,7 @@ def result_of(out: Path) -> dict[str, Any]:
         for path in sorted(set(files))
     }
     metrics = json.loads((out / "metrics.json").read_text())
-    timed = ("seconds", "peak_memory_mb", "digest")
+    timed = ("seconds", "peak_memory_mb", "digest", "files")  # the log in them tells times
     found["metrics"] = {name: value for name, value in metrics.items() if name not in timed}
     for log in sorted(out.glob("**/metrics.jsonl")):
         rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -126,6 +126,9 @@ class Points:
     def point(self, name: str) -> None:
         self.count += 1
         if self.count != self.at:
+            return
+        if self.how == FAIL and name in ("step", "evaluate"):  # no file can fail there
+            self.at += 1
             return
         self.last = name
         if self.how == FAIL:

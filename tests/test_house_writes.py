@@ -90,9 +90,8 @@ def wrong(path: Path) -> list[str]:
             and (isinstance(call.func.value, ast.Name) and call.func.value.id in ("np", "torch"))
         )
         writes = (called(call) in WRITES and not own) or numpy or opens_to_write(call)
-        if writes and not safe and function not in INTO_SCRATCH.get(module, ()):
-            found.append(f"{module}:{call.lineno} {called(call)}")
-        if moves(call) and not safe:
+        inside = safe or function in INTO_SCRATCH.get(module, ())
+        if (writes or moves(call)) and not inside:
             found.append(f"{module}:{call.lineno} {called(call)}")
     return found
 

@@ -144,7 +144,7 @@ class Models:
             features = Features.checked({"by_type": by_type}, "features")
             backbone = TINY["model"]["backbone"]  # type: ignore[index]
             model = Model.of(graph, backbone=backbone, features=features, seed=seed)
-            model.bind(graph).save_pretrained(base / name)
+            model.attach_graph(graph).save_pretrained(base / name)
 
     def damage(self, base: Path, place: Path, draw: random.Random) -> tuple[str, bool]:
         """Damage a copy of the first one."""

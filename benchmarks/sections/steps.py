@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
-from graphrec_pt.objectives.objective import Corrupted
+from graphrec_pt.objectives.objective import TrainingExamples
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.training.optimizer_loop import OptimizerLoop
@@ -97,12 +97,12 @@ def padded(graph: Graph, stage: Stage, model: Model, *, every_place: bool) -> St
     def step() -> Done:
         _, batch = next(batches)
         dense = _padded(batch.corrupted[label])
-        with model.held():
+        with model.cached_embeddings():
             hidden = model.encode(dense.views[0]).hidden
             if every_place:
                 table = model.table("item")
                 target = torch.full((len(hidden),), -100)
-                first = model.outline.ids("item").start
+                first = model.spec.ids("item").start
                 target[dense.targets["token"]] = dense.targets["node"] - first
                 left, right = head.sides(hidden, table)  # type: ignore[operator]
                 loss = cross_entropy(left @ right.T, target)
@@ -182,7 +182,7 @@ def endless(epoch: Callable[[int], Iterator[Any]]) -> Iterator[tuple[int, Any]]:
         number += 1
 
 
-def _padded(corrupted: Corrupted) -> Corrupted:
+def _padded(corrupted: TrainingExamples) -> TrainingExamples:
     """Return the one view with every sequence as long as the longest."""
     (view,) = corrupted.views
     tokens = view.tokens

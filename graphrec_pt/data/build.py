@@ -15,7 +15,7 @@ from graphrec_pt.core.registry import config_of
 from graphrec_pt.core.scratch import LOCK, locked, scratch_folder, writing
 from graphrec_pt.data.card import Card
 from graphrec_pt.data.edge_lists import edge_list, renumbered
-from graphrec_pt.data.ids import Codes, Numbering
+from graphrec_pt.data.ids import IdCodes, Numbering
 from graphrec_pt.data.nodes import (
     node_table,
     number_nodes,
@@ -203,7 +203,7 @@ def _fitting(plan: Plan, tables: Mapping[str, Table]) -> dict[str, EdgePlan]:
 def _node_tables(
     plan: Plan,
     numbered: Mapping[str, Numbering],
-    ids: Mapping[str, Codes],
+    ids: Mapping[str, IdCodes],
     details: Mapping[str, pl.DataFrame],
     problems: Problems,
 ) -> dict[str, pl.DataFrame]:

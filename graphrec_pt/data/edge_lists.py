@@ -8,7 +8,7 @@ import numpy.typing as npt
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.ids import UNKNOWN, Codes, Numbering, alike_hint, differences
+from graphrec_pt.data.ids import UNKNOWN, IdCodes, Numbering, alike_hint, differences
 from graphrec_pt.data.plan import Duplicates, EdgePlan, Plan
 from graphrec_pt.data.problems import Problems, counted, shown
 from graphrec_pt.data.rows import EVENT, SOURCE, TARGET, TIME, WEIGHT, edge_ends, id_places
@@ -144,7 +144,7 @@ def k_core(
         keep_target &= enough_target
 
 
-def renumbered(listed: EdgeList, edge: EdgePlan, ids: Mapping[str, Codes]) -> EdgeList:
+def renumbered(listed: EdgeList, edge: EdgePlan, ids: Mapping[str, IdCodes]) -> EdgeList:
     """Return edges with the ids of their ends in place of codes, without those of lost nodes."""
     narrow = [i.astype(np.int32) if len(i) < 2**31 else i for i in ids.values()]
     local = dict(zip(ids, narrow, strict=True))

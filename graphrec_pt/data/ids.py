@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-Codes = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+IdCodes = npt.NDArray[np.int32] | npt.NDArray[np.int64]
 UNKNOWN = -1
 SPREAD = 4  # ids over at most this many times their number are looked up in a direct table
 DIFFERENCES = ("'.0'", "spaces", "leading zeros")
@@ -27,7 +27,7 @@ class Numbering:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def codes(self, raw: pl.Series) -> Codes:
+    def codes(self, raw: pl.Series) -> IdCodes:
         """Return the code of each raw id: int32 or int64, −1 where unknown or null."""
         if self.ids.dtype == pl.Int64 and raw.dtype == pl.Int64 and not raw.null_count():
             return self._integer_codes(raw.to_numpy())
@@ -36,7 +36,7 @@ class Numbering:
         found = asked.join(known, on="id", how="left", maintain_order="left")["code"]
         return found.cast(pl.Int64).fill_null(UNKNOWN).to_numpy()
 
-    def _integer_codes(self, raw: npt.NDArray[np.int64]) -> Codes:
+    def _integer_codes(self, raw: npt.NDArray[np.int64]) -> IdCodes:
         ids = self.ids.to_numpy()
         if not len(ids) or not len(raw):
             return np.full(len(raw), UNKNOWN, np.int64)
@@ -48,7 +48,7 @@ class Numbering:
         table = np.full(high - low + 1, UNKNOWN, np.int32 if len(ids) < 2**31 else np.int64)
         table[ids - low] = np.arange(len(ids))
         if low <= int(raw.min()) and int(raw.max()) <= high:
-            return cast(Codes, table[raw - low])
+            return cast(IdCodes, table[raw - low])
         outside = (raw < low) | (raw > high)
         return np.where(outside, UNKNOWN, table[np.where(outside, 0, raw - low)])
 

@@ -11,7 +11,7 @@ from graphrec_pt.core.key import Key, permutation
 from graphrec_pt.data.edge_lists import Mask, k_core
 from graphrec_pt.data.ids import (
     UNKNOWN,
-    Codes,
+    IdCodes,
     Numbering,
     alike_hint,
     differences,
@@ -155,7 +155,7 @@ def renumbering(
     numbered: Mapping[str, Numbering],
     seed: int | None,
     problems: Problems,
-) -> dict[str, Codes]:
+) -> dict[str, IdCodes]:
     """Return code → id for every node type, −1 for nodes outside the k-core.
 
     Raises:
@@ -173,7 +173,7 @@ def renumbering(
         _tell_core(plan, kinds, masks, len(listed.source), problems)
     elif plan.core:
         problems.note(f"core: no relation {plan.core.relation!r} here, so that no node is left out")
-    ids: dict[str, Codes] = {}
+    ids: dict[str, IdCodes] = {}
     for name, mask in survives.items():
         n = int(mask.sum())
         places = np.arange(n)
@@ -210,7 +210,7 @@ def _tell_core(
 def node_table(
     name: str,
     numbering: Numbering,
-    ids: Codes,
+    ids: IdCodes,
     described: pl.DataFrame | None,
     plan: NodePlan,
     problems: Problems,

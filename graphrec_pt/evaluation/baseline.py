@@ -50,7 +50,7 @@ baseline: Registry[Baseline] = Registry("baseline")
 
 
 @dataclass(frozen=True, eq=False)
-class Linear:
+class LinearBaseline:
     """A fitted baseline whose scores are linear in a query: ``s = q(history) W + p``.
 
     Args:
@@ -79,7 +79,7 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class LinearScorer:
-    """Scores of a :class:`Linear` baseline.
+    """Scores of a :class:`LinearBaseline` baseline.
 
     Args:
         sources: Global ids that the rows of `queries` stand for.

@@ -12,7 +12,13 @@ from scipy.sparse import coo_array, csr_array, diags_array
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.evaluation.baseline import Linear, Sparse, baseline, met, predicted_relation
+from graphrec_pt.evaluation.baseline import (
+    LinearBaseline,
+    Sparse,
+    baseline,
+    met,
+    predicted_relation,
+)
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.sequences import sequences, transition_counts
 
@@ -56,7 +62,7 @@ class Markov:
     the catalogue tied. Popularity enters as a share below 1: it never outweighs a transition.
     """
 
-    def fit(self, graph: Graph, relation: str | None = None) -> Linear:
+    def fit(self, graph: Graph, relation: str | None = None) -> LinearBaseline:
         """Count the successors."""
         name = predicted_relation(graph, relation, timed=True)
         weights = transition_matrix(
@@ -65,7 +71,7 @@ class Markov:
         read = sequences(graph, name)
         popular = np.bincount(read.item, minlength=read.shape[1]) / (len(read.item) + 1)
         query = partial(recent, last=1, decay=1.0)
-        return Linear(name, weights, query, popular.astype(np.float32))
+        return LinearBaseline(name, weights, query, popular.astype(np.float32))
 
 
 @baseline("item_knn")
@@ -82,7 +88,7 @@ class ItemKNN:
     k: Annotated[int, Field(ge=1)] | None = None
     shrink: Annotated[float, Field(ge=0)] = 0.0
 
-    def fit(self, graph: Graph, relation: str | None = None) -> Linear:
+    def fit(self, graph: Graph, relation: str | None = None) -> LinearBaseline:
         """Compute the cosines."""
         name = predicted_relation(graph, relation)
         bought = met(graph, name)
@@ -95,7 +101,7 @@ class ItemKNN:
         if self.k is not None:
             kept = largest(column, row, cosine, self.k)
             row, column, cosine = row[kept], column[kept], cosine[kept]
-        return Linear(name, csr_array((cosine, (row, column)), shape=common.shape), met)
+        return LinearBaseline(name, csr_array((cosine, (row, column)), shape=common.shape), met)
 
 
 def largest(
@@ -192,7 +198,7 @@ class TransitionKNN:
     last: Window = 10
     decay: Annotated[float, Field(gt=0, le=1)] = 0.7
 
-    def fit(self, graph: Graph, relation: str | None = None) -> Linear:
+    def fit(self, graph: Graph, relation: str | None = None) -> LinearBaseline:
         """Count the transitions."""
         name = predicted_relation(graph, relation, timed=True)
         weights = transition_matrix(
@@ -203,7 +209,7 @@ class TransitionKNN:
             source_power=self.source_power,
             target_power=self.target_power,
         )
-        return Linear(name, weights, partial(recent, last=self.last, decay=self.decay))
+        return LinearBaseline(name, weights, partial(recent, last=self.last, decay=self.decay))
 
 
 LARGEST = 40_000
@@ -222,7 +228,7 @@ class EASE:
 
     l2: Annotated[float, Field(gt=0)] = 500.0
 
-    def fit(self, graph: Graph, relation: str | None = None) -> Linear:
+    def fit(self, graph: Graph, relation: str | None = None) -> LinearBaseline:
         """Invert the item-item Gram matrix.
 
         Raises:
@@ -239,4 +245,4 @@ class EASE:
         weights = inverse.div_(-inverse.diagonal().clone())  # column j over −P_jj
         weights.fill_diagonal_(0)
         # LAPACK leaves columns side by side; every query would copy them into rows.
-        return Linear(name, np.ascontiguousarray(weights.numpy(), np.float32), met)
+        return LinearBaseline(name, np.ascontiguousarray(weights.numpy(), np.float32), met)

@@ -14,7 +14,7 @@ from graphrec_pt.training.stage import Stage
 
 
 @dataclass(frozen=True)
-class Policy:
+class RankingConfig:
     """How a catalogue is ranked; tasks that rank nothing need none of it.
 
     Args:
@@ -66,11 +66,11 @@ class Task(Protocol):
         """Return a baseline as a system; it learns from training edges alone."""
         ...
 
-    def judge(self, system: Any, split: Split, when: When, policy: Policy) -> Outcome:
+    def judge(self, system: Any, split: Split, when: When, policy: RankingConfig) -> Outcome:
         """Return what a system makes of the targets."""
         ...
 
-    def beyond(self, system: Any, split: Split, policy: Policy) -> dict[str, float]:
+    def beyond(self, system: Any, split: Split, policy: RankingConfig) -> dict[str, float]:
         """Return what test targets do not tell: how broad, new and even its lists are."""
         ...
 

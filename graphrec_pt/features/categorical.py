@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 
 @featurizer("categorical")
@@ -22,10 +22,10 @@ class Categorical:
 
     columns: tuple[str, ...] | None = None
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "CategoricalFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "CategoricalFeature":
         """Return a table per column, with a row for each value that the outline names."""
-        names = columns_of(outline, node_type, ["category"], self.columns, "categorical")
-        known = outline.categories.get(node_type, {})
+        names = columns_of(spec, node_type, ["category"], self.columns, "categorical")
+        known = spec.categories.get(node_type, {})
         return CategoricalFeature(node_type, {name: known.get(name, ()) for name in names}, width)
 
 
@@ -50,7 +50,7 @@ class CategoricalFeature(Feature):
         empty = torch.zeros(0, len(values), dtype=torch.int64)
         self.register_buffer("codes", empty, persistent=False)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the row of every node and column: ``codes [n, C]``."""
         found, before = [], 0
         for name, known in self.values.items():

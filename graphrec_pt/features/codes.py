@@ -13,14 +13,14 @@ from graphrec_pt.features.quantisation import Floats, Quantizer, codes_of, produ
 from graphrec_pt.features.seeded import SPREAD
 from graphrec_pt.features.vector import GivenFeature
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.philox import below, philox
 
 _learnt: dict[str, Quantizer] = {}  # the last one, by the digest of what it was learnt from
 
 
 @featurizer("codes")
-class Codes:
+class CodeFeaturizer:
     """The mean of one learned vector for each digit of a code: ``1/S Σ_s E_s[c_s]``.
 
     VQ-Rec (Hou et al., WWW 2023): the code of a node is its text vector, quantised, so the model
@@ -46,9 +46,9 @@ class Codes:
         if train != "frozen":
             raise GraphRecError("codes", "a frozen encoder", f"train: {train}", "train: frozen")
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "CodesFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "CodesFeature":
         """Return the table of digits, and what the nodes are told by."""
-        source = self.of.build(outline, node_type, width)
+        source = self.of.build(spec, node_type, width)
         inputs = source.inputs if isinstance(source, GivenFeature) else width
         if inputs % self.digits:
             expected = f"digits that divide {inputs}"
@@ -73,7 +73,7 @@ class CodesFeature(Feature):
     learnt: Tensor
 
     def __init__(
-        self, config: Codes, node_type: str, source: Feature, inputs: int, width: int
+        self, config: CodeFeaturizer, node_type: str, source: Feature, inputs: int, width: int
     ) -> None:
         super().__init__()
         self.config, self.node_type = config, node_type
@@ -91,9 +91,9 @@ class CodesFeature(Feature):
         self.learnt.fill_(False)
         self.table.weight.normal_(0, SPREAD * self.config.digits**0.5, generator=draw)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read what the nodes are told by, learn the quantiser once, and code every node."""
-        self.source.bind(graph)
+        self.source.attach_graph(graph)
         every = torch.arange(graph.num_nodes(self.node_type), device=self.table.weight.device)
         vectors = self._told(every).float().cpu().numpy()
         if not self.learnt:

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import ColumnKind
+from graphrec_pt.graph.spec import GraphSpec
 
 
 def columns_of(
-    outline: Outline,
+    spec: GraphSpec,
     node_type: str,
     kinds: Collection[ColumnKind],
     wanted: Sequence[str] | None,
@@ -24,7 +24,7 @@ def columns_of(
     Raises:
         GraphRecError: When there are none, or one wanted is unknown or of another kind.
     """
-    columns = outline.nodes[outline.node_index(node_type)].columns
+    columns = spec.nodes[spec.node_index(node_type)].columns
     found = tuple(name for name, kind in columns.items() if kind in kinds)
     told = " or ".join(kinds)
     if wanted is None:
@@ -41,7 +41,7 @@ def columns_of(
 
 
 def one_column_of(
-    outline: Outline,
+    spec: GraphSpec,
     node_type: str,
     kinds: Collection[ColumnKind],
     wanted: str | None,
@@ -52,7 +52,7 @@ def one_column_of(
     Raises:
         GraphRecError: As :func:`columns_of`, and when it is not clear which one is meant.
     """
-    found = columns_of(outline, node_type, kinds, None if wanted is None else [wanted], who)
+    found = columns_of(spec, node_type, kinds, None if wanted is None else [wanted], who)
     if len(found) > 1:
         got = ", ".join(found)
         raise GraphRecError(who, f"the column of {node_type!r} to read", got, f"column: {found[0]}")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.graph.content import BUCKETS, content_features
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.torch.segments import ranges
 
 
@@ -25,7 +25,7 @@ class Content:
 
     buckets: int = Field(BUCKETS, ge=1)
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "ContentFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "ContentFeature":
         """Return the table of features."""
         return ContentFeature(node_type, self.buckets, width)
 
@@ -51,7 +51,7 @@ class ContentFeature(Feature):
         self.register_buffer("feature", torch.zeros(0, dtype=torch.int64), persistent=False)
         self.register_buffer("share", torch.zeros(0), persistent=False)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the features of every node."""
         found, device = content_features(graph, self.node_type, self.buckets), self.start.device
         self.start = torch.from_numpy(found.indptr).long().to(device)

@@ -20,7 +20,7 @@ Train = Literal["frozen", "all"] | Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True)
-class Encoding:
+class EncoderUse:
     """How an encoder is had and used.
 
     Args:
@@ -52,7 +52,7 @@ class EncodedFeature(GivenFeature):
         width: D.
     """
 
-    def __init__(self, encoding: Encoding, inputs: int, width: int) -> None:
+    def __init__(self, encoding: EncoderUse, inputs: int, width: int) -> None:
         super().__init__(inputs, width, encoding.map, encoding.unit)
         self.encoding = encoding
         self.encoder: nn.Module | None = None
@@ -83,7 +83,7 @@ class EncodedFeature(GivenFeature):
         """Return ``[n, F]`` for nodes that have something to be encoded."""
         raise TypeError(f"{type(self).__name__} has no encode")
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read what is to be encoded; encode it if the encoder is frozen.
 
         On disk the vectors go by the content that was encoded, not by the graph: the views of a

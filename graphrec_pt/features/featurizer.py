@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 Vectors = Callable[[Tensor], Tensor]
 """From global node ids ``[n]`` to their vectors ``[n, D]``."""
@@ -21,7 +21,7 @@ class Feature(nn.Module):
     (``persistent=False``), so that the same weights serve another graph.
     """
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read what is needed of a graph; called before the first pass and for each new graph."""
 
     def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
@@ -51,13 +51,13 @@ class Feature(nn.Module):
 class Featurizer(Protocol):
     """A frozen config of a feature, so that it can be named in a recipe."""
 
-    def build(self, outline: Outline, node_type: str, width: int) -> Feature:
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> Feature:
         """Return a module whose weights are filled by :func:`~graphrec_pt.features.seeded.seeded`.
 
         Runs on the meta device: it may look at sizes, not compute values.
 
         Args:
-            outline: Of the graph.
+            spec: Of the graph.
             node_type: Whose nodes are to be featurized.
             width: D.
 

@@ -4,7 +4,7 @@ import polars as pl
 from torch import Generator, Tensor, nn
 
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 
 @featurizer("id")
@@ -18,9 +18,9 @@ class Identity:
 
     zero: bool = False
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "IdentityFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "IdentityFeature":
         """Return the table."""
-        return IdentityFeature(outline.counts[outline.node_index(node_type)], width, self.zero)
+        return IdentityFeature(spec.counts[spec.node_index(node_type)], width, self.zero)
 
 
 class IdentityFeature(Feature):

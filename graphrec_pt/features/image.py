@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.cache import digest
 from graphrec_pt.features.columns import one_column_of, read_column
-from graphrec_pt.features.encoded import EncodedFeature, Encoding, Train
+from graphrec_pt.features.encoded import EncodedFeature, EncoderUse, Train
 from graphrec_pt.features.featurizer import Feature, featurizer
 from graphrec_pt.features.pretrained import (
     EncoderField,
@@ -21,7 +21,7 @@ from graphrec_pt.features.pretrained import (
 )
 from graphrec_pt.features.projection import Map
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 
 @featurizer("image")
@@ -63,12 +63,12 @@ class Image:
         if self.processor is None and not isinstance(self.encoder, str):
             raise GraphRecError("image", "the processor of an encoder given as object", "none")
 
-    def build(self, outline: Outline, node_type: str, width: int) -> Feature:
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> Feature:
         """Return the feature; sizes come from the config of the encoder."""
         if self.encoder is None:
             given = {"column": self.column, "map": self.map, "unit": self.unit}
-            return featurizer.build({"name": "vector", **given}).build(outline, node_type, width)
-        column = one_column_of(outline, node_type, ["text"], self.column, "image")
+            return featurizer.build({"name": "vector", **given}).build(spec, node_type, width)
+        column = one_column_of(spec, node_type, ["text"], self.column, "image")
         config = load_config(self.encoder, download=self.download)
         config = getattr(config, "vision_config", config)
         inputs = getattr(config, "hidden_size", None) or config.hidden_sizes[-1]
@@ -101,7 +101,7 @@ class ImageFeature(EncodedFeature):
         inputs: int,
         width: int,
     ) -> None:
-        encoding = Encoding(
+        encoding = EncoderUse(
             encoder, config.train, config.map, config.unit, config.cache, config.download
         )
         super().__init__(encoding, inputs, width)
@@ -155,7 +155,7 @@ class ImageFeature(EncodedFeature):
         from PIL import Image as Pillow
 
         if not self.files:  # a saved model holds no images
-            raise GraphRecError("image", "a graph to read", "none", "model.bind(graph)")
+            raise GraphRecError("image", "a graph to read", "none", "model.attach_graph(graph)")
         file = self.files[node]
         try:
             with Pillow.open(str(file)) as image:

@@ -9,7 +9,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.torch.segments import ranges
 
 
@@ -30,11 +30,11 @@ class Linked:
     relations: tuple[str, ...] = Field(min_length=1)
     how: Literal["mean", "sum"] = "mean"
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "LinkedFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "LinkedFeature":
         """Return what looks neighbours up; it has no weights of its own."""
-        leaving = {each.name for each in outline.relations if each.source == node_type}
+        leaving = {each.name for each in spec.relations if each.source == node_type}
         for name in self.relations:
-            outline.relation_index(name)
+            spec.relation_index(name)
             if name not in leaving:
                 expected = f"relations that leave {node_type!r}"
                 hint = ", ".join(sorted(leaving))
@@ -61,7 +61,7 @@ class LinkedFeature(Feature):
         self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
         self.register_buffer("neighbor", torch.zeros(0, dtype=torch.int64), persistent=False)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the neighbours."""
         edges = [graph.edges(name) for name in self.config.relations]
         first = graph.nodes(graph.schema.relation(self.config.relations[0]).source)

@@ -19,8 +19,8 @@ from graphrec_pt.features.featurizer import (
 from graphrec_pt.features.identity import IdentityFeature
 from graphrec_pt.features.propagation import PropagationField, Propagator
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Checked
+from graphrec_pt.graph.spec import GraphSpec
 
 Composition = Literal["sum", "concat", "gate"]
 
@@ -33,7 +33,7 @@ class Composed(nn.Module):
 
     Args:
         configs: Of the features.
-        outline: Of the graph.
+        spec: Of the graph.
         node_type: Whose nodes.
         width: D.
         compose: How several features become one vector.
@@ -43,7 +43,7 @@ class Composed(nn.Module):
     def __init__(
         self,
         configs: Sequence[Featurizer],
-        outline: Outline,
+        spec: GraphSpec,
         node_type: str,
         width: int,
         *,
@@ -54,7 +54,7 @@ class Composed(nn.Module):
         if not configs:
             raise GraphRecError("features", f"at least one feature of {node_type!r}", "none", "id")
         self.compose, self.id_dropout = compose, id_dropout
-        self.parts = nn.ModuleList(each.build(outline, node_type, width) for each in configs)
+        self.parts = nn.ModuleList(each.build(spec, node_type, width) for each in configs)
         several = len(configs) > 1
         self.joint = (
             nn.Linear(len(configs) * width, width) if several and compose == "concat" else None
@@ -68,11 +68,11 @@ class Composed(nn.Module):
         """Where the weights are."""
         return self.get_buffer("anchor").device
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read columns and edges of a graph."""
         for part in self.parts:
             assert isinstance(part, Feature)
-            part.bind(graph)
+            part.attach_graph(graph)
 
     def forward(self, nodes: Tensor, vectors: Vectors, plain: bool) -> Tensor:
         """Return ``[n, D]`` in the precision of the weights, also where maps run in a lower one.
@@ -133,36 +133,36 @@ class Features(Checked):
         every = self.by_type.get(EVERY) or (featurizer.build("id"),)
         return self.by_type.get(node_type, every)
 
-    def build(self, outline: Outline, width: int) -> "NodeFeatures":
+    def build(self, spec: GraphSpec, width: int) -> "NodeFeatures":
         """Return a module for the nodes of a graph; runs on the meta device.
 
         Raises:
             GraphRecError: For node types that the graph does not have.
         """
         for name in self.by_type.keys() - {EVERY}:
-            outline.node_index(name)
-        return NodeFeatures(self, outline, width)
+            spec.node_index(name)
+        return NodeFeatures(self, spec, width)
 
 
 class NodeFeatures(nn.Module):
     """From global node ids to vectors.
 
-    Inside :meth:`held` the vectors of a whole type are computed once, and again never.
+    Inside :meth:`cached_embeddings` the vectors of a whole type are computed once, and again never.
 
     Args:
         config: What to compose.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
     """
 
-    def __init__(self, config: Features, outline: Outline, width: int) -> None:
+    def __init__(self, config: Features, spec: GraphSpec, width: int) -> None:
         super().__init__()
-        self.names, self.width = outline.node_names, width
+        self.names, self.width = spec.node_names, width
         self.of_type = nn.ModuleDict(
             {
                 f"of_{name}": Composed(
                     config.of(name),
-                    outline,
+                    spec,
                     name,
                     width,
                     compose=config.compose,
@@ -173,8 +173,8 @@ class NodeFeatures(nn.Module):
         )
         self.propagate: Propagator | None = None
         if config.propagation is not None:
-            self.propagate = config.propagation.build(outline, width)
-        self.counts = list(outline.counts)
+            self.propagate = config.propagation.build(spec, width)
+        self.counts = list(spec.counts)
         self.bound = not self.reads
         self._held: dict[str, Tensor] | None = None
 
@@ -182,9 +182,10 @@ class NodeFeatures(nn.Module):
     def reads(self) -> bool:
         """Whether anything must be read off a graph before the first pass."""
         parts = (part for part in self.modules() if isinstance(part, Feature))
-        return self.propagate is not None or any(type(p).bind is not Feature.bind for p in parts)
+        reading = (type(p).attach_graph is not Feature.attach_graph for p in parts)
+        return self.propagate is not None or any(reading)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read columns and edges of a graph.
 
         Raises:
@@ -197,9 +198,9 @@ class NodeFeatures(nn.Module):
             hint = "transfer(model, graph) for another graph"
             raise GraphRecError("features", f"a graph of {expected}", got, hint)
         for name in self.names:
-            self._part(name).bind(graph)
+            self._part(name).attach_graph(graph)
         if self.propagate is not None:
-            self.propagate.bind(graph)
+            self.propagate.attach_graph(graph)
         self.bound = True
 
     def inputs(self) -> dict[str, Tensor]:
@@ -221,7 +222,7 @@ class NodeFeatures(nn.Module):
         own = self.inputs()
         if self.propagate is not None or inputs.keys() != own.keys():
             got = ", ".join(sorted(inputs.keys() ^ own.keys())) or "those of a propagation"
-            raise GraphRecError("features", "inputs that they read", got, "bind(graph)")
+            raise GraphRecError("features", "inputs that they read", got, "attach_graph(graph)")
         for name, tensor in inputs.items():
             path, _, last = name.rpartition(".")
             module = self.get_submodule(path)
@@ -230,7 +231,7 @@ class NodeFeatures(nn.Module):
         self.bound = True
 
     @contextmanager
-    def held(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
+    def cached_embeddings(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
         """Keep the tables made inside the block: one forward pass.
 
         Args:
@@ -320,7 +321,7 @@ class NodeFeatures(nn.Module):
 
     def _check_bound(self) -> None:
         if not self.bound:
-            raise GraphRecError("features", "a graph to read", "none", "model.bind(graph)")
+            raise GraphRecError("features", "a graph to read", "none", "model.attach_graph(graph)")
 
     def _part(self, node_type: str) -> Composed:
         return cast(Composed, self.of_type[f"of_{node_type}"])

@@ -10,7 +10,7 @@ from graphrec_pt.features.columns import columns_of, floats_of, read_column
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.features.seeded import SPREAD
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 
 @featurizer("number")
@@ -29,9 +29,9 @@ class Number:
     columns: tuple[str, ...] | None = None
     bins: int = Field(0, ge=0)
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "NumberFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "NumberFeature":
         """Return the maps of the columns."""
-        names = columns_of(outline, node_type, ["number"], self.columns, "number")
+        names = columns_of(spec, node_type, ["number"], self.columns, "number")
         return NumberFeature(node_type, names, width, self.bins)
 
 
@@ -70,7 +70,7 @@ class NumberFeature(Feature):
         self.spread.fill_(1)
         self.learnt.fill_(False)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the numbers ``[n, C]``, NaN where there are none, and learn their scale once."""
         read = [floats_of(read_column(graph, self.node_type, n, "number")) for n in self.columns]
         self.numbers = torch.stack(read, dim=1).to(self.mean)  # [n, C]

@@ -7,13 +7,13 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 
 class Propagator(nn.Module):
     """What a propagation builds; see :class:`~graphrec_pt.features.featurizer.Feature`."""
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the edges that messages travel on into buffers that are not saved."""
 
     def row_names(self) -> dict[str, pl.Series]:
@@ -28,11 +28,11 @@ class Propagator(nn.Module):
 class Propagation(Protocol):
     """A frozen config of a graph neural network over the whole graph."""
 
-    def build(self, outline: Outline, width: int) -> Propagator:
+    def build(self, spec: GraphSpec, width: int) -> Propagator:
         """Return a module from ``[N, D]`` to ``[N, D]``; runs on the meta device.
 
         Args:
-            outline: Of the graph.
+            spec: Of the graph.
             width: D.
 
         Raises:

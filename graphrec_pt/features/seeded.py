@@ -22,7 +22,7 @@ class Initialised(Protocol):
         ...
 
 
-def apart(seed: int, purpose: str) -> int:
+def derive_seed(seed: int, purpose: str) -> int:
     """Return a seed of its own for one of several networks, so that they share no draws."""
     return int(draw32(Key(seed).named(purpose), 0))
 

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_sequence
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.attention import attention
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.kernels.transposed import owners
@@ -126,9 +126,9 @@ class Sequence:
     heads: int = Field(2, ge=1)
     dropout: float = Field(0.1, ge=0, lt=1)
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "SequenceFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "SequenceFeature":
         """Return the encoder."""
-        relation = self._relation(outline, node_type)
+        relation = self._relation(spec, node_type)
         encoder: nn.Module
         if self.encoder == "gru":
             encoder = GRUEncoder(width, self.layers, self.dropout)
@@ -138,11 +138,11 @@ class Sequence:
             encoder = TransformerEncoder(width, self.layers, self.heads, self.longest, self.dropout)
         return SequenceFeature(relation, encoder, width, self.longest, self.skip)
 
-    def _relation(self, outline: Outline, node_type: str) -> str:
-        timed = [r.name for r in outline.relations if r.source == node_type and r.timed]
+    def _relation(self, spec: GraphSpec, node_type: str) -> str:
+        timed = [r.name for r in spec.relations if r.source == node_type and r.timed]
         told = ", ".join(timed) or "none"
         if self.relation is not None:
-            outline.relation_index(self.relation)
+            spec.relation_index(self.relation)
             if self.relation not in timed:
                 expected = f"a timed relation that leaves {node_type!r}"
                 raise GraphRecError("sequence", expected, repr(self.relation), f"one of {told}")
@@ -179,7 +179,7 @@ class SequenceFeature(Feature):
         self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
         self.register_buffer("item", torch.zeros(0, dtype=torch.int64), persistent=False)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the histories, oldest first."""
         low, high = graph.segments(self.relation)
         end = torch.maximum(high - self.skip, low)

@@ -8,8 +8,8 @@ from torch.nn.functional import embedding_bag
 from graphrec_pt.features.columns import columns_of
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import ColumnKind
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.tokens.words import HASHED, TokenizerField, Words, texts_of
 
@@ -29,10 +29,10 @@ class StaticText:
     tokenizer: TokenizerField | None = None
     buckets: int = Field(2**15, ge=1)
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "StaticTextFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "StaticTextFeature":
         """Return the table of words."""
         kinds: list[ColumnKind] = ["text"] if self.columns is None else ["text", "category"]
-        names = columns_of(outline, node_type, kinds, self.columns, "static_text")
+        names = columns_of(spec, node_type, kinds, self.columns, "static_text")
         tokenizer = f"{HASHED}{self.buckets}" if self.tokenizer is None else self.tokenizer
         words = Words.of(tokenizer)
         return StaticTextFeature(node_type, names, words, width)
@@ -58,7 +58,7 @@ class StaticTextFeature(Feature):
         self.register_buffer("start", torch.zeros(1, dtype=torch.int64), persistent=False)
         self.register_buffer("word", torch.zeros(0, dtype=torch.int32), persistent=False)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the words of every node, packed."""
         read = [texts_of(graph, self.node_type, name, self.words) for name in self.columns]
         count = sum((start.diff() for start, _ in read), torch.zeros(1, dtype=torch.int64))

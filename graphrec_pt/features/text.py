@@ -10,19 +10,19 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.cache import digest
 from graphrec_pt.features.columns import one_column_of
-from graphrec_pt.features.encoded import EncodedFeature, Encoding, Train, batches
+from graphrec_pt.features.encoded import EncodedFeature, EncoderUse, Train, batches
 from graphrec_pt.features.featurizer import featurizer
 from graphrec_pt.features.pretrained import EncoderField, load_config
 from graphrec_pt.features.projection import Map
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 
 Pooling = Literal["mean", "cls", "last", "attention"]
 
 
 @featurizer("text")
-class Text:
+class TextFeaturizer:
     """The vector of a text, as an encoder makes it.
 
     Args:
@@ -62,9 +62,9 @@ class Text:
             hint = "train: 0, which trains the pooling and nothing of the encoder"
             raise GraphRecError("text", "pooling of a frozen encoder", "attention", hint)
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "TextFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "TextFeature":
         """Return the feature; sizes come from the config of the encoder."""
-        column = self._column(outline, node_type)
+        column = self._column(spec, node_type)
         config = load_config(self.encoder, download=self.download)
         room = getattr(config, "max_position_embeddings", None)
         if room is not None and self.longest > room:
@@ -73,12 +73,12 @@ class Text:
         words = Words.of(tokenizer, download=self.download)
         return TextFeature(self, node_type, column, words, config.hidden_size, width)
 
-    def _column(self, outline: Outline, node_type: str) -> str:
-        node = outline.nodes[outline.node_index(node_type)]
+    def _column(self, spec: GraphSpec, node_type: str) -> str:
+        node = spec.nodes[spec.node_index(node_type)]
         if self.column is None and node.title is not None:
             return node.title
         kinds: tuple[Any, ...] = ("text",) if self.column is None else ("text", "category")
-        return one_column_of(outline, node_type, kinds, self.column, "text")
+        return one_column_of(spec, node_type, kinds, self.column, "text")
 
 
 class TextFeature(EncodedFeature):
@@ -97,9 +97,15 @@ class TextFeature(EncodedFeature):
     token: Tensor
 
     def __init__(
-        self, config: Text, node_type: str, column: str, words: Words, inputs: int, width: int
+        self,
+        config: TextFeaturizer,
+        node_type: str,
+        column: str,
+        words: Words,
+        inputs: int,
+        width: int,
     ) -> None:
-        encoding = Encoding(
+        encoding = EncoderUse(
             config.encoder, config.train, config.map, config.unit, config.cache, config.download
         )
         super().__init__(encoding, inputs, width)

@@ -9,7 +9,7 @@ from graphrec_pt.features.columns import one_column_of, read_column, vectors_of
 from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.features.projection import Map, projection
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 
 @featurizer("vector")
@@ -26,10 +26,10 @@ class Vector:
     map: Map = "linear"
     unit: bool = False
 
-    def build(self, outline: Outline, node_type: str, width: int) -> "VectorFeature":
+    def build(self, spec: GraphSpec, node_type: str, width: int) -> "VectorFeature":
         """Return the map."""
-        name = one_column_of(outline, node_type, ["vector"], self.column, "vector")
-        inputs = outline.widths.get(node_type, {}).get(name, 0)
+        name = one_column_of(spec, node_type, ["vector"], self.column, "vector")
+        inputs = spec.widths.get(node_type, {}).get(name, 0)
         if not inputs:
             raise GraphRecError("vector", f"vectors of one length in {name!r}", "none")
         return VectorFeature(node_type, name, inputs, width, self.map, self.unit)
@@ -93,7 +93,7 @@ class VectorFeature(GivenFeature):
         super().__init__(inputs, width, map, unit)
         self.node_type, self.column = node_type, column
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the vectors ``[n, F]``."""
         read = read_column(graph, self.node_type, self.column, "vector")
         given, absent = vectors_of(read, self.inputs, "vector")

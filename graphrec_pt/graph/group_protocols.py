@@ -13,10 +13,10 @@ from scipy.sparse.csgraph import connected_components
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.protocol import Events, Ints, Stage, Stages, follow_pairs, protocol
+from graphrec_pt.graph.protocol import Events, Ints, SplitPart, Stages, follow_pairs, protocol
 from graphrec_pt.graph.protocols import Share, check_shares, drawn
 
-_CONTEXT = {Stage.VALID: Stage.VALID_CONTEXT, Stage.TEST: Stage.TEST_CONTEXT}
+_CONTEXT = {SplitPart.VALID: SplitPart.VALID_CONTEXT, SplitPart.TEST: SplitPart.TEST_CONTEXT}
 
 
 @protocol("groups")
@@ -125,7 +125,7 @@ class GroupsOf:
             held = np.maximum(fate[edges.source.numpy()], fate[edges.target.numpy()])
             for when, seen in _CONTEXT.items():
                 hidden = self._joins(relation.name) and not self.config.linked
-                stages[edges.edge.numpy()[held == when]] = Stage.DROPPED if hidden else seen
+                stages[edges.edge.numpy()[held == when]] = SplitPart.DROPPED if hidden else seen
         return stages
 
     def _joins(self, name: str) -> bool:
@@ -227,8 +227,8 @@ class OwnedSets:
         context = (place < 0) | ((place == 0) & known_of_last)
         for when, seen in _CONTEXT.items():
             stage = np.where((held[sets] == when) & context, seen, stage)
-        dropped = (stage != Stage.TRAIN) & (place > 0)
-        return np.where(dropped, Stage.DROPPED, stage).astype(np.int8)
+        dropped = (stage != SplitPart.TRAIN) & (place > 0)
+        return np.where(dropped, SplitPart.DROPPED, stage).astype(np.int8)
 
     def _fate(self, events: Events, asked: Events, key: Key) -> tuple[Stages, Stages]:
         """Return, for every node, the stage of its owner and where it stands by the last set."""
@@ -244,7 +244,7 @@ class OwnedSets:
         np.add.at(count, owner[filled], 1)
         wanted = self.config
         stage = drawn(owner, key.named("latest_sets"), wanted.valid, wanted.test)
-        stage[count[owner] < wanted.least] = Stage.TRAIN
+        stage[count[owner] < wanted.least] = SplitPart.TRAIN
         held, after = np.zeros(size + 1, np.int8), np.zeros(size + 1, np.int8)
         held[node] = stage
         after[node] = np.sign(row - last[owner])

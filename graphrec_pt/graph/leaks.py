@@ -37,7 +37,7 @@ import numpy.typing as npt
 import polars as pl
 
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.protocol import Events, Ints, Stage, Stages
+from graphrec_pt.graph.protocol import Events, Ints, SplitPart, Stages
 from graphrec_pt.graph.schema import Relation
 
 COPY = 0.9
@@ -47,7 +47,7 @@ HALF = 0.5
 LEVEL = np.array([0, 2, 3, 1, 2, 3], np.int8)
 """Stage → the first view that shows it: train, valid, test, none."""
 UNPREDICTED = np.array(
-    [Stage.TRAIN, Stage.VALID_CONTEXT, Stage.TEST_CONTEXT, Stage.DROPPED], np.int8
+    [SplitPart.TRAIN, SplitPart.VALID_CONTEXT, SplitPart.TEST_CONTEXT, SplitPart.DROPPED], np.int8
 )
 """First view that shows an event → stage of an event that nobody predicts."""
 Levels = npt.NDArray[np.int8]

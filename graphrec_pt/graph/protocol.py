@@ -17,7 +17,7 @@ Ints = npt.NDArray[np.int64]
 Stages = npt.NDArray[np.int8]
 
 
-class Stage(IntEnum):
+class SplitPart(IntEnum):
     """When an interaction may be seen, and whether it is to be predicted."""
 
     TRAIN = 0
@@ -89,7 +89,7 @@ def follow_pairs(events: Events, stage: Stages, other: Events, key: Key) -> Stag
     the held-out event, unless it happened strictly before it (a view before the purchase is known
     in advance).
     """
-    held = stage != Stage.TRAIN
+    held = stage != SplitPart.TRAIN
     pairs = pl.DataFrame(
         {
             "pair": _pairs(events)[held],
@@ -120,10 +120,10 @@ def follow_nodes(node: Ints, stage: Stages, other: Events) -> Stages:
         stage: int8 ``[n]``, the stages of those events.
         other: Events that may touch the nodes at either end.
     """
-    known = {Stage.VALID_CONTEXT: Stage.VALID, Stage.TEST_CONTEXT: Stage.TEST}
+    known = {SplitPart.VALID_CONTEXT: SplitPart.VALID, SplitPart.TEST_CONTEXT: SplitPart.TEST}
     size = max(int(ids.max(initial=-1)) for ids in (node, other.source, other.target)) + 1
     fate = np.zeros(size, np.int8)
-    for held in (Stage.VALID, Stage.TEST):  # the later stage wins
+    for held in (SplitPart.VALID, SplitPart.TEST):  # the later stage wins
         fate[node[(stage == held) | np.isin(stage, [c for c in known if known[c] == held])]] = held
     return np.maximum(fate[other.source], fate[other.target])
 

@@ -11,7 +11,7 @@ from graphrec_pt.core.key import Key, draw32
 from graphrec_pt.graph.protocol import (
     Events,
     Ints,
-    Stage,
+    SplitPart,
     Stages,
     follow_nodes,
     follow_pairs,
@@ -40,9 +40,9 @@ class LeaveOneOut:
     def assign(self, events: Events, key: Key) -> Stages:
         """Return the stage of each event: int8 ``[n]``."""
         after, length = _from_end(events, key)
-        stage = np.full(len(after), Stage.TRAIN, np.int8)
-        stage[(after == 0) & (length >= self.least)] = Stage.TEST
-        stage[(after == 1) & (length >= self.least)] = Stage.VALID
+        stage = np.full(len(after), SplitPart.TRAIN, np.int8)
+        stage[(after == 0) & (length >= self.least)] = SplitPart.TEST
+        stage[(after == 1) & (length >= self.least)] = SplitPart.VALID
         return stage
 
 
@@ -72,9 +72,9 @@ class Ratio:
         after, length = _from_end(events, key, shuffle=self.shuffle)
         test = np.floor(length * self.test + 1e-9).astype(np.int64)
         valid = np.floor(length * self.valid + 1e-9).astype(np.int64)
-        stage = np.full(len(after), Stage.TRAIN, np.int8)
-        stage[after < test + valid] = Stage.VALID
-        stage[after < test] = Stage.TEST
+        stage = np.full(len(after), SplitPart.TRAIN, np.int8)
+        stage[after < test + valid] = SplitPart.VALID
+        stage[after < test] = SplitPart.TEST
         return stage
 
 
@@ -109,8 +109,8 @@ class GlobalTime:
         time = other.time
         if time is None:
             return follow_pairs(events, self.assign(events, key), other, key)
-        stages = np.where(time >= valid_from, Stage.VALID, Stage.TRAIN).astype(np.int8)
-        stages[time >= test_from] = Stage.TEST
+        stages = np.where(time >= valid_from, SplitPart.VALID, SplitPart.TRAIN).astype(np.int8)
+        stages[time >= test_from] = SplitPart.TEST
         return stages
 
     def _cuts(self, time: Ints) -> tuple[int, int]:
@@ -130,7 +130,7 @@ class GlobalTime:
 
 
 @protocol("session")
-class Session:
+class SessionProtocol:
     """The latest sessions to test, those before to validation; the last event is predicted.
 
     Sources are sessions, ordered by the time of their last event. The events before the last one
@@ -161,10 +161,10 @@ class Session:
         valid_from = ends[min(n - 1, int(np.ceil(n * (1 - self.test - self.valid))))] if n else 0
         in_test = (when >= test_from) & (self.test > 0)
         in_valid = (when >= valid_from) & ~in_test & (self.valid > 0)
-        stage = np.full(len(after), Stage.TRAIN, np.int8)
-        stage[in_valid] = np.where(last[in_valid], Stage.VALID, Stage.VALID_CONTEXT)
-        stage[in_test] = np.where(last[in_test], Stage.TEST, Stage.TEST_CONTEXT)
-        stage[(length == 1) & (in_valid | in_test)] = Stage.DROPPED
+        stage = np.full(len(after), SplitPart.TRAIN, np.int8)
+        stage[in_valid] = np.where(last[in_valid], SplitPart.VALID, SplitPart.VALID_CONTEXT)
+        stage[in_test] = np.where(last[in_test], SplitPart.TEST, SplitPart.TEST_CONTEXT)
+        stage[(length == 1) & (in_valid | in_test)] = SplitPart.DROPPED
         return stage
 
     def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
@@ -179,8 +179,8 @@ class Session:
         until[events.source[last]] = _times(events, "session")[last]
         stages = fate[other.source]
         early = other.time is not None and other.time < until[other.source]
-        stages[early & (stages == Stage.VALID)] = Stage.VALID_CONTEXT
-        stages[early & (stages == Stage.TEST)] = Stage.TEST_CONTEXT
+        stages[early & (stages == SplitPart.VALID)] = SplitPart.VALID_CONTEXT
+        stages[early & (stages == SplitPart.TEST)] = SplitPart.TEST_CONTEXT
         return np.where(stages > 0, stages, follow_pairs(events, stage, other, key))
 
 
@@ -236,7 +236,7 @@ class ColdUsers:
         after, length = _from_end(events, key)
         early = length - 1 - after < self.context
         stage = drawn(events.source, key.named("cold_users"), self.valid, self.test)
-        known = {Stage.VALID: Stage.VALID_CONTEXT, Stage.TEST: Stage.TEST_CONTEXT}
+        known = {SplitPart.VALID: SplitPart.VALID_CONTEXT, SplitPart.TEST: SplitPart.TEST_CONTEXT}
         return np.select(
             [early & (stage == held) for held in known], list(known.values()), stage
         ).astype(np.int8)
@@ -278,7 +278,11 @@ class Fixed:
                 ", ".join(columns) or "no edge columns",
                 did_you_mean(self.column, columns),
             )
-        names = {self.train: Stage.TRAIN, self.valid: Stage.VALID, self.test: Stage.TEST}
+        names = {
+            self.train: SplitPart.TRAIN,
+            self.valid: SplitPart.VALID,
+            self.test: SplitPart.TEST,
+        }
         said = events.columns[self.column].cast(pl.String)
         other = sorted({str(name) for name in said.unique()} - set(names))
         if other:
@@ -324,5 +328,5 @@ def drawn(nodes: Ints, key: Key, valid: float, test: float) -> Stages:
     """Return a stage per node, drawn by its own random bits: stable whatever else is there."""
     bits = draw32(key, nodes.astype(np.uint32)).astype(np.float64) / 2**32
     return np.select(
-        [bits < test, bits < test + valid], [Stage.TEST, Stage.VALID], Stage.TRAIN
+        [bits < test, bits < test + valid], [SplitPart.TEST, SplitPart.VALID], SplitPart.TRAIN
     ).astype(np.int8)

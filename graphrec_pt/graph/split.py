@@ -18,8 +18,8 @@ from graphrec_pt.graph.protocol import (
     DEFAULT_SPLIT,
     SPLIT_OF_CARD,
     Events,
+    SplitPart,
     SplitProtocol,
-    Stage,
     Stages,
     follow_pairs,
     protocol,
@@ -27,10 +27,10 @@ from graphrec_pt.graph.protocol import (
 from graphrec_pt.graph.subset import keep_edges
 
 When = Literal["valid", "test"]
-SEEN: dict[str, tuple[Stage, ...]] = {
-    "train": (Stage.TRAIN,),
-    "valid": (Stage.TRAIN, Stage.VALID_CONTEXT),
-    "test": (Stage.TRAIN, Stage.VALID_CONTEXT, Stage.VALID, Stage.TEST_CONTEXT),
+SEEN: dict[str, tuple[SplitPart, ...]] = {
+    "train": (SplitPart.TRAIN,),
+    "valid": (SplitPart.TRAIN, SplitPart.VALID_CONTEXT),
+    "test": (SplitPart.TRAIN, SplitPart.VALID_CONTEXT, SplitPart.VALID, SplitPart.TEST_CONTEXT),
 }
 
 
@@ -60,7 +60,7 @@ class Split:
     Args:
         graph: The whole graph; nothing that learns should touch it.
         relation: The interaction relation that is predicted.
-        stage: int8 ``[edge ids]`` of :class:`~graphrec_pt.graph.protocol.Stage`; edges that are
+        stage: int8 ``[edge ids]`` of :class:`~graphrec_pt.graph.protocol.SplitPart`; edges that are
             no interactions are TRAIN.
         protocol: Config of the protocol.
         seed: Of the key.
@@ -87,12 +87,12 @@ class Split:
     @cached_property
     def valid(self) -> Targets:
         """What to predict at validation."""
-        return self._targets(Stage.VALID)
+        return self._targets(SplitPart.VALID)
 
     @cached_property
     def test(self) -> Targets:
         """What to predict at test."""
-        return self._targets(Stage.TEST)
+        return self._targets(SplitPart.TEST)
 
     def history(self, when: When) -> Graph:
         """Return the graph that inference may see at validation or at test.
@@ -105,7 +105,7 @@ class Split:
         return self._view(when)
 
     def _view(self, when: str) -> Graph:
-        if when == "valid" and not bool((self.stage == Stage.VALID_CONTEXT).any()):
+        if when == "valid" and not bool((self.stage == SplitPart.VALID_CONTEXT).any()):
             when = "train"
         if when not in self._views:
             self._views[when] = self._made(when)
@@ -123,7 +123,7 @@ class Split:
             telling = torch.cat([telling, nodes[level > shown]])
         return derive(keep_edges(given, seen, telling, provenance))
 
-    def _targets(self, stage: Stage) -> Targets:
+    def _targets(self, stage: SplitPart) -> Targets:
         edges = self.graph.edges(self.relation)
         rows = self.stage[edges.edge] == stage
         time = None if edges.time is None else edges.time[rows]
@@ -174,9 +174,9 @@ def split(
     relation = graph.schema.interaction(named.relation)
     events = events_of(graph, relation.name)
     config = protocol.config(named)
-    made = HeldOut(graph, np.full(graph.num_edge_ids, Stage.TRAIN, np.int8))
+    made = HeldOut(graph, np.full(graph.num_edge_ids, SplitPart.TRAIN, np.int8))
     assigned = made.add(events, chosen.assign(events, key), getattr(chosen, "given", False))
-    if len(assigned) and not (assigned == Stage.TRAIN).any():
+    if len(assigned) and not (assigned == SplitPart.TRAIN).any():
         raise _nothing_to_train_on(events, assigned, config)
     follow = getattr(chosen, "follow", follow_pairs)
     for other in graph.schema.interactions:
@@ -211,9 +211,9 @@ def _nothing_to_train_on(
 
 
 _HELD = {
-    "at validation": Stage.VALID,
-    "at test": Stage.TEST,
-    "context at validation": Stage.VALID_CONTEXT,
-    "context at test": Stage.TEST_CONTEXT,
-    "dropped": Stage.DROPPED,
+    "at validation": SplitPart.VALID,
+    "at test": SplitPart.TEST,
+    "context at validation": SplitPart.VALID_CONTEXT,
+    "context at test": SplitPart.TEST_CONTEXT,
+    "dropped": SplitPart.DROPPED,
 }

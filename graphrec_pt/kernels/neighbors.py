@@ -16,7 +16,7 @@ SPARE = 2
 """Draws beyond the fan-out: an excluded id is met at most twice (an edge and its inverse)."""
 
 
-class Plan(NamedTuple):
+class FanOutPlan(NamedTuple):
     """A checked fan-out, as every body takes it.
 
     A *cell* is one (node, slot) whose edges are sampled together: ``C = B · K`` of them, K = 1
@@ -114,7 +114,7 @@ def neighbors(
         raise GraphRecError(
             "neighbors", f"turn below 2**32 / {stride} blocks of draws", int(turn.max())
         )
-    plan = Plan(
+    plan = FanOutPlan(
         words=key_words(key),
         nodes=nodes,
         slots=columns,

@@ -21,7 +21,7 @@ LAST_BLOCK = (1 << TRY_BITS) - 1
 """The block inside a hop that the exact scan draws from, after every try was refused."""
 
 
-class Plan(NamedTuple):
+class WalkPlan(NamedTuple):
     """A checked walk, as every body takes it.
 
     Args:
@@ -122,7 +122,7 @@ def walk(
     _check_edges(csr, roots, timed, after, exclude)
     device = csr.indices.device
     biased = p != 1.0 or q != 1.0
-    plan = Plan(
+    plan = WalkPlan(
         words=key_words(key),
         roots=roots.to(device, torch.int64).contiguous(),
         repeats=repeats,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.features.projection import Experts
-from graphrec_pt.features.seeded import apart, seeded
+from graphrec_pt.features.seeded import derive_seed, seeded
 from graphrec_pt.models.host import Host
 
 ADAPTOR = "adaptor"
@@ -77,8 +77,8 @@ class Bottleneck:
             GraphRecError: For globs that match no linear map.
         """
         for name, host, width in _maps(model.backbone, self.places or BRANCHES):
-            made = seeded(partial(BottleneckNet, width, self.inner), apart(seed, name))
-            insert(host, ADAPTOR, made)
+            made = seeded(partial(BottleneckNet, width, self.inner), derive_seed(seed, name))
+            add_output_adapter(host, ADAPTOR, made)
 
 
 class BottleneckNet(nn.Module):
@@ -122,7 +122,7 @@ def _outputs(module: nn.Module) -> int:
     return int(getattr(module, "nf", 0))  # the transposed linear map of GPT-2
 
 
-def insert(host: nn.Module, name: str, part: nn.Module) -> None:
+def add_output_adapter(host: nn.Module, name: str, part: nn.Module) -> None:
     """Let what a module returns go through a part, which becomes its child.
 
     The weights of the module keep their names, so that saved ones still fit.
@@ -216,10 +216,12 @@ class MixtureOfExperts:
 
     def attach(self, model: Host, seed: int) -> None:
         """Give every type its experts."""
-        for name in self.types or model.outline.node_names:
-            model.outline.node_index(name)
+        for name in self.types or model.spec.node_names:
+            model.spec.node_index(name)
             host = model.features.of_type.get_submodule(f"of_{name}")
-            insert(host, ADAPTOR, seeded(lambda: AddedExperts(model.width), apart(seed, name)))
+            add_output_adapter(
+                host, ADAPTOR, seeded(lambda: AddedExperts(model.width), derive_seed(seed, name))
+            )
 
 
 class AddedExperts(nn.Module):

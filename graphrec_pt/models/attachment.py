@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.seeded import apart
+from graphrec_pt.features.seeded import derive_seed
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.adaptor import Adaptor
 from graphrec_pt.models.adaptor import adaptor as adaptors
 from graphrec_pt.models.model import Model
-from graphrec_pt.models.prompts.family import Prompting
+from graphrec_pt.models.prompts.family import PromptConfig
 from graphrec_pt.models.prompts.family import prompt as prompts
 
 
@@ -16,7 +16,7 @@ def attach(
     model: Model,
     graph: Graph | None = None,
     *,
-    prompt: str | Mapping[str, object] | Prompting | None = None,
+    prompt: str | Mapping[str, object] | PromptConfig | None = None,
     adaptor: str | Mapping[str, object] | Adaptor | None = None,
     seed: int = 0,
 ) -> None:
@@ -42,10 +42,10 @@ def attach(
         if wanted is None:
             continue
         if has is None:
-            wanted.attach(model, apart(seed, kind))
+            wanted.attach(model, derive_seed(seed, kind))
             model.config = model.config.model_copy(update={kind: wanted})
         elif has != wanted:
             hint = "the model as it was without"
             raise GraphRecError("model", f"no other {kind}", repr(has), hint)
     if graph is not None and model.prompt is not None:
-        model.prompt.bind(graph)
+        model.prompt.attach_graph(graph)

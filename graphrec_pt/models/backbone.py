@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 from torch import Tensor, nn
 
 from graphrec_pt.core.registry import Registry
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.prompt import PromptStates
 
 
 class Backbone(Protocol):
@@ -36,7 +36,7 @@ class TwoStream(Protocol):
         ptr: Tensor,
         structure: Mapping[str, Tensor],
         order: Tensor,
-        prompt: Prompt | None,
+        prompt: PromptStates | None,
         *,
         edges: Tensor | None,
     ) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from graphrec_pt.kernels.softmax_loss import Reduction, softmax_loss
-from graphrec_pt.models.evidence_head import EvidenceHead
+from graphrec_pt.models.cooccurrence_head import CooccurrenceHead
 from graphrec_pt.models.head import Head, head
 from graphrec_pt.models.view import Encoded
 
@@ -26,7 +26,7 @@ class ItemHead(Head):
         transform: Whether f is learned.
         cosine: Whether both sides are put on the unit sphere.
         temperature: τ.
-        evidence: Sizes of a learned term of the score from what the graph says, if any.
+        cooccurrence: Sizes of a learned term of the score from what the graph says, if any.
     """
 
     def __init__(
@@ -37,14 +37,14 @@ class ItemHead(Head):
         transform: bool = False,
         cosine: bool = False,
         temperature: float = 1.0,
-        evidence: Mapping[str, int] | None = None,
+        cooccurrence: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
         self.width = width
         self.cosine, self.temperature = cosine, temperature
         self.transform = _transform(width, width) if transform else None
         self.bias = nn.Parameter(torch.zeros(items)) if items else None
-        self.evidence = None if evidence is None else EvidenceHead(**evidence)
+        self.cooccurrence = None if cooccurrence is None else CooccurrenceHead(**cooccurrence)
 
     def options(self) -> dict[str, Any]:
         """Return the arguments that make a network of the same shape."""
@@ -54,7 +54,7 @@ class ItemHead(Head):
             "transform": self.transform is not None,
             "cosine": self.cosine,
             "temperature": self.temperature,
-            "evidence": None if self.evidence is None else self.evidence.options(),
+            "cooccurrence": None if self.cooccurrence is None else self.cooccurrence.options(),
         }
 
     def loss(

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 from graphrec_pt.features.node_features import NodeFeatures
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.models.prompt import PromptStates
 from graphrec_pt.models.view import View
 
 
@@ -16,16 +16,16 @@ class Host(nn.Module):
     """Base class of the model.
 
     Attributes:
-        outline: Of the graph that the model is for.
+        spec: Of the graph that the model is for.
         features: Of its nodes.
         backbone: From vectors of tokens to hidden states.
         prompt: What makes the prompt of a batch; None for none.
     """
 
-    outline: Outline
+    spec: GraphSpec
     features: NodeFeatures
     backbone: nn.Module
-    prompt: "PromptNetwork | None"
+    prompt: "PromptEncoder | None"
 
     @property
     def width(self) -> int:
@@ -42,20 +42,20 @@ class Host(nn.Module):
         return self.features.table(node_type)
 
 
-class PromptNetwork(nn.Module):
+class PromptEncoder(nn.Module):
     """What makes the prompt of a batch; kept as ``model.prompt``."""
 
     reads: ClassVar[bool] = False
     """Whether it needs a graph."""
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read what is needed of a graph; called before the first pass and for each new graph."""
 
     def row_names(self) -> dict[str, pl.Series]:
         """Return what rows of weights stand for, by name; see ``Feature.row_names``."""
         return {}
 
-    def forward(self, view: View, model: Host) -> Prompt:
+    def forward(self, view: View, model: Host) -> PromptStates:
         """Return what stands before the sequences of a view.
 
         Args:

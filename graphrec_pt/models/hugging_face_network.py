@@ -12,7 +12,7 @@ from graphrec_pt.kernels.attention import Mode, seen
 from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.kernels.transposed import owners
 from graphrec_pt.models.positions import StructuralEmbedding, places
-from graphrec_pt.models.prompt import Prompt, with_soft_tokens
+from graphrec_pt.models.prompt import PromptStates, with_soft_tokens
 
 HIDDEN = -30_000.0
 """Added to a score that is not to be seen: its weight is 0, and float16 can still hold it."""
@@ -101,7 +101,7 @@ class Network(nn.Module):
         x: Tensor,
         ptr: Tensor,
         structure: Mapping[str, Tensor],
-        prompt: Prompt | None = None,
+        prompt: PromptStates | None = None,
         *,
         mode: Mode | None = None,
         order: Tensor | None = None,
@@ -240,7 +240,7 @@ class Network(nn.Module):
         try:
             some = next(self.model.parameters())
             shape = self.prompt_shape if deep else None
-            reason = disobedience(self._masked, mode, self.hidden, shape, some)
+            reason = attention_violation(self._masked, mode, self.hidden, shape, some)
         finally:
             self.model.train(trained)
         if reason:
@@ -304,7 +304,7 @@ TOKENS = 4
 LEAK = 1e-4  # of the greatest change; hidden tokens change nothing but for rounding
 
 
-def disobedience(
+def attention_violation(
     run: Callable[..., Tensor],
     mode: str,
     width: int,

@@ -12,17 +12,17 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.features.seeded import apart, seeded
+from graphrec_pt.features.seeded import derive_seed, seeded
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.adaptor import Adaptor
 from graphrec_pt.models.allocation import bounded
 from graphrec_pt.models.backbone import Backbone, TwoStream
 from graphrec_pt.models.head import build_head, head_config
 from graphrec_pt.models.host import Host
 from graphrec_pt.models.model_config import ModelConfig, Shape
-from graphrec_pt.models.prompt import Prompt
-from graphrec_pt.models.prompts.family import Prompting
+from graphrec_pt.models.prompt import PromptStates
+from graphrec_pt.models.prompts.family import PromptConfig
 from graphrec_pt.models.save import (
     SavedModel,
     fill,
@@ -47,7 +47,7 @@ class Model(Host):
 
     Args:
         config: Its shape.
-        outline: Of the graph that it is for.
+        spec: Of the graph that it is for.
         seed: Of the first weights, which are a function of it and the config.
 
     Attributes:
@@ -58,19 +58,19 @@ class Model(Host):
         usage: How its last stage read the graph, and what it taught; None before any training.
     """
 
-    def __init__(self, config: ModelConfig, outline: Outline, seed: int = 0) -> None:
+    def __init__(self, config: ModelConfig, spec: GraphSpec, seed: int = 0) -> None:
         super().__init__()
-        self.outline = outline
-        self.config = config = config.sized(outline)
+        self.spec = spec
+        self.config = config = config.sized(spec)
         chosen, width = config.backbone, config.backbone.width
         self.features = seeded(
-            lambda: config.features.build(outline, width), apart(seed, "features")
+            lambda: config.features.build(spec, width), derive_seed(seed, "features")
         )
         self.embedding = seeded(
-            lambda: TokenEmbedding(outline, width, text=config.text, prompts=config.prompts),
-            apart(seed, "embedding"),
+            lambda: TokenEmbedding(spec, width, text=config.text, prompts=config.prompts),
+            derive_seed(seed, "embedding"),
         )
-        self.backbone = chosen.build(apart(seed, "backbone"))
+        self.backbone = chosen.build(derive_seed(seed, "backbone"))
         self.vocabulary: Vocabulary | None = None
         self.graph: Graph | None = None
         self.register_module("prompt", None)  # before the heads, whenever it comes
@@ -79,7 +79,7 @@ class Model(Host):
         self._columns = tuple(getattr(chosen, "structure", {}))
         for kind, wanted in (("prompt", config.prompt), ("adaptor", config.adaptor)):
             if wanted is not None:
-                wanted.attach(self, apart(seed, kind))
+                wanted.attach(self, derive_seed(seed, kind))
 
     @classmethod
     def of(
@@ -90,7 +90,7 @@ class Model(Host):
         features: Features | None = None,
         text: int = 0,
         prompts: int = 0,
-        prompt: str | Mapping[str, object] | Prompting | None = None,
+        prompt: str | Mapping[str, object] | PromptConfig | None = None,
         adaptor: str | Mapping[str, object] | Adaptor | None = None,
         seed: int = 0,
     ) -> Self:
@@ -114,11 +114,11 @@ class Model(Host):
             prompt=prompt,
             adaptor=adaptor,
         )
-        return cls(config, Outline.of(graph), seed).bind(graph)
+        return cls(config, GraphSpec.of(graph), seed).attach_graph(graph)
 
     def shape(self) -> dict[str, Any]:
-        """Return config and outline, JSON-ready: what ``config.json`` of a folder holds."""
-        return Shape(outline=self.outline, **dict(self.config)).model_dump(mode="json")
+        """Return config and spec, JSON-ready: what ``config.json`` of a folder holds."""
+        return Shape(spec=self.spec, **dict(self.config)).model_dump(mode="json")
 
     @property
     def num_parameters(self) -> int:
@@ -156,7 +156,7 @@ class Model(Host):
             if has is None or head_config(has) != config:
                 self.put_head(label, seeded(partial(build_head, config), 0))
 
-    def bind(self, graph: Graph) -> Self:
+    def attach_graph(self, graph: Graph) -> Self:
         """Read what the features need of a graph, and return the model.
 
         Raises:
@@ -165,9 +165,9 @@ class Model(Host):
         """
         vocabulary = Vocabulary.of(graph)
         self._check(vocabulary)
-        self.features.bind(graph)
+        self.features.attach_graph(graph)
         if self.prompt is not None:
-            self.prompt.bind(graph)
+            self.prompt.attach_graph(graph)
         self.vocabulary, self.graph = vocabulary, graph
         return self
 
@@ -181,10 +181,11 @@ class Model(Host):
                 need it all the same.
 
         Raises:
-            GraphRecError: Before :meth:`bind`, and when the folder holds anything else.
+            GraphRecError: Before :meth:`attach_graph`, and when the folder holds anything else.
         """
         if self.vocabulary is None or not self.features.bound:
-            raise GraphRecError("save_pretrained", "a bound model", "none", "model.bind(graph)")
+            hint = "model.attach_graph(graph)"
+            raise GraphRecError("save_pretrained", "a model with a graph", "none", hint)
         read = self.features.reads
         kept = inputs and read and self.features.propagate is None
         config = self.shape()
@@ -199,7 +200,7 @@ class Model(Host):
         )
         size = self.num_parameters
         ready = (kept or not read) and not (self.prompt is not None and self.prompt.reads)
-        card = model_card(config, self.outline, size, ready=ready)
+        card = model_card(config, self.spec, size, ready=ready)
         return write_model(folder, saved, card)
 
     @classmethod
@@ -224,7 +225,7 @@ class Model(Host):
             shape = Shape.checked(saved.config, str(folder))
         size = sum(weight.numel() for weight in saved.weights.values())
         with bounded(size, str(folder)), trusting(trust_code):
-            model = cls(shape.config, shape.outline)
+            model = cls(shape.config, shape.spec)
             model._check(saved.vocabulary)
             model.make_heads(saved.heads)
         fill(model, saved.weights, str(folder))
@@ -256,16 +257,16 @@ class Model(Host):
             return upload(folder, name, private=private, message=message)
 
     @contextmanager
-    def held(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
+    def cached_embeddings(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
         """Make the vectors of a node type at most once inside the block: one forward pass.
 
         Args:
             tables: Where they are kept for later blocks, between which no weight changes.
         """
-        with self.features.held(tables):
+        with self.features.cached_embeddings(tables):
             yield
 
-    def encode(self, view: View, prompt: Prompt | None = None) -> Encoded:
+    def encode(self, view: View, prompt: PromptStates | None = None) -> Encoded:
         """Return the hidden states of a view.
 
         Args:
@@ -300,13 +301,13 @@ class Model(Host):
 
     def _check(self, vocabulary: Vocabulary) -> None:
         """Raise unless every id means the same as in the model."""
-        own, outline = self.vocabulary, self.outline
-        ends = tuple((r.name, r.source, r.target) for r in outline.relations)
-        types = dict(zip(outline.node_names, outline.counts, strict=True))
-        if (vocabulary.node_types, vocabulary.relations) != (outline.node_names, ends) or (
+        own, spec = self.vocabulary, self.spec
+        ends = tuple((r.name, r.source, r.target) for r in spec.relations)
+        types = dict(zip(spec.node_names, spec.counts, strict=True))
+        if (vocabulary.node_types, vocabulary.relations) != (spec.node_names, ends) or (
             vocabulary.counts != types
         ):
-            expected = f"a graph of {_told(types, outline.relation_names)}"
+            expected = f"a graph of {_told(types, spec.relation_names)}"
             got = _told(vocabulary.counts, vocabulary.relation_names)
         elif own is not None and not own.nodes.equals(vocabulary.nodes):
             expected = "the nodes that the model knows, numbered as there"

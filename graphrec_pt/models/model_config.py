@@ -6,8 +6,8 @@ from typing import Any, Self
 from pydantic import Field
 
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Checked
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.adaptor import AdaptorField
 from graphrec_pt.models.backbone import BackboneField
 from graphrec_pt.models.prompts.family import PromptField
@@ -37,13 +37,13 @@ class ModelConfig(Checked):
     prompt: PromptField | None = Field(None, exclude_if=_none)
     adaptor: AdaptorField | None = Field(None, exclude_if=_none)
 
-    def sized(self, outline: Outline) -> Self:
+    def sized(self, spec: GraphSpec) -> Self:
         """Return the same with the sizes of structural columns that a graph says."""
         network: Any = self.backbone
         structure = getattr(network, "structure", None)
         if structure is None or not is_dataclass(network):
             return self
-        network = replace(network, structure=sizes_of(structure, outline))  # type: ignore[type-var]
+        network = replace(network, structure=sizes_of(structure, spec))  # type: ignore[type-var]
         return self.model_copy(update={"backbone": network})
 
 
@@ -51,10 +51,10 @@ class Shape(ModelConfig):
     """What ``config.json`` of a saved model holds: its config, and the outline of its graph.
 
     Args:
-        outline: Of the graph.
+        spec: Of the graph.
     """
 
-    outline: Outline
+    spec: GraphSpec
 
     @property
     def config(self) -> ModelConfig:

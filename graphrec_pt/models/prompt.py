@@ -10,7 +10,7 @@ from graphrec_pt.kernels.transposed import owners
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Prompt:
+class PromptStates:
     """What stands before every sequence; it takes no position away from the tokens.
 
     Args:

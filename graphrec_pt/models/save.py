@@ -26,7 +26,7 @@ from graphrec_pt.core.documents import digest_of, read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.core.version import __version__
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.tokens.vocabulary import Vocabulary
 
@@ -243,19 +243,19 @@ Another graph takes over what it shares with this one by names and raw ids:
 """
 
 
-def model_card(config: dict[str, Any], outline: Outline, weights: int, *, ready: bool) -> str:
+def model_card(config: dict[str, Any], spec: GraphSpec, weights: int, *, ready: bool) -> str:
     """Return the card as Markdown.
 
     Args:
         config: JSON-ready, of the model.
-        outline: Of its graph.
+        spec: Of its graph.
         weights: How many there are.
         ready: Whether the model runs without its graph.
     """
     features = config["features"]["by_type"]
     rows = (
         (name, count, features.get(name, features.get("*", [{"name": "id"}])))
-        for name, count in zip(outline.node_names, outline.counts, strict=True)
+        for name, count in zip(spec.node_names, spec.counts, strict=True)
     )
     return _CARD.format(
         weights=weights,
@@ -266,9 +266,9 @@ def model_card(config: dict[str, Any], outline: Outline, weights: int, *, ready:
             f"| {name} | {count:,} | {', '.join(each['name'] for each in of_type)} |"
             for name, count, of_type in rows
         ),
-        relations=", ".join(f"{r.name} ({r.source} → {r.target})" for r in outline.relations)
+        relations=", ".join(f"{r.name} ({r.source} → {r.target})" for r in spec.relations)
         or "none",
-        bind="" if ready else ".bind(graph)  # it reads columns or edges",
+        bind="" if ready else ".attach_graph(graph)  # it reads columns or edges",
     )
 
 

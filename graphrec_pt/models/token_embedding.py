@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.positions import time_gap
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
@@ -21,16 +21,16 @@ class TokenEmbedding(nn.Module):
     """Vectors of tokens by kind: featurized nodes; tables for relations, specials and prompts.
 
     Args:
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
         text: Size of the text vocabulary; 0 for no text.
         prompts: Number of learned prompt tokens.
     """
 
-    def __init__(self, outline: Outline, width: int, *, text: int = 0, prompts: int = 0) -> None:
+    def __init__(self, spec: GraphSpec, width: int, *, text: int = 0, prompts: int = 0) -> None:
         super().__init__()
         self.width = width
-        self.relation = nn.Embedding(len(outline.relations), width)
+        self.relation = nn.Embedding(len(spec.relations), width)
         self.special = nn.Embedding(len(Special), width)
         self.text = nn.Embedding(text, width) if text else None
         self.prompt = nn.Embedding(prompts, width) if prompts else None
@@ -94,15 +94,15 @@ def structure_of(tokens: Tokens, names: Iterable[str]) -> dict[str, Tensor]:
     return columns
 
 
-def sizes_of(structure: Mapping[str, int | None], outline: Outline) -> dict[str, int | None]:
+def sizes_of(structure: Mapping[str, int | None], spec: GraphSpec) -> dict[str, int | None]:
     """Return the number of values of each structural column, filled in where None.
 
     Raises:
         GraphRecError: For a column whose size the graph does not tell.
     """
     told = {
-        "type": len(outline.nodes),
-        "relation": len(outline.relations),
+        "type": len(spec.nodes),
+        "relation": len(spec.relations),
         "kind": len(Kind),
         GAP: GAPS,
     }

@@ -15,7 +15,7 @@ from graphrec_pt.features.featurizer import Feature
 from graphrec_pt.features.node_features import EVERY, Features
 from graphrec_pt.features.number import NumberFeature
 from graphrec_pt.graph.graph import RAW_ID, Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.layer import Layer
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.model_config import ModelConfig
@@ -98,18 +98,19 @@ def transfer(
             in the graph.
     """
     if model.vocabulary is None:
-        raise GraphRecError("transfer", "a bound or loaded model", "none", "model.bind(graph)")
+        hint = "model.attach_graph(graph)"
+        raise GraphRecError("transfer", "a model that was loaded or has a graph", "none", hint)
     vocabulary = Vocabulary.of(graph)
     matched = vocabulary.match(model.vocabulary)
-    outline = Outline.of(graph)
-    config = _config_for(outline, model, features, structure or {})
-    new = type(model)(config, outline, seed)
+    spec = GraphSpec.of(graph)
+    config = _config_for(spec, model, features, structure or {})
+    new = type(model)(config, spec, seed)
     hits = _carry(model, _rows(model, model.vocabulary), new, _rows(new, vocabulary))
-    if _named_alike(model.outline, new.outline):
+    if _named_alike(model.spec, new.spec):
         new.heads = deepcopy(model.heads)
     new.usage = model.usage
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    new.to(device).train(model.training).bind(graph)
+    new.to(device).train(model.training).attach_graph(graph)
     return new, Report(
         nodes=matched.counts,
         relations=(int((matched.relations >= 0).sum()), len(matched.relations)),
@@ -121,7 +122,7 @@ def transfer(
 
 
 def _config_for(
-    outline: Outline,
+    spec: GraphSpec,
     model: Model,
     features: Features | None,
     structure: Mapping[str, int],
@@ -129,8 +130,8 @@ def _config_for(
     """Return the config of a model of another graph: what a graph tells is told anew."""
     config = model.config
     network: Any = config.backbone
-    types = len(model.outline.nodes), len(outline.nodes)
-    relations = len(model.outline.relations), len(outline.relations)
+    types = len(model.spec.nodes), len(spec.nodes)
+    relations = len(model.spec.relations), len(spec.relations)
     changes: dict[str, Any] = {}
     if getattr(network, "relations", 0):
         changes["relations"] = _told_anew(network.relations, *relations)
@@ -145,13 +146,13 @@ def _config_for(
         by_type = {
             name: configs
             for name, configs in config.features.by_type.items()
-            if name == EVERY or name in outline.node_names
+            if name == EVERY or name in spec.node_names
         }
         features = config.features.model_copy(update={"by_type": by_type})
     return config.model_copy(update={"backbone": network, "features": features})
 
 
-def _named_alike(a: Outline, b: Outline) -> bool:
+def _named_alike(a: GraphSpec, b: GraphSpec) -> bool:
     """Say whether relations, node types and categories, which heads may count, are the same."""
     mine, other = (o.model_dump(include={"nodes", "relations", "categories"}) for o in (a, b))
     return mine == other

@@ -15,7 +15,7 @@ from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.models.backbone import backbone
 from graphrec_pt.models.layer import Frame, Layer
 from graphrec_pt.models.positions import StructuralEmbedding, places, rotary
-from graphrec_pt.models.prompt import Prompt, with_soft_tokens
+from graphrec_pt.models.prompt import PromptStates, with_soft_tokens
 
 
 def _by_position() -> dict[str, int | None]:
@@ -117,7 +117,7 @@ class Transformer(nn.Module):
         x: Tensor,
         ptr: Tensor,
         structure: Mapping[str, Tensor],
-        prompt: Prompt | None = None,
+        prompt: PromptStates | None = None,
         *,
         mode: Mode | None = None,
         order: Tensor | None = None,
@@ -155,7 +155,7 @@ class Transformer(nn.Module):
         ptr: Tensor,
         structure: Mapping[str, Tensor],
         order: Tensor,
-        prompt: Prompt | None = None,
+        prompt: PromptStates | None = None,
         *,
         edges: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
@@ -190,7 +190,7 @@ class Transformer(nn.Module):
         x: Tensor,
         ptr: Tensor,
         structure: Mapping[str, Tensor],
-        prompt: Prompt | None,
+        prompt: PromptStates | None,
         mode: str,
         order: Tensor | None,
         prefix: Tensor | None,
@@ -242,7 +242,7 @@ def _told(structure: Mapping[str, int | None]) -> dict[str, int]:
     return {name: size for name, size in structure.items() if size is not None}
 
 
-def _of_layer(prompt: Prompt | None, number: int) -> tuple[Tensor, Tensor] | None:
+def _of_layer(prompt: PromptStates | None, number: int) -> tuple[Tensor, Tensor] | None:
     return None if prompt is None else prompt.of_layer(number)
 
 
@@ -262,7 +262,7 @@ def _check_edges(edges: Tensor | None, relations: int, tokens: int) -> None:
                 raise GraphRecError("graph_transformer", f"{name} in [0, {limit})", wrong)
 
 
-def _check_layers(prompt: Prompt | None, config: GraphTransformer) -> None:
+def _check_layers(prompt: PromptStates | None, config: GraphTransformer) -> None:
     if prompt is not None and prompt.keys is not None and len(prompt.keys) != config.layers:
         expected = f"prompt keys of {config.layers} layers"
         raise GraphRecError("graph_transformer", expected, len(prompt.keys))

@@ -8,7 +8,7 @@ from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import NodePrediction
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Examples, RequiredFields, TrainingExamples, objective
 from graphrec_pt.objectives.readout import (
     RERANK,
     Either,
@@ -42,11 +42,11 @@ class Answer(NodePrediction):
     rerank: int = Field(RERANK, ge=0)
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Masks with their type and what is known of them."""
-        return Needs(frozenset({Kind.SPECIAL}), frozenset({"type", "labels"}))
+        return RequiredFields(frozenset({Kind.SPECIAL}), frozenset({"type", "labels"}))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the prompts as they are, and the answers."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("answer")
@@ -64,7 +64,7 @@ class Answer(NodePrediction):
         words = draws.of_tokens(tokens)[token]
         drawn = self.candidates.draw(graph, types, words, draws)
         targets = {"token": token, "node": node, "type": types}
-        return Corrupted((View(tokens),), targets | drawn, len(token))
+        return TrainingExamples((View(tokens),), targets | drawn, len(token))
 
     def readout(self) -> Either:
         """Return what the last mask stands for; of pairs, how well the answer fits."""
@@ -74,10 +74,10 @@ class Answer(NodePrediction):
 def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
     """Return the log-probability of the second node of each pair behind the last mask: ``[n]``."""
     assert isinstance(head, ItemHead)
-    outline = model.outline
-    name = next(each for each in outline.node_names if int(pairs[0, 1]) in outline.ids(each))
-    at = last_masks(encoded.view.tokens, outline.node_index(name))
-    items = (pairs[:, 1] - outline.ids(name).start).to(encoded.hidden.device)
+    spec = model.spec
+    name = next(each for each in spec.node_names if int(pairs[0, 1]) in spec.ids(each))
+    at = last_masks(encoded.view.tokens, spec.node_index(name))
+    items = (pairs[:, 1] - spec.ids(name).start).to(encoded.hidden.device)
     hidden = encoded.hidden.index_select(0, at)
     return -head.loss(hidden, model.table(name), items, reduction="none")
 

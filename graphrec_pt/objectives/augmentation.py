@@ -10,8 +10,8 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, events, hide, with_text
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, one_of, unit
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -57,7 +57,7 @@ class Augmentation(Strict):
         """Return the kinds of token that must be able to occur."""
         return frozenset({Kind.NODE, Kind.TEXT} if "words" in self.operations else {Kind.NODE})
 
-    def apply(self, graph: Graph, tokens: Tokens, draws: Draws) -> Tokens:
+    def apply(self, graph: Graph, tokens: Tokens, draws: SequenceRNG) -> Tokens:
         """Return another version of every history.
 
         Args:
@@ -84,7 +84,7 @@ class Augmentation(Strict):
         changed = tokens.take(order[kept[order]])
         return replace(changed, position=changed.places())  # counted anew, as in any history
 
-    def _choice(self, draws: Draws) -> Tensor:
+    def _choice(self, draws: SequenceRNG) -> Tensor:
         """Return the operation of each sequence by its number: int64 ``[B]``."""
         chances = torch.tensor(self.chances or [1.0] * len(self.operations), dtype=torch.float64)
         upto = chances.cumsum(0) / chances.sum()
@@ -145,7 +145,7 @@ class _History(NamedTuple):
     events: Tensor
     row: Tensor
     words: Tensor
-    draws: Draws
+    draws: SequenceRNG
 
     def stretch(self, share: float, which: int) -> Tensor:
         """Return a share of the events of each sequence that stand side by side: bool ``[T]``."""
@@ -156,7 +156,7 @@ class _History(NamedTuple):
         return self.owned & (self.number >= start[self.row]) & (self.number < after)
 
 
-def _history(tokens: Tokens, draws: Draws) -> _History:
+def _history(tokens: Tokens, draws: SequenceRNG) -> _History:
     event, row = events(tokens), tokens.sequence_of()
     place = torch.arange(len(event), device=event.device)
     owned = with_text(tokens, event)

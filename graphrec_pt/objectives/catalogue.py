@@ -11,15 +11,15 @@ from torch.nn.functional import softplus
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.softmax_loss import sampled_softmax_loss
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded
-from graphrec_pt.objectives.draws import Draws, one_of
-from graphrec_pt.objectives.objective import Corrupted, Objective
+from graphrec_pt.objectives.objective import Objective, TrainingExamples
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, one_of
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -73,7 +73,7 @@ class Candidates(Strict):
         )
 
     def targets(
-        self, graph: Graph, tokens: Tokens, token: Tensor, words: Tensor, draws: Draws
+        self, graph: Graph, tokens: Tokens, token: Tensor, words: Tensor, draws: SequenceRNG
     ) -> dict[str, Tensor]:
         """Return the nodes at some tokens as targets, with the negatives drawn for them.
 
@@ -88,7 +88,9 @@ class Candidates(Strict):
         named = {"token": token, "node": node, "type": types}
         return named | self.draw(graph, types, words, draws)
 
-    def draw(self, graph: Graph, types: Tensor, words: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def draw(
+        self, graph: Graph, types: Tensor, words: Tensor, draws: SequenceRNG
+    ) -> dict[str, Tensor]:
         """Return the negatives that :meth:`loss` needs, by name.
 
         Args:
@@ -128,11 +130,11 @@ class Candidates(Strict):
         """
         node, types = at["node"], at["type"]
         total = hidden.new_zeros(())
-        for index, name in enumerate(model.outline.node_names):
+        for index, name in enumerate(model.spec.node_names):
             rows = (types == index).nonzero().squeeze(1)
             if not len(rows):
                 continue
-            target = node[rows] - model.outline.ids(name).start
+            target = node[rows] - model.spec.ids(name).start
             found = self._of_type(hidden[rows], target, rows, index, at, model.table(name), head)
             total = total + found * len(rows)
         return total / max(len(node), 1)
@@ -187,24 +189,24 @@ class NodePrediction(Objective):
     candidates: Candidates = Candidates()  # noqa: RUF009 - frozen
     types: tuple[str, ...] | None = None
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for node types that the graph does not have."""
         for name in self.types or ():
-            outline.node_index(name)
+            spec.node_index(name)
 
-    def head(self, outline: Outline, width: int) -> nn.Module:
+    def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return the head of the candidates."""
         return self.candidates.head(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Any
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: Any
     ) -> Tensor:
         """Return the mean over the predicted nodes, each from the hidden state of its token."""
         hidden = encoded[0].hidden.index_select(0, corrupted.targets["token"])  # [n, D]
         return self.candidates.loss(hidden, corrupted.targets, model, head)
 
 
-def shared_nodes(draws: Draws, node_type: int, count: int, graph: Graph) -> Tensor:
+def shared_nodes(draws: SequenceRNG, node_type: int, count: int, graph: Graph) -> Tensor:
     """Return global ids of nodes of a type, drawn uniformly, that a step shares: ``[count]``."""
     offset = graph.csr.offset
     bits = draws.named(f"nodes {node_type}").shared(count)

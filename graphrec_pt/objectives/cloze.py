@@ -9,7 +9,6 @@ from torch import Tensor
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.catalogue import Candidates, NodePrediction
-from graphrec_pt.objectives.draws import Draws, one_of
 from graphrec_pt.objectives.masking import (
     Masking,
     choose_events,
@@ -19,9 +18,10 @@ from graphrec_pt.objectives.masking import (
     occurrences,
     of_types,
 )
-from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.objective import Examples, TrainingExamples, objective
 from graphrec_pt.objectives.readout import QueryReadout
-from graphrec_pt.sampling.forest import first_of
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, one_of
+from graphrec_pt.sampling.tree_batch import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -30,8 +30,8 @@ class Cloze(NodePrediction):
     """Some nodes are hidden, and predicted where they stood."""
 
     def hidden(
-        self, graph: Graph, tokens: Tokens, chosen: Tensor, draws: Draws, policy: Masking
-    ) -> Corrupted:
+        self, graph: Graph, tokens: Tokens, chosen: Tensor, draws: SequenceRNG, policy: Masking
+    ) -> TrainingExamples:
         """Return one view without some nodes, and the nodes.
 
         Args:
@@ -45,7 +45,7 @@ class Cloze(NodePrediction):
         words = draws.named("candidates").of_tokens(tokens)[token]
         targets = self.candidates.targets(graph, tokens, token, words, draws)
         seen = hide(graph, tokens, chosen, draws, policy)
-        return Corrupted((View(seen),), targets, len(token))
+        return TrainingExamples((View(seen),), targets, len(token))
 
 
 @objective("masked_node")
@@ -67,7 +67,7 @@ class MaskedNode(Cloze):
     masking: Masking = Masking()
     roots: bool = False
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and the hidden nodes."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_node")
@@ -104,7 +104,7 @@ class MaskedItem(Cloze):
     most: int | None = Field(None, ge=1)
     last: float = Field(0.0, ge=0, le=1)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and the hidden items."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_node")  # the same draws as that objective
@@ -138,7 +138,7 @@ class MaskedItemPrediction(Cloze):
     masking: Masking = Masking(share=0.2)
     last: bool = True
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and the hidden items."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_item_prediction")

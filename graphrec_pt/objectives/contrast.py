@@ -11,17 +11,23 @@ from torch.nn.functional import cross_entropy, normalize
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.head import Projector
 from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
-from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import links, same_nodes, without_edges
 from graphrec_pt.objectives.masking import Masking, events, first_occurrence, hide, with_text
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.pooling import Pool, SequencePool, pooled
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, unit
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -43,9 +49,9 @@ class TwoVersions(Objective):
     projection: bool = False
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots; text if its words are dropped."""
-        return Needs(self.augment.kinds(), frozenset({"hop"}))
+        return RequiredFields(self.augment.kinds(), frozenset({"hop"}))
 
     def versions(self, examples: Examples, purpose: str) -> tuple[Tensor, list[View]]:
         """Return the histories that have an event, int64 ``[n]``, and two views of them.
@@ -66,7 +72,7 @@ class TwoVersions(Objective):
         ]
         return rows, views
 
-    def head(self, outline: Outline, width: int) -> nn.Module:
+    def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return the net before the contrast."""
         return Projector(width) if self.projection else nn.Identity()
 
@@ -91,13 +97,13 @@ class HistoryContrast(TwoVersions):
     loss_form: Literal["nt_xent", "info_nce"] = "nt_xent"
     temperature: float = Field(0.5, gt=0)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return two versions of every history that has an event."""
         rows, views = self.versions(examples, "history_contrast")
-        return Corrupted(tuple(views), {}, len(rows))
+        return TrainingExamples(tuple(views), {}, len(rows))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Module
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module
     ) -> Tensor:
         """Return the mean over histories."""
         first, second = (head(each.pooled(self.pool)) for each in encoded)  # [n, D] each
@@ -135,32 +141,36 @@ class SubgraphContrast(Objective):
             raise GraphRecError("subgraph_contrast", "drop + substitute <= 1", got)
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots; their parents to hide edges."""
         edges = {"parent", "relation"} if self.edges else set()
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"} | edges))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"type", "hop"} | edges))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return two views, and whose sequences they are."""
         draws = examples.draws.named("subgraph_contrast")
         views = tuple(
             View(self._copy(examples.graph, examples.tokens, draws.named(which)))
             for which in ("one copy", "another copy")
         )
-        return Corrupted(views, {"same": _whose(examples)}, len(examples.tokens))
+        return TrainingExamples(views, {"same": _whose(examples)}, len(examples.tokens))
 
-    def head(self, outline: Outline, width: int) -> FeatureHead:
+    def head(self, spec: GraphSpec, width: int) -> FeatureHead:
         """Return the projection."""
         return FeatureHead(width, width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: FeatureHead
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: FeatureHead,
     ) -> Tensor:
         """Return the mean over the sequences; one that has no negative costs nothing."""
         one, other = (head(pooled(each, self.pool)) for each in encoded)
         return nt_xent(one, other, self.temperature, corrupted.targets["same"])
 
-    def _copy(self, graph: Graph, tokens: Tokens, draws: Draws) -> Tokens:
+    def _copy(self, graph: Graph, tokens: Tokens, draws: SequenceRNG) -> Tokens:
         first = first_occurrence(tokens)
         words = draws.of_tokens(tokens)[first]  # one fate for a node
         loose = (tokens.kind == Kind.NODE) & ~same_nodes(first, tokens.hop == 0)

@@ -10,12 +10,18 @@ from torch.nn.functional import normalize
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.head import Map
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.node_vectors import vectors_of_type, width_of
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.pairs import drawn_negatives, positives
 from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.tokens.kind import Kind
@@ -61,20 +67,20 @@ class Distillation(Objective):
     pool: SequencePool = "mean"
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes; with a relation also their hop, which marks the roots."""
         fields = {"type", "hop"} if self.relation else set()
-        return Needs(frozenset({Kind.NODE}), frozenset(fields))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset(fields))
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise when there is no such relation, or a teacher has no vectors of a node type."""
         for teacher in self.teachers:
-            widths = [width_of(outline, each, teacher) for each in self._types(outline)]
+            widths = [width_of(spec, each, teacher) for each in self._types(spec)]
             if len(set(widths)) > 1:
                 expected = f"vectors of one length in {teacher!r}"
                 raise GraphRecError("distillation", expected, widths)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return sequences, and what the teachers make of their roots and items."""
         if self.relation is None:
             return self._of_roots(examples)
@@ -94,22 +100,26 @@ class Distillation(Objective):
         for number, (of_root, of_items) in enumerate(zip(user, item, strict=True)):
             targets[f"root.{number}"] = of_root[kept]
             targets[f"item.{number}"] = of_items[kept, 0]
-        return Corrupted((View(found.tokens.select(kept)),), targets, len(kept))
+        return TrainingExamples((View(found.tokens.select(kept)),), targets, len(kept))
 
-    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+    def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
         """Return W_i, of roots and of items."""
-        sides = zip(("root", "item"), self._types(outline), strict=False)
+        sides = zip(("root", "item"), self._types(spec), strict=False)
         return nn.ModuleDict(
             {
                 side: nn.ModuleList(
-                    Map(width, width_of(outline, node_type, each)) for each in self.teachers
+                    Map(width, width_of(spec, node_type, each)) for each in self.teachers
                 )
                 for side, node_type in sides
             }
         )
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: nn.ModuleDict,
     ) -> Tensor:
         """Return the mean over roots."""
         at = corrupted.targets
@@ -125,7 +135,7 @@ class Distillation(Objective):
             terms = terms + self.states * self._unlike(vectors[:, 0], "item", at, head)
         return terms.sum() / max(corrupted.count, 1)
 
-    def _of_roots(self, examples: Examples) -> Corrupted:
+    def _of_roots(self, examples: Examples) -> TrainingExamples:
         """Return the sequences whose roots all teachers know."""
         roots, tokens = examples.roots, examples.tokens
         if not isinstance(roots, Tensor) or roots.ndim != 1:
@@ -135,7 +145,9 @@ class Distillation(Objective):
         kept = (~missing & (tokens.lengths() > 0)).nonzero().squeeze(1)
         weight = torch.full((len(kept), len(vectors)), 1 / len(vectors))
         targets = {f"root.{number}": each[kept] for number, each in enumerate(vectors)}
-        return Corrupted((View(tokens.select(kept)),), targets | {"weight": weight}, len(kept))
+        return TrainingExamples(
+            (View(tokens.select(kept)),), targets | {"weight": weight}, len(kept)
+        )
 
     def _vectors(self, graph: Graph, node_type: str, nodes: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return each teacher's vectors of some nodes, and whom a teacher does not know."""
@@ -164,12 +176,12 @@ class Distillation(Objective):
         ]
         return (torch.stack(apart, dim=1) * at["weight"]).sum(1)
 
-    def _types(self, outline: Outline) -> tuple[str, ...]:
+    def _types(self, spec: GraphSpec) -> tuple[str, ...]:
         """Return the type of the roots, and of the items if there is a relation."""
         if self.relation is not None:
-            found = outline.relations[outline.relation_index(self.relation)]
+            found = spec.relations[spec.relation_index(self.relation)]
             return found.source, found.target
         if self.node_type is None:
             raise GraphRecError("distillation", "a relation or a node_type", "neither")
-        outline.node_index(self.node_type)
+        spec.node_index(self.node_type)
         return (self.node_type,)

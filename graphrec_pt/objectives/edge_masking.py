@@ -102,7 +102,7 @@ def without_slots(tokens: Tokens) -> Tokens:
     return replace(tokens, slot=torch.zeros_like(tokens.slot), position=position)
 
 
-def non_neighbors(
+def structured_negatives(
     graph: Graph, source: Tensor, relation: Tensor, count: int, key: Key, item: Tensor
 ) -> Tensor:
     """Return nodes of the type that a relation leads to, none of which it leads a source to.

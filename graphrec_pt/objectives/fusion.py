@@ -9,12 +9,12 @@ from torch.nn.functional import cross_entropy
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Relation
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import ItemHead, PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.objective import Examples, TrainingExamples, objective
 from graphrec_pt.objectives.pairs import OfRelation, checked_relation, positives, relation_of
 from graphrec_pt.objectives.readout import CatalogueReadout, QueryReadout, Sequences
 from graphrec_pt.tokens.kind import Kind
@@ -43,26 +43,26 @@ class Fusion(OfRelation):
     temperature: float = Field(1.0, gt=0)
     scoring: Literal["fusion", "towers"] = "fusion"
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the subgraphs, the users and the items that they take."""
         relation = relation_of(examples.graph, self.relation)
         found = positives(examples, relation)
         inside = items_inside(examples.graph, found.tokens, relation)
         targets = {"source": found.source, "target": found.target, **inside._asdict()}
-        return Corrupted((View(found.tokens),), targets, len(found.row))
+        return TrainingExamples((View(found.tokens),), targets, len(found.row))
 
-    def head(self, outline: Outline, width: int) -> PairHead:
+    def head(self, spec: GraphSpec, width: int) -> PairHead:
         """Return what the subgraph adds to the score of an item."""
         return PairHead(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: PairHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: PairHead
     ) -> Tensor:
         """Return the mean over users."""
-        at, name = corrupted.targets, checked_relation(model.outline, self.relation)
-        kind = model.outline.relations[model.outline.relation_index(name)].target
+        at, name = corrupted.targets, checked_relation(model.spec, self.relation)
+        kind = model.spec.relations[model.spec.relation_index(name)].target
         scores = self.scores(encoded[0], at["source"], at["root"], at["token"], kind, model, head)
-        target = at["target"] - model.outline.ids(kind).start
+        target = at["target"] - model.spec.ids(kind).start
         return cross_entropy(scores, target, reduction="sum") / max(len(target), 1)
 
     def scores(
@@ -90,7 +90,7 @@ class Fusion(OfRelation):
         row = encoded.view.tokens.sequence_of()[token]
         user = encoded.hidden.index_select(0, root[row])
         local = head(user, encoded.hidden.index_select(0, token))  # [m]
-        item = encoded.view.tokens.id[token] - model.outline.ids(kind).start
+        item = encoded.view.tokens.id[token] - model.spec.ids(kind).start
         return scores.index_put((row, item), local.to(scores.dtype), accumulate=True)
 
     def readout(self) -> CatalogueReadout | QueryReadout:

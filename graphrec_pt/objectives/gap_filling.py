@@ -7,7 +7,7 @@ import torch
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.catalogue import NodePrediction
 from graphrec_pt.objectives.masking import Masking, choose_nodes, hide
-from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.objective import Examples, TrainingExamples, objective
 from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.join import side_by_side, specials
 from graphrec_pt.tokens.kind import Special
@@ -35,7 +35,7 @@ class GapFilling(NodePrediction):
 
     masking: Masking = Masking(share=0.4, everywhere=False)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view of encoder and decoder, and what stands in the gaps."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("gap_filling")
@@ -46,7 +46,7 @@ class GapFilling(NodePrediction):
         targets = self.candidates.targets(graph, tokens, gap, words, draws)
         row = tokens.sequence_of()[gap]
         targets["token"] = view.tokens.ptr[row] + tokens.lengths()[row] + tokens.places()[gap]
-        return Corrupted((view,), targets, len(gap))
+        return TrainingExamples((view,), targets, len(gap))
 
     def readout(self) -> QueryReadout:
         """Return what the decoder says after the whole sequence."""

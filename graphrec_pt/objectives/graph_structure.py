@@ -10,15 +10,21 @@ from torch.nn.functional import cosine_similarity
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import one_of
-from graphrec_pt.objectives.edge_masking import non_neighbors
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.edge_masking import structured_negatives
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.pairs import bce
 from graphrec_pt.objectives.pooling import Pool, pooled
+from graphrec_pt.objectives.sequence_rng import one_of
 from graphrec_pt.sampling.edges import relations_of
 
 
@@ -49,16 +55,18 @@ class GraphStructure(Objective):
     hide: bool = True
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots."""
-        return Needs(fields=frozenset({"type", "hop"} if self.pool == "roots" else {"type"}))
+        return RequiredFields(
+            fields=frozenset({"type", "hop"} if self.pool == "roots" else {"type"})
+        )
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise when the graph does not have the relation."""
         if self.relation is not None:
-            outline.relation_index(self.relation)
+            spec.relation_index(self.relation)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences of roots, of a neighbour and of K others each.
 
         Raises:
@@ -84,18 +92,22 @@ class GraphStructure(Objective):
             back = _edge_back(graph, position, roots, neighbor)
         parts = torch.cat([roots, neighbor, others.flatten()])
         exclude = torch.cat([hidden, back, torch.full_like(others.flatten(), -1)])
-        tokens, _ = examples.again(parts, exclude)
+        tokens, _ = examples.resample(parts, exclude)
         own = torch.arange(len(parts))
         n = len(kept)
         views = tuple(View(tokens.select(rows)) for rows in (own[:n], own[n : 2 * n], own[2 * n :]))
-        return Corrupted(views, {}, n)
+        return TrainingExamples(views, {}, n)
 
-    def head(self, outline: Outline, width: int) -> nn.Identity:
+    def head(self, spec: GraphSpec, width: int) -> nn.Identity:
         """Return nothing: cosines have no weights."""
         return nn.Identity()
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Identity
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: nn.Identity,
     ) -> Tensor:
         """Return the mean over the roots."""
         root, neighbor, others = (pooled(each, self.pool) for each in encoded)
@@ -132,7 +144,9 @@ class GraphStructure(Objective):
     ) -> Tensor:
         """Return K nodes for each root that could be the neighbour and are not: ``[R, K]``."""
         relation = relations_of(graph, position, roots)
-        return non_neighbors(graph, roots, relation, self.negatives, key.named("others"), words)
+        return structured_negatives(
+            graph, roots, relation, self.negatives, key.named("others"), words
+        )
 
 
 def _edge_back(graph: Graph, position: Tensor, roots: Tensor, neighbor: Tensor) -> Tensor:

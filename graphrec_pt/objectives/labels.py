@@ -9,12 +9,18 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import LabelHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.masking import Masking, choose_events, events, hide, masked_out
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -91,24 +97,24 @@ class OfAttributes(Objective):
     relation: str
     over: Over = "mean"
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for a relation that the graph does not have."""
-        outline.relation_index(self.relation)
+        spec.relation_index(self.relation)
 
-    def head(self, outline: Outline, width: int) -> nn.Module:
+    def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return W."""
         return LabelHead(width)
 
-    def target_type(self, outline: Outline) -> str:
+    def target_type(self, spec: GraphSpec) -> str:
         """Return the node type that the relation leads to."""
-        return outline.relations[outline.relation_index(self.relation)].target
+        return spec.relations[spec.relation_index(self.relation)].target
 
     def label_loss(
-        self, vectors: Tensor, corrupted: Corrupted, model: Model, head: nn.Module
+        self, vectors: Tensor, corrupted: TrainingExamples, model: Model, head: nn.Module
     ) -> Tensor:
         """Return the mean over vectors ``[n, D]`` whose labels stand in `row` and `label`."""
         labels = Labels(corrupted.targets["row"], corrupted.targets["label"])
-        scores = head(vectors, model.table(self.target_type(model.outline)))  # [n, A]
+        scores = head(vectors, model.table(self.target_type(model.spec)))  # [n, A]
         return multi_label_loss(scores, labels, self.over)
 
 
@@ -131,11 +137,11 @@ class AssociatedAttribute(OfAttributes):
     contextual: bool = False
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type"}))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"type"}))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the items that have attributes; a view only where hidden states are read."""
         graph, tokens = examples.graph, examples.tokens
         source = graph.schema.node_index(graph.schema.relation(self.relation).source)
@@ -146,12 +152,12 @@ class AssociatedAttribute(OfAttributes):
         labels = labels._replace(row=row)
         targets = {"row": row, "label": labels.label}
         if not self.contextual:
-            return Corrupted((), targets | {"node": tokens.id[token]}, len(token))
+            return TrainingExamples((), targets | {"node": tokens.id[token]}, len(token))
         seen = without_attributes(graph, tokens, self.relation, token, labels)
-        return Corrupted((View(seen),), targets | {"token": token}, len(token))
+        return TrainingExamples((View(seen),), targets | {"token": token}, len(token))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: LabelHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: LabelHead
     ) -> Tensor:
         """Return the mean over items."""
         at = corrupted.targets
@@ -180,7 +186,7 @@ class MaskedAttribute(OfAttributes):
     masking: Masking = Masking(share=0.2)
     last: bool = True
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and the attributes of the hidden items."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_attribute")
@@ -192,10 +198,10 @@ class MaskedAttribute(OfAttributes):
         seen = without_attributes(graph, seen, self.relation, token, labels)
         some, row = torch.unique(labels.row, return_inverse=True)
         targets = {"token": token[some], "row": row, "label": labels.label}
-        return Corrupted((View(seen),), targets, len(some))
+        return TrainingExamples((View(seen),), targets, len(some))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: LabelHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: LabelHead
     ) -> Tensor:
         """Return the mean over the hidden items."""
         hidden = encoded[0].hidden.index_select(0, corrupted.targets["token"])

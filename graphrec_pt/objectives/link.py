@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.negative import negative
 from graphrec_pt.models.heads import LinkHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.edge_masking import links, without_edges
 from graphrec_pt.objectives.masking import occurrences
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Examples, RequiredFields, TrainingExamples, objective
 from graphrec_pt.objectives.pairs import OfRelation, bce, bpr, relation_of
 from graphrec_pt.objectives.readout import RERANK, PairReadout
 from graphrec_pt.tokens.kind import Kind
@@ -25,7 +25,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @objective("link")
-class Link(OfRelation):
+class LinkPrediction(OfRelation):
     """Scores of user–item pairs by their subgraphs, as CHEST is fine-tuned, re-derived.
 
     ``s(u, i) = f([h_u; h_i; h_u ⊙ h_i; mean_t h_t])`` on the subgraph of (u, i) (Wang et al.,
@@ -50,11 +50,11 @@ class Link(OfRelation):
     rerank: int = Field(RERANK, ge=0)
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots, and how they were reached."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"hop", "parent", "relation"}))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"hop", "parent", "relation"}))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the subgraphs of the pairs, and of K pairs for each that are no edge.
 
         Raises:
@@ -84,19 +84,19 @@ class Link(OfRelation):
         users = pairs[kept, :1].expand(-1, self.negatives)
         wrong = torch.stack([users, others[kept]], dim=2).flatten(0, 1)  # [n · K, 2]
         exclude = None if examples.exclude is None else torch.full_like(wrong[:, 0], -1)
-        made, _ = examples.again(wrong, exclude)
+        made, _ = examples.resample(wrong, exclude)
         views = [unlinked(tokens) for tokens in (examples.tokens.select(kept), made)]
         targets = {
             f"{name}.roots": pair_roots(view) for name, view in zip(_SIDES, views, strict=True)
         }
-        return Corrupted(tuple(View(view) for view in views), targets, len(kept))
+        return TrainingExamples(tuple(View(view) for view in views), targets, len(kept))
 
-    def head(self, outline: Outline, width: int) -> LinkHead:
+    def head(self, spec: GraphSpec, width: int) -> LinkHead:
         """Return the score of a pair."""
         return LinkHead(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: LinkHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: LinkHead
     ) -> Tensor:
         """Return the mean over the positive pairs."""
         true, false = (

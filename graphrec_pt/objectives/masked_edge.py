@@ -10,23 +10,29 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import RelationHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.edge_masking import (
     links,
-    non_neighbors,
     pair_of_link,
     same_nodes,
+    structured_negatives,
     without_edges,
     without_slots,
 )
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, masked_out, with_text
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.pairs import bce, bpr
-from graphrec_pt.sampling.forest import first_of
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
+from graphrec_pt.sampling.tree_batch import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -63,17 +69,17 @@ class MaskedEdge(Objective):
     relations: tuple[str, ...] | None = None
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their parent and the relation from it."""
         fields = frozenset({"type", "hop", "parent", "relation"})
-        return Needs(frozenset({Kind.NODE}), fields)
+        return RequiredFields(frozenset({Kind.NODE}), fields)
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for relations that the graph does not have."""
         for name in self.relations or ():
-            outline.relation_index(name)
+            spec.relation_index(name)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view for ``relation`` and two for ``exists``, and the hidden edges."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_edge")
@@ -88,11 +94,11 @@ class MaskedEdge(Objective):
         chosen = choose(tokens, eligible, draws, policy)
         view = View(without_slots(without_edges(tokens, chosen)))
         token = chosen.nonzero().squeeze(1)
-        return Corrupted((view,), _targets(tokens, token), len(token))
+        return TrainingExamples((view,), _targets(tokens, token), len(token))
 
     def _existing(
-        self, graph: Graph, tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking
-    ) -> Corrupted:
+        self, graph: Graph, tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking
+    ) -> TrainingExamples:
         first = first_occurrence(tokens)
         eligible &= first_of(torch.where(eligible, first, -1))  # once per node that may change
         eligible &= ~same_nodes(first, tokens.hop == 0)
@@ -104,7 +110,7 @@ class MaskedEdge(Objective):
         token = chosen.nonzero().squeeze(1)
         source, relation = tokens.id[tokens.parents()[token]], tokens.relation[token]
         key = draws.key.named("no neighbors")
-        other = non_neighbors(graph, source, relation, 1, key, words[token, 0]).squeeze(1)
+        other = structured_negatives(graph, source, relation, 1, key, words[token, 0]).squeeze(1)
         row = tokens.sequence_of()
         here = ((row << 32) | tokens.id)[tokens.kind == Kind.NODE]
         kept = (other >= 0) & ~torch.isin((row[token] << 32) | other, here)
@@ -119,14 +125,18 @@ class MaskedEdge(Objective):
             new = torch.full_like(tokens.id, -1)
             new[first[token[true != side]]] = other[true != side]
             views.append(View(replace(seen, id=torch.where(new[first] >= 0, new[first], seen.id))))
-        return Corrupted(tuple(views), _targets(tokens, token) | {"true": true}, len(token))
+        return TrainingExamples(tuple(views), _targets(tokens, token) | {"true": true}, len(token))
 
-    def head(self, outline: Outline, width: int) -> RelationHead:
+    def head(self, spec: GraphSpec, width: int) -> RelationHead:
         """Return the scores of relations between two tokens."""
-        return RelationHead(width, len(outline.relations))
+        return RelationHead(width, len(spec.relations))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: RelationHead
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: RelationHead,
     ) -> Tensor:
         """Return the mean over the hidden edges."""
         at = corrupted.targets

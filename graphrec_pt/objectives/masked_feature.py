@@ -11,13 +11,13 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.features.columns import columns_of, floats_of, read_column, vectors_of
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import ColumnKind
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.masking import Masking, choose_nodes, hide
-from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
+from graphrec_pt.objectives.objective import Examples, Objective, TrainingExamples, objective
 
 KINDS: tuple[ColumnKind, ...] = ("number", "vector", "category")
 
@@ -46,16 +46,16 @@ class MaskedFeature(Objective):
     masking: Masking = Masking(share=0.2)
     roots: bool = False
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for node types and columns that the graph does not have, or that are text."""
-        if not self._columns(outline):
+        if not self._columns(spec):
             raise GraphRecError("masked_feature", f"a {' or '.join(KINDS)} column", "none")
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and for every column the hidden nodes that have a value."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_feature")
-        columns = self._columns(Outline.of(graph))
+        columns = self._columns(GraphSpec.of(graph))
         types = sorted({node_type for node_type, _ in columns})
         chosen = choose_nodes(graph, tokens, draws, self.masking, types, roots=self.roots)
         seen = hide(graph, tokens, chosen, draws, self.masking)
@@ -71,13 +71,13 @@ class MaskedFeature(Objective):
             targets[f"token.{node_type}.{column}"] = own[has]
             targets[f"value.{node_type}.{column}"] = values[row[known[row]]].to(own.device)
             count += len(own[has])
-        return Corrupted((View(seen),), targets, count)
+        return TrainingExamples((View(seen),), targets, count)
 
-    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+    def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
         """Return a net for every column."""
         sizes = {
-            (node_type, column): _outputs(outline, node_type, column)
-            for node_type, column in self._columns(outline)
+            (node_type, column): _outputs(spec, node_type, column)
+            for node_type, column in self._columns(spec)
         }
         return nn.ModuleDict(
             {_label(*which): FeatureHead(width, size) for which, size in sizes.items()}
@@ -86,14 +86,14 @@ class MaskedFeature(Objective):
     def loss(
         self,
         encoded: Sequence[Encoded],
-        corrupted: Corrupted,
+        corrupted: TrainingExamples,
         model: Model,
         head: Mapping[str, nn.Module],
     ) -> Tensor:
         """Return the mean over hidden nodes and their columns."""
         at, hidden = corrupted.targets, encoded[0].hidden
         total = hidden.new_zeros(())
-        for node_type, column in self._columns(model.outline):
+        for node_type, column in self._columns(model.spec):
             token, value = (at[f"{name}.{node_type}.{column}"] for name in ("token", "value"))
             found = head[_label(node_type, column)](hidden.index_select(0, token))
             if value.ndim == 1:
@@ -104,17 +104,17 @@ class MaskedFeature(Objective):
                 )
         return total / max(corrupted.count, 1)
 
-    def _columns(self, outline: Outline) -> list[tuple[str, str]]:
+    def _columns(self, spec: GraphSpec) -> list[tuple[str, str]]:
         """Return (node type, column) of everything to predict."""
         if self.columns is not None:
             return [
                 (node_type, column)
                 for node_type, wanted in self.columns.items()
-                for column in columns_of(outline, node_type, KINDS, wanted, "masked_feature")
+                for column in columns_of(spec, node_type, KINDS, wanted, "masked_feature")
             ]
         return [
             (node.name, column)
-            for node in outline.nodes
+            for node in spec.nodes
             for column, kind in node.columns.items()
             if kind in KINDS
         ]
@@ -124,11 +124,11 @@ def _label(node_type: str, column: str) -> str:
     return f"of_{node_type}_{column}".replace(".", "_")
 
 
-def _outputs(outline: Outline, node_type: str, column: str) -> int:
-    kind = outline.nodes[outline.node_index(node_type)].columns[column]
+def _outputs(spec: GraphSpec, node_type: str, column: str) -> int:
+    kind = spec.nodes[spec.node_index(node_type)].columns[column]
     if kind == "category":
-        return len(outline.categories[node_type][column])
-    return outline.widths[node_type][column] if kind == "vector" else 1
+        return len(spec.categories[node_type][column])
+    return spec.widths[node_type][column] if kind == "vector" else 1
 
 
 def _values(graph: Graph, node_type: str, column: str) -> tuple[Tensor, Tensor]:

@@ -13,15 +13,21 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import TextHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import NodePrediction
-from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, masked_out
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, one_of, unit
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
@@ -52,10 +58,10 @@ class OpinionWords(Strict):
     least: float = Field(3.0, ge=0)
     occurs: int = Field(5, ge=1)
 
-    def check(self, outline: Outline, who: str) -> None:
+    def check(self, spec: GraphSpec, who: str) -> None:
         """Raise unless the columns are there."""
-        columns_of(outline, self.node_type, ["text"], [self.text], who)
-        columns_of(outline, self.node_type, ["number"], [self.number], who)
+        columns_of(spec, self.node_type, ["text"], [self.text], who)
+        columns_of(spec, self.node_type, ["number"], [self.number], who)
 
     def ids(self, graph: Graph) -> Tensor:
         """Return the opinion words, ascending: int64 ``[n]``; kept with the node table."""
@@ -108,16 +114,16 @@ class MaskedLanguage(Objective):
             raise GraphRecError("masked_language", "whole or among", "both")
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Text."""
-        return Needs(frozenset({Kind.TEXT}), frozenset({"word"} if self.whole else ()))
+        return RequiredFields(frozenset({Kind.TEXT}), frozenset({"word"} if self.whole else ()))
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise unless the columns of ``among`` exist."""
         if self.among is not None:
-            self.among.check(outline, "masked_language")
+            self.among.check(spec, "masked_language")
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and the hidden text tokens."""
         tokens, draws = examples.tokens, examples.draws.named("masked_language")
         text = tokens.kind == Kind.TEXT
@@ -136,14 +142,14 @@ class MaskedLanguage(Objective):
         seen = masked_out(replace(tokens, id=ids), masked)
         token = chosen.nonzero().squeeze(1)
         targets = {"token": token, "text": tokens.id[token]}
-        return Corrupted((View(seen),), targets, len(token))
+        return TrainingExamples((View(seen),), targets, len(token))
 
-    def head(self, outline: Outline, width: int) -> TextHead:
+    def head(self, spec: GraphSpec, width: int) -> TextHead:
         """Return transform and bias; the words are the model's own embeddings."""
         return TextHead(width, self.vocabulary)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: TextHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: TextHead
     ) -> Tensor:
         """Return the mean over the hidden text tokens."""
         text = model.embedding.text
@@ -196,12 +202,12 @@ class MaskedToken(NodePrediction):
         return objective.build({"name": "masked_language", **given})
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots; text if there is a vocabulary."""
         kinds = {Kind.NODE, Kind.TEXT} if self.vocabulary else {Kind.NODE}
-        return Needs(frozenset(kinds), self.nodes.needs.fields)
+        return RequiredFields(frozenset(kinds), self.nodes.needs.fields)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and what was hidden in it."""
         nodes = self.nodes.corrupt(examples)
         targets = {f"nodes.{name}": value for name, value in nodes.targets.items()}
@@ -211,17 +217,21 @@ class MaskedToken(NodePrediction):
         hidden = replace(examples, tokens=nodes.views[0].tokens)
         text = self.language.corrupt(hidden)
         targets |= {f"text.{name}": value for name, value in text.targets.items()}
-        return Corrupted(text.views, targets, nodes.count + text.count)
+        return TrainingExamples(text.views, targets, nodes.count + text.count)
 
-    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+    def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
         """Return the heads of nodes and of text."""
-        heads: dict[str, nn.Module] = {"nodes": self.nodes.head(outline, width)}
+        heads: dict[str, nn.Module] = {"nodes": self.nodes.head(spec, width)}
         if self.language is not None:
-            heads["text"] = self.language.head(outline, width)
+            heads["text"] = self.language.head(spec, width)
         return nn.ModuleDict(heads)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: nn.ModuleDict,
     ) -> Tensor:
         """Return the mean over the hidden tokens."""
         parts = {"nodes": self.nodes, "text": self.language}
@@ -236,12 +246,12 @@ class MaskedToken(NodePrediction):
             }
             count = len(at["token"])
             if count:
-                own = Corrupted(corrupted.views, at, count)
+                own = TrainingExamples(corrupted.views, at, count)
                 total = total + count * part.loss(encoded, own, model, head[name])
         return total / max(corrupted.count, 1)
 
 
-def _of_chosen_words(tokens: Tokens, text: Tensor, draws: Draws, policy: Masking) -> Tensor:
+def _of_chosen_words(tokens: Tokens, text: Tensor, draws: SequenceRNG, policy: Masking) -> Tensor:
     """Return the tokens whose word is chosen, words drawn by their first text token: ``[T]``."""
     if tokens.word is None:
         raise GraphRecError("masked_language", "tokens with 'word'", "none", "linearizer: text")

@@ -10,7 +10,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.objectives.draws import Draws, one_of, unit
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, one_of, unit
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -60,7 +60,7 @@ def of_types(graph: Graph, tokens: Tokens, types: Sequence[str] | None) -> Tenso
     return nodes & torch.isin(tokens.type, wanted)
 
 
-def choose(tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking) -> Tensor:
+def choose(tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking) -> Tensor:
     """Return which tokens of every sequence are chosen: bool ``[T]``.
 
     Of n eligible tokens, ``max(least, round(share · n))`` and no more than `most` and
@@ -94,7 +94,7 @@ def choose(tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking) -> T
 def choose_nodes(
     graph: Graph,
     tokens: Tokens,
-    draws: Draws,
+    draws: SequenceRNG,
     policy: Masking,
     types: Sequence[str] | None = None,
     *,
@@ -125,7 +125,9 @@ def occurrences(tokens: Tokens, chosen: Tensor) -> Tensor:
     return chosen | (is_node & torch.isin(name, name[chosen & is_node]))
 
 
-def hide(graph: Graph, tokens: Tokens, chosen: Tensor, draws: Draws, policy: Masking) -> Tokens:
+def hide(
+    graph: Graph, tokens: Tokens, chosen: Tensor, draws: SequenceRNG, policy: Masking
+) -> Tokens:
     """Return tokens with the chosen nodes and their text hidden.
 
     A chosen token becomes MASK and keeps its type and its place; the text of a masked node
@@ -206,7 +208,7 @@ def last_of(tokens: Tokens, among: Tensor) -> Tensor:
 
 
 def choose_events(
-    tokens: Tokens, eligible: Tensor, draws: Draws, policy: Masking, *, last: bool
+    tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking, *, last: bool
 ) -> Tensor:
     """Return which events are to be hidden: bool ``[T]``.
 

@@ -9,13 +9,19 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import FeatureHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.edge_masking import without_relations, without_slots
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
-from graphrec_pt.sampling.forest import first_of
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
+from graphrec_pt.sampling.tree_batch import first_of
 from graphrec_pt.tokens.kind import Kind
 
 
@@ -52,17 +58,17 @@ class MetapathType(Objective):
         return self.slots or len(self.metapaths or ())
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes in slots."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"slot"}))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"slot"}))
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for metapaths that the graph does not have."""
         for metapath in self.metapaths or ():
-            hops = [outline.relations[outline.relation_index(name)] for name in metapath]
+            hops = [spec.relations[spec.relation_index(name)] for name in metapath]
             for one, after in pairwise(hops):
                 if one.target != after.source:
-                    fit = [each.name for each in outline.relations if each.source == one.target]
+                    fit = [each.name for each in spec.relations if each.source == one.target]
                     raise GraphRecError(
                         "metapath_type",
                         f"a relation from {one.target!r} after {one.name!r}",
@@ -70,7 +76,7 @@ class MetapathType(Objective):
                         "one of " + ", ".join(fit) if fit else "",
                     )
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and the nodes of every slot.
 
         Raises:
@@ -95,14 +101,18 @@ class MetapathType(Objective):
             "slot": tokens.slot[leader] - 1,
         }
         seen = without_slots(tokens if self.relations else without_relations(tokens))
-        return Corrupted((View(seen),), targets, len(leader))
+        return TrainingExamples((View(seen),), targets, len(leader))
 
-    def head(self, outline: Outline, width: int) -> FeatureHead:
+    def head(self, spec: GraphSpec, width: int) -> FeatureHead:
         """Return a net from a pooled state to the metapaths."""
         return FeatureHead(width, self.classes)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: FeatureHead
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: FeatureHead,
     ) -> Tensor:
         """Return the mean over the slots of all sequences."""
         at, hidden = corrupted.targets, encoded[0].hidden

@@ -11,15 +11,21 @@ from torch.nn.functional import binary_cross_entropy_with_logits, kl_div
 
 from graphrec_pt.features.columns import one_column_of
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import FeatureHead, RelationHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.contrast import info_nce
-from graphrec_pt.objectives.draws import unit
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences
 from graphrec_pt.objectives.node_vectors import vectors_of_type, width_of
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
+from graphrec_pt.objectives.sequence_rng import unit
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -50,19 +56,19 @@ class MaskedModality(Objective):
     temperature: float = Field(0.07, gt=0)
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type"}))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"type"}))
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise when the type has no such vectors."""
-        width_of(outline, self.node_type, self._column(outline))
+        width_of(spec, self.node_type, self._column(spec))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view, and the vectors of the hidden nodes."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("masked_modality")
-        column = self._column(Outline.of(graph))
+        column = self._column(GraphSpec.of(graph))
         vectors, missing = vectors_of_type(graph, self.node_type, column)
         eligible = tokens.kind == Kind.NODE
         eligible &= tokens.type == graph.schema.node_index(self.node_type)
@@ -81,14 +87,18 @@ class MaskedModality(Objective):
             "node": tokens.id[token],
             "vector": vectors[local[token].to(vectors.device)].to(token.device),
         }
-        return Corrupted((View(replace(seen, word=tokens.word)),), targets, len(token))
+        return TrainingExamples((View(replace(seen, word=tokens.word)),), targets, len(token))
 
-    def head(self, outline: Outline, width: int) -> FeatureHead:
+    def head(self, spec: GraphSpec, width: int) -> FeatureHead:
         """Return f."""
-        return FeatureHead(width, width_of(outline, self.node_type, self._column(outline)))
+        return FeatureHead(width, width_of(spec, self.node_type, self._column(spec)))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: FeatureHead
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: FeatureHead,
     ) -> Tensor:
         """Return the mean over the hidden nodes."""
         at = corrupted.targets
@@ -102,8 +112,8 @@ class MaskedModality(Objective):
             total = (found - vector).square().mean(1).sum()
         return total / max(len(found), 1)
 
-    def _column(self, outline: Outline) -> str:
-        return one_column_of(outline, self.node_type, ["vector"], self.column, "masked_modality")
+    def _column(self, spec: GraphSpec) -> str:
+        return one_column_of(spec, self.node_type, ["vector"], self.column, "masked_modality")
 
 
 @objective("modality_alignment")
@@ -132,18 +142,18 @@ class ModalityAlignment(Objective):
     temperature: float = Field(0.07, gt=0)
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes, and text unless the other modality is nodes too."""
         kinds = {Kind.NODE} if self.other else {Kind.NODE, Kind.TEXT}
-        return Needs(frozenset(kinds), frozenset({"type"}))
+        return RequiredFields(frozenset(kinds), frozenset({"type"}))
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for node types that the graph does not have."""
-        outline.node_index(self.node_type)
+        spec.node_index(self.node_type)
         if self.other is not None:
-            outline.node_index(self.other)
+            spec.node_index(self.other)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return sequences that match or not, or both halves of each."""
         tokens = examples.tokens
         nodes, others = self._modalities(examples.graph, tokens)
@@ -157,14 +167,14 @@ class ModalityAlignment(Objective):
         targets = {}
         if isinstance(roots, Tensor) and roots.ndim == 1:
             targets["root"] = roots[examples.owner[rows]]
-        return Corrupted(tuple(map(View, halves)), targets, len(rows))
+        return TrainingExamples(tuple(map(View, halves)), targets, len(rows))
 
-    def head(self, outline: Outline, width: int) -> nn.Module:
+    def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return what scores a match."""
         return RelationHead(width, 1) if self.form == "match" else nn.Identity()
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Module
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module
     ) -> Tensor:
         """Return the mean over sequences."""
         at = corrupted.targets
@@ -179,7 +189,7 @@ class ModalityAlignment(Objective):
         total = binary_cross_entropy_with_logits(scores, match, reduction="sum")
         return total / max(size, 1)
 
-    def _matched(self, examples: Examples, rows: Tensor) -> Corrupted:
+    def _matched(self, examples: Examples, rows: Tensor) -> TrainingExamples:
         """Return sequences of which some have the nodes of another root."""
         graph, draws = examples.graph, examples.draws.named("modality_alignment")
         words = draws.of_sequences()[:, 0]  # [B, 4]
@@ -204,7 +214,7 @@ class ModalityAlignment(Objective):
             "nodes": place,
             "others": others.nonzero().squeeze(1),
         }
-        return Corrupted((View(replace(tokens, id=ids)),), targets, len(rows))
+        return TrainingExamples((View(replace(tokens, id=ids)),), targets, len(rows))
 
     def _modalities(self, graph: Graph, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Return the tokens of the two modalities: bool ``[T]`` each."""

@@ -17,7 +17,12 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.contrast import TwoVersions
-from graphrec_pt.objectives.objective import Corrupted, Examples, StatefulObjective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    StatefulObjective,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.pooling import SequencePool
 
 
@@ -50,12 +55,12 @@ class MomentumContrast(TwoVersions, StatefulObjective):
     momentum: float = Field(0.999, ge=0, lt=1)
     queue: int = Field(4096, ge=1)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return a version of every history for the model, and another for the key encoder."""
         rows, (query, key) = self.versions(examples, "momentum_contrast")
         root = examples.root()
         source = torch.full_like(rows, -1) if root is None else root[rows]
-        return Corrupted((query,), {"source": source}, len(rows), unencoded=(key,))
+        return TrainingExamples((query,), {"source": source}, len(rows), unencoded=(key,))
 
     def state(self, model: Model, head: nn.Module, seed: int) -> "KeyEncoder":
         """Return a copy of the model and a queue of random keys."""
@@ -70,7 +75,7 @@ class MomentumContrast(TwoVersions, StatefulObjective):
     def loss(
         self,
         encoded: Sequence[Encoded],
-        corrupted: Corrupted,
+        corrupted: TrainingExamples,
         model: Model,
         head: nn.Module,
         state: "KeyEncoder | None" = None,
@@ -118,9 +123,10 @@ class KeyEncoder(nn.Module):
     def __init__(self, model: Model, head: nn.Module, size: int, seed: int) -> None:
         super().__init__()
         if model.graph is None:
-            raise GraphRecError("momentum_contrast", "a bound model", "none", "model.bind(graph)")
+            hint = "model.attach_graph(graph)"
+            raise GraphRecError("momentum_contrast", "a model with a graph", "none", hint)
         # Built anew and not copied: what is compiled in the model would still read the model.
-        self.model = type(model)(model.config, model.outline).bind(model.graph)
+        self.model = type(model)(model.config, model.spec).attach_graph(model.graph)
         weights = model.state_dict()  # those of the model's heads are not needed
         self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
         self.head = deepcopy(head)
@@ -135,7 +141,7 @@ class KeyEncoder(nn.Module):
     @torch.no_grad()
     def forward(self, view: View, pool: SequencePool) -> Tensor:
         """Return the keys of sequences: ``[n, D]`` unit vectors."""
-        with self.model.held():
+        with self.model.cached_embeddings():
             states = self.head(self.model.encode(view).pooled(pool))
         return _unit(states)
 

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy, normalize
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.adjacency import ANY, member
 from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.walk import walk
@@ -18,13 +18,13 @@ from graphrec_pt.models.heads import Coding
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import shared_nodes
-from graphrec_pt.objectives.draws import Draws, unit
 from graphrec_pt.objectives.edge_masking import same_nodes
 from graphrec_pt.objectives.masking import Masking, choose, first_occurrence, with_text
-from graphrec_pt.objectives.objective import Corrupted, Examples, Objective, objective
+from graphrec_pt.objectives.objective import Examples, Objective, TrainingExamples, objective
 from graphrec_pt.objectives.pooling import pooled
 from graphrec_pt.objectives.readout import QueryReadout
-from graphrec_pt.sampling.forest import first_of
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, unit
+from graphrec_pt.sampling.tree_batch import first_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -59,7 +59,7 @@ class NeighborCoding(Objective):
     temperature: float = Field(1.0, gt=0)
     cosine: bool = False
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return what is left of every sequence, and what was taken out of it."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("neighbor_coding")
@@ -83,14 +83,14 @@ class NeighborCoding(Objective):
         }
         if self.hard:
             targets["hard"] = self._far(graph, examples, draws.key)[row]
-        return Corrupted((View(left),), targets, len(token))
+        return TrainingExamples((View(left),), targets, len(token))
 
-    def head(self, outline: Outline, width: int) -> Coding:
+    def head(self, spec: GraphSpec, width: int) -> Coding:
         """Return what makes a code of a state."""
         return Coding(width, self.bottleneck > 0, self.cosine, self.temperature)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Coding
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: Coding
     ) -> Tensor:
         """Return the mean over the nodes taken out."""
         at = corrupted.targets
@@ -98,7 +98,7 @@ class NeighborCoding(Objective):
         code, spent = head(pooled(encoded[0], "roots"), noise)  # [B, D], [B]
         row = at["row"]
         total: Tensor = self.bottleneck * spent.index_select(0, row).sum()
-        for kind in range(len(model.outline.nodes)):
+        for kind in range(len(model.spec.nodes)):
             mine = (at["type"] == kind).nonzero().squeeze(1)
             if len(mine):
                 own = code.index_select(0, row[mine])
@@ -116,7 +116,7 @@ class NeighborCoding(Objective):
         refused = shared == node.unsqueeze(1)
         if self.hard:
             hard = at["hard"][mine]  # [n, H]
-            low = model.outline.ids(model.outline.node_names[kind])
+            low = model.spec.ids(model.spec.node_names[kind])
             wrong = (hard < low.start) | (hard >= low.stop) | (hard == node.unsqueeze(1))
             far = self._side(model.nodes(hard.clamp(min=0).flatten())).view(*hard.shape, -1)
             false = torch.cat([false, torch.einsum("nd,nhd->nh", code, far)], dim=1)
@@ -129,7 +129,7 @@ class NeighborCoding(Objective):
     def _side(self, vectors: Tensor) -> Tensor:
         return normalize(vectors, dim=-1) if self.cosine else vectors
 
-    def _shared(self, graph: Graph, types: Tensor, draws: Draws) -> dict[str, Tensor]:
+    def _shared(self, graph: Graph, types: Tensor, draws: SequenceRNG) -> dict[str, Tensor]:
         """Return the negatives of every type there is, by name: int64 ``[N]``."""
         return {
             f"negatives.{kind}": shared_nodes(draws, kind, self.negatives, graph)

@@ -7,19 +7,19 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.head import Steps
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates, NodePrediction
-from graphrec_pt.objectives.draws import one_of
-from graphrec_pt.objectives.evidence import EvidenceTerm
+from graphrec_pt.objectives.cooccurrence import CooccurrencePrior
 from graphrec_pt.objectives.masking import of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Examples, RequiredFields, TrainingExamples, objective
 from graphrec_pt.objectives.pairs import OfRelation, positives, relation_of
 from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.objectives.readout import QueryReadout
+from graphrec_pt.objectives.sequence_rng import one_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -40,39 +40,39 @@ class NextItem(NodePrediction):
         window: With w > 1 a place predicts one of the next w nodes, drawn anew in every epoch (the
             dense all-action loss of PinnerFormer, Pancha et al., KDD 2022, re-derived).
         repeats: Whether nodes that stand earlier in their sequence are predicted too.
-        evidence: A learned term of the score from what the graph says; needs ``softmax``. Nodes of
-            its catalogue alone are predicted.
-        hide_met: With `evidence`, whether nodes that stand earlier in the sequence are no
+        cooccurrence: A co-occurrence prior, a learned term of the score from links between items;
+            needs ``softmax``. Only nodes of its catalogue are predicted.
+        hide_met: With `cooccurrence`, whether nodes that stand earlier in the sequence are no
             candidates, as in a ranking that leaves out what was met.
     """
 
     only_last: bool = False
     window: int = Field(1, ge=1)
     repeats: bool = True
-    evidence: EvidenceTerm | None = None
+    cooccurrence: CooccurrencePrior | None = None
     hide_met: bool = True
 
     def __post_init__(self) -> None:
-        if self.evidence is not None and self.candidates.how != "softmax":
+        if self.cooccurrence is not None and self.candidates.how != "softmax":
             got = f"candidates: {{how: {self.candidates.how}}}"
-            raise GraphRecError("next_item", "softmax beside evidence", got)
+            raise GraphRecError("next_item", "softmax beside cooccurrence", got)
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their type."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type"}))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"type"}))
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for node types that the graph does not have."""
-        super().check(outline)
-        if self.evidence is not None:
-            self.evidence.check(outline)
+        super().check(spec)
+        if self.cooccurrence is not None:
+            self.cooccurrence.check(spec)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences as they are, and the next nodes."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("next_item")
-        only = None if self.evidence is None else (self.evidence.catalogue(graph),)
+        only = None if self.cooccurrence is None else (self.cooccurrence.catalogue(graph),)
         eligible = of_types(graph, tokens, only or self.types)
         if not self.repeats:
             eligible &= first_time(tokens)
@@ -86,31 +86,33 @@ class NextItem(NodePrediction):
         types = tokens.type[target]
         drawn = self.candidates.draw(graph, types, words, draws)
         targets = {"token": token, "node": tokens.id[target], "type": types}
-        if self.evidence is not None:
-            drawn = self.evidence.pairs(graph, tokens, token, targets["node"], hide=self.hide_met)
-        return Corrupted((View(tokens, "causal"),), targets | drawn, len(token))
+        if self.cooccurrence is not None:
+            drawn = self.cooccurrence.pairs(
+                graph, tokens, token, targets["node"], hide=self.hide_met
+            )
+        return TrainingExamples((View(tokens, "causal"),), targets | drawn, len(token))
 
-    def head(self, outline: Outline, width: int) -> ItemHead:
-        """Return the head of the candidates, with that of the evidence."""
-        head = super().head(outline, width)
+    def head(self, spec: GraphSpec, width: int) -> ItemHead:
+        """Return the head of the candidates, with that of the cooccurrence."""
+        head = super().head(spec, width)
         assert isinstance(head, ItemHead)
-        if self.evidence is not None:
-            head.evidence = self.evidence.head()
+        if self.cooccurrence is not None:
+            head.cooccurrence = self.cooccurrence.head()
         return head
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: ItemHead
     ) -> Tensor:
         """Return the mean over the predicted nodes."""
-        if head.evidence is None:
+        if head.cooccurrence is None:
             return super().loss(encoded, corrupted, model, head)
         at = corrupted.targets
         hidden = encoded[0].hidden.index_select(0, at["token"])  # [n, D]
-        name = model.outline.node_names[int(at["type"][0])]
+        name = model.spec.node_names[int(at["type"][0])]
         left, right = head.sides(hidden, model.table(name))
-        target = at["node"] - model.outline.ids(name).start
-        pairs = [at[f"evidence.{part}"] for part in ("ptr", "item", "value", "hidden")]
-        return head.evidence.loss(left, right, target, head.temperature, *pairs)
+        target = at["node"] - model.spec.ids(name).start
+        pairs = [at[f"cooccurrence.{part}"] for part in ("ptr", "item", "value", "hidden")]
+        return head.cooccurrence.loss(left, right, target, head.temperature, *pairs)
 
     def _drawn_from_window(self, tokens: Tokens, node: Tensor, words: Tensor) -> Tensor:
         """Return one of each node and the eligible ones after it: int64 ``[n]`` tokens."""
@@ -121,7 +123,7 @@ class NextItem(NodePrediction):
 
     def readout(self) -> QueryReadout:
         """Return what comes next, off the last token."""
-        return QueryReadout("last", "causal", prior=self.evidence)
+        return QueryReadout("last", "causal", prior=self.cooccurrence)
 
 
 @objective("next_behaviors")
@@ -141,7 +143,7 @@ class NextBehaviors(NodePrediction):
 
     steps: int = Field(2, ge=1)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the beginnings of the sequences with two events or more, and what follows."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("next_behaviors")
@@ -166,15 +168,19 @@ class NextBehaviors(NodePrediction):
             "node": tokens.id[token],
             "type": types,
         } | self.candidates.draw(graph, types, words, draws)
-        return Corrupted((View(seen),), targets, len(token))
+        return TrainingExamples((View(seen),), targets, len(token))
 
-    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+    def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
         """Return the head of the candidates, and a vector for each step."""
         step = Steps(self.steps, width)
         return nn.ModuleDict({"item": self.candidates.head(width), "step": step})
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: nn.ModuleDict,
     ) -> Tensor:
         """Return the mean over the events to come."""
         at = corrupted.targets
@@ -202,7 +208,7 @@ class TargetItem(OfRelation):
     pool: SequencePool = "last"
     candidates: Candidates = Candidates()
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return histories, and the item that each leads to."""
         graph, draws = examples.graph, examples.draws.named("target_item")
         relation = relation_of(graph, self.relation)
@@ -211,14 +217,16 @@ class TargetItem(OfRelation):
         words = draws.select(found.row).of_sequences()[:, 0]  # [n, 4]
         drawn = self.candidates.draw(graph, types, words, draws)
         targets = {"node": found.target, "type": types}
-        return Corrupted((View(found.tokens, root=found.source),), targets | drawn, len(found.row))
+        return TrainingExamples(
+            (View(found.tokens, root=found.source),), targets | drawn, len(found.row)
+        )
 
-    def head(self, outline: Outline, width: int) -> ItemHead:
+    def head(self, spec: GraphSpec, width: int) -> ItemHead:
         """Return the head of the candidates."""
         return self.candidates.head(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: ItemHead
     ) -> Tensor:
         """Return the mean over histories."""
         at, state = corrupted.targets, encoded[0].pooled(self.pool)  # [n, D]

@@ -10,7 +10,7 @@ from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.features.columns import one_column_of, read_column, vectors_of
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 SUFFIX = ".safetensors"
 
@@ -51,7 +51,7 @@ def vectors_of_type(graph: Graph, node_type: str, source: str) -> tuple[Tensor, 
     return _vectors(graph.tables[node_type], source, made)
 
 
-def width_of(outline: Outline, node_type: str, source: str) -> int:
+def width_of(spec: GraphSpec, node_type: str, source: str) -> int:
     """Return F of what :func:`vectors_of_type` returns for a graph.
 
     Raises:
@@ -59,8 +59,8 @@ def width_of(outline: Outline, node_type: str, source: str) -> int:
     """
     if source.endswith(SUFFIX):
         return _of_type(_read(str(Path(source).resolve())), node_type, source).shape[1]
-    column = one_column_of(outline, node_type, ["vector"], source, "vectors")
-    width = outline.widths.get(node_type, {}).get(column, 0)
+    column = one_column_of(spec, node_type, ["vector"], source, "vectors")
+    width = spec.widths.get(node_type, {}).get(column, 0)
     if not width:
         raise GraphRecError("vectors", f"vectors of one length in {column!r}", "none")
     return width

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import C, Registry
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import Draws, one_of
 from graphrec_pt.objectives.readout import Readout
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, one_of
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
@@ -32,8 +32,8 @@ class Examples:
         owner: int64 ``[B]``, the root of each sequence in ``[0, R)``, never falling.
         roots: int64 ``[R]`` or ``[R, 2]`` global ids, or Sets.
         draws: Names the draws of every sequence.
-        again: Samples and linearizes other roots just like these, with the draws of other
-            examples: ``again(roots, exclude)`` gives the tokens, and the root of each sequence.
+        resample: Samples and linearizes other roots just like these, with the draws of other
+            examples: ``resample(roots, exclude)`` gives the tokens, and the root of each sequence.
             Negatives that are made so look like positives in everything but their roots.
         exclude: int64 ``[R]``, the edge hidden from each root, −1 for none; None if there are
             none.
@@ -43,8 +43,8 @@ class Examples:
     tokens: Tokens
     owner: Tensor
     roots: Tensor | Sets
-    draws: Draws
-    again: Callable[[Tensor | Sets, Tensor | None], tuple[Tokens, Tensor]]
+    draws: SequenceRNG
+    resample: Callable[[Tensor | Sets, Tensor | None], tuple[Tokens, Tensor]]
     exclude: Tensor | None = None
 
     def root(self) -> Tensor | None:
@@ -95,14 +95,14 @@ class Examples:
         size = csr.offset[kind + 1] - low
         others = low + (roots - low + 1 + one_of(words, (size - 1).clamp(min=1))) % size
         exclude = None if self.exclude is None else torch.full_like(others, -1)
-        tokens, owner = self.again(others, exclude)
+        tokens, owner = self.resample(others, exclude)
         first = torch.ones_like(owner, dtype=torch.bool)
         first[1:] = owner[1:] != owner[:-1]
         return owner[first], tokens.select(first.nonzero().squeeze(1))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Corrupted:
+class TrainingExamples:
     """What the model sees and what it is to predict.
 
     Args:
@@ -117,7 +117,7 @@ class Corrupted:
     count: int = 0
     unencoded: tuple[View, ...] = ()
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Corrupted":
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "TrainingExamples":
         """Return the same on another device."""
         return replace(
             self,
@@ -131,7 +131,7 @@ class Corrupted:
 
 
 @dataclass(frozen=True)
-class Needs:
+class RequiredFields:
     """What the tokens of a linearizer must hold for an objective.
 
     Args:
@@ -162,39 +162,39 @@ class Objective(ABC):
     """
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """What the linearizer must make; nodes with their type and their hop by default."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
 
-    def check(self, outline: Outline) -> None:  # noqa: B027 - most options name nothing of a graph
+    def check(self, spec: GraphSpec) -> None:  # noqa: B027 - most options name nothing of a graph
         """Raise when a graph lacks what the options name; called before anything is sampled.
 
         Every graph will do by default.
         """
 
     @abstractmethod
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return what the model sees and is to predict, in the worker that made the batch.
 
         A pure function of the examples. Examples with nothing to learn give fewer terms; a batch
         without any gives ``count=0``.
         """
 
-    def head(self, outline: Outline, width: int) -> nn.Module:
+    def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return the weights that only this objective has; none by default.
 
         Runs on the meta device, weights are filled by
         :func:`~graphrec_pt.features.seeded.seeded`.
 
         Args:
-            outline: Of the graph.
+            spec: Of the graph.
             width: D of the model.
         """
         return nn.Identity()
 
     @abstractmethod
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Any
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: Any
     ) -> Tensor:
         """Return the mean loss over ``corrupted.count`` terms, a scalar.
 
@@ -255,7 +255,7 @@ class StatefulObjective(Objective):
     def loss(
         self,
         encoded: Sequence[Encoded],
-        corrupted: Corrupted,
+        corrupted: TrainingExamples,
         model: Model,
         head: Any,
         state: Any = None,

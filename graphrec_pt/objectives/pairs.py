@@ -12,17 +12,23 @@ from torch.nn.functional import softplus
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Relation, Strict
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.negative import negative, popularity
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.masking import events, last_of, with_text
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.objectives.readout import QueryReadout
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -72,11 +78,11 @@ class Pairs(Strict):
     temperature: float = Field(1.0, gt=0)
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots, where sequences are read."""
-        return Needs(fields=frozenset({"type", "hop"} if self.user == "state" else ()))
+        return RequiredFields(fields=frozenset({"type", "hop"} if self.user == "state" else ()))
 
-    def corrupt(self, examples: Examples, purpose: str) -> Corrupted:
+    def corrupt(self, examples: Examples, purpose: str) -> TrainingExamples:
         """Return sequences, positives and negatives.
 
         Args:
@@ -100,7 +106,7 @@ class Pairs(Strict):
         views: tuple[View, ...] = ()
         if self.user == "state":
             views = (View(found.tokens.select(kept), root=found.source[kept]),)
-        return Corrupted(views, targets, len(kept))
+        return TrainingExamples(views, targets, len(kept))
 
     def head(self, width: int) -> ItemHead:
         """Return what scores pairs."""
@@ -137,9 +143,9 @@ class OfRelation(Objective):
 
     relation: str | None = None
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise when the graph does not have the relation, or has none to choose."""
-        checked_relation(outline, self.relation)
+        checked_relation(spec, self.relation)
 
 
 @dataclass(frozen=True)
@@ -154,19 +160,19 @@ class OfPairs(Objective):
     purpose: ClassVar[str]
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots, where sequences are read."""
         return self.pairs.needs
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise when the graph does not have the relation."""
-        checked_relation(outline, self.pairs.relation)
+        checked_relation(spec, self.pairs.relation)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences, with a positive item and negatives for each."""
         return self.pairs.corrupt(examples, self.purpose)
 
-    def head(self, outline: Outline, width: int) -> ItemHead:
+    def head(self, spec: GraphSpec, width: int) -> ItemHead:
         """Return what scores pairs; it has no weights."""
         return self.pairs.head(width)
 
@@ -185,7 +191,7 @@ class Pairwise(OfPairs):
     purpose = "pairwise"
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: ItemHead
     ) -> Tensor:
         """Return the mean over positives and their negatives."""
         return bpr(*self.pairs.scores(encoded, corrupted.targets, model, head))
@@ -209,7 +215,7 @@ class Pointwise(OfPairs):
     purpose = "pointwise"
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: ItemHead
     ) -> Tensor:
         """Return the mean over positives and negatives alike."""
         return bce(*self.pairs.scores(encoded, corrupted.targets, model, head))
@@ -249,12 +255,12 @@ def bce(positive: Tensor, negative: Tensor) -> Tensor:
     return terms / max(positive.numel() + negative.numel(), 1)
 
 
-def checked_relation(outline: Outline, name: str | None) -> str:
+def checked_relation(spec: GraphSpec, name: str | None) -> str:
     """Return a relation's name, that of the first interaction relation for None."""
     if name is not None:
-        outline.relation_index(name)
+        spec.relation_index(name)
         return name
-    found = [each.name for each in outline.relations if each.interaction and not each.backward]
+    found = [each.name for each in spec.relations if each.interaction and not each.backward]
     if not found:
         raise GraphRecError("pairs", "an interaction relation", "none", "relation: NAME")
     return found[0]
@@ -269,7 +275,7 @@ def drawn_negatives(
     graph: Graph,
     relation: Relation,
     source: Tensor,
-    draws: Draws,
+    draws: SequenceRNG,
     count: int,
     power: float = 0.0,
 ) -> Tensor:

@@ -7,13 +7,19 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import Candidates
 from graphrec_pt.objectives.decoding import Decoding
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.readout import PathReadout
 from graphrec_pt.tokens.kind import Kind
 
@@ -45,11 +51,11 @@ class PathAutoregression(Objective):
     decode: Decoding = Decoding()
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes and relations as tokens."""
-        return Needs(frozenset({Kind.NODE, Kind.RELATION}), frozenset({"type"}))
+        return RequiredFields(frozenset({Kind.NODE, Kind.RELATION}), frozenset({"type"}))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the paths as they are, and what follows each token."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("path_autoregression")
@@ -66,9 +72,9 @@ class PathAutoregression(Objective):
         if not self.joint and self.among == "type":
             words = draws.of_tokens(tokens)[node]
             targets |= self.candidates.draw(graph, tokens.type[node], words, draws)
-        return Corrupted((View(tokens, "causal"),), targets, len(node) + len(relation))
+        return TrainingExamples((View(tokens, "causal"),), targets, len(node) + len(relation))
 
-    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+    def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
         """Return a head for both, or one each; the tables are those the tokens go in with."""
         if self.joint:
             return nn.ModuleDict({"both": self.candidates.head(width)})
@@ -76,7 +82,11 @@ class PathAutoregression(Objective):
         return nn.ModuleDict({"node": self.candidates.head(width), "relation": relation})
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: nn.ModuleDict,
     ) -> Tensor:
         """Return the mean over nodes and relations."""
         at, hidden = corrupted.targets, encoded[0].hidden
@@ -84,7 +94,7 @@ class PathAutoregression(Objective):
         if self.joint:
             table = torch.cat([_every_node(model), relations])  # [N + R, D]
             place = torch.cat([at["token"], at["before"]])
-            target = torch.cat([at["node"], at["relation"] + model.outline.num_nodes])
+            target = torch.cat([at["node"], at["relation"] + model.spec.num_nodes])
             both: Tensor = head["both"].loss(hidden.index_select(0, place), table, target)  # type: ignore[operator]
             return both
         rows = hidden.index_select(0, at["token"])  # [n, D]
@@ -118,4 +128,4 @@ class PathAutoregression(Objective):
 
 def _every_node(model: Model) -> Tensor:
     """Return the vectors of all nodes by global id: ``[N, D]``."""
-    return torch.cat([model.table(name) for name in model.outline.node_names])
+    return torch.cat([model.table(name) for name in model.spec.node_names])

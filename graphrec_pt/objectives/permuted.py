@@ -10,7 +10,6 @@ from torch import Tensor
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import NodePrediction
-from graphrec_pt.objectives.draws import Draws, one_of, unit
 from graphrec_pt.objectives.masking import (
     Masking,
     choose,
@@ -20,8 +19,9 @@ from graphrec_pt.objectives.masking import (
     occurrences,
     of_types,
 )
-from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.objective import Examples, TrainingExamples, objective
 from graphrec_pt.objectives.readout import QueryReadout
+from graphrec_pt.objectives.sequence_rng import SequenceRNG, one_of, unit
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -45,7 +45,7 @@ class Permuted(NodePrediction):
     masking: Masking = Masking(share=0.3, spare=1)
     roots: bool = False
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view in two streams, and the nodes at the end of the order."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("permuted")
@@ -56,10 +56,10 @@ class Permuted(NodePrediction):
         token = chosen.nonzero().squeeze(1)
         words = draws.named("candidates").of_tokens(tokens)[token]
         targets = self.candidates.targets(graph, tokens, token, words, draws)
-        return Corrupted((View(tokens, order=order, two_stream=True),), targets, len(token))
+        return TrainingExamples((View(tokens, order=order, two_stream=True),), targets, len(token))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Any
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: Any
     ) -> Tensor:
         """Return the mean over the predicted nodes, each from the query stream."""
         query = encoded[0].query
@@ -99,7 +99,7 @@ class PseudoMasked(NodePrediction):
     longest: int = Field(6, ge=2)
     partial: float = Field(1.0, ge=0)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return a view with all hidden nodes masked, one in two streams, and the nodes."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("pseudo_masked")
@@ -114,10 +114,10 @@ class PseudoMasked(NodePrediction):
         words = draws.named("candidates").of_tokens(tokens)[token]
         targets = self.candidates.targets(graph, tokens, token, words, draws)
         views = View(seen, "bidirectional"), View(tokens, order=order, two_stream=True)
-        return Corrupted(views, targets, len(token))
+        return TrainingExamples(views, targets, len(token))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Any
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: Any
     ) -> Tensor:
         """Return the mean over the hidden nodes of the sum of both losses."""
         masked, ordered = encoded
@@ -127,7 +127,7 @@ class PseudoMasked(NodePrediction):
         span_by_span = self.candidates.loss(hidden, corrupted.targets, model, head)
         return all_at_once + self.partial * span_by_span
 
-    def _starts(self, tokens: Tokens, eligible: Tensor, draws: Draws) -> Tensor:
+    def _starts(self, tokens: Tokens, eligible: Tensor, draws: SequenceRNG) -> Tensor:
         """Return for every token the first token of its block, −1 for none: int64 ``[T]``."""
         mean = 1 - self.spans + self.spans * (2 + self.longest) / 2
         blocks = Masking(share=min(self.share / mean, 1.0), spare=1, everywhere=False)

@@ -18,11 +18,11 @@ from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.cooccurrence import CooccurrencePrior
 from graphrec_pt.objectives.decoding import Decoding
-from graphrec_pt.objectives.evidence import EvidenceTerm
 from graphrec_pt.objectives.masking import last_of
 from graphrec_pt.objectives.pooling import pooled
-from graphrec_pt.sampling.sampler import Kind as Roots
+from graphrec_pt.sampling.sampler import RootKind
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -44,7 +44,7 @@ class Readout:
         rates: What it predicts of a pair of source and candidate; None for nothing.
     """
 
-    roots: ClassVar[Roots] = "nodes"
+    roots: ClassVar[RootKind] = "nodes"
 
     @property
     def ranks(self) -> bool:
@@ -61,7 +61,7 @@ class Readout:
         """What it predicts of a pair of source and candidate; None for nothing."""
         return None
 
-    def on(self, roots: Roots) -> "Readout | None":
+    def on(self, roots: RootKind) -> "Readout | None":
         """Return what is read where a sampler takes such roots, None for nothing."""
         return self if roots == self.roots else None
 
@@ -73,7 +73,7 @@ class Either(Readout):
     nodes: Readout
     pairs: Readout
 
-    def on(self, roots: Roots) -> Readout | None:
+    def on(self, roots: RootKind) -> Readout | None:
         """Return what is read where a sampler takes such roots, None for nothing."""
         return {"nodes": self.nodes, "pairs": self.pairs}.get(roots)
 
@@ -116,7 +116,7 @@ class QueryReadout(Readout):
     head: Sides | None = None
     part: str | None = None
     shown: Callable[[Tokens], View] | None = None
-    prior: EvidenceTerm | None = None
+    prior: CooccurrencePrior | None = None
     chance: Literal["pair", "set"] | None = None
 
     @property
@@ -226,7 +226,7 @@ class PairReadout(Readout):
             where pairs are never ranked.
     """
 
-    roots: ClassVar[Roots] = "pairs"
+    roots: ClassVar[RootKind] = "pairs"
 
     scores: Callable[[Encoded, Tensor, Model, nn.Module], Tensor]
     shown: Callable[[Tokens], Tokens] | None = None

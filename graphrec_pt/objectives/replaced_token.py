@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import FeatureHead, ItemHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import NodePrediction
-from graphrec_pt.objectives.draws import one_of, unit
 from graphrec_pt.objectives.masking import Masking, choose, hide, occurrences, of_types
-from graphrec_pt.objectives.objective import Corrupted, Examples, objective
+from graphrec_pt.objectives.objective import Examples, TrainingExamples, objective
 from graphrec_pt.objectives.readout import QueryReadout
+from graphrec_pt.objectives.sequence_rng import one_of, unit
 from graphrec_pt.tokens.kind import Kind
 
 _SCORES = 1 << 24
@@ -49,7 +49,7 @@ class ReplacedToken(NodePrediction):
     source: Literal["uniform", "popularity", "model"] = "uniform"
     generator: float = Field(1.0, gt=0)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return one view with nodes replaced, or masked for the generator to fill."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("replaced_token")
@@ -65,13 +65,13 @@ class ReplacedToken(NodePrediction):
             targets = self.candidates.targets(graph, tokens, token, words, draws)
             targets |= {"judged": judged, "bits": words[:, 3]}
             view = View(hide(graph, tokens, chosen, draws, masking))
-            return Corrupted((view,), targets, len(judged))
+            return TrainingExamples((view,), targets, len(judged))
         draw = _uniform if self.source == "uniform" else _popular
         ids = tokens.id.index_copy(0, token, draw(graph, tokens.id[token], types, words))
         targets = {"judged": judged, "replaced": (ids != tokens.id)[judged]}
-        return Corrupted((View(replace(tokens, id=ids)),), targets, len(judged))
+        return TrainingExamples((View(replace(tokens, id=ids)),), targets, len(judged))
 
-    def head(self, outline: Outline, width: int) -> nn.ModuleDict:
+    def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
         """Return the judge, and the head of the generator if there is one."""
         heads: dict[str, nn.Module] = {"judge": FeatureHead(width, 1)}
         if self.source == "model":
@@ -79,7 +79,11 @@ class ReplacedToken(NodePrediction):
         return nn.ModuleDict(heads)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.ModuleDict
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: nn.ModuleDict,
     ) -> Tensor:
         """Return the mean over the judged nodes; encodes what the generator made."""
         at, shown = corrupted.targets, encoded[0]
@@ -128,7 +132,7 @@ def generated(hidden: Tensor, types: Tensor, bits: Tensor, model: Model, head: I
         int64 ``[m]`` global ids.
     """
     out = torch.zeros_like(types)
-    for index, name in enumerate(model.outline.node_names):
+    for index, name in enumerate(model.spec.node_names):
         rows = (types == index).nonzero().squeeze(1)
         if not len(rows):
             continue
@@ -138,7 +142,7 @@ def generated(hidden: Tensor, types: Tensor, bits: Tensor, model: Model, head: I
             total = scores.double().softmax(dim=1).cumsum(dim=1)
             mark = unit(bits[some]).unsqueeze(1) * total[:, -1:]
             found = torch.searchsorted(total, mark, right=True).squeeze(1)
-            out[some] = model.outline.ids(name).start + found.clamp(max=len(table) - 1)
+            out[some] = model.spec.ids(name).start + found.clamp(max=len(table) - 1)
     return out
 
 

@@ -11,13 +11,19 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import FeatureHead, LinkHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.link import pair_roots
 from graphrec_pt.objectives.masking import masked_out
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.readout import CategoryReadout, PairReadout, Value
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
@@ -48,29 +54,33 @@ class Classify(Objective):
     hide: bool = True
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes."""
-        return Needs(frozenset({Kind.NODE}))
+        return RequiredFields(frozenset({Kind.NODE}))
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise unless the node type has the category column."""
-        columns_of(outline, self.node_type, ["category"], [self.column], "classify")
+        columns_of(spec, self.node_type, ["category"], [self.column], "classify")
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences whose root has a category, and the categories."""
         root = root_of_type(examples, self.node_type, "classify")
         value = column_of(examples.graph, self.node_type, self.column, root, "classify")
         rows = (value.isfinite() & (examples.tokens.lengths() > 0)).nonzero().squeeze(1)
         tokens = examples.tokens.select(rows)
         tokens = hidden_roots(tokens, root[rows]) if self.hide else tokens
-        return Corrupted((View(tokens),), {"category": value[rows].long()}, len(rows))
+        return TrainingExamples((View(tokens),), {"category": value[rows].long()}, len(rows))
 
-    def head(self, outline: Outline, width: int) -> FeatureHead:
+    def head(self, spec: GraphSpec, width: int) -> FeatureHead:
         """Return C logits."""
-        return FeatureHead(width, len(outline.categories[self.node_type][self.column]))
+        return FeatureHead(width, len(spec.categories[self.node_type][self.column]))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: FeatureHead
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: FeatureHead,
     ) -> Tensor:
         """Return the mean over sequences."""
         logits, category = head(encoded[0].pooled()), corrupted.targets["category"]  # [B, C]
@@ -129,18 +139,20 @@ class Regress(Objective):
             raise GraphRecError("regress", "a node type and a column, or neither", got)
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes, with their hop where roots are read."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"hop"} if self.read == "roots" else ()))
+        return RequiredFields(
+            frozenset({Kind.NODE}), frozenset({"hop"} if self.read == "roots" else ())
+        )
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise unless there is such a number."""
         if self.node_type is not None and self.column is not None:
-            columns_of(outline, self.node_type, ["number"], [self.column], "regress")
-        elif not any(relation.weighted for relation in outline.relations):
+            columns_of(spec, self.node_type, ["number"], [self.column], "regress")
+        elif not any(relation.weighted for relation in spec.relations):
             raise GraphRecError("regress", "a weighted relation", "none", "node_type: and column:")
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences whose root has a number, and the numbers."""
         tokens, root = examples.tokens, None
         if self.node_type is not None and self.column is not None:
@@ -154,16 +166,16 @@ class Regress(Objective):
             tokens = hidden_roots(tokens, root[rows])
         scaled = (value[rows] - self.mean) / self.scale
         target = scaled if self.above is None else value[rows] >= self.above
-        return Corrupted((View(tokens),), {"number": target.float()}, len(rows))
+        return TrainingExamples((View(tokens),), {"number": target.float()}, len(rows))
 
-    def head(self, outline: Outline, width: int) -> FeatureHead | LinkHead:
+    def head(self, spec: GraphSpec, width: int) -> FeatureHead | LinkHead:
         """Return one number."""
         return FeatureHead(width, 1) if self.read == "mean" else LinkHead(width)
 
     def loss(
         self,
         encoded: Sequence[Encoded],
-        corrupted: Corrupted,
+        corrupted: TrainingExamples,
         model: Model,
         head: FeatureHead | LinkHead,
     ) -> Tensor:

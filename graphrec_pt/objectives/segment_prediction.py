@@ -8,13 +8,19 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import Bilinear
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import one_of
 from graphrec_pt.objectives.masking import Masking, events, hide, with_text
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
+from graphrec_pt.objectives.sequence_rng import one_of
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -36,11 +42,11 @@ class SegmentPrediction(Objective):
     pool: Literal["last", "mean"] = "last"
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"hop"}))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"hop"}))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the history without a segment, the segment, and a segment of another history."""
         graph, draws = examples.graph, examples.draws.named("segment_prediction")
         words = draws.of_sequences()[:, 0]  # [B, 4]
@@ -57,14 +63,14 @@ class SegmentPrediction(Objective):
         hidden = hide(graph, tokens, chosen, draws.select(rows), Masking(everywhere=False))
         first = tokens.position[chosen][length.cumsum(0) - length]  # [B], where it stood
         views = hidden, _cut(tokens, chosen, first), _cut(other, negative, first)
-        return Corrupted(tuple(map(View, views)), {}, len(rows))
+        return TrainingExamples(tuple(map(View, views)), {}, len(rows))
 
-    def head(self, outline: Outline, width: int) -> Bilinear:
+    def head(self, spec: GraphSpec, width: int) -> Bilinear:
         """Return W."""
         return Bilinear(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Bilinear
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: Bilinear
     ) -> Tensor:
         """Return the mean over histories."""
         context, true, false = (each.pooled(self.pool) for each in encoded)  # [B, D] each

@@ -9,14 +9,20 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.models.heads import FeatureHead, PairHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import one_of, unit
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
+from graphrec_pt.objectives.sequence_rng import one_of, unit
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.join import concat
 from graphrec_pt.tokens.kind import IGNORE, Kind, Special
@@ -84,9 +90,9 @@ class OfSegments(Objective):
     """An objective that needs to know roots, and nothing else of a graph."""
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots."""
-        return Needs(frozenset({Kind.NODE}), frozenset({"hop"}))
+        return RequiredFields(frozenset({Kind.NODE}), frozenset({"hop"}))
 
 
 class OfTwoSegments(OfSegments):
@@ -95,12 +101,12 @@ class OfTwoSegments(OfSegments):
     Targets are `first` and `second`, the tokens of each segment, and `label` ``[B]``.
     """
 
-    def head(self, outline: Outline, width: int) -> PairHead:
+    def head(self, spec: GraphSpec, width: int) -> PairHead:
         """Return the head of pairs, which returns logits."""
         return PairHead(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: PairHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: PairHead
     ) -> Tensor:
         """Return the mean over sequences."""
         at, shown = corrupted.targets, encoded[0]
@@ -124,7 +130,7 @@ class Rearranged(OfSegments):
 
     rearranged: float = Field(0.5, gt=0, lt=1)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences, some of them rearranged."""
         draws = examples.draws.named("rearranged")
         every, bits = Parts.of(examples.tokens), draws.of_tokens(examples.tokens)[:, 0]
@@ -142,14 +148,18 @@ class Rearranged(OfSegments):
         rank = torch.where(chance[rows][own], drawn, parts.unit)
         seen, _ = reordered(tokens, parts, rank)
         moved = torch.bincount(own[seen.id != tokens.id], minlength=len(rows)) > 0
-        return Corrupted((View(seen),), {"label": moved}, len(rows))
+        return TrainingExamples((View(seen),), {"label": moved}, len(rows))
 
-    def head(self, outline: Outline, width: int) -> FeatureHead:
+    def head(self, spec: GraphSpec, width: int) -> FeatureHead:
         """Return one logit."""
         return FeatureHead(width, 1)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: FeatureHead
+        self,
+        encoded: Sequence[Encoded],
+        corrupted: TrainingExamples,
+        model: Model,
+        head: FeatureHead,
     ) -> Tensor:
         """Return the mean over sequences."""
         logits = head(encoded[0].pooled()).squeeze(1)  # [B]
@@ -172,7 +182,7 @@ class SentenceOrder(OfTwoSegments):
 
     swapped: float = Field(0.5, gt=0, lt=1)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences of two segments, some of them swapped."""
         every = Parts.of(examples.tokens)
         rows = divisible(examples.tokens, every.halves(examples.tokens))
@@ -189,7 +199,7 @@ class SentenceOrder(OfTwoSegments):
             "second": (body & (rank == 2)).nonzero().squeeze(1),
             "label": ~swap,
         }
-        return Corrupted((View(seen),), targets, len(rows))
+        return TrainingExamples((View(seen),), targets, len(rows))
 
 
 @objective("next_sentence")
@@ -208,7 +218,7 @@ class NextSentence(OfTwoSegments):
 
     random: float = Field(0.5, gt=0, lt=1)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences of two segments, some with the second one of another root.
 
         Those that should get one of a root whose own sequence cannot be divided are left out.
@@ -228,7 +238,7 @@ class NextSentence(OfTwoSegments):
             "second": (joined.labels == 2).nonzero().squeeze(1),
             "label": ~random[kept],
         }
-        return Corrupted((View(neutral(joined)),), targets, len(kept))
+        return TrainingExamples((View(neutral(joined)),), targets, len(kept))
 
 
 def _divided(tokens: Tokens) -> Tokens:
@@ -286,7 +296,7 @@ def _others(examples: Examples, owner: Tensor, words: Tensor) -> tuple[Tokens, T
     low, size = csr.offset[types], csr.offset[types + 1] - csr.offset[types]
     step = 1 + one_of(words if roots.ndim == 2 else words[:, 0], (size - 1).clamp(min=1))
     exclude = None if examples.exclude is None else torch.full_like(owner, -1)
-    tokens, whose = examples.again(low + (roots - low + step) % size, exclude)
+    tokens, whose = examples.resample(low + (roots - low + step) % size, exclude)
     tokens = _divided(tokens)
     usable = divisible(tokens, tokens.labels)
     first = torch.ones_like(usable, dtype=torch.bool)

@@ -12,7 +12,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.augmentation import Augmentation
 from graphrec_pt.objectives.contrast import info_nce
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, objective
+from graphrec_pt.objectives.objective import Examples, RequiredFields, TrainingExamples, objective
 from graphrec_pt.objectives.pairs import OfRelation, checked_relation, positives, relation_of
 from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.objectives.readout import QueryReadout
@@ -40,24 +40,24 @@ class SequenceItem(OfRelation):
     pool: SequencePool = "last"
     made_up: float = Field(0.0, ge=0, lt=1)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return histories, and what comes next."""
         found = positives(examples, relation_of(examples.graph, self.relation))
         targets = {"node": found.target}
         if self.made_up:
             draws = examples.draws.named("made up").select(found.row)
             targets["bits"] = draws.of_sequences()[:, 0, 0]
-        return Corrupted((View(found.tokens, root=found.source),), targets, len(found.row))
+        return TrainingExamples((View(found.tokens, root=found.source),), targets, len(found.row))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Module
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module
     ) -> Tensor:
         """Return the mean over histories."""
         node = corrupted.targets["node"]
         state, items, names = encoded[0].pooled(self.pool), model.nodes(node), node  # [n, D]
         if self.made_up:
-            number = model.outline.relation_index(checked_relation(model.outline, self.relation))
-            kind, bits = model.outline.relations[number].target, corrupted.targets["bits"]
+            number = model.spec.relation_index(checked_relation(model.spec, self.relation))
+            kind, bits = model.spec.relations[number].target, corrupted.targets["bits"]
             other = made_up_nodes(model.features, kind, node, bits, self.made_up)
             items = torch.cat([items, other])  # [2n, D]
             names = torch.cat([node, -1 - torch.arange(len(node), device=node.device)])
@@ -90,20 +90,20 @@ class SequenceSequence(OfRelation):
     pool: SequencePool = "last"
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots; text if its words are dropped."""
-        return Needs(self.augment.kinds(), frozenset({"type", "hop"}))
+        return RequiredFields(self.augment.kinds(), frozenset({"type", "hop"}))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return histories, and versions of them."""
         graph, draws = examples.graph, examples.draws.named("sequence_sequence")
         found = positives(examples, relation_of(graph, self.relation))
         version = self.augment.apply(graph, found.tokens, draws.select(found.row))
         views = tuple(View(each, root=found.source) for each in (found.tokens, version))
-        return Corrupted(views, {"node": found.target}, len(found.row))
+        return TrainingExamples(views, {"node": found.target}, len(found.row))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: nn.Module
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module
     ) -> Tensor:
         """Return the mean over histories."""
         state, version = (each.pooled(self.pool) for each in encoded)  # [n, D] each

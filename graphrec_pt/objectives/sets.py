@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import ItemHead, LabelHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -20,7 +20,13 @@ from graphrec_pt.objectives.labels import (
     multi_label_loss,
 )
 from graphrec_pt.objectives.masking import Masking, choose, hide
-from graphrec_pt.objectives.objective import Corrupted, Examples, Needs, Objective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.pooling import SequencePool
 from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.tokens.kind import Kind, Special
@@ -47,11 +53,11 @@ class RootSet(OfAttributes):
     transform: bool = True
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes with their hop and the relation that led to them."""
-        return Needs(fields=frozenset({"type", "hop", "relation"}))
+        return RequiredFields(fields=frozenset({"type", "hop", "relation"}))
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences of roots that have a set, without it, and the sets.
 
         Raises:
@@ -70,15 +76,15 @@ class RootSet(OfAttributes):
         number[rows] = torch.arange(len(rows))
         kept = number[labels.row] >= 0
         targets = {"row": number[labels.row[kept]], "label": labels.label[kept]}
-        return Corrupted((View(tokens.select(rows), root=root[rows]),), targets, len(rows))
+        return TrainingExamples((View(tokens.select(rows), root=root[rows]),), targets, len(rows))
 
-    def head(self, outline: Outline, width: int) -> ItemHead:
+    def head(self, spec: GraphSpec, width: int) -> ItemHead:
         """Return what scores the nodes of the type, with a bias for each: most are in no set."""
-        items = len(outline.ids(self.target_type(outline)))
+        items = len(spec.ids(self.target_type(spec)))
         return ItemHead(width, items=items, transform=self.transform)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: ItemHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: ItemHead
     ) -> Tensor:
         """Return the mean over roots."""
         return self.label_loss(encoded[0].pooled(self.pool), corrupted, model, head)
@@ -111,16 +117,16 @@ class SetPrediction(Objective):
     over: Over = "mean"
 
     @property
-    def needs(self) -> Needs:
+    def needs(self) -> RequiredFields:
         """Nodes, and CLS to read off."""
-        return Needs(frozenset({Kind.NODE, Kind.SPECIAL}), frozenset({"type"}))
+        return RequiredFields(frozenset({Kind.NODE, Kind.SPECIAL}), frozenset({"type"}))
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for node types that the graph does not have."""
-        outline.node_index(self.source)
-        outline.node_index(self.target)
+        spec.node_index(self.source)
+        spec.node_index(self.target)
 
-    def corrupt(self, examples: Examples) -> Corrupted:
+    def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return CLS and the nodes of the source type, and the set of the target type."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("set_prediction")
@@ -144,14 +150,14 @@ class SetPrediction(Objective):
         labels = Labels.of(number[row[found]], tokens.id[found] - among.start, max(len(among), 1))
         kept = labels.row >= 0
         targets = {"token": at[first], "row": labels.row[kept], "label": labels.label[kept]}
-        return Corrupted((View(view),), targets, len(rows))
+        return TrainingExamples((View(view),), targets, len(rows))
 
-    def head(self, outline: Outline, width: int) -> LabelHead:
+    def head(self, spec: GraphSpec, width: int) -> LabelHead:
         """Return the map from CLS to scores."""
         return LabelHead(width)
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: LabelHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: LabelHead
     ) -> Tensor:
         """Return the mean over visits."""
         at = corrupted.targets

@@ -18,7 +18,7 @@ from graphrec_pt.predict.reading import KEY, Reading
 from graphrec_pt.predict.seen import seen_pairs
 from graphrec_pt.predict.taught import Found
 from graphrec_pt.sampling.sample import Paths
-from graphrec_pt.tokens.path import Path
+from graphrec_pt.tokens.path import PathLinearizer
 
 CELLS, KEPT = 1 << 24, 1 << 26
 """Logits held at once; pairs of nodes up to which the edges of a relation are kept as a table."""
@@ -106,7 +106,7 @@ class PathDecoder:
 
     def __init__(self, reading: Reading, found: Found) -> None:
         linearizer, readout = reading.taught.linearizer, found.readout
-        if not isinstance(linearizer, Path) or not linearizer.relations:
+        if not isinstance(linearizer, PathLinearizer) or not linearizer.relations:
             got = type(linearizer).__name__
             raise GraphRecError("decode", "sentences of nodes and relations", got, "path")
         assert isinstance(readout, PathReadout)

@@ -18,7 +18,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.evidence import EvidenceTerm
+from graphrec_pt.objectives.cooccurrence import CooccurrencePrior
 from graphrec_pt.objectives.readout import (
     CatalogueReadout,
     CategoryReadout,
@@ -102,7 +102,7 @@ class Predictor:
             raise GraphRecError("Predictor", expected, got, "Trainer(…).fit, or stage=…")
         graph = graph_without_edges(model) if graph is None else graph
         if not model.features.bound:
-            model.bind(graph)
+            model.attach_graph(graph)
         name = relation or taught.relation
         found = graph.schema.interaction() if name is None else graph.schema.relation(name)
         self.reading = Reading(model, taught, graph, found)
@@ -139,7 +139,7 @@ class Predictor:
         return self.reading.graph
 
     @property
-    def prior(self) -> EvidenceTerm | None:
+    def prior(self) -> CooccurrencePrior | None:
         """The term from links of the graph beside the inner products, if there is one."""
         readout = self.reading.taught.ranking().readout
         return readout.prior if isinstance(readout, QueryReadout) else None
@@ -361,7 +361,9 @@ class Predictor:
                 encoded = reading.encode(readout.view(tokens), root)
                 vectors.append(readout.query(encoded, tokens, reading.item_type))
                 if readout.prior is not None:
-                    added.append(self._prior(readout.prior, head.get_submodule("evidence"), tokens))
+                    added.append(
+                        self._prior(readout.prior, head.get_submodule("cooccurrence"), tokens)
+                    )
             empty = torch.empty(0, reading.model.width, device=reading.device)
             sides = readout.sides(head)
             left, right = sides.sides(torch.cat(vectors or [empty]), table)
@@ -386,7 +388,7 @@ class Predictor:
         return with_mask(tokens, reading.item_type) if asks else tokens
 
     def _prior(
-        self, term: EvidenceTerm, head: torch.nn.Module, tokens: Tokens
+        self, term: CooccurrencePrior, head: torch.nn.Module, tokens: Tokens
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Return how many items get a term after each sequence, which, and what is added."""
         known = self.model.graph or self.graph

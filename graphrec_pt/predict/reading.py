@@ -65,7 +65,7 @@ class Reading:
         training = self.model.training
         self.model.eval()
         try:
-            with torch.no_grad(), self.model.held(self.tables):
+            with torch.no_grad(), self.model.cached_embeddings(self.tables):
                 yield
         finally:
             self.model.train(training)
@@ -79,7 +79,7 @@ class Reading:
         kept = self.model.labelled_heads()
         if found.label in kept:
             return kept[found.label]
-        head = found.objective.head(self.model.outline, self.model.width)
+        head = found.objective.head(self.model.spec, self.model.width)
         if head.state_dict():
             got = ", ".join(sorted(kept)) or "none"
             raise GraphRecError("model", f"the trained head of {found.label!r}", got, "training it")
@@ -184,12 +184,12 @@ def graph_without_edges(model: Model) -> Graph:
     Raises:
         GraphRecError: For a model that was never bound or loaded.
     """
-    vocabulary, outline = model.vocabulary, model.outline
+    vocabulary, spec = model.vocabulary, model.spec
     if vocabulary is None:
         raise GraphRecError("Predictor", "a graph, or a loaded model", "neither", "graph=…")
-    schema = Schema(nodes=outline.nodes, relations=outline.relations)
-    slots = torch.tensor([len(schema.leaving(name)) for name in outline.node_names])
-    counts = torch.tensor(outline.counts)
+    schema = Schema(nodes=spec.nodes, relations=spec.relations)
+    slots = torch.tensor([len(schema.leaving(name)) for name in spec.node_names])
+    counts = torch.tensor(spec.counts)
     offset, base = (
         torch.cat([counts.new_zeros(1), part.cumsum(0)]) for part in (counts, counts * slots)
     )
@@ -198,6 +198,6 @@ def graph_without_edges(model: Model) -> Graph:
     csr = SegmentedCSR(offset, slots, base, segment, none, none, none.float(), none)
     tables = {
         name: vocabulary.nodes.filter(pl.col("type") == name).select(RAW_ID)
-        for name in outline.node_names
+        for name in spec.node_names
     }
     return Graph(schema=schema, csr=csr, tables=tables)

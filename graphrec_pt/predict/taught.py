@@ -8,7 +8,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.objectives.objective import Objective, objective
 from graphrec_pt.objectives.readout import PathReadout, Readout, Value
-from graphrec_pt.sampling.sampler import Kind, Sampler, kind_of_roots, sampler
+from graphrec_pt.sampling.sampler import RootKind, Sampler, kind_of_roots, sampler
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
 from graphrec_pt.training.stage import Stage
 
@@ -144,7 +144,7 @@ def _with_room(part: T) -> T:
     return cast(T, replace(part, window=window - 1))  # type: ignore[type-var]
 
 
-def _names(fits: Callable[[Readout], bool], roots: Kind) -> list[str]:
+def _names(fits: Callable[[Readout], bool], roots: RootKind) -> list[str]:
     """Return the objectives of the library that answer with their default options."""
     names = []
     for name in objective.names():

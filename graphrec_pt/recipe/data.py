@@ -12,8 +12,8 @@ from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import load_card
 from graphrec_pt.data.fetch import fetch
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.protocol import protocol
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.recipe.pretrained import saved_model
@@ -72,9 +72,9 @@ def check_fits(recipe: Recipe, made: Split) -> None:
     with _gathering(found):
         check_stages(recipe.stages, made.train)
     with _gathering(found):
-        outline = Outline.of(made.train)
-        config = recipe.model.sized(outline)
-        config.features.build(outline, config.backbone.width)
+        spec = GraphSpec.of(made.train)
+        config = recipe.model.sized(spec)
+        config.features.build(spec, config.backbone.width)
     with _gathering(found):
         if recipe.start is not None:
             saved_model(recipe)

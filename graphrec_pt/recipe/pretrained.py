@@ -64,7 +64,7 @@ class Pretrained:
     def model(self, graph: Graph) -> Model:
         """Return its model, bound to the graph that it is to be adapted on."""
         found = Model.from_pretrained(self.folder / PRETRAINED)
-        return found.bind(graph)
+        return found.attach_graph(graph)
 
 
 def pretrained_of(run: str | Path, seed: int) -> Pretrained:

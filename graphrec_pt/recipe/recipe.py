@@ -16,7 +16,7 @@ from graphrec_pt.core.registry import config_of, name_of
 from graphrec_pt.data.card import load_card
 from graphrec_pt.evaluation.baseline import Baseline
 from graphrec_pt.evaluation.metric import measures
-from graphrec_pt.evaluation.task import Policy, Task, TaskField, task
+from graphrec_pt.evaluation.task import RankingConfig, Task, TaskField, task
 from graphrec_pt.evaluation.values import ValueBaseline
 from graphrec_pt.graph.derive import DerivationField
 from graphrec_pt.graph.protocol import DEFAULT_SPLIT, ProtocolField, SplitProtocol
@@ -134,9 +134,9 @@ class Evaluation(Strict):
         return self.task
 
     @property
-    def policy(self) -> Policy:
+    def policy(self) -> RankingConfig:
         """How a catalogue is ranked."""
-        return Policy(self.seen)
+        return RankingConfig(self.seen)
 
     @model_validator(mode="before")
     @classmethod

@@ -238,9 +238,9 @@ def evaluate_seed(
     write_outcomes(folder / task.file, list(outcomes.values()))
     knowing = None
     if reads_graph(model, last):
-        model.bind(made.history("test"))
+        model.attach_graph(made.history("test"))
         knowing = judged(model, "test")
-        model.bind(made.train)
+        model.attach_graph(made.train)
         write_outcomes(folder / f"{HISTORY_GRAPH}-{task.file}", [knowing])
     explanations = explained(system, made) if isinstance(system, PathScorer) else None
     beyond = task.beyond(system, made, policy)

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.split import Split
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.pretrained import (
@@ -116,7 +116,7 @@ class Training:
 
 def new_model(recipe: Recipe, made: Split, seed: int) -> Model:
     """Return the model of a recipe before any training."""
-    return Model(recipe.model, Outline.of(made.train), seed).bind(made.train)
+    return Model(recipe.model, GraphSpec.of(made.train), seed).attach_graph(made.train)
 
 
 def identity(model: Model, recipe: Recipe, made: Split, seed: int, stages: int) -> dict[str, Any]:

@@ -6,16 +6,16 @@ from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.objectives.cloze import MaskedNode
-from graphrec_pt.objectives.link import Link
+from graphrec_pt.objectives.link import LinkPrediction
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.objectives.path_autoregression import PathAutoregression
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
 from graphrec_pt.tokens.template import Template
-from graphrec_pt.training.stage import Stage, Term
+from graphrec_pt.training.stage import LossTerm, Stage
 from graphrec_pt.training.strategy import Strategy, strategy
 from graphrec_pt.training.strategy_run import trains
 
@@ -81,7 +81,7 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     stages = list(recipe.stages[:first])
     for number, stage in enumerate(recipe.stages[first:], start=first + 1):
         if number == len(recipe.stages) or _reads_sequences(stage):
-            given = stage, stages, Outline.of(graph), width
+            given = stage, stages, GraphSpec.of(graph), width
             fitted = chosen if said & OPEN else _fitted(chosen, *given)
             relation = recipe.data.split.relation
             stage = stage.model_copy(update={"strategy": fitted})
@@ -91,16 +91,16 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
 
 
 def _fitted(
-    chosen: Strategy, stage: Stage, before: Sequence[Stage], outline: Outline, width: int
+    chosen: Strategy, stage: Stage, before: Sequence[Stage], spec: GraphSpec, width: int
 ) -> Strategy:
     """Return a strategy with what it leaves open, as a stage needs it."""
-    made = _heads(stage, outline, width)
+    made = _heads(stage, spec, width)
     weighted = {label for label, head in made.items() if head}
     if chosen.trains and all(pattern.startswith("heads") for pattern in chosen.trains):
         return chosen if weighted else replace(chosen, trains=("*",), reinit=(NETWORK,))
     known: dict[str, Shapes] = {}
     for each in before:
-        known |= _heads(each, outline, width)
+        known |= _heads(each, spec, width)
     unknown = {label for label in weighted if known.get(label) != made[label]}
     taught = all(
         trains(f"heads.of_{label}.{name}", chosen) for label in unknown for name in made[label]
@@ -110,9 +110,9 @@ def _fitted(
     return chosen
 
 
-def _heads(stage: Stage, outline: Outline, width: int) -> dict[str, Shapes]:
+def _heads(stage: Stage, spec: GraphSpec, width: int) -> dict[str, Shapes]:
     """Return the shapes of the weights of the heads of a stage, by label."""
-    heads = {term.label: term.objective.head(outline, width) for term in stage.objectives}
+    heads = {term.label: term.objective.head(spec, width) for term in stage.objectives}
     return {
         label: {name: tuple(weight.shape) for name, weight in head.state_dict().items()}
         for label, head in heads.items()
@@ -145,16 +145,16 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
     return stage.model_copy(update={"linearizer": read, "objectives": asked})
 
 
-def _answered(term: Term, before: Sequence[Stage]) -> Term:
+def _answered(term: LossTerm, before: Sequence[Stage]) -> LossTerm:
     """Return a term that answers a template, for one that tells links."""
-    if not isinstance(term.objective, Link):
+    if not isinstance(term.objective, LinkPrediction):
         return term
     learnt = (other for stage in before for other in stage.objectives)
     taught = [(t, t.objective) for t in learnt if isinstance(t.objective, MaskedNode)]
     rerank = term.objective.rerank
     if not taught:
         more = {"weight": term.weight, "schedule": term.schedule}
-        return Term.checked({"name": "answer", "rerank": rerank, **more}, "objective")
+        return LossTerm.checked({"name": "answer", "rerank": rerank, **more}, "objective")
     first, masked = taught[0]
     given = {"candidates": masked.candidates, "rerank": rerank}
     answer = objective.build({"name": "answer", **given})

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import Outcome
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.split import Split
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transfer import transfer
@@ -52,7 +52,7 @@ def zero_shot(recipe: Recipe, model: Model, made: Split, seed: int) -> TransferR
     """
     asked, policy, last = recipe.evaluate.asked, recipe.evaluate.policy, recipe.stages[-1]
     there, report = transfer(model, made.train, seed=seed)
-    new = Model(recipe.model, Outline.of(made.train), seed).bind(made.train)
+    new = Model(recipe.model, GraphSpec.of(made.train), seed).attach_graph(made.train)
     new.heads = deepcopy(there.heads)
     outcomes = [
         asked.judge(asked.trained(each, last, made, "test"), made, "test", policy)

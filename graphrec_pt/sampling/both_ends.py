@@ -15,7 +15,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.checks import check_exclude, check_roots
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import Kind, Sampler, SamplerField, kind_of_roots, sampler
+from graphrec_pt.sampling.sampler import RootKind, Sampler, SamplerField, kind_of_roots, sampler
 
 _pairs: Memo[Tensor] = Memo()
 
@@ -43,7 +43,7 @@ class BothEnds:
         target: Config of the sampler around the second.
     """
 
-    takes: ClassVar[Kind] = "pairs"
+    takes: ClassVar[RootKind] = "pairs"
 
     source: OfNodes
     target: OfNodes

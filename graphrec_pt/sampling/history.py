@@ -16,9 +16,9 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.torch.segments import lower_bound, ranges
 from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
 from graphrec_pt.sampling.edges import edge_rows, inner_edges, places_of, without
-from graphrec_pt.sampling.forest import plant
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.tree_batch import plant
 
 Before = int | Literal["exclude"] | None
 """A time in the graph's unit, or the time of each root's excluded edge, or no bound."""
@@ -97,7 +97,7 @@ def last_events(
 
 
 @sampler("history")
-class History:
+class HistorySampler:
     """The last events of a root, oldest first: what sequential recommenders read.
 
     A sequence is the root and up to `window` neighbours, ascending by time (equal times in stored
@@ -137,7 +137,7 @@ class History:
 
 
 @sampler("session")
-class Session:
+class SessionSampler:
     """The latest sessions of a root, oldest event first.
 
     Two events in a row belong to one session when at most `gap` lies between them. The slot of an

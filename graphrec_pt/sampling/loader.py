@@ -37,7 +37,7 @@ class Batch(NamedTuple):
     key: Key
 
 
-class Task(NamedTuple):
+class BatchRequest(NamedTuple):
     """What a worker is asked for."""
 
     epoch: int
@@ -47,7 +47,7 @@ class Task(NamedTuple):
     rows: Tensor
 
 
-Plan = Callable[[Key], Sequence[Tensor]]
+BatchPlan = Callable[[Key], Sequence[Tensor]]
 
 
 class Batches(Dataset[Any]):
@@ -76,14 +76,14 @@ class Batches(Dataset[Any]):
         self.seed, self.transform = seed, transform
         self.exclude = None if exclude is None else exclude.to(graph.device)
 
-    def __getitem__(self, task: Task) -> Any:
+    def __getitem__(self, task: BatchRequest) -> Any:
         """Return the batch of a task."""
         if self.graph.device.type == "cpu":
             return self._batch(task)
         with self.graph.device:
             return self._batch(task._replace(rows=task.rows.to(self.graph.device)))
 
-    def _batch(self, task: Task) -> Any:
+    def _batch(self, task: BatchRequest) -> Any:
         key = Key(self.seed, task.epoch)
         options: dict[str, Any] = {}
         if self.exclude is not None:
@@ -147,7 +147,7 @@ class Loader:
         exclude: Tensor | None = None,
         shuffle: bool = True,
         drop_last: bool = False,
-        plan: Plan | None = None,
+        plan: BatchPlan | None = None,
         accumulate: int = 1,
         rank: int = 0,
         world: int = 1,
@@ -224,14 +224,16 @@ class Loader:
         each = iter(tasks)
         return self._in_threads(each) if self.threads else map(self.batches.__getitem__, each)
 
-    def tasks(self, epoch: int, start: int = 0) -> list[Task]:
+    def tasks(self, epoch: int, start: int = 0) -> list[BatchRequest]:
         """Return what a worker is asked for: the ``sampler=`` of a DataLoader of `batches`."""
         plan = self._plan_of(epoch)
         if not 0 <= start <= len(plan):
             raise GraphRecError("Loader", f"start in [0, {len(plan)}]", start)
         share = self.world * self.accumulate
         return [
-            Task(epoch, step, a, len(plan[step]), plan[step][a * self.world + self.rank :: share])
+            BatchRequest(
+                epoch, step, a, len(plan[step]), plan[step][a * self.world + self.rank :: share]
+            )
             for step in range(start, len(plan))
             for a in range(self.accumulate)
         ]
@@ -251,7 +253,7 @@ class Loader:
         steps = range(self.steps(key.epoch))
         return [order[step * together : (step + 1) * together] for step in steps]
 
-    def _in_threads(self, tasks: Iterator[Task]) -> Iterator[Any]:
+    def _in_threads(self, tasks: Iterator[BatchRequest]) -> Iterator[Any]:
         context = copy_context()
         waiting: deque[Future[Any]] = deque()
         pool = ThreadPoolExecutor(self.threads, "graphrec-sampling")
@@ -296,9 +298,9 @@ class _Asked:
     """The tasks of the current epoch, for processes that outlive it."""
 
     def __init__(self) -> None:
-        self.tasks: list[Task] = []
+        self.tasks: list[BatchRequest] = []
 
-    def __iter__(self) -> Iterator[Task]:
+    def __iter__(self) -> Iterator[BatchRequest]:
         return iter(self.tasks)
 
     def __len__(self) -> int:

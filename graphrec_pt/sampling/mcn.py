@@ -8,10 +8,10 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.checks import check_exclude, check_roots
-from graphrec_pt.sampling.forest import Forest, first_of, plant
 from graphrec_pt.sampling.neighborhoods import Fanout, fan_out
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.tree_batch import TreeBatch, first_of, plant
 
 
 @sampler("mcn")
@@ -62,7 +62,7 @@ class MCN:
                 break
         return self._ranked(forest, graph).pack(graph, len(roots))
 
-    def _ranked(self, forest: Forest, graph: Graph) -> Forest:
+    def _ranked(self, forest: TreeBatch, graph: Graph) -> TreeBatch:
         """Return each (row, node) once, scored, best first, after the root of its row."""
         meeting = forest.row * graph.num_nodes() + forest.node
         tokens = first_of(meeting).nonzero().squeeze(1)  # the first meeting of each, [n]

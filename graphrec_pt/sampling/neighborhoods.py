@@ -14,10 +14,10 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.neighbors import neighbors
 from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
 from graphrec_pt.sampling.edges import edge_rows, inner_edges, places_of
-from graphrec_pt.sampling.forest import Forest, plant
 from graphrec_pt.sampling.history import Before, bounds_in_time
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import Kind, Sets, sampler
+from graphrec_pt.sampling.sampler import RootKind, Sets, sampler
+from graphrec_pt.sampling.tree_batch import TreeBatch, plant
 
 
 def _hops(fanout: tuple[int, ...]) -> tuple[int, ...]:
@@ -32,7 +32,7 @@ Fanout = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(_hops
 
 def fan_out(
     graph: Graph,
-    forest: Forest,
+    forest: TreeBatch,
     fanout: int,
     key: Key,
     *,
@@ -41,7 +41,7 @@ def fan_out(
     weighted: bool = False,
     bound: Tensor | None = None,
     exclude: Tensor | None = None,
-) -> Forest:
+) -> TreeBatch:
     """Return the forest with one more hop below the tokens of its last hop.
 
     A token's draws are named by its root and its rank in its sequence, so that neither other
@@ -169,7 +169,7 @@ class Ego:
         edges: Also return the edges among the sampled nodes.
     """
 
-    takes: ClassVar[Kind] = "sets"
+    takes: ClassVar[RootKind] = "sets"
 
     fanout: Fanout = (10,)
     relations: tuple[str, ...] | None = None

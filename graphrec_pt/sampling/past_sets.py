@@ -11,9 +11,9 @@ from graphrec_pt.graph.schema import Relation, Schema
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
 from graphrec_pt.sampling.edges import segment_edges
-from graphrec_pt.sampling.forest import Forest, plant
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.tree_batch import TreeBatch, plant
 
 
 @sampler("past_sets")
@@ -92,8 +92,8 @@ class PastSets:
 
 
 def _grown(
-    graph: Graph, forest: Forest, tokens: Tensor, name: str, slot: int, exclude: Tensor | None
-) -> tuple[Forest, Tensor]:
+    graph: Graph, forest: TreeBatch, tokens: Tensor, name: str, slot: int, exclude: Tensor | None
+) -> tuple[TreeBatch, Tensor]:
     """Return the forest with all edges of some tokens under a relation, and the new tokens."""
     banned = None if exclude is None else exclude[forest.row[tokens]]
     position, owner = segment_edges(graph, forest.node[tokens], name, banned)

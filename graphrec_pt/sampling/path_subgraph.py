@@ -18,9 +18,9 @@ from graphrec_pt.kernels.edge_score import edge_score
 from graphrec_pt.kernels.paths import paths
 from graphrec_pt.sampling.checks import check_exclude, check_metapath, check_roots
 from graphrec_pt.sampling.edges import Inner, edge_rows, inner_edges
-from graphrec_pt.sampling.forest import Forest, first_of, plant
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import Kind, sampler
+from graphrec_pt.sampling.sampler import RootKind, sampler
+from graphrec_pt.sampling.tree_batch import TreeBatch, first_of, plant
 
 _scores: Memo[Tensor] = Memo()  # of the indices of a graph
 
@@ -45,7 +45,7 @@ class PathSubgraph:
         edges: Also return the edges among the sampled nodes.
     """
 
-    takes: ClassVar[Kind] = "pairs"
+    takes: ClassVar[RootKind] = "pairs"
 
     metapaths: tuple[tuple[str, ...], ...] = Field(min_length=1)
     top: int = Field(5, ge=1)
@@ -110,8 +110,8 @@ class PathSubgraph:
 
 
 def _merged(
-    graph: Graph, forest: Forest, slot: int, row: Tensor, position: Tensor, score: Tensor
-) -> Forest:
+    graph: Graph, forest: TreeBatch, slot: int, row: Tensor, position: Tensor, score: Tensor
+) -> TreeBatch:
     """Return the forest with the inner nodes of path instances, once per row and hop.
 
     Args:

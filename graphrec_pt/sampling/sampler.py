@@ -62,7 +62,7 @@ class Sets:
         return ranges(self.ptr[:-1], self.ptr.diff())[1]
 
 
-Kind = Literal["nodes", "pairs", "sets"]
+RootKind = Literal["nodes", "pairs", "sets"]
 
 
 class Sampler(Protocol):
@@ -74,7 +74,7 @@ class Sampler(Protocol):
     other epochs of the key.
 
     A class that takes pairs or sets as roots says so in a class variable
-    ``takes: ClassVar[Kind]``; see :func:`kind_of_roots`.
+    ``takes: ClassVar[RootKind]``; see :func:`kind_of_roots`.
     """
 
     def sample(
@@ -106,6 +106,6 @@ SamplerField = Annotated[Sampler, sampler]
 """Type of a config field that holds a sampler."""
 
 
-def kind_of_roots(chosen: Sampler) -> Kind:
+def kind_of_roots(chosen: Sampler) -> RootKind:
     """Return what a sampler takes as roots: nodes unless its class says otherwise."""
-    return cast(Kind, getattr(chosen, "takes", "nodes"))
+    return cast(RootKind, getattr(chosen, "takes", "nodes"))

@@ -16,7 +16,7 @@ CAP = 50
 
 
 @dataclass(frozen=True)
-class Path:
+class ExplanationPath:
     """A path of the graph that ends in a recommended item.
 
     Args:
@@ -66,7 +66,7 @@ class Explainer:
 
     def paths(
         self, history: Sequence[int], items: Sequence[int], user: int | None, top: int = 3
-    ) -> list[list[Path]]:
+    ) -> list[list[ExplanationPath]]:
         """Return the best paths to each item, best first.
 
         Args:
@@ -76,7 +76,7 @@ class Explainer:
             top: Paths per item at most.
         """
         known = [item for item in dict.fromkeys(history) if item not in set(items)]
-        found: list[list[Path]] = [[] for _ in items]
+        found: list[list[ExplanationPath]] = [[] for _ in items]
         if not known or not items:
             return found
         source = torch.tensor(known).repeat(len(items))
@@ -88,7 +88,7 @@ class Explainer:
 
     def _instances(
         self, source: Tensor, target: Tensor, name: str, back: str, top: int, user: int | None
-    ) -> list[tuple[int, Path]]:
+    ) -> list[tuple[int, ExplanationPath]]:
         """Return (pair, path) for one relation and its inverse."""
         schema = self.graph.schema
         slots = [schema.slot(name), schema.slot(back)]
@@ -100,13 +100,13 @@ class Explainer:
         front = () if user is None else (user,)
         first = () if user is None else (self.relation,)
         return [
-            (number, Path((*front, *path), (*first, name, back), score))
+            (number, ExplanationPath((*front, *path), (*first, name, back), score))
             for number, path, score in zip(pair.tolist(), nodes, scores, strict=True)
             if user not in path
         ]
 
 
-def decoded(predictor: Predictor, user: int, items: Sequence[int]) -> list[list[Path]]:
+def decoded(predictor: Predictor, user: int, items: Sequence[int]) -> list[list[ExplanationPath]]:
     """Return the paths that a path language model recommends items by, at most one each.
 
     Args:
@@ -116,10 +116,10 @@ def decoded(predictor: Predictor, user: int, items: Sequence[int]) -> list[list[
     """
     told = predictor.paths(torch.tensor([user]), torch.tensor([list(items)]))
     names = predictor.graph.schema.relation_names
-    found: list[list[Path]] = [[] for _ in items]
+    found: list[list[ExplanationPath]] = [[] for _ in items]
     for row, root in enumerate(told.root.tolist()):
         hops = int(told.length[row])
         relations = tuple(names[index] for index in told.relations[row, :hops].tolist())
         nodes = tuple(told.nodes[row, : hops + 1].tolist())
-        found[root].append(Path(nodes, relations, float(told.score[row])))
+        found[root].append(ExplanationPath(nodes, relations, float(told.score[row])))
     return found

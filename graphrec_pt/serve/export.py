@@ -34,7 +34,7 @@ def export_embeddings(run: Run, out: str | Path) -> list[Path]:
     model, names = run.model(), []
     assert model.vocabulary is not None
     with finished_folder(out) as made, torch.no_grad():
-        for node_type in model.outline.node_names:
+        for node_type in model.spec.node_names:
             raw = model.vocabulary.nodes.filter(type=node_type)[RAW_ID]
             vectors = model.table(node_type).float().numpy()
             for number, low in enumerate(range(0, len(raw), SHARD)):

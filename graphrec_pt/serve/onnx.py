@@ -22,8 +22,8 @@ from graphrec_pt.models.transformer import Transformer
 from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.recipe.folder import Run, predictor_of
-from graphrec_pt.sampling.history import History as Events
-from graphrec_pt.tokens.history import History as Histories
+from graphrec_pt.sampling.history import HistorySampler
+from graphrec_pt.tokens.history import HistoryLinearizer
 from graphrec_pt.tokens.tokens import Tokens
 
 MODEL, ITEMS, ABOUT = "model.onnx", "items.parquet", "model.json"
@@ -143,10 +143,10 @@ def padded_histories(predictor: Predictor) -> PaddedHistories:
     head = reading.head(found)
     for expected, fits, got in (
         ("a graph_transformer", isinstance(backbone, Transformer), type(backbone).__name__),
-        ("the sampler history", isinstance(sampler, Events), type(sampler).__name__),
+        ("the sampler history", isinstance(sampler, HistorySampler), type(sampler).__name__),
         (
             "the linearizer history",
-            isinstance(taught.linearizer, Histories),
+            isinstance(taught.linearizer, HistoryLinearizer),
             type(taught.linearizer).__name__,
         ),
         ("no prompt", model.prompt is None, "one"),
@@ -158,7 +158,7 @@ def padded_histories(predictor: Predictor) -> PaddedHistories:
     backbone, head = cast(Transformer, backbone), cast(ItemHead, head)
     if backbone.config.rotary or GAP in backbone.config.structure:
         raise _refused("learned places alone", "rotary ones or times")
-    if len(cast(Events, sampler).relations or (reading.relation.name,)) > 1:
+    if len(cast(HistorySampler, sampler).relations or (reading.relation.name,)) > 1:
         raise _refused("one sort of events", "several")
     if taught.linearizer.names_root:
         raise _refused("sequences of items alone", "others", "root: false, eos: false")
@@ -176,7 +176,7 @@ def _longest(predictor: Predictor) -> Tokens:
     """Return one history as long as the window."""
     reading = predictor.reading
     sampler, linearizer = reading.taught.sampler, reading.taught.linearizer
-    windows = cast(Events, sampler).window, cast(Histories, linearizer).window
+    windows = cast(HistorySampler, sampler).window, cast(HistoryLinearizer, linearizer).window
     window = min(each for each in windows if each is not None)
     return reading.tokens_of_events([torch.full((window,), reading.items.start)])
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -14,7 +14,7 @@ from graphrec_pt.core.registry import trusting
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.folder import Run, open_run, predictor_of
-from graphrec_pt.serve.explain import Explainer, Path, decoded
+from graphrec_pt.serve.explain import Explainer, ExplanationPath, decoded
 
 User = str | Sequence[str]
 """The raw id of a known user, or the history of a new one: raw ids of items, oldest first."""
@@ -34,7 +34,7 @@ class Item:
     id: str
     title: str
     score: float
-    paths: tuple[Path, ...] = ()
+    paths: tuple[ExplanationPath, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class Recommender:
         for row, node in enumerate(nodes):
             items = best.items[row][best.items[row] >= 0]
             history = self.history.neighbors(node, self.relation)
-            paths: list[list[Path]] = [[] for _ in items]
+            paths: list[list[ExplanationPath]] = [[] for _ in items]
             if explain and reading.taught.decodes and len(items):
                 paths = decoded(self.predictor, node, items.tolist())
             elif explain:
@@ -159,7 +159,7 @@ class Recommender:
         best, made = self.predictor.rank(histories, k, seen=self.seen), []
         for row, history in enumerate(histories):
             items = best.items[row][best.items[row] >= 0]
-            paths: list[list[Path]] = [[] for _ in items]
+            paths: list[list[ExplanationPath]] = [[] for _ in items]
             if explain:
                 paths = self.explainer.paths(history.tolist(), items.tolist(), None, explain)
             made.append(self._made(None, history, items, best.score[row], paths))
@@ -169,7 +169,7 @@ class Recommender:
         """Return what most users interacted with, for one of whom nothing is known."""
         items, score = self._most_popular
         none = torch.empty(0, dtype=torch.int64)
-        paths: list[list[Path]] = [[] for _ in range(k)]
+        paths: list[list[ExplanationPath]] = [[] for _ in range(k)]
         return self._made(user, none, items[:k], score[:k], paths, by="popularity")
 
     @cached_property
@@ -190,7 +190,7 @@ class Recommender:
         history: Tensor,
         items: Tensor,
         scores: Tensor,
-        paths: Sequence[Sequence[Path]],
+        paths: Sequence[Sequence[ExplanationPath]],
         by: Literal["model", "popularity"] = "model",
     ) -> Recommended:
         raw, title = self.history.raw_id, self.history.title
@@ -201,7 +201,7 @@ class Recommender:
         return Recommended(user, tuple(raw(item) for item in history.tolist()), listed, by)
 
 
-def from_pretrained(run: str | FilePath | Run, *, trust_code: bool = False) -> Recommender:
+def from_pretrained(run: str | Path | Run, *, trust_code: bool = False) -> Recommender:
     """Return what recommends with the model of a finished run.
 
     Args:

@@ -12,13 +12,19 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.join import framed
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import (
+    Linearizer,
+    ProvidedFields,
+    check_sample,
+    linearizer,
+    makes,
+)
 from graphrec_pt.tokens.subgraphs import node_tokens, sorted_by
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("history")
-class History(Linearizer):
+class HistoryLinearizer(Linearizer):
     """Events oldest first, cut on the left: the input of SASRec, BERT4Rec and S3-Rec.
 
     Kang & McAuley, ICDM 2018; Sun et al., CIKM 2019; Zhou et al., CIKM 2020. Each event is the
@@ -39,7 +45,7 @@ class History(Linearizer):
     eos: bool = False
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """Nodes with times and relations, sampled edges; the user and specials as asked for."""
         made = makes([Kind.NODE], "slot", "hop", "relation", "time", "edges")
         made = made.plus([Kind.SPECIAL] if self.eos else ())

@@ -17,7 +17,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True)
-class Makes:
+class ProvidedFields:
     """What the tokens of a linearizer hold, so that objectives can be checked before training.
 
     Args:
@@ -29,9 +29,9 @@ class Makes:
     kinds: frozenset[Kind]
     fields: frozenset[str]
 
-    def plus(self, kinds: Iterable[Kind] = (), fields: Iterable[str] = ()) -> "Makes":
+    def plus(self, kinds: Iterable[Kind] = (), fields: Iterable[str] = ()) -> "ProvidedFields":
         """Return the same with more kinds and fields."""
-        return Makes(self.kinds | set(kinds), self.fields | set(fields))
+        return ProvidedFields(self.kinds | set(kinds), self.fields | set(fields))
 
 
 class Linearizer(ABC):
@@ -54,7 +54,7 @@ class Linearizer(ABC):
 
     @property
     @abstractmethod
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """What its tokens hold."""
 
     @property
@@ -96,9 +96,9 @@ LinearizerField = Annotated[Linearizer, linearizer]
 """Type of a config field that holds a linearizer."""
 
 
-def makes(kinds: Iterable[Kind], *names: str) -> Makes:
+def makes(kinds: Iterable[Kind], *names: str) -> ProvidedFields:
     """Return what tokens of some kinds hold, beside `type`, `position` and the named fields."""
-    return Makes(frozenset(kinds), frozenset({"type", "position", *names}))
+    return ProvidedFields(frozenset(kinds), frozenset({"type", "position", *names}))
 
 
 def require(
@@ -139,7 +139,7 @@ def check_sample(who: str, sample: Sample, wanted: type[S]) -> S:
     raise GraphRecError(who, f"a sample of {wanted.__name__}", type(sample).__name__, hint)
 
 
-def _default_makes(name: str) -> Makes | None:
+def _default_makes(name: str) -> ProvidedFields | None:
     try:
         return linearizer.build(name).makes
     except GraphRecError:

@@ -11,13 +11,19 @@ from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.tokens.join import merged
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import (
+    Linearizer,
+    ProvidedFields,
+    check_sample,
+    linearizer,
+    makes,
+)
 from graphrec_pt.tokens.subgraphs import times_of
 from graphrec_pt.tokens.tokens import Tokens
 
 
 @linearizer("path")
-class Path(Linearizer):
+class PathLinearizer(Linearizer):
     """Node, relation, node, …: the sentences of path language models (PLM-Rec, PEARLM).
 
     Geng et al., WWW 2022; Balloccu et al., arXiv 2310.16452. A path of ``l`` hops gives ``l + 1``
@@ -42,7 +48,7 @@ class Path(Linearizer):
     join: bool = False
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """Nodes, and relations and specials as asked for."""
         made = makes([Kind.NODE], "hop", "parent", "relation", "time")
         made = made.plus([Kind.RELATION] if self.relations else ())

@@ -14,7 +14,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import (
+    Linearizer,
+    ProvidedFields,
+    check_sample,
+    linearizer,
+    makes,
+)
 from graphrec_pt.tokens.tokens import Tokens
 
 _NONE = {"type": -1, "hop": -1, "relation": -1, "time": NO_TIME}
@@ -54,7 +60,7 @@ class Returns(Linearizer):
     window: int | None = Field(None, ge=1)
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """Nodes with times and relations, and prompts."""
         return makes([Kind.NODE, Kind.PROMPT], "slot", "hop", "relation", "time")
 

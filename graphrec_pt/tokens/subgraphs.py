@@ -9,11 +9,17 @@ from torch import Tensor
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
-from graphrec_pt.sampling.forest import first_of
 from graphrec_pt.sampling.sample import Subgraphs
+from graphrec_pt.sampling.tree_batch import first_of
 from graphrec_pt.tokens.join import framed
 from graphrec_pt.tokens.kind import Kind, Special
-from graphrec_pt.tokens.linearizer import Linearizer, Makes, check_sample, linearizer, makes
+from graphrec_pt.tokens.linearizer import (
+    Linearizer,
+    ProvidedFields,
+    check_sample,
+    linearizer,
+    makes,
+)
 from graphrec_pt.tokens.tokens import Tokens
 
 
@@ -101,7 +107,7 @@ class Subgraph(Linearizer):
     cls: bool = False
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """Nodes with every structural field; edges when the sampler returns them."""
         made = makes([Kind.NODE], "slot", "hop", "parent", "relation", "time", "edges")
         return made.plus([Kind.SPECIAL] if self.cls else ())
@@ -127,7 +133,7 @@ class Tree(Linearizer):
     cls: bool = False
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """Nodes; edges when the sampler returns them."""
         made = makes([Kind.NODE], "slot", "hop", "parent", "relation", "time", "edges")
         return made.plus([Kind.SPECIAL] if self.cls else ())
@@ -157,7 +163,7 @@ class NodeSet(Linearizer):
     cls: bool = False
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """Nodes; edges when the sampler returns them."""
         made = makes([Kind.NODE], "slot", "hop", "relation", "time", "edges")
         made = made.plus([Kind.SPECIAL] if self.cls else ())
@@ -192,7 +198,7 @@ class NeighborSet(Linearizer):
     size: int | None = Field(None, ge=1)
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """Nodes; edges when the sampler returns them."""
         return makes([Kind.NODE], "slot", "hop", "parent", "relation", "time", "edges")
 

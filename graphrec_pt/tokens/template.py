@@ -17,7 +17,7 @@ from graphrec_pt.tokens.kind import IGNORE, Kind, Special
 from graphrec_pt.tokens.linearizer import (
     Linearizer,
     LinearizerField,
-    Makes,
+    ProvidedFields,
     check_sample,
     linearizer,
     makes,
@@ -151,7 +151,7 @@ class Template(Linearizer):
         return parse(self.pattern)
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """Nodes, masks and relations of the prompt, and what the context makes."""
         masks = any(self.parsed.masked) or None in self.parsed.relations
         made = makes([Kind.NODE], "hop", "parent", "relation")

@@ -10,13 +10,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import IGNORE, Kind
-from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField, Makes, linearizer
+from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField, ProvidedFields, linearizer
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 
 
 @linearizer("text")
-class Text(Linearizer):
+class TextLinearizer(Linearizer):
     """The sequence of another linearizer with the text of every node after its token.
 
     What language models of recommendation read: node tokens and text tokens interleaved (MESE,
@@ -42,7 +42,7 @@ class Text(Linearizer):
     longest: int = Field(32, ge=1)
 
     @property
-    def makes(self) -> Makes:
+    def makes(self) -> ProvidedFields:
         """What the base makes, text, and whole words."""
         return self.base.makes.plus([Kind.TEXT], ["word"])
 

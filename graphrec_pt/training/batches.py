@@ -18,8 +18,8 @@ from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.key import Key, draw32
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.draws import Draws
-from graphrec_pt.objectives.objective import Corrupted, Examples, Objective
+from graphrec_pt.objectives.objective import Examples, Objective, TrainingExamples
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.sampling.loader import Batch, Loader
 from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.sampling.sampler import Sampler, Sets, kind_of_roots
@@ -43,7 +43,7 @@ class Prepared:
     """
 
     step: int
-    corrupted: Mapping[str, Corrupted]
+    corrupted: Mapping[str, TrainingExamples]
     sequences: int
     tokens: int
     waste: float
@@ -91,7 +91,7 @@ class Preparation:
         """Return the batch linearized, as every objective gets it."""
         tokens, owner = self._linearized(batch.sample, len(batch.rows), batch.key)
 
-        def again(roots: Tensor | Sets, exclude: Tensor | None) -> tuple[Tokens, Tensor]:
+        def resample(roots: Tensor | Sets, exclude: Tensor | None) -> tuple[Tokens, Tensor]:
             options: dict[str, Any] = {} if exclude is None else {"exclude": exclude}
             sample = self.sampler.sample(self.graph, roots, batch.key, **options)
             return self._linearized(sample, len(roots), batch.key)
@@ -101,8 +101,8 @@ class Preparation:
             tokens=tokens,
             owner=owner,
             roots=self.roots[batch.rows],
-            draws=Draws.of(batch.key, batch.rows, owner, batch.step),
-            again=again,
+            draws=SequenceRNG.of(batch.key, batch.rows, owner, batch.step),
+            resample=resample,
             exclude=None if self.exclude is None else self.exclude[batch.rows],
         )
 
@@ -112,7 +112,7 @@ class Preparation:
         return tokens, sample.root if per_path else torch.arange(roots)
 
 
-def _rooted(corrupted: Corrupted, examples: Examples) -> Corrupted:
+def _rooted(corrupted: TrainingExamples, examples: Examples) -> TrainingExamples:
     """Return the same with the roots of the sequences in the views, for prompts that ask."""
     root = examples.root()
     if root is None:

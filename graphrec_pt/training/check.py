@@ -8,7 +8,7 @@ import torch
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.tokens.linearizer import require
 from graphrec_pt.training.batches import roots_of
 from graphrec_pt.training.stage import Stage
@@ -22,7 +22,7 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
             metapaths that the graph does not have, hard prompts that are none, and roots that
             the sampler cannot take.
     """
-    outline = Outline.of(graph)
+    spec = GraphSpec.of(graph)
     found: list[GraphRecError] = []
     if not stages:
         raise GraphRecError("trainer", "at least one stage", "none")
@@ -33,11 +33,11 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
             with _gathering(found, here):
                 require(term.label, stage.linearizer, needs.kinds, needs.fields)
             with _gathering(found, f"{here} {term.label}"):
-                term.objective.check(outline)
+                term.objective.check(spec)
         with _gathering(found, here):
             stage.strategy.check(stage.linearizer)
             if stage.strategy.init_embeddings_from is not None:
-                outline.node_index(stage.strategy.init_embeddings_from.node_type)
+                spec.node_index(stage.strategy.init_embeddings_from.node_type)
         with _gathering(found, here):
             roots, _ = roots_of(graph, stage.sampler, stage.roots)
             stage.sampler.sample(graph, roots[torch.zeros(1, dtype=torch.int64)], Key(0))

@@ -23,7 +23,7 @@ BLOCK = 1024
 """Nodes encoded at once."""
 
 
-class Encoding(Strict):
+class NodeEncoding(Strict):
     """How the nodes of a type are encoded: ``x_v = norm · h_v / ‖h_v‖``.
 
     PMGT (Liu et al., ACM MM 2021) hands its pre-trained items over like this: each is sampled
@@ -47,7 +47,7 @@ class Encoding(Strict):
     seed: int = Field(0, ge=0)
 
 
-def encoded_nodes(model: Model, graph: Graph, chosen: Encoding) -> Tensor:
+def encoded_nodes(model: Model, graph: Graph, chosen: NodeEncoding) -> Tensor:
     """Return the vectors of all nodes of the type: ``[V, D]``.
 
     Args:
@@ -60,7 +60,7 @@ def encoded_nodes(model: Model, graph: Graph, chosen: Encoding) -> Tensor:
     """
     device = next(model.parameters()).device
     owned, found = graph.nodes(chosen.node_type), []
-    with torch.no_grad(), _at_rest(model), model.held():
+    with torch.no_grad(), _at_rest(model), model.cached_embeddings():
         for roots in torch.split(torch.arange(owned.start, owned.stop), BLOCK):
             key = Key(chosen.seed).named("encoding")
             tokens = chosen.linearizer.linearize(
@@ -78,7 +78,7 @@ def encoded_nodes(model: Model, graph: Graph, chosen: Encoding) -> Tensor:
     return normalize(torch.cat(found), dim=-1) * chosen.norm
 
 
-def begin_with(model: Model, graph: Graph, chosen: Encoding) -> None:
+def begin_with(model: Model, graph: Graph, chosen: NodeEncoding) -> None:
     """Fill the id table of a type with what the model now makes of its nodes.
 
     Raises:

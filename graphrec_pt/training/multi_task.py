@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from graphrec_pt.features.seeded import apart, seeded
+from graphrec_pt.features.seeded import derive_seed, seeded
 from graphrec_pt.models.model import OF, Model
-from graphrec_pt.objectives.objective import Corrupted, StatefulObjective
-from graphrec_pt.training.stage import Term
+from graphrec_pt.objectives.objective import StatefulObjective, TrainingExamples
+from graphrec_pt.training.stage import LossTerm
 
 
 class Losses(NamedTuple):
@@ -39,15 +39,15 @@ class MultiTaskModule(nn.Module):
     """
 
     def __init__(
-        self, model: Model, terms: Sequence[Term], balance: str = "fixed", seed: int = 0
+        self, model: Model, terms: Sequence[LossTerm], balance: str = "fixed", seed: int = 0
     ) -> None:
         super().__init__()
         self.model = model
         self.terms = {term.label: term for term in terms}
         self.before = {name: head.state_dict() for name, head in model.heads.items()}
         for label, term in self.terms.items():
-            made = partial(term.objective.head, model.outline, model.width)
-            model.put_head(label, seeded(made, apart(seed, label)))
+            made = partial(term.objective.head, model.spec, model.width)
+            model.put_head(label, seeded(made, derive_seed(seed, label)))
         self.states: dict[str, nn.Module] = {}  # by label; no part of the network's own state
         learned = balance == "uncertainty"
         self.log_variance = nn.Parameter(torch.zeros(len(terms))) if learned else None
@@ -57,7 +57,9 @@ class MultiTaskModule(nn.Module):
         for label, term in self.terms.items():
             if isinstance(term.objective, StatefulObjective):
                 head = self.model.heads[OF + label]
-                state = term.objective.state(self.model, head, apart(seed, f"state of {label}"))
+                state = term.objective.state(
+                    self.model, head, derive_seed(seed, f"state of {label}")
+                )
                 if state is not None:
                     self.states[label] = state.to(device).requires_grad_(False)
 
@@ -90,13 +92,13 @@ class MultiTaskModule(nn.Module):
             elif inner.startswith(mine):
                 yield f"{prefix}heads.{inner}", parameter
 
-    def forward(self, batch: Mapping[str, Corrupted]) -> tuple[dict[str, Losses], Tensor]:
+    def forward(self, batch: Mapping[str, TrainingExamples]) -> tuple[dict[str, Losses], Tensor]:
         """Return the losses of every objective that has something to learn in the batch.
 
         Returns:
             By label; and a zero to go backward from, where there is nothing else.
         """
-        with self.model.held():
+        with self.model.cached_embeddings():
             losses = {
                 label: self._losses(label, corrupted)
                 for label, corrupted in batch.items()
@@ -104,7 +106,7 @@ class MultiTaskModule(nn.Module):
             }
         return losses, self.model.embedding.special.weight[:0].sum()
 
-    def _losses(self, label: str, corrupted: Corrupted) -> Losses:
+    def _losses(self, label: str, corrupted: TrainingExamples) -> Losses:
         encoded = [self.model.encode(view) for view in corrupted.views]
         head: Any = self.model.heads[OF + label]
         state = {"state": self.states[label]} if label in self.states else {}

@@ -55,7 +55,7 @@ class Constant:
 
 
 @schedule("linear")
-class Linear:
+class LinearSchedule:
     """A linear rise from 0 to 1, then a linear fall.
 
     Args:

@@ -26,7 +26,7 @@ from graphrec_pt.training.strategy import StrategyField
 _OWN = ("weight", "schedule", "label")
 
 
-class Term(Strict):
+class LossTerm(Strict):
     """An objective in a mixture.
 
     An entry of a recipe is the objective's name, or its config with ``weight``, ``schedule`` and
@@ -49,7 +49,7 @@ class Term(Strict):
     @classmethod
     def _entry(cls, entry: Any) -> Any:
         """Part the options of an objective from those of the term."""
-        if isinstance(entry, Term) or (isinstance(entry, Mapping) and "objective" in entry):
+        if isinstance(entry, LossTerm) or (isinstance(entry, Mapping) and "objective" in entry):
             return entry
         beside: dict[str, Any] = {}
         if isinstance(entry, Mapping):
@@ -72,7 +72,7 @@ class Term(Strict):
         return {**plain.pop("objective"), **plain}
 
 
-def _different_labels(terms: tuple[Term, ...]) -> tuple[Term, ...]:
+def _different_labels(terms: tuple[LossTerm, ...]) -> tuple[LossTerm, ...]:
     labels = [term.label for term in terms]
     if not terms:
         raise GraphRecError("mixture", "at least one objective", "none")
@@ -83,7 +83,7 @@ def _different_labels(terms: tuple[Term, ...]) -> tuple[Term, ...]:
     return terms
 
 
-Mixture = Annotated[tuple[Term, ...], AfterValidator(_different_labels)]
+Mixture = Annotated[tuple[LossTerm, ...], AfterValidator(_different_labels)]
 """The objectives of a stage, each with a label that no other has."""
 
 
@@ -113,7 +113,7 @@ class Stage(Checked):
     Args:
         sampler: Name, config or object.
         linearizer: Name, config or object.
-        objectives: Entries of the mixture, see :class:`~graphrec_pt.training.stage.Term`.
+        objectives: Entries of the mixture, see :class:`~graphrec_pt.training.stage.LossTerm`.
         roots: See :func:`~graphrec_pt.training.batches.roots_of`.
         balance: ``"fixed"`` weights, or ``"uncertainty"``: ``Σ_o w_o (e^{−s_o} L_o + s_o)`` with
             learned s (Kendall et al., CVPR 2018).

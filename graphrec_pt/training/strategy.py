@@ -10,7 +10,7 @@ from graphrec_pt.core.registry import Registry, name_of
 from graphrec_pt.models.adaptor import AdaptorField
 from graphrec_pt.models.prompts.family import PromptField
 from graphrec_pt.tokens.linearizer import Linearizer
-from graphrec_pt.training.encoding import Encoding
+from graphrec_pt.training.encoding import NodeEncoding
 
 Patterns = tuple[str, ...]
 
@@ -37,7 +37,7 @@ class Strategy:
         reinit: Patterns of weights of the model that start anew: what is not taken from the
             pre-trained one.
         init_embeddings_from: How nodes are encoded by the pre-trained model, before any `reinit`;
-            they begin with these vectors. See :class:`~graphrec_pt.training.encoding.Encoding`.
+            they begin with these vectors. See :class:`~graphrec_pt.training.encoding.NodeEncoding`.
         requires_template: Whether the linearizer must write a template around what is asked.
     """
 
@@ -48,7 +48,7 @@ class Strategy:
     adaptor: AdaptorField | None = None
     head: Literal["new", "kept"] = "new"
     reinit: Patterns = ()
-    init_embeddings_from: Encoding | None = None
+    init_embeddings_from: NodeEncoding | None = None
     requires_template: bool = False
 
     @property

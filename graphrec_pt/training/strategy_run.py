@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.seeded import apart
+from graphrec_pt.features.seeded import derive_seed
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.adaptor import ADAPTOR
 from graphrec_pt.models.attachment import attach
@@ -44,7 +44,9 @@ def make_ready(model: Model, graph: Graph, stage: Stage, seed: int) -> None:
         seed: Of first weights.
     """
     chosen: Strategy = stage.strategy
-    attach(model, graph, prompt=chosen.prompt, adaptor=chosen.adaptor, seed=apart(seed, "attach"))
+    attach(
+        model, graph, prompt=chosen.prompt, adaptor=chosen.adaptor, seed=derive_seed(seed, "attach")
+    )
 
 
 def start_anew(learner: MultiTaskModule, graph: Graph, chosen: Strategy, seed: int) -> None:
@@ -59,7 +61,9 @@ def start_anew(learner: MultiTaskModule, graph: Graph, chosen: Strategy, seed: i
         return
     _check_matches(chosen, chosen.reinit, learner)
     model = learner.model
-    fresh = dict(type(model)(model.config, model.outline, apart(seed, "reset")).named_parameters())
+    fresh = dict(
+        type(model)(model.config, model.spec, derive_seed(seed, "reset")).named_parameters()
+    )
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in fresh and matches(f"model.{name}", chosen.reinit):
@@ -133,7 +137,7 @@ def _check_matches(chosen: Strategy, patterns: Sequence[str], learner: MultiTask
 
 
 @dataclass(frozen=True)
-class Part:
+class ParameterCount:
     """A part of a learner.
 
     Args:
@@ -151,7 +155,7 @@ class Part:
 class Trained:
     """Parts of a learner, in the order of their first weights; ``str`` gives the table."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[ParameterCount, ...]
 
     @property
     def trained(self) -> int:
@@ -165,7 +169,7 @@ class Trained:
 
     def __str__(self) -> str:
         """Return a line for each part and one for all."""
-        rows = [*self.parts, Part("all", self.trained, self.frozen)]
+        rows = [*self.parts, ParameterCount("all", self.trained, self.frozen)]
         wide = max(len(part.name) for part in rows)
         count = max(len(f"{max(part.trained, part.frozen):,}") for part in rows)
         count = max(count, len("trains"))
@@ -185,7 +189,7 @@ def trained(network: nn.Module, groups: ParameterGroups) -> Trained:
     for name, parameter in network.named_parameters():
         found = counts.setdefault(_part(name), [0, 0])
         found[name in groups.frozen] += parameter.numel()
-    return Trained(tuple(Part(name, *numbers) for name, numbers in counts.items()))
+    return Trained(tuple(ParameterCount(name, *numbers) for name, numbers in counts.items()))
 
 
 def _part(name: str) -> str:

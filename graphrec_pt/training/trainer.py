@@ -91,7 +91,7 @@ class Trainer:
         stages = [stages] if isinstance(stages, Stage) else list(stages)
         check_stages(stages, graph)
         stages = [phase for stage in stages for phase in phases(stage)]
-        model.bind(graph)
+        model.attach_graph(graph)
         identity = identity_of(model, graph, stages, self.options)
         accelerator = _accelerator(self.options)
         rows: list[Row] = []

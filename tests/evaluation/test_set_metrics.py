@@ -9,7 +9,7 @@ from graphrec_pt import GraphRecError, Split
 from graphrec_pt.evaluation.metric import evaluate, per_user, statistic
 from graphrec_pt.evaluation.predicted import Predicted
 from graphrec_pt.evaluation.set_metrics import THRESHOLD, average_precision
-from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.evaluation.tasks.sets import known_sets
 
 NAMES = ("jaccard", "set_f1", "pr_auc")
@@ -68,7 +68,7 @@ class Oracle:
 
 def test_everybody_is_asked_about_everything(shop: Split) -> None:
     chosen = task.build("sets")
-    found = chosen.judge(Oracle(shop), shop, "test", Policy())
+    found = chosen.judge(Oracle(shop), shop, "test", RankingConfig())
     users, items = shop.test.source.unique(), shop.graph.num_nodes("item")
     assert len(found) == len(users) * items
     assert int(found.value.sum()) == len(Oracle(shop).pairs)

@@ -12,8 +12,8 @@ from graphrec_pt.features.featurizer import Feature, featurizer
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
+from graphrec_pt.graph.spec import GraphSpec
 
 ITEM = NodeType(
     name="item",
@@ -123,11 +123,11 @@ def made():
     """Give a function from (graph, config) to a bound feature of the items, in eval mode."""
 
     def make(graph: Graph, config, *, width: int = 4, seed: int = 0, node_type: str = "item"):
-        outline = Outline.of(graph)
+        spec = GraphSpec.of(graph)
         feature = seeded(
-            lambda: featurizer.build(config).build(outline, node_type, width), seed
+            lambda: featurizer.build(config).build(spec, node_type, width), seed
         ).eval()
-        feature.bind(graph)
+        feature.attach_graph(graph)
         return Built(feature)
 
     return make

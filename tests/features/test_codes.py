@@ -10,7 +10,7 @@ from graphrec_pt.features.featurizer import featurizer
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.quantisation import Quantizer, codes_of, decoded, product_quantizer
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 LOOKS = {"name": "codes", "of": "vector", "digits": 2, "values": 3, "rotations": 0}
 
@@ -68,11 +68,11 @@ def test_a_node_is_the_mean_of_its_digits(graph, made):
 def test_codes_mean_the_same_on_later_graphs(graph, other_graph, made):
     feature = made(graph, LOOKS)
     one_zero, zero_one = feature(3), feature(1)
-    feature.feature.bind(other_graph)  # whose looks are 1, 0 and 0, 2
+    feature.feature.attach_graph(other_graph)  # whose looks are 1, 0 and 0, 2
     torch.testing.assert_close(feature(0), one_zero)
     loaded = made(other_graph, LOOKS, seed=9)
     loaded.feature.load_state_dict(feature.feature.state_dict())
-    loaded.feature.bind(graph)
+    loaded.feature.attach_graph(graph)
     torch.testing.assert_close(loaded(3), one_zero)
     torch.testing.assert_close(loaded(1), zero_one)
 
@@ -91,10 +91,10 @@ def test_of_words_that_never_train(graph, made):
 
 
 def test_made_up_nodes(graph):
-    outline = Outline.of(graph)
+    spec = GraphSpec.of(graph)
     wide = {**LOOKS, "of": {"name": "static_text", "columns": ["title"]}, "values": 4}
-    features = seeded(lambda: Features(by_type={"item": [wide]}).build(outline, 64), 0)
-    features.bind(graph)
+    features = seeded(lambda: Features(by_type={"item": [wide]}).build(spec, 64), 0)
+    features.attach_graph(graph)
     items = torch.tensor(list(graph.nodes("item"))).repeat(500)
     bits = torch.arange(len(items)) * 7919
     plain = features(items)
@@ -118,12 +118,12 @@ def test_made_up_nodes(graph):
 )
 def test_mistakes_are_named(graph, config, said):
     with pytest.raises(GraphRecError, match=said):
-        featurizer.build(config).build(Outline.of(graph), "item", 4)
+        featurizer.build(config).build(GraphSpec.of(graph), "item", 4)
 
 
 def test_only_codes_can_be_made_up(graph):
-    outline = Outline.of(graph)
-    features = seeded(lambda: Features(by_type={"item": ["id"]}).build(outline, 4), 0)
+    spec = GraphSpec.of(graph)
+    features = seeded(lambda: Features(by_type={"item": ["id"]}).build(spec, 4), 0)
     items = torch.tensor(list(graph.nodes("item")))
     with pytest.raises(GraphRecError, match="codes as the only feature of item"):
         made_up_nodes(features, "item", items, items, 0.5)

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.featurizer import featurizer
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 CODES = {"name": "codes", "of": "vector", "digits": 2, "values": 3, "rotations": 1}
 COLUMNS = ["categorical", "number", {"name": "number", "bins": 3}, "vector", "static_text", CODES]
@@ -35,7 +35,7 @@ def test_weights_depend_on_the_seed_and_serve_another_graph(graph, other_graph, 
     assert all(torch.equal(weights[n], same.feature.state_dict()[n]) for n in weights)
     assert not torch.equal(one(0, 1), other(0, 1))
     shapes = {name: value.shape for name, value in weights.items()}
-    one.feature.bind(other_graph)
+    one.feature.attach_graph(other_graph)
     assert {n: v.shape for n, v in one.feature.state_dict().items()} == shapes
     assert one(0, 1).isfinite().all()
 
@@ -54,7 +54,7 @@ def test_in_double_precision_before_and_after_binding(graph, made, config):
     for _ in range(2):
         assert feature(0).dtype == torch.float64
         torch.testing.assert_close(feature(0, 1, 2, 3).float(), single)
-        feature.feature.bind(graph)
+        feature.feature.attach_graph(graph)
 
 
 def test_categories_are_summed_and_columns_kept_apart(graph, made):
@@ -72,7 +72,7 @@ def test_categories_are_summed_and_columns_kept_apart(graph, made):
 def test_categories_of_another_graph_are_matched_by_name(graph, other_graph, made):
     feature = made(graph, "categorical")
     red, zeta = feature.feature.table.weight[2], feature.feature.table.weight[5]
-    feature.feature.bind(other_graph)  # its codes: green 0, red 1; zeta 0
+    feature.feature.attach_graph(other_graph)  # its codes: green 0, red 1; zeta 0
     torch.testing.assert_close(feature(0, 1), torch.stack([zeta, red]))
 
 
@@ -90,13 +90,13 @@ def test_the_scale_is_learnt_once_and_saved(graph, other_graph, made):
     config = {"name": "number", "columns": ["price"]}
     feature = made(graph, config)
     three = feature(1)
-    feature.feature.bind(other_graph)  # where 3.0 is the first price
+    feature.feature.attach_graph(other_graph)  # where 3.0 is the first price
     torch.testing.assert_close(feature(0), three)
     loaded = made(other_graph, config, seed=5)  # has the scale of the other graph
     assert not torch.allclose(loaded(0), three)
     loaded.feature.load_state_dict(feature.feature.state_dict())
     torch.testing.assert_close(loaded(0), three)
-    loaded.feature.bind(graph)
+    loaded.feature.attach_graph(graph)
     torch.testing.assert_close(loaded(1), three)
 
 
@@ -190,7 +190,7 @@ def test_a_tokenizer_of_ones_own(graph, made):
 )
 def test_mistakes_are_named(graph, config, node_type, said):
     with pytest.raises(GraphRecError, match=said):
-        featurizer.build(config).build(Outline.of(graph), node_type, 4)
+        featurizer.build(config).build(GraphSpec.of(graph), node_type, 4)
 
 
 def test_vectors_of_another_length_are_refused(graph, made):
@@ -200,7 +200,7 @@ def test_vectors_of_another_length_are_refused(graph, made):
     )
     changed = dataclasses.replace(graph, tables={**graph.tables, "item": table})
     with pytest.raises(GraphRecError, match=r"vectors of length 2 in 'look', got 3"):
-        feature.feature.bind(changed)
+        feature.feature.attach_graph(changed)
     without = dataclasses.replace(graph, tables={**graph.tables, "item": table.drop("look")})
     with pytest.raises(GraphRecError, match="a column of 'item', got 'look'"):
-        feature.feature.bind(without)
+        feature.feature.attach_graph(without)

@@ -6,14 +6,14 @@ from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.features.content import Content
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.content import content_features
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 GRAPH = synthetic_graph(30, 25, 200)
 
 
 def feature(graph, buckets: int = 512):
-    made = seeded(lambda: Content(buckets).build(Outline.of(graph), "item", 8), seed=0)
-    made.bind(graph)
+    made = seeded(lambda: Content(buckets).build(GraphSpec.of(graph), "item", 8), seed=0)
+    made.attach_graph(graph)
     return made
 
 
@@ -26,8 +26,8 @@ def test_vectors_are_weighted_sums_of_what_is_known() -> None:
 
 
 def test_a_node_of_which_nothing_is_known_is_zero() -> None:
-    made = seeded(lambda: Content(64).build(Outline.of(GRAPH), "user", 8), seed=0)
-    made.bind(GRAPH)
+    made = seeded(lambda: Content(64).build(GraphSpec.of(GRAPH), "user", 8), seed=0)
+    made.attach_graph(GRAPH)
     bare = (content_features(GRAPH, "user", 64).toarray() == 0).all(1).nonzero()[0]
     assert len(bare) > 0
     assert made(torch.from_numpy(bare), made).tolist() == [[0.0] * 8] * len(bare)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.featurizer import featurizer
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 COLORS = [(255, 0, 0), (0, 0, 255), None, (250, 10, 0)]
 
@@ -143,7 +143,7 @@ def test_mistakes_are_named(pictured, made, config, tmp_path):
             made(graph, config())
     finally:
         Image.new("RGB", (23, 30), COLORS[3]).save(folder / "3.png")
-    outline = Outline.of(graph)
+    spec = GraphSpec.of(graph)
     for options, said in [
         ({"column": None}, "the column of 'item' to read, got title, note"),
         ({"processor": None}, "the processor of an encoder given as object"),
@@ -151,4 +151,4 @@ def test_mistakes_are_named(pictured, made, config, tmp_path):
         ({"column": "price"}, "'price' of kind number"),
     ]:
         with pytest.raises(GraphRecError, match=said):
-            featurizer.build(config(**options)).build(outline, "item", 4)
+            featurizer.build(config(**options)).build(spec, "item", 4)

@@ -9,8 +9,8 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.featurizer import Feature, featurizer
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.propagation import Propagator, propagation
-from graphrec_pt.features.seeded import apart, seeded
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.features.seeded import derive_seed, seeded
+from graphrec_pt.graph.spec import GraphSpec
 
 ITEMS = torch.tensor([3, 4, 5, 6])  # after three users
 TWO = {"item": ["id", "static_text"]}
@@ -24,12 +24,12 @@ def neighbor():
     class Friend:
         other: int
 
-        def build(self, outline, node_type, width):
+        def build(self, spec, node_type, width):
             return FriendFeature(self.other)
 
     @propagation("doubling")
     class Doubling:
-        def build(self, outline, width):
+        def build(self, spec, width):
             return Twice()
 
     yield
@@ -57,8 +57,8 @@ class Twice(Propagator):
 
 def built(graph, seed=0, width=4, **options):
     features = Features(**options)
-    made = seeded(lambda: features.build(Outline.of(graph), width), seed)
-    made.bind(graph)
+    made = seeded(lambda: features.build(GraphSpec.of(graph), width), seed)
+    made.attach_graph(graph)
     return made.eval()
 
 
@@ -146,15 +146,15 @@ def test_held_tables_are_made_once(graph):
     made = built(graph, by_type=TWO)
     calls = []
     made.of_type["of_item"].register_forward_hook(lambda *hook: calls.append(len(hook[2])))
-    with made.held():
+    with made.cached_embeddings():
         table = made.table("item")
         assert made.table("item") is table
         assert torch.equal(made(ITEMS[[2, 0]]), table[[2, 0]])
         assert calls == [4]
-        with made.held():  # another pass inside makes its own
+        with made.cached_embeddings():  # another pass inside makes its own
             assert made.table("item") is not table
         assert made.table("item") is table
-    with pytest.raises(GraphRecError, match="did you mean 'item'"), made.held():
+    with pytest.raises(GraphRecError, match="did you mean 'item'"), made.cached_embeddings():
         made.table("itme")
     assert made.table("item") is not made.table("item")  # an error ends the pass too
 
@@ -165,7 +165,7 @@ def test_held_tables_learn_as_rows_do(graph):
         made = built(graph, by_type=TWO)
         weight = torch.linspace(-1, 1, 8).view(2, 4)
         if held:
-            with made.held():
+            with made.cached_embeddings():
                 loss = (made.table("item") ** 2).sum() + (made(ITEMS[:2]) * weight).sum()
         else:
             loss = (made(ITEMS) ** 2).sum() + (made(ITEMS[:2]) * weight).sum()
@@ -199,7 +199,7 @@ def test_propagation_mixes_all_nodes_once(graph, neighbor):
     assert torch.equal(made(torch.tensor([5, 0])), 2 * plain(torch.tensor([5, 0])))
     calls = []
     made.propagate.register_forward_hook(lambda *hook: calls.append(1))
-    with made.held():
+    with made.cached_embeddings():
         assert torch.equal(made.table("item"), 2 * plain.table("item"))
         made.table("user")
         made(ITEMS)
@@ -207,22 +207,24 @@ def test_propagation_mixes_all_nodes_once(graph, neighbor):
 
 
 def test_what_reads_must_be_bound_first(graph):
-    outline = Outline.of(graph)
+    spec = GraphSpec.of(graph)
     for options, reads in (
         ({}, False),
         ({"by_type": TWO}, True),
         ({"propagation": "lightgcn"}, True),
     ):
         features = Features(**options)
-        made = seeded(lambda features=features: features.build(outline, 4), 0)
+        made = seeded(lambda features=features: features.build(spec, 4), 0)
         assert made.reads is reads
         if not reads:
             assert made(ITEMS).shape == (4, 4)
             continue
         for look in (lambda made=made: made(ITEMS), lambda made=made: made.table("user")):
-            with pytest.raises(GraphRecError, match=r"a graph to read, got none; try model\.bind"):
+            with pytest.raises(
+                GraphRecError, match=r"a graph to read, got none; try model\.attach_graph"
+            ):
                 look()
-        made.bind(graph)
+        made.attach_graph(graph)
         assert made(ITEMS).shape == (4, 4)
 
 
@@ -231,7 +233,7 @@ def test_inputs_stand_in_for_the_graph(graph):
     made = built(graph, by_type=by_type)
     inputs = {name: tensor.clone() for name, tensor in made.inputs().items()}
     assert not inputs.keys() & made.state_dict().keys()
-    again = seeded(lambda: Features(by_type=by_type).build(Outline.of(graph), 4), 9)
+    again = seeded(lambda: Features(by_type=by_type).build(GraphSpec.of(graph), 4), 9)
     again.load_state_dict(made.state_dict())
     again.restore(inputs)
     assert torch.equal(again.eval()(ITEMS), made(ITEMS))
@@ -252,7 +254,7 @@ def test_lower_precision_inside_gives_vectors_in_that_of_the_weights(graph):
 
 def test_another_graph_does_not_fit(graph, other_graph):
     with pytest.raises(GraphRecError, match=r"of 3 user, 4 item, got 3 user, 2 item; try transfer"):
-        built(graph).bind(other_graph)
+        built(graph).attach_graph(other_graph)
 
 
 @pytest.mark.parametrize(
@@ -292,8 +294,8 @@ def test_configs_survive_json():
 
 
 def test_seeds_apart():
-    seeds = {apart(seed, purpose) for seed in range(50) for purpose in ("a", "b", "backbone")}
+    seeds = {derive_seed(seed, purpose) for seed in range(50) for purpose in ("a", "b", "backbone")}
     assert len(seeds) == 150
-    linear = seeded(lambda: nn.Linear(3, 3), apart(1, "a"))
-    other = seeded(lambda: nn.Linear(3, 3), apart(1, "b"))
+    linear = seeded(lambda: nn.Linear(3, 3), derive_seed(1, "a"))
+    other = seeded(lambda: nn.Linear(3, 3), derive_seed(1, "b"))
     assert not torch.equal(linear.weight, other.weight)

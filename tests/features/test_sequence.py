@@ -9,7 +9,7 @@ from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.features.featurizer import featurizer
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 ENCODERS = ["transformer", "gru"]
 WIDTH = 8
@@ -22,12 +22,12 @@ def world():
 
 def build(graph, config, seed=0, node_type="user"):
     feature = seeded(
-        lambda: featurizer.build(config).build(Outline.of(graph), node_type, WIDTH), seed
+        lambda: featurizer.build(config).build(GraphSpec.of(graph), node_type, WIDTH), seed
     )
     with torch.no_grad():
         for parameter in feature.parameters():
             parameter *= 5  # so that order and content matter
-    feature.bind(graph)
+    feature.attach_graph(graph)
     return feature.eval()
 
 
@@ -121,8 +121,8 @@ def test_skipped_neighbours_are_not_looked_at(graph, encoder):
 def test_composed_with_other_features_without_a_cycle(graph):
     by_type = {"user": ["sequence"], "item": ["id", {"name": "sequence", "encoder": "gru"}]}
     config = Features(by_type=by_type)
-    net = seeded(lambda: config.build(Outline.of(graph), WIDTH), 0).eval()
-    net.bind(graph)
+    net = seeded(lambda: config.build(GraphSpec.of(graph), WIDTH), 0).eval()
+    net.attach_graph(graph)
     every = net(torch.arange(7))
     assert every.isfinite().all()
     ids = net.of_type["of_item"].parts[0].table.weight
@@ -163,11 +163,9 @@ def test_mistakes_are_named(graph, options, node_type, said):
 
 
 def test_without_time_there_is_no_order(graph):
-    outline = Outline.of(graph)
-    untimed = outline.model_copy(
-        update={
-            "relations": tuple(r.model_copy(update={"timed": False}) for r in outline.relations)
-        }
+    spec = GraphSpec.of(graph)
+    untimed = spec.model_copy(
+        update={"relations": tuple(r.model_copy(update={"timed": False}) for r in spec.relations)}
     )
     with pytest.raises(GraphRecError, match="the timed relation that leaves 'user', got none"):
         featurizer.build("sequence").build(untimed, "user", WIDTH)

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.encoded import batches
 from graphrec_pt.features.featurizer import featurizer
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 
 @pytest.fixture(scope="session")
@@ -111,11 +111,11 @@ def test_a_frozen_encoder_runs_once_for_a_content(graph, other_graph, made, bert
     config = bert_config(encoder=encoder, cache=tmp_path)
     first = made(graph, config)
     assert len(calls) == 1
-    first.feature.bind(graph)
+    first.feature.attach_graph(graph)
     second = made(graph, config)
     assert len(calls) == 1  # from memory, then from disk
     assert torch.equal(first(0, 1, 2, 3), second(0, 1, 2, 3))
-    first.feature.bind(other_graph)
+    first.feature.attach_graph(other_graph)
     assert len(calls) == 2
     made(graph, config | {"pooling": "cls"})
     made(graph, config | {"longest": 4})
@@ -152,7 +152,7 @@ def test_in_double_precision_and_lower(graph, made, bert_config, train):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(feature(0, 1, 2, 3), single, atol=0.02, rtol=0.05)
     feature.feature.double()
-    feature.feature.bind(graph)
+    feature.feature.attach_graph(graph)
     assert feature(0).dtype == torch.float64
     torch.testing.assert_close(feature(0, 1, 2, 3).float(), single)
 
@@ -195,7 +195,7 @@ def test_from_a_folder_without_a_word(graph, made, tiny_bert, tokenizer, tmp_pat
 def test_a_model_that_is_not_here_is_not_fetched(graph, tmp_path):
     config = {"name": "text", "encoder": str(tmp_path / "nowhere")}
     with pytest.raises(GraphRecError, match=r"nowhere.*download: true"):
-        featurizer.build(config).build(Outline.of(graph), "item", 4)
+        featurizer.build(config).build(GraphSpec.of(graph), "item", 4)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_model_that_is_not_here_is_not_fetched(graph, tmp_path):
 )
 def test_mistakes_are_named(graph, bert_config, options, said):
     with pytest.raises(GraphRecError, match=said):
-        featurizer.build(bert_config(**options)).build(Outline.of(graph), "item", 4)
+        featurizer.build(bert_config(**options)).build(GraphSpec.of(graph), "item", 4)
 
 
 def test_too_many_layers(graph, made, bert_config):

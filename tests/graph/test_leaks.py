@@ -13,7 +13,7 @@ from graphrec_pt.data.build import build
 from graphrec_pt.data.describe import describe
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.leaks import overlaps, undirected, without_repeats
-from graphrec_pt.graph.protocol import Events, Stage
+from graphrec_pt.graph.protocol import Events, SplitPart
 from graphrec_pt.graph.split import split
 from graphrec_pt.graph.store import open_graph, save_graph
 
@@ -256,7 +256,9 @@ def test_a_directed_relation_tells_how_many_pairs_stand_there_backwards() -> Non
     )
 
 
-STAGES = st.sampled_from([Stage.TRAIN, Stage.TRAIN, Stage.VALID, Stage.TEST, Stage.TEST_CONTEXT])
+STAGES = st.sampled_from(
+    [SplitPart.TRAIN, SplitPart.TRAIN, SplitPart.VALID, SplitPart.TEST, SplitPart.TEST_CONTEXT]
+)
 ROWS = st.lists(
     st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 4), STAGES), max_size=14
 )
@@ -266,7 +268,7 @@ SEEN_FROM = {0: 0, 1: 2, 2: 3, 3: 1, 4: 2, 5: 3}
 @settings(max_examples=300, deadline=None)
 @given(ROWS, st.booleans())
 def test_what_repeats_a_hidden_event_is_hidden(
-    rows: list[tuple[int, int, int, Stage]], timed: bool
+    rows: list[tuple[int, int, int, SplitPart]], timed: bool
 ) -> None:
     source, target, time, stage = (np.array([row[n] for row in rows], np.int64) for n in range(4))
     events = Events(source, target, time if timed else None, np.arange(len(rows)), None, "e")
@@ -280,8 +282,12 @@ def test_what_repeats_a_hidden_event_is_hidden(
         if needed == SEEN_FROM[before]:
             assert changed[n] == before
         else:
-            assert changed[n] in (Stage.VALID_CONTEXT, Stage.TEST_CONTEXT, Stage.DROPPED)
-            fewer += before == Stage.TRAIN
+            assert changed[n] in (
+                SplitPart.VALID_CONTEXT,
+                SplitPart.TEST_CONTEXT,
+                SplitPart.DROPPED,
+            )
+            fewer += before == SplitPart.TRAIN
     assert count == fewer
 
 

@@ -14,7 +14,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.data.build import build
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.held_out import events_of
-from graphrec_pt.graph.protocol import Stage, protocol
+from graphrec_pt.graph.protocol import SplitPart, protocol
 from graphrec_pt.graph.split import Split, split
 
 USERS, ITEMS, EVENTS = 40, 30, 600
@@ -97,7 +97,7 @@ def test_every_protocol_has_a_row() -> None:
     assert set(ROWS) == set(protocol.names())
 
 
-def in_stages(split_: Split, *stages: Stage) -> set[tuple[int, int, int]]:
+def in_stages(split_: Split, *stages: SplitPart) -> set[tuple[int, int, int]]:
     """Return (source, target, time) of the events in some stages, from the whole graph."""
     edges = split_.graph.edges("buys")
     assert edges.time is not None
@@ -125,8 +125,10 @@ def stored_events(graph: Graph, relation: str) -> set[tuple[int, int, int]]:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_held_out_edges_are_gone_in_both_directions(graph: Graph, case: dict[str, Any]) -> None:
     cut = split(graph, case)
-    kept = in_stages(cut, Stage.TRAIN)
-    held = in_stages(cut, Stage.VALID, Stage.TEST, Stage.VALID_CONTEXT, Stage.TEST_CONTEXT)
+    kept = in_stages(cut, SplitPart.TRAIN)
+    held = in_stages(
+        cut, SplitPart.VALID, SplitPart.TEST, SplitPart.VALID_CONTEXT, SplitPart.TEST_CONTEXT
+    )
     assert held
     for relation in ("buys", "rev_buys"):
         assert stored_events(cut.train, relation) == kept
@@ -137,7 +139,7 @@ def test_held_out_edges_are_gone_in_both_directions(graph: Graph, case: dict[str
 def test_columns_of_held_out_edges_are_empty(graph: Graph, case: dict[str, Any]) -> None:
     cut = split(graph, case)
     first = graph.edge_offset["buys"]
-    train = (cut.stage[first : first + EVENTS] == Stage.TRAIN).numpy()
+    train = (cut.stage[first : first + EVENTS] == SplitPart.TRAIN).numpy()
     for column in cut.train.edge_tables["buys"]:
         assert (column.is_not_null().to_numpy() == train).all()
 
@@ -145,10 +147,10 @@ def test_columns_of_held_out_edges_are_empty(graph: Graph, case: dict[str, Any])
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_stages_are_disjoint_and_cover_everything(graph: Graph, case: dict[str, Any]) -> None:
     cut = split(graph, case)
-    parts = [in_stages(cut, stage) for stage in Stage]
+    parts = [in_stages(cut, stage) for stage in SplitPart]
     assert sum(len(part) for part in parts) == len(stored_events(graph, "buys"))
-    assert len(cut.valid) == len(in_stages(cut, Stage.VALID))
-    assert len(cut.test) == len(in_stages(cut, Stage.TEST))
+    assert len(cut.valid) == len(in_stages(cut, SplitPart.VALID))
+    assert len(cut.test) == len(in_stages(cut, SplitPart.TEST))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -160,7 +162,7 @@ def test_reviews_of_held_out_edges_are_unreachable_and_blank(
     reviews = cut.train.nodes("review")
     table = cut.train.tables["review"]
     kept = {
-        (cut.graph.raw_id(u), cut.graph.raw_id(i), t) for u, i, t in in_stages(cut, Stage.TRAIN)
+        (cut.graph.raw_id(u), cut.graph.raw_id(i), t) for u, i, t in in_stages(cut, SplitPart.TRAIN)
     }
     wrote = set(cut.train.edges("wrote").target.tolist())
     about = set(cut.train.edges("about").source.tolist())
@@ -181,7 +183,7 @@ def test_derived_edges_come_from_training_events_alone(graph: Graph, case: dict[
     data = tables()
     kept = {
         (int(cut.graph.raw_id(u)), int(cut.graph.raw_id(i)), t)
-        for u, i, t in in_stages(cut, Stage.TRAIN)
+        for u, i, t in in_stages(cut, SplitPart.TRAIN)
     }
     rows = [
         row
@@ -223,7 +225,7 @@ def derived(graph: Graph, relation: str) -> dict[tuple[str, str], float]:
 def test_views_at_or_after_a_held_out_purchase_are_gone(graph: Graph, case: dict[str, Any]) -> None:
     cut = split(graph, case)
     held: dict[tuple[int, int], int] = {}
-    for user, item, time in in_stages(cut, Stage.VALID, Stage.TEST):
+    for user, item, time in in_stages(cut, SplitPart.VALID, SplitPart.TEST):
         held[user, item] = min(time, held.get((user, item), time))
     for user, item, time in stored_events(cut.train, "views"):
         assert time < held.get((user, item), time + 1)
@@ -234,9 +236,9 @@ def test_history_at_test_adds_what_validation_predicted(graph: Graph, case: dict
     cut = split(graph, case)
     at_valid = stored_events(cut.history("valid"), "buys")
     at_test = stored_events(cut.history("test"), "buys")
-    assert at_valid == in_stages(cut, Stage.TRAIN, Stage.VALID_CONTEXT)
-    assert at_test == at_valid | in_stages(cut, Stage.VALID, Stage.TEST_CONTEXT)
-    assert not at_test & in_stages(cut, Stage.TEST)
+    assert at_valid == in_stages(cut, SplitPart.TRAIN, SplitPart.VALID_CONTEXT)
+    assert at_test == at_valid | in_stages(cut, SplitPart.VALID, SplitPart.TEST_CONTEXT)
+    assert not at_test & in_stages(cut, SplitPart.TEST)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -329,9 +331,12 @@ def nothing_is_left(whole: Graph, case: dict[str, Any], seed: int) -> bool:
     stages = chosen.assign(events, Key(seed).named("split"))
     rows = list(zip(events.source, events.target, events.time, stages, strict=True))
     return all(
-        any((u, i) == (user, item) and t <= time and held != Stage.TRAIN for u, i, t, held in rows)
+        any(
+            (u, i) == (user, item) and t <= time and held != SplitPart.TRAIN
+            for u, i, t, held in rows
+        )
         for user, item, time, stage in rows
-        if stage == Stage.TRAIN
+        if stage == SplitPart.TRAIN
     )
 
 
@@ -363,7 +368,7 @@ def test_any_events_split_without_a_remainder_or_an_overlap(
     assert not seen[0] & (ids[0] | ids[1])
     assert ids[0] <= seen[1]
     assert not seen[1] & ids[1]
-    dropped = int((cut.stage == Stage.DROPPED).sum())
+    dropped = int((cut.stage == SplitPart.DROPPED).sum())
     assert len(seen[1] | ids[1]) + dropped == len(events)
     for view in (cut.train, cut.history("test")):
         ahead, back = view.edges("buys"), view.edges("rev_buys")

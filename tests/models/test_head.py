@@ -52,11 +52,11 @@ def test_every_head_has_an_example() -> None:
 
 
 def test_a_term_beside_the_scores_comes_back() -> None:
-    network = library.ItemHead(4, evidence={"channels": 2, "inner": 3})
+    network = library.ItemHead(4, cooccurrence={"channels": 2, "inner": 3})
     again = build_head(head_config(network))
     assert shapes(again) == shapes(network)
     assert isinstance(again, library.ItemHead)
-    assert again.evidence is not None
+    assert again.cooccurrence is not None
 
 
 def test_heads_of_several_parts() -> None:

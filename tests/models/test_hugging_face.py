@@ -5,7 +5,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.models.backbone import backbone
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.prompt import PromptStates
 
 SIZE = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 SMALL = {**SIZE, "intermediate_size": 24, "vocab_size": 30, "initializer_range": 0.4}
@@ -131,7 +131,7 @@ def test_soft_tokens_are_seen_by_all_and_trained(batch, family):
     mode = {} if family != "t5" else {"mode": "prefix", "prefix": batch.prefix}
     tokens = soft(len(batch.ptr) - 1)
     plain = net(*batch.given, **mode)
-    out = net(*batch.given, Prompt(tokens), **mode)
+    out = net(*batch.given, PromptStates(tokens), **mode)
     assert out.shape == plain.shape
     assert not torch.isclose(out, plain).all(1).any()
     last = int(batch.ptr[-1]) - 1
@@ -139,8 +139,8 @@ def test_soft_tokens_are_seen_by_all_and_trained(batch, family):
     assert gradient[-1].any()
     assert not gradient[:-1].any()
     shared = soft(1)
-    one, many = net(*batch.given, Prompt(shared), **mode), shared.expand(5, -1, -1)
-    torch.testing.assert_close(one, net(*batch.given, Prompt(many), **mode))
+    one, many = net(*batch.given, PromptStates(shared), **mode), shared.expand(5, -1, -1)
+    torch.testing.assert_close(one, net(*batch.given, PromptStates(many), **mode))
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2"])
@@ -151,7 +151,7 @@ def test_soft_tokens_take_no_position_away(batch, family):
     seen = []
     handle = table.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     net(*batch.given)
-    net(*batch.given, Prompt(soft(1)))
+    net(*batch.given, PromptStates(soft(1)))
     handle.remove()
     plain, prompted = seen[-2], seen[-1]
     assert torch.equal(prompted[:, :3], torch.zeros_like(prompted[:, :3]))
@@ -165,14 +165,14 @@ def test_per_layer_prompts(batch, family, mode):
     net = network(family)
     keys, values = deep(net, 5)
     plain = net(*batch.given, mode=mode)
-    out = net(*batch.given, Prompt(keys=keys, values=values), mode=mode)
+    out = net(*batch.given, PromptStates(keys=keys, values=values), mode=mode)
     assert not torch.isclose(out, plain).all(1).any()
     last = int(batch.ptr[-1]) - 1
     for side in (keys, values):
         (gradient,) = torch.autograd.grad(out[last].square().sum(), side, retain_graph=True)
         assert gradient[:, -1].flatten(1).any(1).all()
         assert not gradient[:, :-1].any()
-    both = Prompt(soft(5), keys, values)
+    both = PromptStates(soft(5), keys, values)
     assert net(*batch.given, both, mode=mode).shape == plain.shape
 
 
@@ -190,7 +190,7 @@ def test_a_per_layer_prompt_by_hand(make_batch):
     handle = attention.register_forward_hook(lambda _, given, out: found.append(out[0]))
     net(*batch.given)
     plain = found[-1]
-    net(*batch.given, Prompt(keys=zeros, values=zeros))
+    net(*batch.given, PromptStates(keys=zeros, values=zeros))
     handle.remove()
     torch.testing.assert_close(found[-1], plain * 4 / 5, atol=1e-5, rtol=1e-5)
 
@@ -199,7 +199,7 @@ def test_another_width_is_mapped(make_batch):
     batch = make_batch((3, 5))
     net = network("bert", width=16 * 2)
     x = torch.cat([batch.x, batch.x], 1).requires_grad_()
-    out = net(x, batch.ptr, batch.structure, Prompt(soft(2, width=32)))
+    out = net(x, batch.ptr, batch.structure, PromptStates(soft(2, width=32)))
     assert out.shape == (8, 32)
     out.sum().backward()
     assert x.grad.any()
@@ -305,7 +305,11 @@ def test_bad_input_is_named(batch):
         ("t5", {"mode": "prefix", "prefix": batch.prefix * 0}, "at least one token"),
         (
             "t5",
-            {"prompt": Prompt(keys=torch.ones(2, 1, 2, 3, 8), values=torch.ones(2, 1, 2, 3, 8))},
+            {
+                "prompt": PromptStates(
+                    keys=torch.ones(2, 1, 2, 3, 8), values=torch.ones(2, 1, 2, 3, 8)
+                )
+            },
             "mode 'bidirectional' with a per-layer prompt, got t5",
         ),
     ]:
@@ -313,7 +317,7 @@ def test_bad_input_is_named(batch):
             network(family)(*batch.given, **options)
     keys = torch.zeros(3, 1, 2, 1, 8)
     with pytest.raises(GraphRecError, match=r"prompt keys \[2, 5 or 1, 2, P, 8\]"):
-        net(*batch.given, Prompt(keys=keys, values=keys))
+        net(*batch.given, PromptStates(keys=keys, values=keys))
     with pytest.raises(GraphRecError, match=r"token vectors \[T, 16\]"):
         net(batch.x[:, :4], batch.ptr, batch.structure)
     with pytest.raises(GraphRecError, match="positions below 32, got 40"):

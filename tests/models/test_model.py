@@ -107,7 +107,7 @@ def test_held_vectors_are_made_once_and_learn(graph, model_of):
     calls = []
     part = model.features.of_type["of_item"]
     part.register_forward_hook(lambda *hook: calls.append(1))
-    with model.held():
+    with model.cached_embeddings():
         table = model.table("item")
         assert model.table("item") is table
         found = model.nodes(torch.tensor([graph.nodes("item").start + 2]))
@@ -132,7 +132,7 @@ def test_held_vectors_are_made_once_and_learn(graph, model_of):
     ],
 )
 def test_configs_survive_json(graph, model_of, parts):
-    config = ModelConfig(**parts).sized(model_of(graph).outline)
+    config = ModelConfig(**parts).sized(model_of(graph).spec)
     again = ModelConfig.checked(config.model_dump(mode="json"), "test")
     assert again == config
     assert again.model_dump(mode="json") == config.model_dump(mode="json")
@@ -147,7 +147,7 @@ def test_sizes_come_from_the_graph(graph, model_of):
 
 def test_binds_to_its_own_graph_only(world, graph, model_of):
     model = model_of(graph, RICH)
-    assert model.bind(world()) is model
+    assert model.attach_graph(world()) is model
 
     def fewer(plan, tables):
         users = tables["users"][:15]
@@ -170,9 +170,9 @@ def test_binds_to_its_own_graph_only(world, graph, model_of):
         (unrelated, "relations rates, rated_by, has_category"),
     ):
         with pytest.raises(GraphRecError, match=f"model: expected .*{got}.*{transferred}"):
-            model.bind(world(0, change))
+            model.attach_graph(world(0, change))
     with pytest.raises(GraphRecError, match="numbered as there, got user 20 of 20, item 12 of 12"):
-        model.bind(world(3))
+        model.attach_graph(world(3))
 
 
 def test_a_bad_config_says_so(graph):

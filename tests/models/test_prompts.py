@@ -9,7 +9,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.models.attachment import attach
 from graphrec_pt.models.model import Model
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.prompt import PromptStates
 from graphrec_pt.models.prompts.family import prompt
 from graphrec_pt.models.prompts.knowledge import mentioned
 from graphrec_pt.models.prompts.personalised import askers
@@ -134,10 +134,10 @@ def test_it_is_saved_with_the_model(any_model, graph, view, config, tmp_path):
     loaded = Model.from_pretrained(tmp_path / "m")
     assert loaded.shape() == model.shape()
     if config["name"] == "knowledge":
-        assert "bind" in (tmp_path / "m" / "README.md").read_text()
-        with pytest.raises(GraphRecError, match=r"bind\(graph\)"):
+        assert "attach_graph" in (tmp_path / "m" / "README.md").read_text()
+        with pytest.raises(GraphRecError, match=r"attach_graph\(graph\)"):
             loaded.encode(view)
-        loaded.bind(graph)
+        loaded.attach_graph(graph)
     assert torch.equal(loaded.encode(view).hidden, model.encode(view).hidden)
     copied = copy.deepcopy(model)
     assert torch.equal(copied.encode(view).hidden, model.encode(view).hidden)
@@ -176,7 +176,7 @@ def test_soft_tokens_are_rows_before_the_sequence(any_model, graph, view):
     loud(prompted(model, graph, {"name": "soft_tokens", "size": 3}))
     rows = model.prompt.vectors.weight
     assert rows.shape == (3, 8)
-    expected = bare.encode(view, Prompt(tokens=rows.unsqueeze(0))).hidden
+    expected = bare.encode(view, PromptStates(tokens=rows.unsqueeze(0))).hidden
     assert torch.equal(model.encode(view).hidden, expected)
 
 

@@ -59,18 +59,18 @@ def test_comes_back_and_runs_without_its_graph(saved, graph, view_of):
     for name in TABLES:
         assert torch.equal(again.table(name), model.table(name))
     assert again.vocabulary.nodes.equals(model.vocabulary.nodes)
-    assert same(again.bind(graph), model)
+    assert same(again.attach_graph(graph), model)
 
 
 def test_without_inputs_the_graph_is_asked_for(tmp_path, graph, model_of):
     model = model_of(graph, RICH)
     again = Model.from_pretrained(model.save_pretrained(tmp_path / "model", inputs=False))
     assert not (tmp_path / "model" / "inputs.safetensors").exists()
-    with pytest.raises(GraphRecError, match=r"a graph to read, got none; try model\.bind"):
+    with pytest.raises(GraphRecError, match=r"a graph to read, got none; try model\.attach_graph"):
         again.table("item")
-    with pytest.raises(GraphRecError, match="expected a bound model"):
+    with pytest.raises(GraphRecError, match="expected a model with a graph"):
         again.save_pretrained(tmp_path / "other")
-    again.bind(graph)
+    again.attach_graph(graph)
     assert torch.equal(again.table("item"), model.table("item"))
 
 
@@ -87,8 +87,8 @@ def test_a_propagation_needs_its_graph(tmp_path, graph, model_of):
     again = Model.from_pretrained(model.save_pretrained(tmp_path / "model"))
     with pytest.raises(GraphRecError, match="a graph to read"):
         again.table("item")
-    assert torch.equal(again.bind(graph).table("item"), model.table("item"))
-    assert ".bind(graph)" in (tmp_path / "model" / "README.md").read_text()
+    assert torch.equal(again.attach_graph(graph).table("item"), model.table("item"))
+    assert ".attach_graph(graph)" in (tmp_path / "model" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_scale_of_numbers_stays(world, saved):
         year = tables["items"]["year"] + 500
         return plan, tables | {"items": tables["items"].with_columns(year=year)}
 
-    again = Model.from_pretrained(folder).bind(world(0, later))
+    again = Model.from_pretrained(folder).attach_graph(world(0, later))
     assert torch.equal(again.state_dict()["features.of_type.of_item.parts.3.mean"], scale)
 
 
@@ -230,7 +230,7 @@ def test_a_mix_of_two_models_is_found(saved, graph, model_of, tmp_path):
         ({"files": {}}, "expected the files"),
         ({"files": {"../../secret": "0"}}, "expected the files"),
         ({"model": []}, "'model' in the config"),
-        ({"model": {"outlin": 1}}, "did you mean 'outline'"),
+        ({"model": {"spe": 1}}, "did you mean 'spec'"),
     ],
 )
 def test_foreign_configs_are_told_apart(saved, changes, message):
@@ -294,8 +294,8 @@ def test_a_config_from_elsewhere_runs_no_code(saved, tmp_path, monkeypatch):
 
 def test_not_bound_is_not_saved(tmp_path, graph, model_of):
     config = ModelConfig(backbone=GraphTransformer(width=8))
-    with pytest.raises(GraphRecError, match="expected a bound model, got none"):
-        Model(config, model_of(graph).outline).save_pretrained(tmp_path / "model")
+    with pytest.raises(GraphRecError, match="expected a model with a graph, got none"):
+        Model(config, model_of(graph).spec).save_pretrained(tmp_path / "model")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "./no/where", "/no/such/folder", ""])
@@ -349,7 +349,7 @@ def test_the_hub_and_back(tmp_path, graph, model_of, monkeypatch):
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", from_cache)
     again = Model.from_pretrained("ann/shop")
-    assert same(again.bind(graph), model)
+    assert same(again.attach_graph(graph), model)
     with pytest.raises(GraphRecError, match="a model 'ann/nothing' on the Hugging Face Hub"):
         Model.from_pretrained("ann/nothing")
 

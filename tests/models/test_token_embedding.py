@@ -3,7 +3,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.models.token_embedding import (
     COLUMNS,
@@ -17,13 +17,13 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 @pytest.fixture
-def outline(graph):
-    return Outline.of(graph)
+def spec(graph):
+    return GraphSpec.of(graph)
 
 
 @pytest.fixture
-def embedding(outline):
-    return seeded(lambda: TokenEmbedding(outline, 4, text=7, prompts=2), 0)
+def embedding(spec):
+    return seeded(lambda: TokenEmbedding(spec, 4, text=7, prompts=2), 0)
 
 
 def nodes(ids):
@@ -69,8 +69,8 @@ def test_one_kind_and_none(embedding):
 
 
 @pytest.mark.parametrize("kind", [Kind.TEXT, Kind.PROMPT])
-def test_tokens_without_a_table(outline, kind):
-    bare = seeded(lambda: TokenEmbedding(outline, 4), 0)
+def test_tokens_without_a_table(spec, kind):
+    bare = seeded(lambda: TokenEmbedding(spec, 4), 0)
     name = kind.name.lower()
     with pytest.raises(GraphRecError, match=f"expected no {name} tokens, got 1 of them"):
         bare(tokens((Kind.NODE, 1), (kind, 0)), nodes)
@@ -101,27 +101,27 @@ def test_columns_that_are_not_there():
         structure_of(tokens((Kind.NODE, 1)), ["word"])
 
 
-def test_sizes(outline):
+def test_sizes(spec):
     asked = {"type": None, "relation": None, "kind": None, "gap": None, "slot": 3, "hop": 2}
-    assert sizes_of(asked, outline) == {
-        "type": len(outline.nodes),
-        "relation": len(outline.relations),
+    assert sizes_of(asked, spec) == {
+        "type": len(spec.nodes),
+        "relation": len(spec.relations),
         "kind": len(Kind),
         "gap": GAPS,
         "slot": 3,
         "hop": 2,
     }
-    assert sizes_of({"type": 40}, outline) == {"type": 40}
+    assert sizes_of({"type": 40}, spec) == {"type": 40}
     with pytest.raises(GraphRecError, match="did you mean 'relation'"):
-        sizes_of({"relaton": 2}, outline)
+        sizes_of({"relaton": 2}, spec)
     with pytest.raises(GraphRecError, match="a size of 'slot', got none; try slot: 64"):
-        sizes_of({"slot": None}, outline)
+        sizes_of({"slot": None}, spec)
 
 
 def test_words_of_a_backbone_stand_in_for_the_text_table(graph):
     tokens = Tokens.of(torch.tensor([2, 0]), Kind.TEXT, torch.tensor([0, 2]))
     words = torch.nn.Embedding(3, 4)
-    embedding = TokenEmbedding(Outline.of(graph), 4)
+    embedding = TokenEmbedding(GraphSpec.of(graph), 4)
     with pytest.raises(GraphRecError, match="no text tokens"):
         embedding(tokens, lambda nodes: nodes)
     found = embedding(tokens, lambda nodes: nodes, words)

@@ -95,7 +95,7 @@ def test_what_is_not_known_is_as_in_a_new_model(world, model_of):
     old, new = world(), world(2, half)
     model = trained(model_of(old, RICH))
     moved, report = transfer(model, new, seed=11)
-    fresh = Model(moved.config, moved.outline, seed=11)
+    fresh = Model(moved.config, moved.spec, seed=11)
 
     ids = "features.of_type.of_item.parts.0.table.weight"
     before, found, first = (m.state_dict()[ids] for m in (model, moved, fresh))
@@ -106,7 +106,7 @@ def test_what_is_not_known_is_as_in_a_new_model(world, model_of):
 
     colors = "features.of_type.of_item.parts.2.table.weight"
     before, found, first = (m.state_dict()[colors] for m in (model, moved, fresh))
-    assert list(moved.outline.categories["item"]["color"]) == ["0", "1", "teal"]
+    assert list(moved.spec.categories["item"]["color"]) == ["0", "1", "teal"]
     assert torch.equal(found[:3], before[:3])  # row 0 is for no value
     assert torch.equal(found[3], first[3])
     assert report.categories["item.color"] == (2, 3)
@@ -133,7 +133,7 @@ def test_relations_and_types_go_by_name(world, model_of):
     assert report.relations == (len(kept), len(kept))
 
     back, report = transfer(moved, old, seed=6)
-    fresh = Model(back.config, back.outline, seed=6).state_dict()["embedding.relation.weight"]
+    fresh = Model(back.config, back.spec, seed=6).state_dict()["embedding.relation.weight"]
     lost = [at for at in range(count) if at not in kept]
     assert torch.equal(back.state_dict()["embedding.relation.weight"][lost], fresh[lost])
     assert report.relations == (len(kept), count)
@@ -176,7 +176,7 @@ def test_node_types_come_and_go(world, model_of):
     assert torch.equal(moved.state_dict()[table], model.state_dict()[table][[0, *types]])
     back, report = transfer(moved, old)
     assert "features.of_type.of_brand.parts.0.table.weight" in report.fresh
-    assert "brand" in back.outline.node_names
+    assert "brand" in back.spec.node_names
 
 
 @pytest.mark.parametrize("size", [3, 9])
@@ -188,7 +188,7 @@ def test_tables_of_numbers_grow_and_shrink(graph, model_of, size):
     common = min(size, 6) + 1
     assert after.shape == (size + 1, 8)
     assert torch.equal(after[:common], before[:common])
-    fresh = Model(moved.config, moved.outline, seed=5).state_dict()[table]
+    fresh = Model(moved.config, moved.spec, seed=5).state_dict()[table]
     assert torch.equal(after[common:], fresh[common:])
 
 
@@ -250,8 +250,10 @@ def test_the_report_reads_well(world, model_of):
 
 def test_refusals(world, graph, model_of):
     config = ModelConfig(backbone=GraphTransformer(width=8))
-    with pytest.raises(GraphRecError, match="transfer: expected a bound or loaded model"):
-        transfer(Model(config, model_of(graph).outline), graph)
+    with pytest.raises(
+        GraphRecError, match="transfer: expected a model that was loaded or has a graph"
+    ):
+        transfer(Model(config, model_of(graph).spec), graph)
 
     def bare(plan, tables):
         item = plan.nodes["item"].model_copy(update={"columns": {"year": "number"}, "title": None})

@@ -4,7 +4,7 @@ from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.models.backbone import backbone
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.prompt import PromptStates
 from graphrec_pt.models.transformer import GraphTransformer
 
 SIZES = {"position": 12, "type": 3, "parent": 12}
@@ -30,7 +30,7 @@ def soft(sequences, size=3, width=16, layers=2, heads=2, seed=0, dtype=torch.flo
         return torch.randn(shape, generator=draw, dtype=dtype).requires_grad_()
 
     deep = (layers, sequences, heads, size + 1, width // heads)
-    return Prompt(normal(sequences, size, width), normal(*deep), normal(*deep))
+    return PromptStates(normal(sequences, size, width), normal(*deep), normal(*deep))
 
 
 def test_a_seed_names_the_weights_and_nothing_else_moves(batch):
@@ -120,7 +120,7 @@ def test_sequences_are_independent(batch, mode):
             batch.x[low:high],
             torch.tensor([0, high - low]),
             {name: column[low:high] for name, column in batch.structure.items()},
-            Prompt(
+            PromptStates(
                 prompt.tokens[b : b + 1], prompt.keys[:, b : b + 1], prompt.values[:, b : b + 1]
             ),
             edges=batch.edges[inside] - torch.tensor([low, 0, low]),
@@ -136,8 +136,8 @@ def test_everything_given_has_an_effect(batch):
     moved = {**batch.structure, "type": (batch.structure["type"] + 1) % 3}
     others = [
         built(batch.x, batch.ptr, moved),
-        built(*batch.given, Prompt(tokens=prompt.tokens)),
-        built(*batch.given, Prompt(keys=prompt.keys, values=prompt.values)),
+        built(*batch.given, PromptStates(tokens=prompt.tokens)),
+        built(*batch.given, PromptStates(keys=prompt.keys, values=prompt.values)),
         built(*batch.given, edges=batch.edges),
         built(*batch.given, mode="causal"),
         built(*batch.given, mode="prefix", prefix=batch.prefix),
@@ -180,7 +180,7 @@ def test_soft_tokens_equal_tokens_put_there_by_hand(batch, mode):
         edges=torch.tensor(edges),
         **needs,
     )[place]
-    given = Prompt(tokens=prompt.tokens)
+    given = PromptStates(tokens=prompt.tokens)
     out = built(*batch.given, given, edges=batch.edges, **batch.needs(mode))
     torch.testing.assert_close(out, expected)
 
@@ -203,7 +203,7 @@ def test_an_edge_biases_what_its_source_sees(batch):
 
 def test_an_empty_prompt_changes_nothing(batch):
     built = network(relations=4)
-    nothing = Prompt(torch.empty(1, 0, 16), *torch.empty(2, 2, 1, 2, 0, 8))
+    nothing = PromptStates(torch.empty(1, 0, 16), *torch.empty(2, 2, 1, 2, 0, 8))
     for mode in MODES:
         needs = batch.needs(mode)
         out = built(*batch.given, nothing, mode=mode, edges=batch.edges, **needs)
@@ -322,10 +322,10 @@ def test_bad_input(batch):
     with pytest.raises(GraphRecError, match=r"edges between tokens in \[0, 19\), got -1"):
         built(x, ptr, structure, edges=torch.tensor([[0, 0, -1]]))
     with pytest.raises(GraphRecError, match=r"soft tokens \[5 or 1, P, 16\]"):
-        built(x, ptr, structure, Prompt(tokens=torch.ones(2, 3, 16)))
+        built(x, ptr, structure, PromptStates(tokens=torch.ones(2, 3, 16)))
     with pytest.raises(GraphRecError, match="prompt keys of 2 layers, got 3"):
         built(x, ptr, structure, soft(5, layers=3))
     with pytest.raises(GraphRecError, match="both or neither"):
-        Prompt(keys=torch.ones(2, 1, 2, 3, 8))
+        PromptStates(keys=torch.ones(2, 1, 2, 3, 8))
     with pytest.raises(GraphRecError, match=r"order int64 \[19\]"):
         built(x, ptr, structure, mode="permuted")

@@ -30,8 +30,8 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples, Objective, objective
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.sampling.loader import Batch, Loader
 from graphrec_pt.sampling.sampler import Sets, sampler
 from graphrec_pt.tokens.kind import Kind
@@ -180,7 +180,7 @@ def fitted(
         width=width, layers=layers, heads=2, dropout=0.0, structure=structure, **backbone
     )
     model = Model.of(graph, backbone=config, text=text, seed=seed)
-    head = seeded(partial(chosen.head, model.outline, width), seed)
+    head = seeded(partial(chosen.head, model.spec, width), seed)
     optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()], rate, weight_decay=0)
     loader = Loader(
         graph,
@@ -199,7 +199,7 @@ def fitted(
             corrupted = chosen.corrupt(examples)
             if not corrupted.count or len(losses) == steps:
                 continue
-            with model.held():
+            with model.cached_embeddings():
                 encoded = [model.encode(view) for view in corrupted.views]
                 loss = chosen.loss(encoded, corrupted, model, head)
             optimizer.zero_grad()
@@ -287,7 +287,7 @@ def gradients_hold(chosen: Objective | dict[str, Any], examples: Examples, width
     assert corrupted.count > 0
     backbone = GraphTransformer(width=width, layers=1, heads=1)
     model = Model.of(examples.graph, backbone=backbone, text=128).double()
-    head = seeded(partial(chosen.head, model.outline, width), 0).double()
+    head = seeded(partial(chosen.head, model.spec, width), 0).double()
     draw = torch.Generator().manual_seed(1)
 
     def normal(*shape: int) -> Tensor:
@@ -324,10 +324,10 @@ def written_examples(graph: Graph, tokens: Tokens, seed: int = 5) -> Examples:
     """Return examples of sequences written by hand, one per root."""
     rows = torch.arange(len(tokens))
 
-    def again(roots: Any, exclude: Tensor | None) -> tuple[Tokens, Tensor]:
+    def resample(roots: Any, exclude: Tensor | None) -> tuple[Tokens, Tensor]:
         raise AssertionError("nothing to sample from")
 
-    return Examples(graph, tokens, rows, rows, Draws.of(Key(seed), rows, rows), again)
+    return Examples(graph, tokens, rows, rows, SequenceRNG.of(Key(seed), rows, rows), resample)
 
 
 @pytest.fixture(scope="session")

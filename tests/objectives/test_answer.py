@@ -9,15 +9,15 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.split import split
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.answer import masks
 from graphrec_pt.objectives.catalogue import Candidates
-from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import objective
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
 
 NONE = torch.zeros(0, dtype=torch.int64)
 BUYS = "(user)-[buys]->(MASK:item)"
@@ -84,7 +84,7 @@ def test_the_loss_by_hand(twins: Graph, making: Any, known: bool) -> None:
     hidden = torch.zeros(len(corrupted.views[0].tokens.id), 2).double()
     hidden[-1] = torch.tensor([1.0, 2.0])
     chosen = plain(candidates={"transform": False})
-    head = chosen.head(Outline.of(twins), 2).double()
+    head = chosen.head(GraphSpec.of(twins), 2).double()
     moved = type(corrupted)(corrupted.views, targets, corrupted.count)
     loss = chosen.loss([Encoded(corrupted.views[0], hidden)], moved, model, head)
     scores = (model.table("item") @ hidden[-1]).tolist()
@@ -101,7 +101,7 @@ def test_known_is_for_the_whole_type() -> None:
 def test_nobody_bought_it_so_it_is_unknown(twins: Graph) -> None:
     made = split(twins, {"name": "cold_items", "valid": 0.2, "test": 0.2}, seed=3)
     drawn = Candidates(known="buys").draw(
-        made.train, NONE, NONE.view(0, 4), Draws(Key(0), NONE, NONE)
+        made.train, NONE, NONE.view(0, 4), SequenceRNG(Key(0), NONE, NONE)
     )
     first = twins.nodes("item").start
     held = {int(node) - first for node in (*made.valid.target, *made.test.target)}

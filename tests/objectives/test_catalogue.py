@@ -7,8 +7,8 @@ import torch
 
 from graphrec_pt import Graph, Key, Loader, sampler
 from graphrec_pt.objectives.catalogue import Candidates, shared_nodes
-from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import objective
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.training.batches import Preparation
 
 SAMPLED = {"how": "sampled", "negatives": 16}
@@ -45,7 +45,7 @@ def test_no_two_steps_share_their_negatives(making: Any, shop: Graph, config: An
 def test_every_node_is_drawn_as_often(shop: Graph) -> None:
     """By the multiply-shift of 32 uniform bits."""
     items = shop.nodes("item")
-    steps = [Draws(Key(5), NONE, NONE, step) for step in range(300)]
+    steps = [SequenceRNG(Key(5), NONE, NONE, step) for step in range(300)]
     nodes = torch.cat([shared_nodes(draws, 1, 100, shop) for draws in steps]) - items.start
     count = torch.bincount(nodes, minlength=len(items)).double()
     assert len(count) == len(items) == 20
@@ -68,7 +68,7 @@ def test_two_candidates_are_a_pair(hand: Any, small: Any) -> None:
     found = []
     for how in ("softmax", "pairwise"):
         candidates = Candidates(how=how, transform=False)
-        drawn = candidates.draw(graph, types, words, Draws(Key(0), NONE, NONE))
+        drawn = candidates.draw(graph, types, words, SequenceRNG(Key(0), NONE, NONE))
         head = candidates.head(2)
         found.append(candidates.loss(hidden, at | drawn, model, head).item())
     assert found[0] == pytest.approx(found[1])
@@ -85,7 +85,7 @@ def test_many_samples_come_near_the_whole(hand: Any, shop: Any) -> None:
     found = {}
     for how, negatives in (("softmax", None), ("sampled", 4), ("sampled", 20_000)):
         candidates = Candidates(how=how, negatives=negatives, transform=False)
-        drawn = candidates.draw(shop, types, words, Draws(Key(1), NONE, NONE))
+        drawn = candidates.draw(shop, types, words, SequenceRNG(Key(1), NONE, NONE))
         head = candidates.head(3)
         found[negatives] = candidates.loss(hidden, at | drawn, model, head).item()
     assert found[20_000] == pytest.approx(found[None], rel=0.01)

@@ -10,7 +10,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded
@@ -56,7 +56,7 @@ def test_masked_node_by_hand(hand: Any, toy: Any, written: Any, temperature: flo
         corrupted = chosen.corrupt(written(toy, tokens))
         assert corrupted.targets["token"].tolist() == [1, 2]
         assert corrupted.targets["node"].tolist() == [2, 4]
-        head = chosen.head(model.outline, 2)
+        head = chosen.head(model.spec, 2)
         loss = chosen.loss([hand.encoded(HIDDEN)], corrupted, model, head)
         expected = 0.0
         steps = corrupted.targets.get("step", torch.zeros(2, dtype=torch.int64)).tolist()
@@ -200,7 +200,7 @@ def test_only_the_types_asked_for(whole: Any, shop: Any) -> None:
     corrupted = masked(types=["item", "brand"]).corrupt(whole(HOPS))
     assert set(corrupted.targets["type"].tolist()) <= {1, 2}
     with pytest.raises(GraphRecError, match="did you mean 'item'"):
-        masked(types=["items"]).check(Outline.of(shop))
+        masked(types=["items"]).check(GraphSpec.of(shop))
 
 
 def test_it_learns_the_colour(fit: Any, board: Any) -> None:
@@ -282,7 +282,7 @@ def test_hand_computed(board, written):
     corrupted = chosen.corrupt(written(board, same_length(4, 1)))
     (at,) = corrupted.targets["token"].tolist()
     hidden = torch.tensor([[1.0, -2], [3, 1], [2, 2], [0, 5]]).double()
-    head = chosen.head(model.outline, 2)
+    head = chosen.head(model.spec, 2)
     loss = chosen.loss([Encoded(corrupted.views[0], hidden)], corrupted, model, head)
     scores = [float(v @ hidden[at]) for v in model.table("item").detach()]
     expected = math.log(sum(math.exp(s) for s in scores)) - scores[at]
@@ -374,4 +374,4 @@ def test_masked_item_prediction_hides_the_given_types_alone(whole: Any, shop: An
     assert corrupted.count > 0
     assert set(corrupted.targets["type"].tolist()) == {shop.schema.node_index("brand")}
     with pytest.raises(GraphRecError, match="did you mean 'brand'"):
-        objective.build({**config, "types": ["brnd"]}).check(Outline.of(shop))
+        objective.build({**config, "types": ["brnd"]}).check(GraphSpec.of(shop))

@@ -18,11 +18,16 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.core.options import option_names
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.objective import Corrupted, Examples, StatefulObjective, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    StatefulObjective,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.join import concat
 from graphrec_pt.tokens.linearizer import linearizer, require
@@ -127,13 +132,13 @@ def model_of(graph: Graph) -> Model:
     return Model.of(graph, backbone=config, text=TEXT)
 
 
-def loss_of(chosen: Any, corrupted: Corrupted, model: Model, head: Any) -> Tensor:
+def loss_of(chosen: Any, corrupted: TrainingExamples, model: Model, head: Any) -> Tensor:
     state = {}
     if isinstance(chosen, StatefulObjective):
         made = chosen.state(model, head, 0)
         assert made is not None
         state["state"] = made.to(next(model.parameters()).device).requires_grad_(False)
-    with model.held():
+    with model.cached_embeddings():
         encoded = [model.encode(view) for view in corrupted.views]
         found: Tensor = chosen.loss(encoded, corrupted, model, head, **state)
     return found
@@ -141,14 +146,14 @@ def loss_of(chosen: Any, corrupted: Corrupted, model: Model, head: Any) -> Tenso
 
 def learner(row: Row, graph: Graph) -> tuple[Any, Model, Any]:
     chosen, model = built(row), model_of(graph)
-    return chosen, model, seeded(partial(chosen.head, model.outline, WIDTH), 0)
+    return chosen, model, seeded(partial(chosen.head, model.spec, WIDTH), 0)
 
 
 def columns(tokens: Tokens) -> dict[str, Tensor | None]:
     return {each.name: getattr(tokens, each.name) for each in fields(tokens)}
 
 
-def equal(a: Corrupted, b: Corrupted) -> bool:
+def equal(a: TrainingExamples, b: TrainingExamples) -> bool:
     return (
         a.count == b.count
         and len(every_view(a)) == len(every_view(b))
@@ -158,7 +163,7 @@ def equal(a: Corrupted, b: Corrupted) -> bool:
     )
 
 
-def every_view(corrupted: Corrupted) -> tuple[View, ...]:
+def every_view(corrupted: TrainingExamples) -> tuple[View, ...]:
     """Return what is encoded by the model, and by the objective itself."""
     return corrupted.views + corrupted.unencoded
 
@@ -251,7 +256,7 @@ def test_a_misspelt_option_is_told(row: Row) -> None:
 def test_what_it_needs_is_made(row: Row, shop: Graph) -> None:
     chosen = built(row)
     require(row.config["name"], linearizer.build(row.linearizer), *vars(chosen.needs).values())
-    chosen.check(Outline.of(shop))
+    chosen.check(GraphSpec.of(shop))
 
 
 def test_the_loss_is_a_finite_scalar_that_reaches_every_weight(

@@ -13,7 +13,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.objectives.contrast import info_nce, nt_xent
 from graphrec_pt.objectives.edge_masking import links
-from graphrec_pt.objectives.objective import Corrupted, objective
+from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens, same
 
@@ -203,7 +203,7 @@ def test_subgraph_contrast_by_hand(hand: Any) -> None:
     two = [[2.0, 2.0], [1.0, -1.0], [0.5, 1.0], [0.5, 3.0]]
     chosen = contrast(temperature=0.5)
     encoded = [hand.encoded(one, [0, 2, 3]), hand.encoded(two, [0, 1, 4])]
-    corrupted = Corrupted((), {"same": torch.tensor([3, 5])}, 2)
+    corrupted = TrainingExamples((), {"same": torch.tensor([3, 5])}, 2)
     loss = chosen.loss(encoded, corrupted, None, torch.nn.Identity())
     views = [[2.0, 1.0], [0.0, 1.0], [2.0, 2.0], [2 / 3, 1.0]]  # means; i and i + 2 are one thing
     expected = 0.0

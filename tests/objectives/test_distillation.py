@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.objectives.objective import objective
 
 PAST, EVENTS = {"name": "history"}, {"name": "history"}
@@ -76,7 +76,7 @@ def test_by_hand(toy: Graph, making: Any, hand: Any, teachers: list[str]) -> Non
         ((1 - 0) ** 2 + (-1 - 2) ** 2 + (1 - 1) ** 2) / 3,
     ]
     unlike = sum(w[i] * (apart[i] + apart_item[i]) for i in (0, 1))
-    head = chosen.head(Outline.of(toy), 2).double()
+    head = chosen.head(GraphSpec.of(toy), 2).double()
     with torch.no_grad():
         for side in ("root", "item"):
             head[side][0].weight.copy_(torch.eye(2))
@@ -95,7 +95,7 @@ def test_roots_alone_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     hops = making.prepared(toy, {"name": "k_hop", "fanout": [3]}, "subgraph", torch.tensor([3, 4]))
     corrupted = chosen.corrupt(making.examples(hops, [0, 1]))
     assert corrupted.targets["root.0"].tolist() == [[0, 2], [3, 3]]
-    head = chosen.head(Outline.of(toy), 2).double()
+    head = chosen.head(GraphSpec.of(toy), 2).double()
     with torch.no_grad():
         head["root"][0].weight.copy_(torch.eye(2))
         head["root"][0].bias.zero_()
@@ -115,16 +115,16 @@ def test_better_teachers_weigh_more(toy: Graph, making: Any, teachers: list[str]
 
 
 def test_what_does_not_fit_is_refused(toy: Graph, teachers: list[str]) -> None:
-    outline = Outline.of(toy)
+    spec = GraphSpec.of(toy)
     with pytest.raises(GraphRecError, match="a relation or a node_type"):
-        objective.build({"name": "distillation", "teachers": ["look"]}).check(outline)
+        objective.build({"name": "distillation", "teachers": ["look"]}).check(spec)
     with pytest.raises(GraphRecError, match="a vector column of 'user'"):
         objective.build({"name": "distillation", "teachers": ["look"], "relation": "rates"}).check(
-            outline
+            spec
         )
     with pytest.raises(GraphRecError, match="did you mean 'rates'"):
         objective.build({"name": "distillation", "teachers": teachers, "relation": "rate"}).check(
-            outline
+            spec
         )
 
 

@@ -8,8 +8,8 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.derive import derive
-from graphrec_pt.graph.outline import Outline
-from graphrec_pt.objectives.objective import Corrupted, objective
+from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.tokens.tokens import same
 
 HOPS = {"name": "k_hop", "fanout": [3, 2], "edges": True}
@@ -33,7 +33,7 @@ def loss_of(hand: Any, scale: float = 1.0, **options: Any) -> float:
     parts = [torch.tensor(part) * scale for part in (ROOTS, NEIGHBORS, OTHERS)]
     encoded = [hand.encoded(part, range(len(part) + 1)) for part in parts]
     chosen = structure(pool="mean", negatives=2, **options)
-    return float(chosen.loss(encoded, Corrupted((), {}, 2), None, None))
+    return float(chosen.loss(encoded, TrainingExamples((), {}, 2), None, None))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.2])
@@ -125,7 +125,7 @@ def test_an_excluded_edge_is_never_the_answer(making: Any, shop: Any) -> None:
 
 def test_what_it_cannot_do_is_refused(whole: Any, shop: Any) -> None:
     with pytest.raises(GraphRecError, match="did you mean 'rates'"):
-        structure(relation="rate").check(Outline.of(shop))
+        structure(relation="rate").check(GraphSpec.of(shop))
     sampler = {"name": "path_subgraph", "metapaths": [["rates", "rated_by", "rates"]]}
     with pytest.raises(GraphRecError, match="roots that are nodes"):
         structure().corrupt(whole(sampler, pairs=True))

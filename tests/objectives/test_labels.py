@@ -10,7 +10,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.heads import LabelHead
 from graphrec_pt.objectives.labels import Labels, linked, multi_label_loss
 from graphrec_pt.objectives.objective import objective
@@ -66,7 +66,7 @@ PAST, EVENTS = {"name": "history"}, {"name": "history"}
 
 def straight(chosen: Any, graph: Graph) -> Any:
     """Return the head with W = I."""
-    head = chosen.head(Outline.of(graph), 2).double()
+    head = chosen.head(GraphSpec.of(graph), 2).double()
     with torch.no_grad():
         head.map.weight.copy_(torch.eye(2))
         head.map.bias.zero_()
@@ -151,7 +151,7 @@ def test_associated_attribute_learns(
 def test_an_unknown_relation_is_refused(toy: Graph) -> None:
     chosen: Any = objective.build({"name": "associated_attribute", "relation": "maed_by"})
     with pytest.raises(GraphRecError, match="did you mean 'made_by'"):
-        chosen.check(Outline.of(toy))
+        chosen.check(GraphSpec.of(toy))
 
 
 CONFIG = {"name": "masked_attribute", "relation": "made_by"}
@@ -166,7 +166,7 @@ def test_masked_attribute_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     assert seen.id.tolist() == [2, int(Special.MASK)]
     assert seen.kind.tolist() == [Kind.NODE, Kind.SPECIAL]
     model = hand.model(toy, {"brand": [[1, 2], [-1, 0]]})
-    head = chosen.head(Outline.of(toy), 2).double()
+    head = chosen.head(GraphSpec.of(toy), 2).double()
     with torch.no_grad():
         head.map.weight.copy_(torch.eye(2))
         head.map.bias.zero_()

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.subset import keep_edges
 from graphrec_pt.models.heads import LinkHead
-from graphrec_pt.objectives.objective import Corrupted, objective
+from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.tokens.tokens import same
 
 UP = [
@@ -40,7 +40,7 @@ def test_the_loss_by_hand(hand: Any, form: str) -> None:
     pairs = torch.arange(8).view(4, 2)
     targets = {"positive.roots": pairs[:2], "negative.roots": pairs}
     encoded = [hand.encoded(true, [0, 2, 4]), hand.encoded(false, [0, 2, 4, 6, 8])]
-    loss = chosen.loss(encoded, Corrupted((), targets, 2), None, Sum())
+    loss = chosen.loss(encoded, TrainingExamples((), targets, 2), None, Sum())
     expected = 0.0
     for right in (1.5, -1.0):
         if form == "bpr":
@@ -144,7 +144,7 @@ def test_what_it_cannot_do_is_refused(making: Any, whole: Any, shop: Any) -> Non
     with pytest.raises(GraphRecError, match="pairs of roots"):
         link().corrupt(whole({"name": "k_hop", "fanout": [2]}))
     with pytest.raises(GraphRecError, match="did you mean 'rates'"):
-        link(relation="rate").check(Outline.of(shop))
+        link(relation="rate").check(GraphSpec.of(shop))
 
 
 @pytest.mark.parametrize("form", ["bpr", "bce", "softmax"])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.objectives.edge_masking import (
     links,
@@ -18,7 +18,7 @@ from graphrec_pt.objectives.edge_masking import (
     without_slots,
 )
 from graphrec_pt.objectives.masking import first_occurrence
-from graphrec_pt.objectives.objective import Corrupted, objective
+from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens, same
 
@@ -101,7 +101,7 @@ def scores(source: list[float], target: list[float]) -> list[float]:
 
 
 def written_head(chosen: Any, toy: Any) -> Any:
-    head = chosen.head(Outline.of(toy), 2).double()
+    head = chosen.head(GraphSpec.of(toy), 2).double()
     with torch.no_grad():
         head.source.weight.copy_(torch.tensor(A))
         head.target.weight.copy_(torch.tensor(B))
@@ -117,7 +117,7 @@ TWO = [[0.0, 1.0], [1.0, 1.0], [-1.0, 0.2]]
 def test_which_relation_by_hand(hand: Any, toy: Any) -> None:
     chosen = masked(how="relation")
     at = {"token": [1, 2], "parent": [0, 1], "relation": [0, 2]}
-    corrupted = Corrupted((), {name: torch.tensor(value) for name, value in at.items()}, 2)
+    corrupted = TrainingExamples((), {name: torch.tensor(value) for name, value in at.items()}, 2)
     loss = chosen.loss([hand.encoded(ONE)], corrupted, None, written_head(chosen, toy))
     expected = 0.0
     for parent, token, relation in ((0, 1, 0), (1, 2, 2)):
@@ -130,7 +130,7 @@ def test_which_relation_by_hand(hand: Any, toy: Any) -> None:
 def test_whether_by_hand(hand: Any, toy: Any, compare: str) -> None:
     chosen = masked(compare=compare)
     at = {"token": [1, 2], "parent": [0, 1], "relation": [0, 2], "true": [0, 1]}
-    corrupted = Corrupted((), {name: torch.tensor(value) for name, value in at.items()}, 2)
+    corrupted = TrainingExamples((), {name: torch.tensor(value) for name, value in at.items()}, 2)
     encoded = [hand.encoded(ONE), hand.encoded(TWO)]
     loss = chosen.loss(encoded, corrupted, None, written_head(chosen, toy))
     expected = 0.0
@@ -278,7 +278,7 @@ def test_only_the_relations_asked_for(whole: Any, shop: Any) -> None:
     chosen = masked(how="relation", relations=["rates", "made_by"], share=1.0)
     assert set(chosen.corrupt(whole(HOPS)).targets["relation"].tolist()) == {0, 4}
     with pytest.raises(GraphRecError, match="did you mean 'made_by'"):
-        masked(relations=["madeby"]).check(Outline.of(shop))
+        masked(relations=["madeby"]).check(GraphSpec.of(shop))
 
 
 @pytest.mark.parametrize("compare", ["pairwise", "bce"])

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.outline import Outline
-from graphrec_pt.objectives.objective import Corrupted, objective
+from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.tokens.kind import Kind
 
 HOPS = {"name": "k_hop", "fanout": [5, 3], "distinct": False}
@@ -48,7 +48,7 @@ def test_the_loss_by_hand(hand: Any, shop: Any) -> None:
     }
     model = hand.model(shop, {"item": torch.zeros(20, 3)})
     head = Given(of_item_look=2, of_item_genre=3, of_user_age=1)
-    loss = chosen.loss([hand.encoded(hidden)], Corrupted((), targets, 4), model, head)
+    loss = chosen.loss([hand.encoded(hidden)], TrainingExamples((), targets, 4), model, head)
     vector = ((1 - 0) ** 2 + (2 - 4) ** 2) / 2
     category = 0.0
     for state, code in ((hidden[0], 2), (hidden[1], 0)):
@@ -113,16 +113,16 @@ def test_the_node_itself_is_out_of_sight(whole: Any) -> None:
 
 
 def test_columns_that_cannot_be_predicted(shop: Any, board: Any) -> None:
-    outline = Outline.of(shop)
-    masked().check(outline)
+    spec = GraphSpec.of(shop)
+    masked().check(spec)
     with pytest.raises(GraphRecError, match="did you mean 'genre'"):
-        masked(columns={"item": ["gender"]}).check(outline)
+        masked(columns={"item": ["gender"]}).check(spec)
     with pytest.raises(GraphRecError, match="'title' of kind text"):
-        masked(columns={"item": ["title"]}).check(outline)
+        masked(columns={"item": ["title"]}).check(spec)
     with pytest.raises(GraphRecError, match="did you mean 'item'"):
-        masked(columns={"items": ["genre"]}).check(outline)
+        masked(columns={"items": ["genre"]}).check(spec)
     with pytest.raises(GraphRecError, match="a number or vector or category column, got none"):
-        masked().check(Outline.of(board))
+        masked().check(GraphSpec.of(board))
 
 
 def test_it_learns_the_planted_columns(fit: Any, colors: Any) -> None:

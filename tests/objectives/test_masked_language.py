@@ -13,7 +13,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.build import build as build_graph
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded
@@ -71,7 +71,7 @@ def test_hand_computed_with_bias(shop, written):
     chosen = language()
     corrupted = chosen.corrupt(written(shop, titles(1, items=1, letters=3)))
     (at,) = corrupted.targets["token"].tolist()
-    head = chosen.head(model.outline, 2).double()
+    head = chosen.head(model.spec, 2).double()
     head.transform = None  # tested with the heads
     bias = torch.linspace(-1, 1, V, dtype=torch.float64)
     head.bias.data.copy_(bias)
@@ -81,12 +81,12 @@ def test_hand_computed_with_bias(shop, written):
     scores = [float(w @ hidden[at] + b) for w, b in zip(words, bias, strict=True)]
     expected = math.log(sum(math.exp(s) for s in scores)) - scores[0]  # the title is all 0
     assert float(loss.detach()) == pytest.approx(expected, abs=1e-9)
-    head = chosen.head(model.outline, 2).double()
+    head = chosen.head(model.spec, 2).double()
 
-    def again(rows):
+    def resample(rows):
         return chosen.loss([Encoded(corrupted.views[0], rows)], corrupted, model, head)
 
-    assert torch.autograd.gradcheck(again, [hidden.requires_grad_()])
+    assert torch.autograd.gradcheck(resample, [hidden.requires_grad_()])
 
 
 def test_vocabulary_must_be_that_of_the_model(shop, written):
@@ -95,7 +95,7 @@ def test_vocabulary_must_be_that_of_the_model(shop, written):
     corrupted = chosen.corrupt(written(shop, titles(1)))
     shown = Encoded(corrupted.views[0], torch.zeros(36, 2))
     with pytest.raises(GraphRecError, match="a model with text: 8, got 9"):
-        chosen.loss([shown], corrupted, model, chosen.head(model.outline, 2))
+        chosen.loss([shown], corrupted, model, chosen.head(model.spec, 2))
 
 
 def test_learns_titles(shop, letters, fit):
@@ -143,7 +143,7 @@ def test_masked_token_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     corrupted = chosen.corrupt(making.examples(preparation, [0]))
     model = hand.model(toy, {"item": [[1, 0], [0, 1], [0, 0]]})
     loss = chosen.loss(
-        [hand.encoded([[2, 0], [1, 1]])], corrupted, model, chosen.head(Outline.of(toy), 2)
+        [hand.encoded([[2, 0], [1, 1]])], corrupted, model, chosen.head(GraphSpec.of(toy), 2)
     )
     # Items 2 and 3 in a catalogue of three: scores (2, 0, 0) and (1, 1, 0).
     expected = log(1 + 2 * exp(-2)) + log(2 + exp(-1))
@@ -162,7 +162,7 @@ def test_every_hidden_token_weighs_the_same(
     model.embedding.text = with_text.embedding.text
     with torch.no_grad():
         model.embedding.text.weight.zero_()  # type: ignore[union-attr]
-    head = chosen.head(Outline.of(shop), 2).double()
+    head = chosen.head(GraphSpec.of(shop), 2).double()
     with torch.no_grad():
         for parameter in head["text"].parameters():
             parameter.zero_()
@@ -320,7 +320,7 @@ def test_columns_that_are_not_there(graph, options, message):
         "among": opinion(**options).model_dump(),
     }
     with pytest.raises(GraphRecError, match=message):
-        objective.build(given).check(Outline.of(graph))
+        objective.build(given).check(GraphSpec.of(graph))
 
 
 def test_whole_words_are_chosen_otherwise():

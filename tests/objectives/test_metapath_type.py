@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.outline import Outline
-from graphrec_pt.objectives.objective import Corrupted, objective
+from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import same
 
@@ -27,7 +27,7 @@ def test_the_loss_by_hand(hand: Any, toy: Any) -> None:
     hidden = [[9.0, 9.0], [1.0, 2.0], [3.0, 0.0], [0.0, -1.0]]
     # Tokens 1 and 2 are slot 1, token 3 is slot 2; the root is in none.
     at = {"token": [1, 2, 3], "leader": [1, 1, 3], "path": [1, 3], "slot": [0, 1]}
-    corrupted = Corrupted((), {name: torch.tensor(value) for name, value in at.items()}, 2)
+    corrupted = TrainingExamples((), {name: torch.tensor(value) for name, value in at.items()}, 2)
     head = torch.nn.Linear(2, 2).double()
     with torch.no_grad():
         head.weight.copy_(torch.tensor([[1.0, 0.0], [0.5, 1.0]]))
@@ -104,12 +104,12 @@ def test_relations_are_shown_on_request(whole: Any) -> None:
 
 
 def test_metapaths_that_the_graph_does_not_have(shop: Any) -> None:
-    outline = Outline.of(shop)
-    typed(metapaths=UP).check(outline)
+    spec = GraphSpec.of(shop)
+    typed(metapaths=UP).check(spec)
     with pytest.raises(GraphRecError, match="did you mean 'rated_by'"):
-        typed(metapaths=[["rates", "rated_buy"]]).check(outline)
+        typed(metapaths=[["rates", "rated_buy"]]).check(spec)
     with pytest.raises(GraphRecError, match="a relation from 'item' after 'rates'"):
-        typed(metapaths=[["rates", "makes"]]).check(outline)
+        typed(metapaths=[["rates", "makes"]]).check(spec)
     with pytest.raises(GraphRecError, match="metapaths or a number of slots"):
         typed()
     with pytest.raises(GraphRecError, match="metapaths or a number of slots"):

@@ -9,7 +9,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.tokens.kind import Kind, Special
 
@@ -65,9 +65,9 @@ def test_the_text_of_a_hidden_node_stays(shop: Graph, making: Any, letters: Any)
 
 def test_a_type_without_vectors_is_refused(toy: Graph) -> None:
     with pytest.raises(GraphRecError, match="vector column on 'brand'"):
-        objective.build({**CONFIG, "node_type": "brand"}).check(Outline.of(toy))
+        objective.build({**CONFIG, "node_type": "brand"}).check(GraphSpec.of(toy))
     with pytest.raises(GraphRecError, match="did you mean 'look'"):
-        objective.build({**CONFIG, "column": "lok"}).check(Outline.of(toy))
+        objective.build({**CONFIG, "column": "lok"}).check(GraphSpec.of(toy))
 
 
 @pytest.mark.parametrize("form", ["mse", "kl", "info_nce"])
@@ -108,7 +108,7 @@ def test_match_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     at, seen = corrupted.targets, corrupted.views[0].tokens
     assert seen.type[at["nodes"]].unique().tolist() == [1]
     assert seen.type[at["others"]].unique().tolist() == [2]
-    head = chosen.head(Outline.of(toy), 2).double()
+    head = chosen.head(GraphSpec.of(toy), 2).double()
     with torch.no_grad():
         for side in (head.source, head.target):
             side.weight.copy_(torch.eye(2))
@@ -132,7 +132,7 @@ def test_contrast_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     assert set(items.type.tolist()) == {1}
     assert set(brands.type.tolist()) == {2}
     left = hand.encoded([[2, 0], [0, 3]], [0, 1, 2])
-    loss = chosen.loss([left, left], corrupted, None, chosen.head(Outline.of(toy), 2))
+    loss = chosen.loss([left, left], corrupted, None, chosen.head(GraphSpec.of(toy), 2))
     assert loss.item() == pytest.approx(log(1 + exp(-2)))
 
 

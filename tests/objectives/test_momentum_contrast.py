@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from graphrec_pt import Graph, GraphRecError, Model, Stage, Trainer
 from graphrec_pt.models.view import Encoded
 from graphrec_pt.objectives.momentum_contrast import KeyEncoder
-from graphrec_pt.objectives.objective import Corrupted, objective
+from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.training.checkpoint import load_checkpoint
 
 PAST, EVENTS = {"name": "history"}, {"name": "history"}
@@ -30,9 +30,9 @@ def model(ring: Graph) -> Model:
     return Model.of(ring, backbone=BACKBONE)
 
 
-def corrupted_of(ring: Graph, making: Any, chosen: Any, rows: int = 6) -> Corrupted:
+def corrupted_of(ring: Graph, making: Any, chosen: Any, rows: int = 6) -> TrainingExamples:
     preparation = making.prepared(ring, PAST, EVENTS, torch.arange(24))
-    found: Corrupted = chosen.corrupt(making.examples(preparation, torch.arange(rows)))
+    found: TrainingExamples = chosen.corrupt(making.examples(preparation, torch.arange(rows)))
     return found
 
 

@@ -8,7 +8,7 @@ import torch
 
 from graphrec_pt.models.heads import Coding
 from graphrec_pt.objectives.neighbor_coding import _normal
-from graphrec_pt.objectives.objective import Corrupted, objective
+from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -51,7 +51,7 @@ def test_the_loss_by_hand(hand: Any, toy: Any, bottleneck: float) -> None:
         "negatives.1": [3, 3, 4],
         "hard": [[2, 1], [2, 1], [2, 1]],
     }
-    corrupted = Corrupted((), {name: torch.tensor(value) for name, value in at.items()}, 3)
+    corrupted = TrainingExamples((), {name: torch.tensor(value) for name, value in at.items()}, 3)
     model = hand.model(toy, {"item": ITEMS, "user": USERS, "brand": USERS}).eval()
     encoded = hand.encoded([code])
     tokens = encoded.view.tokens
@@ -102,7 +102,9 @@ def test_evaluation_has_no_noise(hand: Any, toy: Any, making: Any) -> None:
 
     def loss(words: int) -> float:
         noise = torch.full_like(corrupted.targets["noise"], words)
-        told = Corrupted(corrupted.views, {**corrupted.targets, "noise": noise}, corrupted.count)
+        told = TrainingExamples(
+            corrupted.views, {**corrupted.targets, "noise": noise}, corrupted.count
+        )
         return float(chosen.loss([encoded], told, model, plain(True)).detach())
 
     model.train()

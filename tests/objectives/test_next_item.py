@@ -12,7 +12,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import Encoded, View
@@ -49,7 +49,7 @@ def plain(**options):
 
 
 def head_of(chosen, model):
-    return chosen.head(model.outline, 2).double()
+    return chosen.head(model.spec, 2).double()
 
 
 STRAIGHT = {"transform": False}
@@ -170,7 +170,7 @@ def test_later_items_change_no_earlier_state(board):
 
 def test_unknown_types(board):
     with pytest.raises(GraphRecError, match=r"a node type, got 'itm'.*item"):
-        plain(types=["itm"]).check(Outline.of(board))
+        plain(types=["itm"]).check(GraphSpec.of(board))
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ def test_hand_computed_of_next_behaviors(board, written):
     chosen = build(candidates={"transform": False})
     corrupted = chosen.corrupt(written(board, histories_of_next_behaviors([1, 5, 9])))
     assert len(corrupted.views[0].tokens.id) == 1
-    head = seeded(lambda: chosen.head(model.outline, 2), 0).double()
+    head = seeded(lambda: chosen.head(model.spec, 2), 0).double()
     head["step"].weight.data.copy_(torch.tensor([[0.5, 0], [0, -3.0]]))
     hidden = torch.tensor([[10.0, -20]]).double()
 

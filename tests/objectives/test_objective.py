@@ -14,11 +14,11 @@ from graphrec_pt.core.registry import trusting
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.catalogue import NodePrediction
 from graphrec_pt.objectives.objective import (
-    Corrupted,
     Examples,
-    Needs,
     Objective,
+    RequiredFields,
     StatefulObjective,
+    TrainingExamples,
     objective,
 )
 from graphrec_pt.tokens.kind import Kind
@@ -33,11 +33,11 @@ class Spread(Objective):
 
     length: float = 1.0
 
-    def corrupt(self, examples: Examples) -> Corrupted:
-        return Corrupted((View(examples.tokens),), {}, len(examples.tokens))
+    def corrupt(self, examples: Examples) -> TrainingExamples:
+        return TrainingExamples((View(examples.tokens),), {}, len(examples.tokens))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: Corrupted, model: Model, head: Any
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: Any
     ) -> Tensor:
         return (encoded[0].pooled().norm(dim=1) - self.length).square().mean()
 
@@ -45,8 +45,8 @@ class Spread(Objective):
 class Steady(StatefulObjective):
     """Pulls the states towards a running mean of those of earlier steps."""
 
-    def corrupt(self, examples: Examples) -> Corrupted:
-        return Corrupted((View(examples.tokens),), {}, len(examples.tokens))
+    def corrupt(self, examples: Examples) -> TrainingExamples:
+        return TrainingExamples((View(examples.tokens),), {}, len(examples.tokens))
 
     def state(self, model: Model, head: nn.Module, seed: int) -> nn.Module:
         made = nn.Module()
@@ -61,7 +61,7 @@ class Steady(StatefulObjective):
     def loss(
         self,
         encoded: Sequence[Encoded],
-        corrupted: Corrupted,
+        corrupted: TrainingExamples,
         model: Model,
         head: Any,
         state: Any = None,
@@ -95,10 +95,10 @@ def stage(*objectives: Any, steps: int = 6) -> Stage:
 
 def test_a_subclass_says_only_what_is_its_own(ring: Graph) -> None:
     chosen = objective.build({"name": "spread", "length": 2})
-    assert chosen.needs == Needs(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
+    assert chosen.needs == RequiredFields(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
     model = Model.of(ring, backbone=BACKBONE)
-    assert chosen.check(model.outline) is None  # type: ignore[func-returns-value]
-    assert not list(chosen.head(model.outline, 8).parameters())
+    assert chosen.check(model.spec) is None  # type: ignore[func-returns-value]
+    assert not list(chosen.head(model.spec, 8).parameters())
     assert chosen.readout() is None
     assert objective.config(chosen) == {"name": "spread", "length": 2.0}
     rows = Trainer(cpu=True, log_every=1).fit(model, ring, stage(chosen, steps=40))
@@ -135,13 +135,13 @@ def test_a_state_is_no_part_of_what_trains(ring: Graph) -> None:
 
 def test_a_class_of_another_kind_is_refused() -> None:
     class Loose:
-        def corrupt(self, examples: Examples) -> Corrupted: ...
+        def corrupt(self, examples: Examples) -> TrainingExamples: ...
 
     with pytest.raises(GraphRecError, match=r"derives from Objective, got Loose; try class Loose"):
         objective("loose")(Loose)
 
     class Half(Objective):
-        def corrupt(self, examples: Examples) -> Corrupted: ...
+        def corrupt(self, examples: Examples) -> TrainingExamples: ...
 
     with pytest.raises(GraphRecError, match="expected corrupt and loss, got no loss"):
         objective("half")(Half)

@@ -10,7 +10,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.objectives.pairs import Pairs, bce, bpr, checked_relation, positives
 from graphrec_pt.tokens.kind import Kind
@@ -122,13 +122,13 @@ def test_roots_of_another_type_are_refused(toy: Graph, making: Any) -> None:
 
 
 def test_a_relation_is_found_or_refused(toy: Graph) -> None:
-    outline = Outline.of(toy)
-    assert checked_relation(outline, None) == "rates"
+    spec = GraphSpec.of(toy)
+    assert checked_relation(spec, None) == "rates"
     with pytest.raises(GraphRecError, match="did you mean 'rates'"):
-        checked_relation(outline, "rate")
-    tame = [each.model_copy(update={"interaction": False}) for each in outline.relations]
+        checked_relation(spec, "rate")
+    tame = [each.model_copy(update={"interaction": False}) for each in spec.relations]
     with pytest.raises(GraphRecError, match="an interaction relation"):
-        checked_relation(outline.model_copy(update={"relations": tuple(tame)}), None)
+        checked_relation(spec.model_copy(update={"relations": tuple(tame)}), None)
 
 
 def test_bpr_by_hand() -> None:

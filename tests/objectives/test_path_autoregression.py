@@ -41,7 +41,7 @@ def test_hand_computed(shop, written, options):
     assert corrupted.targets["token"].tolist() == [0, 2, 4]
     assert corrupted.targets["before"].tolist() == [1, 3]
     assert corrupted.count == 5  # EOS is not predicted
-    head = chosen.head(model.outline, 2).double()
+    head = chosen.head(model.spec, 2).double()
     for each in head.values():
         each.transform = None
     rows = torch.tensor([[1.0, -2], [3, 1], [2, 2], [0, 5], [1, 1], [7, 7], [8, 8]]).double() * 10
@@ -66,7 +66,7 @@ def test_hand_computed(shop, written, options):
         else:
             expected += options.get("relation", 1.0) * nll(relations @ rows[place], relation)
     assert float(loss(rows).detach()) == pytest.approx(expected / 5, abs=1e-9)
-    head = seeded(lambda: chosen.head(model.outline, 2), 0).double()
+    head = seeded(lambda: chosen.head(model.spec, 2), 0).double()
     assert torch.autograd.gradcheck(loss, [rows.requires_grad_()])
 
 

@@ -91,7 +91,7 @@ def test_hand_computed(board, written):
     corrupted = chosen.corrupt(written(board, histories([1, 5, 9])))
     (at,) = corrupted.targets["token"].tolist()
     query = torch.tensor([[1.0, -2], [3, 1], [2, 2]]).double()
-    head = chosen.head(model.outline, 2)
+    head = chosen.head(model.spec, 2)
 
     def loss(rows):
         shown = Encoded(corrupted.views[0], torch.zeros_like(rows), rows)
@@ -151,7 +151,7 @@ def test_hand_computed_of_pseudo_masked(board, written):
     (at,) = corrupted.targets["token"].tolist()
     hidden = torch.tensor([[1.0, -2], [3, 1], [2, 2]]).double()
     query = torch.tensor([[0.0, 1], [2, -1], [1, 1]]).double()
-    head = chosen.head(model.outline, 2)
+    head = chosen.head(model.spec, 2)
 
     def loss(first, second):
         shown = [

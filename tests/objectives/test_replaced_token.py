@@ -98,7 +98,7 @@ def test_both_parts_of_the_generator(board, written):
     chosen = build(share=0.5, source="model", generator=3.0, candidates={"transform": False})
     shape = GraphTransformer(width=8, layers=1, heads=2, dropout=0.0)
     model = Model.of(board, backbone=shape).double()
-    head = seeded(lambda: chosen.head(model.outline, 8), 0).double()
+    head = seeded(lambda: chosen.head(model.spec, 8), 0).double()
     corrupted = chosen.corrupt(written(board, histories([1, 5], [2, 7, 3, 4])))
     at, view = corrupted.targets, corrupted.views[0]
     assert (view.tokens.id[at["token"]] == Special.MASK).all()

@@ -7,7 +7,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.tokens.kind import Kind, Special
@@ -58,7 +58,7 @@ def test_hand_computed(shop, written, link, smoothing):
     object.__setattr__(examples, "roots", torch.tensor([17]))
     corrupted = chosen.corrupt(examples)
     (true,) = corrupted.targets["category"].tolist()
-    head = seeded(lambda: chosen.head(Outline.of(shop), 2), 0).double()
+    head = seeded(lambda: chosen.head(GraphSpec.of(shop), 2), 0).double()
     head.transform = torch.nn.Identity()
     head.out.weight.data.copy_(torch.tensor([[1.0, 0], [0, 1], [1, 1]]))
     hidden = torch.tensor([[1.0, -2], [3, 1], [2, 4]]).double()
@@ -82,7 +82,7 @@ def test_hand_computed(shop, written, link, smoothing):
 def test_wrong_columns(shop):
     for column, told in (("genr", "did you mean 'genre'"), ("year", "'year' of kind number")):
         with pytest.raises(GraphRecError, match=told):
-            build(column=column).check(Outline.of(shop))
+            build(column=column).check(GraphSpec.of(shop))
 
 
 def test_learns_the_team(twins, fit):
@@ -197,8 +197,8 @@ def test_wrong_use(twins, board, making):
     with pytest.raises(GraphRecError, match="a node type and a column, or neither"):
         regress(column="age")
     with pytest.raises(GraphRecError, match="a weighted relation, got none"):
-        regress().check(Outline.of(board))
-    regress().check(Outline.of(twins))
+        regress().check(GraphSpec.of(board))
+    regress().check(GraphSpec.of(twins))
     preparation = making.prepared(twins, {"name": "history"}, {"name": "history"}, torch.arange(32))
     with pytest.raises(GraphRecError, match="an edge excluded for each root"):
         regress().corrupt(making.examples(preparation, [0]))

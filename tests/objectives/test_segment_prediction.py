@@ -11,7 +11,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind, Special
@@ -40,7 +40,7 @@ def test_by_hand(ring: Graph, making: Any, hand: Any) -> None:
     chosen: Any = objective.build(NAME)
     preparation = making.prepared(ring, PAST, EVENTS, torch.tensor([0]))
     corrupted = chosen.corrupt(making.examples(preparation, [0]))
-    head = chosen.head(Outline.of(ring), 2).double()
+    head = chosen.head(GraphSpec.of(ring), 2).double()
     with torch.no_grad():
         head.map.weight.copy_(torch.tensor([[1.0, 2.0], [0.0, 1.0]]))
     views = [[7, 7], [1, -1]], [[3, 3], [2, 1]], [[5, 5], [0, 1]]  # the last state counts

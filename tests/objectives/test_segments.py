@@ -262,11 +262,11 @@ def test_an_excluded_edge_is_passed_on(twins, making):
     examples = making.examples(preparation, range(32))
     asked = []
 
-    def again(roots, given):
+    def resample(roots, given):
         asked.append((roots, given))
-        return examples.again(roots, given)
+        return examples.resample(roots, given)
 
-    next_sentence().corrupt(replace(examples, again=again))
+    next_sentence().corrupt(replace(examples, resample=resample))
     ((roots, given),) = asked
     assert given.tolist() == [-1] * len(roots)
 

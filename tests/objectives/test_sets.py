@@ -11,7 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.build import build
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.split import split
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded
@@ -41,7 +41,7 @@ def test_set_prediction_by_hand(toy: Graph, making: Any, hand: Any) -> None:
     assert corrupted.targets["token"].tolist() == [0, 3]
     assert corrupted.targets["row"].tolist() == [0, 0, 1, 1]
     assert corrupted.targets["label"].tolist() == [0, 1, 0, 1]
-    head = chosen.head(Outline.of(toy), 2).double()
+    head = chosen.head(GraphSpec.of(toy), 2).double()
     with torch.no_grad():
         head.map.weight.copy_(torch.eye(2))
         head.map.bias.zero_()
@@ -252,7 +252,7 @@ def test_root_set_by_hand(making: Any) -> None:
     model = Model.of(graph, backbone={**backbone, "structure": {"slot": 4}})
     chosen = objective.build({"name": "root_set", "relation": "takes", "transform": False})
     with torch.device("cpu"):
-        head = chosen.head(model.outline, 4)
+        head = chosen.head(model.spec, 4)
     draw = torch.Generator().manual_seed(0)
     with torch.no_grad():
         head.bias.copy_(torch.randn(4, generator=draw))

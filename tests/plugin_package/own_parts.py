@@ -13,10 +13,10 @@ from graphrec_pt.features.featurizer import Feature
 from graphrec_pt.models.head import Head, head
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.objective import Corrupted, Objective
+from graphrec_pt.objectives.objective import Objective, TrainingExamples
 from graphrec_pt.objectives.readout import PairReadout, QueryReadout
 from graphrec_pt.objectives.root_values import weight_of_excluded
-from graphrec_pt.sampling.history import History
+from graphrec_pt.sampling.history import HistorySampler
 
 
 @sampler("own_latest")
@@ -26,15 +26,15 @@ class Latest:
     window: int = 5
 
     def sample(self, graph, roots, key, exclude=None):
-        return History(window=self.window).sample(graph, roots, key, exclude)
+        return HistorySampler(window=self.window).sample(graph, roots, key, exclude)
 
 
 @featurizer("own_two")
 class Two:
     """The sum of two vectors of each node."""
 
-    def build(self, outline, node_type, width):
-        return TwoTables(outline.counts[outline.node_index(node_type)], width)
+    def build(self, spec, node_type, width):
+        return TwoTables(spec.counts[spec.node_index(node_type)], width)
 
 
 class TwoTables(Feature):
@@ -60,13 +60,13 @@ class Next(Objective):
         stays = torch.ones(len(tokens.id), dtype=torch.bool)
         stays[last] = False
         seen = tokens.take(stays.nonzero().squeeze(1))
-        return Corrupted((View(seen),), {"item": tokens.id[last]}, len(rows))
+        return TrainingExamples((View(seen),), {"item": tokens.id[last]}, len(rows))
 
-    def head(self, outline, width):
+    def head(self, spec, width):
         return ItemHead(width, temperature=1 / self.scale)
 
     def loss(self, encoded, corrupted, model, head):
-        target = corrupted.targets["item"] - model.outline.ids("item").start
+        target = corrupted.targets["item"] - model.spec.ids("item").start
         return cross_entropy(head(encoded[0].pooled("mean"), model.table("item")), target)
 
     def readout(self):
@@ -96,9 +96,9 @@ class Stars(Objective):
         value = weight_of_excluded(examples, "own_stars")
         rows = value.isfinite().nonzero().squeeze(1)
         view = View(examples.tokens.select(rows))
-        return Corrupted((view,), {"stars": value[rows].float()}, len(rows))
+        return TrainingExamples((view,), {"stars": value[rows].float()}, len(rows))
 
-    def head(self, outline, width):
+    def head(self, spec, width):
         return Number(width)
 
     def loss(self, encoded, corrupted, model, head):

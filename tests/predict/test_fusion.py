@@ -10,7 +10,7 @@ from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.predict.predictor import Predictor
-from graphrec_pt.training.stage import Term
+from graphrec_pt.training.stage import LossTerm
 
 PAIRS = 30
 """Each user k takes item a_k, then b_k that goes with it; c_k is told to be unlike it."""
@@ -78,7 +78,7 @@ def test_the_subgraph_tells_what_towers_cannot(world: Split, trained: tuple[Mode
     users = world.test.source.unique()
     found = {}
     for scoring in ("fusion", "towers"):
-        term = Term.checked({"name": "fusion", "scoring": scoring}, "term")
+        term = LossTerm.checked({"name": "fusion", "scoring": scoring}, "term")
         asked = stage.model_copy(update={"objectives": (term,)})
         predictor = Predictor(model, world.history("test"), stage=asked, relation="buys")
         scorer = predictor.scorer(users)

@@ -12,17 +12,17 @@ from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer,
 from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.next_item import NextItem
 from graphrec_pt.objectives.objective import Examples, objective
 from graphrec_pt.objectives.readout import QueryReadout
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.scorer import Factorised, Scorer
 from graphrec_pt.predict.taught import Taught
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.tokens.tokens import Tokens
-from graphrec_pt.training.stage import Term
+from graphrec_pt.training.stage import LossTerm
 
 WINDOW = 8
 
@@ -55,7 +55,7 @@ def examples(graph: Graph, stage: Stage, nodes: Tensor) -> Examples:
     sample = stage.sampler.sample(graph, nodes, Key(0))
     tokens = stage.linearizer.linearize(graph, sample, Key(0))
     owner = torch.arange(len(nodes))
-    draws = Draws.of(Key(0), owner, owner)
+    draws = SequenceRNG.of(Key(0), owner, owner)
     return Examples(graph, tokens, owner, nodes, draws, lambda *_: (tokens, owner))
 
 
@@ -79,7 +79,7 @@ def test_what_is_asked_is_what_was_taught(shop: Split, objective: Any) -> None:
         hidden = states[corrupted.targets["token"]]
     # The same histories without their last event, which is the test item of a leave-one-out split.
     scorer = scorer_of(model, stage, shop.history("test"), "rates", users)
-    head = chosen.head(model.outline, model.width)
+    head = chosen.head(model.spec, model.width)
     (kept,) = model.heads.values()
     head.load_state_dict(kept.state_dict())
     with torch.no_grad():
@@ -100,10 +100,10 @@ def test_replaced_tokens_are_ranked_by_their_generator(shop: Split) -> None:
     users = torch.tensor(list(shop.graph.nodes("user")))
     found = scorer_of(model, stage, shop.history("test"), "rates", users).scores(users)
     model.put_head("masked_item", model.heads["of_replaced_token"]["generator"])
-    same = stage.model_copy(update={"objectives": (Term.checked("masked_item", "term"),)})
+    same = stage.model_copy(update={"objectives": (LossTerm.checked("masked_item", "term"),)})
     cloze = scorer_of(model, same, shop.history("test"), "rates", users).scores(users)
     assert torch.equal(found, cloze)
-    drawn = stage.model_copy(update={"objectives": (Term.checked("replaced_token", "term"),)})
+    drawn = stage.model_copy(update={"objectives": (LossTerm.checked("replaced_token", "term"),)})
     with pytest.raises(GraphRecError, match="an objective that ranks, got replaced_token"):
         Taught.by(drawn).ranking()  # nobody says which node it was
 

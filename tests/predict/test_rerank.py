@@ -7,14 +7,14 @@ from graphrec_pt import Graph, GraphRecError, Key, Model, Split, Stage, Trainer,
 from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.draws import Draws
 from graphrec_pt.objectives.objective import Examples
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.rerank import PairScorer
 from graphrec_pt.predict.scorer import Scorer
 from graphrec_pt.predict.seen import seen_pairs
 from graphrec_pt.tokens.kind import Kind
-from graphrec_pt.training.stage import Term
+from graphrec_pt.training.stage import LossTerm
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def scorer_of(
     """Return the scorer of a stage whose objective puts so many items in order."""
     term = stage.objectives[0]
     config = {**term.model_dump(mode="json"), "rerank": rerank}
-    chosen = stage.model_copy(update={"objectives": (Term.checked(config, "term"),)})
+    chosen = stage.model_copy(update={"objectives": (LossTerm.checked(config, "term"),)})
     return Predictor(model, history, stage=chosen, relation="rates").scorer(users)
 
 
@@ -55,15 +55,15 @@ def logits(model: Model, stage: Stage, shop: Split, pairs: torch.Tensor) -> torc
     for pair in pairs:
         one, owner = pair.unsqueeze(0), torch.zeros(1, dtype=torch.int64)
 
-        def again(roots: torch.Tensor, exclude: torch.Tensor | None):  # type: ignore[no-untyped-def]
+        def resample(roots: torch.Tensor, exclude: torch.Tensor | None):  # type: ignore[no-untyped-def]
             made = stage.linearizer.linearize(
                 graph, stage.sampler.sample(graph, roots, Key(0)), Key(0)
             )
             return made, torch.arange(len(roots))
 
-        tokens, _ = again(one, None)
-        draws = Draws.of(Key(0), owner, owner)
-        corrupted = term.objective.corrupt(Examples(graph, tokens, owner, one, draws, again))
+        tokens, _ = resample(one, None)
+        draws = SequenceRNG.of(Key(0), owner, owner)
+        corrupted = term.objective.corrupt(Examples(graph, tokens, owner, one, draws, resample))
         with torch.no_grad():
             encoded = model.encode(corrupted.views[0])
             head = model.labelled_heads()[term.label]

@@ -18,26 +18,29 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks and kills
 ROOT = Path(__file__).parents[2]
 
 
-def disturbed(what: str, *arguments: str) -> list[dict[str, Any]]:
-    """Return what :mod:`tests.faults` prints."""
+def disturbed(what: str, *arguments: str, threads: int = 1) -> list[dict[str, Any]]:
+    """Return what :mod:`tests.faults` prints, run with so many threads."""
+    count = {"OMP_NUM_THREADS": str(threads), "NUMBA_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "tests.faults", what, *arguments],
         capture_output=True,
         text=True,
         check=False,
         cwd=ROOT,
-        env={**os.environ, "POLARS_MAX_THREADS": "1"},
+        env={**os.environ, "POLARS_MAX_THREADS": "1", **count},
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 @pytest.mark.slow
-def test_disturbed_runs_end_with_the_same_bits(tmp_path: Path) -> None:
-    whole, *victims = disturbed("run", str(tmp_path), "6", "0", KILL, KILL, FAIL, TERM, HANG_UP)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_disturbed_runs_end_with_the_same_bits(threads: int, tmp_path: Path) -> None:
+    """What a process did before, such as the first seed of a run, leaves no trace in the second."""
+    ways = [KILL, KILL, FAIL, TERM, HANG_UP]
+    whole, *victims = disturbed("run", str(tmp_path), "4", "0", *ways, threads=threads)
     assert whole["points"] > 200
-    ways = {each["how"] for each in victims if not each["where"].startswith("end")}
-    assert len(ways) > 1
+    assert len({each["how"] for each in victims if not each["where"].startswith("end")}) > 1
     for each in victims:
         assert "Traceback" not in each["said"], each["said"]
         assert each["status"] in (0, 2, -9, 129, 143), each

@@ -32,7 +32,7 @@ def test_a_model_goes_to_another_shop(source: Run, raw: Path, tmp_path: Path, sm
     recipe = small("unisrec", words("title"), *STEPS, start, "data.card=online-retail")
     done = run_recipe(recipe, tmp_path / "run", raw=raw)
     before, after = (Model.from_pretrained(run.folder / "model") for run in (source, done))
-    assert after.outline.node_names != before.outline.node_names
+    assert after.spec.node_names != before.spec.node_names
     weights = after.state_dict()
     kept = [name for name in weights if name.startswith("backbone.")]
     assert kept

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from graphrec_pt.objectives.link import Link
+from graphrec_pt.objectives.link import LinkPrediction
 from graphrec_pt.recipe.files import recipe_files
 from graphrec_pt.recipe.run import run_recipe
 from graphrec_pt.serve.recommender import from_pretrained
@@ -22,7 +22,7 @@ def test_twenty_steps(name: str, raw: Path, tmp_path: Path, small: Any) -> None:
     few = [
         f"stages.{len(stages) - 1}.objectives.{n}.rerank=4"
         for n, each in enumerate(last)
-        if each is Link
+        if each is LinkPrediction
     ]
     cheap = small(name, *steps, *batches, *few)
     done = run_recipe(cheap, tmp_path / "run", raw=raw)

@@ -4,7 +4,7 @@ import torch
 
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.edges import relations_of, segment_edges
-from graphrec_pt.sampling.forest import first_of, plant
+from graphrec_pt.sampling.tree_batch import first_of, plant
 
 
 def sources(graph: Graph) -> torch.Tensor:

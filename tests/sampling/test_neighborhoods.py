@@ -13,10 +13,10 @@ import torch
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.sampling.forest import plant
 from graphrec_pt.sampling.neighborhoods import fan_out
 from graphrec_pt.sampling.sample import Subgraphs, same
 from graphrec_pt.sampling.sampler import Sets, sampler
+from graphrec_pt.sampling.tree_batch import plant
 
 KEY = Key(4)
 

@@ -163,7 +163,7 @@ def test_missing_parts_and_foreign_formats(tmp_path: Path) -> None:
     with pytest.raises(GraphRecError, match=r"checkpoint format 1, got 2; try graphrec_pt 9\.9"):
         load_checkpoint(tmp_path)
     (place / "state.json").write_text("[]")
-    with pytest.raises(GraphRecError, match="checkpoint format 1, got list"):
+    with pytest.raises(GraphRecError, match="a JSON object, got list"):
         load_checkpoint(tmp_path)
     (place / "state.json").write_text(state)
     moved = place.rename(tmp_path / "step-00000002")

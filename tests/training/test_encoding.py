@@ -9,7 +9,7 @@ from graphrec_pt import Features, Graph, GraphRecError, Key, Model, Stage, Train
 from graphrec_pt.models.view import View
 from graphrec_pt.sampling.sampler import sampler
 from graphrec_pt.tokens.linearizer import linearizer
-from graphrec_pt.training.encoding import Encoding, encoded_nodes
+from graphrec_pt.training.encoding import NodeEncoding, encoded_nodes
 
 MCN = {"name": "mcn", "fanout": [4, 2], "size": 3, "weighted": False}
 ENCODED = {"node_type": "item", "sampler": MCN, "linearizer": "neighbor_set", "norm": 2.0}
@@ -24,7 +24,7 @@ def model(world: Graph) -> Model:
 
 
 def test_one_node_by_hand(model: Model, world: Graph) -> None:
-    chosen = Encoding(**ENCODED)
+    chosen = NodeEncoding(**ENCODED)
     found = encoded_nodes(model, world, chosen)
     assert found.shape == (80, 16)
     assert torch.allclose(found.norm(dim=1), torch.tensor(2.0))
@@ -41,7 +41,7 @@ def test_a_stage_begins_with_them_and_a_twin_does_not(model: Model, world: Graph
     table = model.get_parameter(OF_ITEM)
     assert not table.any()  # says nothing until it is filled
     frozen = ["model.features.*"]
-    before = encoded_nodes(model, world, Encoding(**ENCODED))
+    before = encoded_nodes(model, world, NodeEncoding(**ENCODED))
     strategy: Any = {"name": "finetune_whole", "init_embeddings_from": ENCODED, "frozen": frozen}
     strategy |= {"reinit": ["model.backbone.*"]}
     stage = Stage(

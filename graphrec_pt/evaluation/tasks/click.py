@@ -14,7 +14,7 @@ from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.negatives import Sampled
 from graphrec_pt.evaluation.predicted import Predicted, predicted_table, read_predicted
 from graphrec_pt.evaluation.seen import HISTORY, targets_of
-from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.evaluation.value_baselines import Same, known_clicks, known_ratings, weights_of
 from graphrec_pt.evaluation.values import Known, PredictedValues, Values, value_baseline
 from graphrec_pt.graph.split import Split, When
@@ -64,7 +64,7 @@ class Click:
             raise GraphRecError("click", "a weighted relation", got, "above: null")
         for when in HISTORY:
             if len(targets_of(split, when)):  # of one kind of label, no AUC can be told
-                evaluate(self.judge(Same(0.5), split, when, Policy()), metrics)
+                evaluate(self.judge(Same(0.5), split, when, RankingConfig()), metrics)
 
     def baselines(self, split: Split) -> tuple[str, ...]:
         """Return the global rate and the rate of each item."""
@@ -84,7 +84,7 @@ class Click:
         """Return a baseline as a predictor of clicks."""
         return value_baseline.build(config).fit(self._known(split))
 
-    def judge(self, system: Values, split: Split, when: When, policy: Policy) -> Predicted:
+    def judge(self, system: Values, split: Split, when: When, policy: RankingConfig) -> Predicted:
         """Return what was predicted for every target, and for what was drawn beside it."""
         targets = targets_of(split, when)
         source, target = targets.source, targets.target
@@ -103,7 +103,7 @@ class Click:
         found = system.values(source, target).clamp(0, 1)
         return Predicted(predicted_table(split, when, source, target, label, found), told)
 
-    def beyond(self, system: Values, split: Split, policy: Policy) -> dict[str, float]:
+    def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:
         """Return nothing: there are no lists."""
         return {}
 

@@ -15,7 +15,7 @@ from graphrec_pt.evaluation.metric import DEFAULT, parse_metric
 from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.evaluation.seen import seen_policies, targets_of
-from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
 from graphrec_pt.predict.lists import top_lists
@@ -99,11 +99,11 @@ class Ranking:
         fitted = baseline.build(config).fit(split.train, split.relation)
         return fitted.on(split.history(when))
 
-    def judge(self, system: Scorer, split: Split, when: When, policy: Policy) -> Ranks:
+    def judge(self, system: Scorer, split: Split, when: When, policy: RankingConfig) -> Ranks:
         """Return the rank of every target."""
         return rank_targets(system, split, when, seen=policy.seen)
 
-    def beyond(self, system: Scorer, split: Split, policy: Policy) -> dict[str, float]:
+    def beyond(self, system: Scorer, split: Split, policy: RankingConfig) -> dict[str, float]:
         """Return coverage, Gini index, novelty and popularity of the lists of test users."""
         nodes, history = torch.unique(split.test.source), split.history("test")
         k = min(LISTED, history.num_nodes(history.schema.relation(split.relation).target))

@@ -9,7 +9,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.predicted import Predicted, predicted_table, read_predicted
 from graphrec_pt.evaluation.seen import HISTORY, targets_of
-from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.evaluation.value_baselines import known_ratings, weights_of
 from graphrec_pt.evaluation.values import PredictedValues, Values, value_baseline
 from graphrec_pt.graph.split import Split, When
@@ -67,7 +67,7 @@ class Rating:
         """Return a baseline as a predictor of ratings."""
         return value_baseline.build(config).fit(known_ratings(split))
 
-    def judge(self, system: Values, split: Split, when: When, policy: Policy) -> Predicted:
+    def judge(self, system: Values, split: Split, when: When, policy: RankingConfig) -> Predicted:
         """Return what was predicted for every target."""
         targets = targets_of(split, when)
         found = system.values(targets.source, targets.target)
@@ -78,7 +78,7 @@ class Rating:
         table = predicted_table(split, when, targets.source, targets.target, value, found)
         return Predicted(table, {"history": HISTORY[when]})
 
-    def beyond(self, system: Values, split: Split, policy: Policy) -> dict[str, float]:
+    def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:
         """Return nothing: there are no lists."""
         return {}
 

@@ -11,7 +11,7 @@ from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.predicted import Predicted, predicted_table, read_predicted
 from graphrec_pt.evaluation.seen import HISTORY, targets_of
 from graphrec_pt.evaluation.set_metrics import THRESHOLD
-from graphrec_pt.evaluation.task import Policy, task
+from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.evaluation.values import Known, PredictedValues, Values, value_baseline
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, When
@@ -23,7 +23,7 @@ from graphrec_pt.training.stage import Stage
 
 
 @task("sets")
-class Sets:
+class SetTask:
     """The whole set of each held-out source: the medication of a visit, the next basket.
 
     Every source of a target is asked about every candidate of the catalogue, which should be small
@@ -66,7 +66,7 @@ class Sets:
         """Return a baseline as a predictor of chances; it learns from training sets alone."""
         return value_baseline.build(config).fit(known_sets(split))
 
-    def judge(self, system: Values, split: Split, when: When, policy: Policy) -> Predicted:
+    def judge(self, system: Values, split: Split, when: When, policy: RankingConfig) -> Predicted:
         """Return the chance of every candidate for every source."""
         targets = targets_of(split, when)
         source, target, label = every_pair(split, targets.source, targets.target)
@@ -74,7 +74,7 @@ class Sets:
         table = predicted_table(split, when, source, target, label, found)
         return Predicted(table, {"history": HISTORY[when], THRESHOLD: str(self.threshold)})
 
-    def beyond(self, system: Values, split: Split, policy: Policy) -> dict[str, float]:
+    def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:
         """Return nothing: there are no lists."""
         return {}
 

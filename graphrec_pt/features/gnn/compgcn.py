@@ -11,7 +11,7 @@ from graphrec_pt.features.gnn.messages import Incoming, RelationalNetwork, messa
 from graphrec_pt.features.gnn.network import Activation, activate, glorot
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.sparse import spmm
 from graphrec_pt.kernels.transposed import owners
 
@@ -37,9 +37,9 @@ class CompGCN:
     relations: list[str] | None = None
     activation: Activation = "tanh"
 
-    def build(self, outline: Outline, width: int) -> "CompGCNPropagator":
+    def build(self, spec: GraphSpec, width: int) -> "CompGCNPropagator":
         """Return the network."""
-        return CompGCNPropagator(self, outline, width)
+        return CompGCNPropagator(self, spec, width)
 
 
 class CompGCNLayer(nn.Module):
@@ -68,16 +68,16 @@ class CompGCNPropagator(RelationalNetwork):
 
     Args:
         config: Its options.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
     """
 
     share: Tensor
 
-    def __init__(self, config: CompGCN, outline: Outline, width: int) -> None:
-        super().__init__("compgcn", outline, width, config.relations)
+    def __init__(self, config: CompGCN, spec: GraphSpec, width: int) -> None:
+        super().__init__("compgcn", spec, width, config.relations)
         self.config = config
-        found = [outline.relations[outline.relation_index(name)] for name in self.relations]
+        found = [spec.relations[spec.relation_index(name)] for name in self.relations]
         self.backward_relation = [relation.backward for relation in found]
         self.vectors = nn.Parameter(torch.zeros(len(found) + 1, width))  # the last is the loop
         self.layers = nn.ModuleList(

@@ -11,7 +11,7 @@ from graphrec_pt.features.gnn.messages import by_head, incoming
 from graphrec_pt.features.gnn.network import Activation, GraphNetwork, activate, chosen, glorot
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.sparse import sddmm, segment_softmax, spmm
 
 
@@ -49,9 +49,9 @@ class GAT:
         if self.stages is not None and not self.stages:
             raise GraphRecError("gat", "at least one stage", "none")
 
-    def build(self, outline: Outline, width: int) -> "GATPropagator":
+    def build(self, spec: GraphSpec, width: int) -> "GATPropagator":
         """Return the network."""
-        return GATPropagator(self, outline, width)
+        return GATPropagator(self, spec, width)
 
 
 class GATLayer(nn.Module):
@@ -93,23 +93,23 @@ class GATPropagator(GraphNetwork):
 
     Args:
         config: Its options.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
 
     Raises:
         GraphRecError: When the heads do not divide the width.
     """
 
-    def __init__(self, config: GAT, outline: Outline, width: int) -> None:
-        super().__init__("gat", outline, width)
+    def __init__(self, config: GAT, spec: GraphSpec, width: int) -> None:
+        super().__init__("gat", spec, width)
         if width % config.heads:
             raise GraphRecError("gat", f"heads that divide the width {width}", config.heads)
         self.config = config
         if config.stages is None:
-            self.stages = [chosen("gat", outline, config.relations)]
+            self.stages = [chosen("gat", spec, config.relations)]
             self.rounds = [0] * config.layers
         else:
-            self.stages = [chosen("gat", outline, names) for names in config.stages]
+            self.stages = [chosen("gat", spec, names) for names in config.stages]
             self.rounds = list(range(len(self.stages)))
         several = 1 if config.shared else len(self.rounds)
         self.layers = nn.ModuleList(GATLayer(width, config.heads) for _ in range(several))

@@ -13,7 +13,7 @@ from graphrec_pt.features.gnn.messages import RelationalNetwork, by_head, messag
 from graphrec_pt.features.gnn.network import glorot
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.sparse import sddmm, segment_softmax, spmm
 
 
@@ -36,9 +36,9 @@ class HGT:
     heads: int = Field(4, ge=1)
     relations: list[str] | None = None
 
-    def build(self, outline: Outline, width: int) -> "HGTPropagator":
+    def build(self, spec: GraphSpec, width: int) -> "HGTPropagator":
         """Return the network."""
-        return HGTPropagator(self, outline, width)
+        return HGTPropagator(self, spec, width)
 
 
 class HGTLayer(nn.Module):
@@ -81,19 +81,19 @@ class HGTPropagator(RelationalNetwork):
 
     Args:
         config: Its options.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
 
     Raises:
         GraphRecError: When the heads do not divide the width.
     """
 
-    def __init__(self, config: HGT, outline: Outline, width: int) -> None:
-        super().__init__("hgt", outline, width, config.relations)
+    def __init__(self, config: HGT, spec: GraphSpec, width: int) -> None:
+        super().__init__("hgt", spec, width, config.relations)
         if width % config.heads:
             raise GraphRecError("hgt", f"heads that divide the width {width}", config.heads)
-        self.heads, self.names, self.counts = config.heads, outline.node_names, outline.counts
-        chosen = [outline.relations[outline.relation_index(name)] for name in self.relations]
+        self.heads, self.names, self.counts = config.heads, spec.node_names, spec.counts
+        chosen = [spec.relations[spec.relation_index(name)] for name in self.relations]
         targets = {relation.target for relation in chosen}
         self.sources = [relation.source for relation in chosen]
         self.entered = [name for name in self.names if name in targets]

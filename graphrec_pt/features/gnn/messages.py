@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graphrec_pt.features.gnn.network import GraphNetwork, chosen
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.sparse import spmm
 from graphrec_pt.kernels.transposed import owners
 
@@ -90,7 +90,7 @@ class RelationalNetwork(GraphNetwork):
 
     Args:
         who: Registered name, for errors.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
         relations: Names; None for all.
     """
@@ -100,9 +100,9 @@ class RelationalNetwork(GraphNetwork):
     each: Tensor
     node: Tensor
 
-    def __init__(self, who: str, outline: Outline, width: int, relations: list[str] | None) -> None:
-        super().__init__(who, outline, width)
-        self.relations = chosen(who, outline, relations)
+    def __init__(self, who: str, spec: GraphSpec, width: int, relations: list[str] | None) -> None:
+        super().__init__(who, spec, width)
+        self.relations = chosen(who, spec, relations)
         self.sizes: list[int] = []
 
     def keep_messages(self, found: Messages, edges: Incoming) -> None:

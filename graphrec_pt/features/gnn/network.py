@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.propagation import Propagator
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 
 Activation = Literal["none", "relu", "elu", "gelu", "tanh"]
 
@@ -26,18 +26,18 @@ class GraphNetwork(Propagator):
 
     Args:
         who: Registered name, for errors.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
     """
 
-    def __init__(self, who: str, outline: Outline, width: int) -> None:
+    def __init__(self, who: str, spec: GraphSpec, width: int) -> None:
         super().__init__()
-        self.who, self.shape = who, (outline.num_nodes, width)
+        self.who, self.shape = who, (spec.num_nodes, width)
         self.bound = False
         # Knows where the module is, also when there are no weights.
         self.register_buffer("anchor", torch.zeros(0), persistent=False)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the edges that messages travel on.
 
         Raises:
@@ -58,10 +58,11 @@ class GraphNetwork(Propagator):
             ``[N, D]``.
 
         Raises:
-            GraphRecError: Before :meth:`bind`, and for another shape.
+            GraphRecError: Before :meth:`attach_graph`, and for another shape.
         """
         if not self.bound:
-            raise GraphRecError(self.who, "the edges of a graph", "none", "bind(graph) first")
+            hint = "attach_graph(graph) first"
+            raise GraphRecError(self.who, "the edges of a graph", "none", hint)
         if tuple(x.shape) != self.shape:
             raise GraphRecError(self.who, f"vectors {list(self.shape)}", list(x.shape))
         # Sparse products have no half-precision body.
@@ -84,17 +85,17 @@ class GraphNetwork(Propagator):
             self.register_buffer(name, array.to(anchor.device, kind), persistent=False)
 
 
-def chosen(who: str, outline: Outline, names: Sequence[str] | None) -> list[str]:
+def chosen(who: str, spec: GraphSpec, names: Sequence[str] | None) -> list[str]:
     """Return relation names that the graph has, each once; all of them for None.
 
     Raises:
         GraphRecError: For an unknown name, and when nothing is left.
     """
-    found = list(outline.relation_names if names is None else dict.fromkeys(names))
+    found = list(spec.relation_names if names is None else dict.fromkeys(names))
     for name in found:
-        outline.relation_index(name)
+        spec.relation_index(name)
     if not found:
-        hint = "one of " + ", ".join(outline.relation_names) if outline.relations else ""
+        hint = "one of " + ", ".join(spec.relation_names) if spec.relations else ""
         raise GraphRecError(who, "at least one relation", "none", hint)
     return found
 

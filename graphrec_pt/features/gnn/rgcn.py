@@ -11,7 +11,7 @@ from graphrec_pt.features.gnn.messages import RelationalNetwork, counts, message
 from graphrec_pt.features.gnn.network import Activation, activate, glorot
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.sparse import spmm
 
 
@@ -36,9 +36,9 @@ class RGCN:
     activation: Activation = "relu"
     residual: bool = False
 
-    def build(self, outline: Outline, width: int) -> "RGCNPropagator":
+    def build(self, spec: GraphSpec, width: int) -> "RGCNPropagator":
         """Return the network."""
-        return RGCNPropagator(self, outline, width)
+        return RGCNPropagator(self, spec, width)
 
 
 class RGCNLayer(nn.Module):
@@ -75,14 +75,14 @@ class RGCNPropagator(RelationalNetwork):
 
     Args:
         config: Its options.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
     """
 
     share: Tensor
 
-    def __init__(self, config: RGCN, outline: Outline, width: int) -> None:
-        super().__init__("rgcn", outline, width, config.relations)
+    def __init__(self, config: RGCN, spec: GraphSpec, width: int) -> None:
+        super().__init__("rgcn", spec, width, config.relations)
         self.config = config
         self.layers = nn.ModuleList(
             RGCNLayer(len(self.relations), width, config.bases) for _ in range(config.layers)

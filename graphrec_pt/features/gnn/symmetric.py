@@ -13,7 +13,7 @@ from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.features.gnn.network import GraphNetwork, chosen
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.dispatch import body
 
 
@@ -25,11 +25,11 @@ class Adjacency(NamedTuple):
     values: Tensor  # float32 [nnz]
 
 
-def undirected(outline: Outline, names: Sequence[str]) -> list[str]:
+def undirected(spec: GraphSpec, names: Sequence[str]) -> list[str]:
     """Return the names without the inverses of others among them."""
     found: dict[str, None] = {}
     for name in names:
-        relation = outline.relations[outline.relation_index(name)]
+        relation = spec.relations[spec.relation_index(name)]
         if relation.inverse is None or relation.inverse not in found:
             found[name] = None
     return list(found)
@@ -147,9 +147,9 @@ class LightGCN:
             expected = f"layer_weights for x and {self.layers} layers, {self.layers + 1} numbers"
             raise GraphRecError("lightgcn", expected, len(self.layer_weights))
 
-    def build(self, outline: Outline, width: int) -> "LightGCNPropagator":
+    def build(self, spec: GraphSpec, width: int) -> "LightGCNPropagator":
         """Return the network."""
-        return LightGCNPropagator(self, outline, width)
+        return LightGCNPropagator(self, spec, width)
 
 
 class LightGCNPropagator(GraphNetwork):
@@ -157,7 +157,7 @@ class LightGCNPropagator(GraphNetwork):
 
     Args:
         config: Its options.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
     """
 
@@ -165,9 +165,9 @@ class LightGCNPropagator(GraphNetwork):
     indices: Tensor
     values: Tensor
 
-    def __init__(self, config: LightGCN, outline: Outline, width: int) -> None:
-        super().__init__("lightgcn", outline, width)
-        self.relations = undirected(outline, chosen("lightgcn", outline, config.relations))
+    def __init__(self, config: LightGCN, spec: GraphSpec, width: int) -> None:
+        super().__init__("lightgcn", spec, width)
+        self.relations = undirected(spec, chosen("lightgcn", spec, config.relations))
         self.weighted = config.weighted
         even = [1 / (config.layers + 1)] * (config.layers + 1)
         self.coefficients = even if config.layer_weights is None else config.layer_weights
@@ -203,9 +203,9 @@ class TransitionPropagation:
     pool: Literal["mean", "last"] = "mean"
     only: str | None = None
 
-    def build(self, outline: Outline, width: int) -> "TransitionPropagator":
+    def build(self, spec: GraphSpec, width: int) -> "TransitionPropagator":
         """Return the network."""
-        return TransitionPropagator(self, outline, width)
+        return TransitionPropagator(self, spec, width)
 
 
 class TransitionPropagator(GraphNetwork):
@@ -213,7 +213,7 @@ class TransitionPropagator(GraphNetwork):
 
     Args:
         config: Its options.
-        outline: Of the graph.
+        spec: Of the graph.
         width: D.
     """
 
@@ -221,18 +221,18 @@ class TransitionPropagator(GraphNetwork):
     indices: Tensor
     values: Tensor
 
-    def __init__(self, config: TransitionPropagation, outline: Outline, width: int) -> None:
-        super().__init__("transition", outline, width)
+    def __init__(self, config: TransitionPropagation, spec: GraphSpec, width: int) -> None:
+        super().__init__("transition", spec, width)
         self.relation = config.relation
-        found = outline.relations[outline.relation_index(config.relation)]
-        ends = sorted({found.source, found.target}, key=outline.node_index)
+        found = spec.relations[spec.relation_index(config.relation)]
+        ends = sorted({found.source, found.target}, key=spec.node_index)
         if config.only is not None and config.only not in ends:
             expected = f"a node type that {found.name!r} touches"
             hint = did_you_mean(config.only, ends)
             raise GraphRecError("transition", expected, repr(config.only), hint)
         # Ids of types between the two ends are isolated here, so they stay what they are.
-        self.within = range(outline.ids(ends[0]).start, outline.ids(ends[-1]).stop)
-        self.changed = self.within if config.only is None else outline.ids(config.only)
+        self.within = range(spec.ids(ends[0]).start, spec.ids(ends[-1]).stop)
+        self.changed = self.within if config.only is None else spec.ids(config.only)
         if config.pool == "mean":
             self.coefficients = [1 / (config.hops + 1)] * (config.hops + 1)
         else:

@@ -12,7 +12,7 @@ from numba import prange, uint32
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.neighbors import SPARE, Plan
+from graphrec_pt.kernels.neighbors import SPARE, FanOutPlan
 from graphrec_pt.kernels.numba.choice import optional
 from graphrec_pt.kernels.numba.compile import inlined, kernel
 from graphrec_pt.kernels.numba.neighbors_draw import (
@@ -28,7 +28,7 @@ BLOCK = 64
 FEW = 64  # the side-by-side draw takes time with the square of the fan-out
 
 
-def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
+def neighbors(csr: SegmentedCSR, plan: FanOutPlan) -> tuple[Tensor, Tensor]:
     """Sample; see :func:`graphrec_pt.kernels.neighbors.neighbors`.
 
     Returns:

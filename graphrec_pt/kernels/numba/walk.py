@@ -16,12 +16,12 @@ from graphrec_pt.kernels.numba.compile import kernel
 from graphrec_pt.kernels.numba.philox import below, four_words, unsigned
 from graphrec_pt.kernels.numba.segments import array, arrays, node_segments, prefetch
 from graphrec_pt.kernels.numba.walk_choice import choices, walk_choosing
-from graphrec_pt.kernels.walk import REPEAT_SHIFT, Plan
+from graphrec_pt.kernels.walk import REPEAT_SHIFT, WalkPlan
 
 BLOCK = 64
 
 
-def walk(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
+def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
     """Walk; see :func:`graphrec_pt.kernels.walk.walk`."""
     walks = len(plan.roots) * plan.repeats
     nodes = np.empty((walks, plan.length + 1), np.int64)

@@ -20,7 +20,7 @@ from graphrec_pt.kernels.numba.compile import inlined, kernel
 from graphrec_pt.kernels.numba.philox import four_words
 from graphrec_pt.kernels.numba.segments import array, node_segments, prefetch
 from graphrec_pt.kernels.torch.walk import FINE
-from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, Plan
+from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, WalkPlan
 
 BLOCK = 64
 EVERY = 1 << 32
@@ -47,7 +47,7 @@ class Choices(NamedTuple):
     excluding: bool
 
 
-def choices(csr: SegmentedCSR, plan: Plan) -> Choices:
+def choices(csr: SegmentedCSR, plan: WalkPlan) -> Choices:
     """Return the plan as compiled functions take it."""
     index = csr.indices.dtype
     back, near, far = plan.bias or (EVERY, EVERY, EVERY)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.neighbors import SPARE, Plan
+from graphrec_pt.kernels.neighbors import SPARE, FanOutPlan
 from graphrec_pt.kernels.philox import below
 from graphrec_pt.kernels.torch.choice import UNDER_ONE, Ranges, search, slot_ranges, unit
 from graphrec_pt.kernels.torch.philox import draw
@@ -25,7 +25,7 @@ class Cells(NamedTuple):
 
     Args:
         cell: int64 ``[n]``, which cell.
-        owner: int64 ``[n]``, the row of `Plan.nodes` each belongs to.
+        owner: int64 ``[n]``, the row of `FanOutPlan.nodes` each belongs to.
         block: int64 ``[n]``, the first block of draws.
         found: The eligible edges.
     """
@@ -36,7 +36,7 @@ class Cells(NamedTuple):
     found: Ranges
 
 
-def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
+def neighbors(csr: SegmentedCSR, plan: FanOutPlan) -> tuple[Tensor, Tensor]:
     """Sample; see :func:`graphrec_pt.kernels.neighbors.neighbors`.
 
     Returns:
@@ -47,8 +47,8 @@ def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
 
 def sample(
     csr: SegmentedCSR,
-    plan: Plan,
-    draw_some: Callable[[SegmentedCSR, Plan, Cells], tuple[Tensor, Tensor]],
+    plan: FanOutPlan,
+    draw_some: Callable[[SegmentedCSR, FanOutPlan, Cells], tuple[Tensor, Tensor]],
 ) -> tuple[Tensor, Tensor]:
     """Sample with `draw_some` for the cells that cannot take every edge.
 
@@ -75,7 +75,9 @@ def sample(
     return edge[order], torch.bincount(cell, minlength=len(node))
 
 
-def _eligible(csr: SegmentedCSR, plan: Plan, node: Tensor, slot: Tensor, owner: Tensor) -> Ranges:
+def _eligible(
+    csr: SegmentedCSR, plan: FanOutPlan, node: Tensor, slot: Tensor, owner: Tensor
+) -> Ranges:
     found = slot_ranges(csr, node, slot, each=plan.before is not None)
     if plan.before is None or csr.time is None:
         return found
@@ -86,7 +88,7 @@ def _eligible(csr: SegmentedCSR, plan: Plan, node: Tensor, slot: Tensor, owner: 
 
 
 def _take_all(
-    csr: SegmentedCSR, plan: Plan, found: Ranges, cell: Tensor, owner: Tensor
+    csr: SegmentedCSR, plan: FanOutPlan, found: Ranges, cell: Tensor, owner: Tensor
 ) -> tuple[Tensor, Tensor]:
     width = found.start.shape[1]
     edge, place = ranges(found.start.reshape(-1), (found.end - found.start).reshape(-1))
@@ -97,7 +99,7 @@ def _take_all(
     return cell[place][keep], edge[keep]
 
 
-def _draw_some(csr: SegmentedCSR, plan: Plan, cells: Cells) -> tuple[Tensor, Tensor]:
+def _draw_some(csr: SegmentedCSR, plan: FanOutPlan, cells: Cells) -> tuple[Tensor, Tensor]:
     item, first = plan.item[cells.owner], cells.block * 4
     taken = _Taken(cells.found, plan.cumulative, plan.fanout + SPARE)
     index, edges = [], []
@@ -198,7 +200,7 @@ class _Taken:
             self.start, self.weight = self.start.gather(1, order), self.weight.gather(1, order)
 
 
-def _banned(csr: SegmentedCSR, plan: Plan, edge: Tensor, owner: Tensor) -> Tensor:
+def _banned(csr: SegmentedCSR, plan: FanOutPlan, edge: Tensor, owner: Tensor) -> Tensor:
     if plan.exclude is None or csr.edge is None:
         return torch.zeros_like(edge, dtype=torch.bool)
     banned = plan.exclude[owner]

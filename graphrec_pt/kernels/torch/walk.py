@@ -8,12 +8,12 @@ from graphrec_pt.kernels.philox import below
 from graphrec_pt.kernels.torch.choice import Ranges, eligible, pick, unit
 from graphrec_pt.kernels.torch.philox import philox
 from graphrec_pt.kernels.torch.segments import lower_bound, ranges
-from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, Plan
+from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, WalkPlan
 
 FINE = 1 << 16  # resolution of weight and of bias where the exact scan multiplies them
 
 
-def walk(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
+def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
     """Walk; see :func:`graphrec_pt.kernels.walk.walk`."""
     root = plan.roots.repeat_interleave(plan.repeats)  # [P]
     repeat = torch.arange(plan.repeats, device=root.device).repeat(len(plan.roots))
@@ -56,7 +56,7 @@ def _uniform(found: Ranges, bits: Tensor) -> Tensor:
 
 def _choose(
     csr: SegmentedCSR,
-    plan: Plan,
+    plan: WalkPlan,
     found: Ranges,
     root: Tensor,
     block: Tensor,
@@ -80,7 +80,7 @@ def _choose(
 
 
 def _limit(
-    csr: SegmentedCSR, plan: Plan, edge: Tensor, previous: Tensor, banned: Tensor | None
+    csr: SegmentedCSR, plan: WalkPlan, edge: Tensor, previous: Tensor, banned: Tensor | None
 ) -> Tensor:
     """Return how many of 2**32 words accept each candidate edge: int64 ``[n]``."""
     limit = torch.full_like(edge, 1 << 32)
@@ -96,7 +96,7 @@ def _limit(
     return limit
 
 
-def _adjacent(csr: SegmentedCSR, plan: Plan, source: Tensor, target: Tensor) -> Tensor:
+def _adjacent(csr: SegmentedCSR, plan: WalkPlan, source: Tensor, target: Tensor) -> Tensor:
     """Say whether `source` (−1 for none) has an edge to `target` in any relation."""
     assert plan.targets is not None
     node = source.clamp(min=0)
@@ -113,7 +113,7 @@ def _adjacent(csr: SegmentedCSR, plan: Plan, source: Tensor, target: Tensor) -> 
 
 def _scan(
     csr: SegmentedCSR,
-    plan: Plan,
+    plan: WalkPlan,
     found: Ranges,
     left: Tensor,
     words: Tensor,

@@ -11,7 +11,7 @@ import triton.language as tl
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.neighbors import SPARE, Plan
+from graphrec_pt.kernels.neighbors import SPARE, FanOutPlan
 from graphrec_pt.kernels.torch import neighbors as reference
 from graphrec_pt.kernels.triton.choice import exceeds, range_mass, unit
 from graphrec_pt.kernels.triton.philox import below, draw, on_device
@@ -19,7 +19,7 @@ from graphrec_pt.kernels.triton.philox import below, draw, on_device
 BLOCK = 128
 
 
-def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
+def neighbors(csr: SegmentedCSR, plan: FanOutPlan) -> tuple[Tensor, Tensor]:
     """Sample; see :func:`graphrec_pt.kernels.neighbors.neighbors`.
 
     Returns:
@@ -28,7 +28,9 @@ def neighbors(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
     return reference.sample(csr, plan, _draw_some)
 
 
-def _draw_some(csr: SegmentedCSR, plan: Plan, cells: reference.Cells) -> tuple[Tensor, Tensor]:
+def _draw_some(
+    csr: SegmentedCSR, plan: FanOutPlan, cells: reference.Cells
+) -> tuple[Tensor, Tensor]:
     n, width = cells.found.start.shape
     room = plan.fanout + SPARE
     out = cells.cell.new_full((n, plan.fanout), -1)

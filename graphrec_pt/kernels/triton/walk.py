@@ -15,13 +15,13 @@ from graphrec_pt.kernels.triton.choice import (
     unit,
 )
 from graphrec_pt.kernels.triton.philox import four_words
-from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, Plan
+from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, WalkPlan
 
 BLOCK = 128
 EVERY = 1 << 32
 
 
-def walk(csr: SegmentedCSR, plan: Plan) -> tuple[Tensor, Tensor]:
+def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
     """Walk; see :func:`graphrec_pt.kernels.walk.walk`."""
     walks = len(plan.roots) * plan.repeats
     nodes = plan.roots.new_empty((walks, plan.length + 1))

@@ -9,7 +9,7 @@ PROMPT = "prompt"
 """Name of every module that a prompt puts into a model: ``*.prompt.*`` finds its weights."""
 
 
-class Prompting(Protocol):
+class PromptConfig(Protocol):
     """A frozen config of a soft prompt, so that it can be named in a recipe."""
 
     def attach(self, model: Host, seed: int) -> None:
@@ -23,8 +23,8 @@ class Prompting(Protocol):
         ...
 
 
-prompt: Registry[Prompting] = Registry("prompt")
+prompt: Registry[PromptConfig] = Registry("prompt")
 """``@prompt("name")`` makes a class usable as a soft prompt."""
 
-PromptField = Annotated[Prompting, prompt]
+PromptField = Annotated[PromptConfig, prompt]
 """Type of a config field that holds a soft prompt."""

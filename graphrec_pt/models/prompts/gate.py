@@ -4,8 +4,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphrec_pt.features.seeded import apart, seeded
-from graphrec_pt.models.adaptor import insert
+from graphrec_pt.features.seeded import derive_seed, seeded
+from graphrec_pt.models.adaptor import add_output_adapter
 from graphrec_pt.models.host import Host
 from graphrec_pt.models.prompts.family import PROMPT, prompt
 
@@ -27,11 +27,11 @@ class Gate:
 
     def attach(self, model: Host, seed: int) -> None:
         """Give every type a gate of D · (D + 1) numbers."""
-        for name in self.types or model.outline.node_names:
-            model.outline.node_index(name)
+        for name in self.types or model.spec.node_names:
+            model.spec.node_index(name)
             host = model.features.of_type.get_submodule(f"of_{name}")
-            made = seeded(lambda: FeatureGate(model.width, self.open), apart(seed, name))
-            insert(host, PROMPT, made)
+            made = seeded(lambda: FeatureGate(model.width, self.open), derive_seed(seed, name))
+            add_output_adapter(host, PROMPT, made)
 
 
 class FeatureGate(nn.Module):

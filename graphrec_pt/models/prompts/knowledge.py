@@ -9,12 +9,12 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.propagation import PropagationField, Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.adaptor import device_of
-from graphrec_pt.models.host import Host, PromptNetwork
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.host import Host, PromptEncoder
+from graphrec_pt.models.prompt import PromptStates
 from graphrec_pt.models.prompts.family import prompt
-from graphrec_pt.models.prompts.outlet import Outlet, Where, layers_of
+from graphrec_pt.models.prompts.prefix_projection import PrefixProjection, Where, layers_of
 from graphrec_pt.models.view import View
 from graphrec_pt.tokens.kind import Kind
 
@@ -52,22 +52,22 @@ class Knowledge:
         Raises:
             GraphRecError: When the graph has no such types, or no facts.
         """
-        outline, layers = model.outline, layers_of(model, self.where)
+        spec, layers = model.spec, layers_of(model, self.where)
         for name in self.types or ():
-            outline.node_index(name)
+            spec.node_index(name)
         network = self.propagation or propagation.build(
-            {"name": "rgcn", "relations": _facts(outline), "residual": True}
+            {"name": "rgcn", "relations": _facts(spec), "residual": True}
         )
 
         def make() -> Fused:
-            around = network.build(outline, model.width)
-            outlet = Outlet(model.width, layers, self.inner)
+            around = network.build(spec, model.width)
+            outlet = PrefixProjection(model.width, layers, self.inner)
             return Fused(self, around, outlet, model.width)
 
         model.prompt = seeded(make, seed).to(device_of(model))
 
 
-class Fused(PromptNetwork):
+class Fused(PromptEncoder):
     """The network of :class:`Knowledge`.
 
     Args:
@@ -79,34 +79,36 @@ class Fused(PromptNetwork):
 
     reads = True
 
-    def __init__(self, config: Knowledge, around: Propagator, outlet: Outlet, width: int) -> None:
+    def __init__(
+        self, config: Knowledge, around: Propagator, outlet: PrefixProjection, width: int
+    ) -> None:
         super().__init__()
         self.config, self.around, self.outlet = config, around, outlet
         self.ask = nn.Linear(width, width, bias=False)
         self.vectors = nn.Embedding(config.learned + config.size, width)
 
-    def bind(self, graph: Graph) -> None:
+    def attach_graph(self, graph: Graph) -> None:
         """Read the edges of the graph network."""
-        self.around.bind(graph)
+        self.around.attach_graph(graph)
 
     def row_names(self) -> dict[str, pl.Series]:
         """Return what the network says of its rows."""
         return {f"around.{name}": names for name, names in self.around.row_names().items()}
 
-    def forward(self, view: View, model: Host) -> Prompt:
+    def forward(self, view: View, model: Host) -> PromptStates:
         """Return one prompt for each sequence."""
         learned, size = self.config.learned, self.config.size
-        outline = model.outline
-        vectors = torch.cat([model.table(name) for name in outline.node_names])  # [N, D]
+        spec = model.spec
+        vectors = torch.cat([model.table(name) for name in spec.node_names])  # [N, D]
         known = self.around(vectors)
-        wanted = [outline.ids(name) for name in self.config.types or outline.node_names]
+        wanted = [spec.ids(name) for name in self.config.types or spec.node_names]
         node = mentioned(view, wanted, size)  # [B, P]
         some = (node >= 0).nonzero()
         entity = known[node[some[:, 0], some[:, 1]]]  # [n, D]
         entity = entity + self._of_tokens(entity, some[:, 0], view, vectors)
         x = self.vectors.weight.expand(len(node), -1, -1)  # [B, learned + P, D]
         x = x.index_put((some[:, 0], some[:, 1] + learned), entity.to(x.dtype))
-        made: Prompt = self.outlet(x)
+        made: PromptStates = self.outlet(x)
         return made
 
     def _of_tokens(self, entity: Tensor, row: Tensor, view: View, vectors: Tensor) -> Tensor:
@@ -153,11 +155,11 @@ def mentioned(view: View, wanted: list[range], size: int) -> Tensor:
     return found
 
 
-def _facts(outline: Outline) -> list[str]:
+def _facts(spec: GraphSpec) -> list[str]:
     """Return the relations that no interaction went into."""
     facts = [
         relation.name
-        for relation in outline.relations
+        for relation in spec.relations
         if not (relation.interaction or relation.derived or relation.event)
     ]
     if not facts:

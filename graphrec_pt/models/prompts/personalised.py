@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.adaptor import device_of
-from graphrec_pt.models.host import Host, PromptNetwork
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.host import Host, PromptEncoder
+from graphrec_pt.models.prompt import PromptStates
 from graphrec_pt.models.prompts.family import prompt
-from graphrec_pt.models.prompts.outlet import Outlet, Where, layers_of
+from graphrec_pt.models.prompts.prefix_projection import PrefixProjection, Where, layers_of
 from graphrec_pt.models.view import View
 from graphrec_pt.tokens.kind import Kind, Special
 
@@ -50,15 +50,15 @@ class Personalised:
         Raises:
             GraphRecError: When the graph has no such node type, or nobody who acts.
         """
-        of, layers = self.of or _actor(model.outline), layers_of(model, self.where)
-        model.outline.node_index(of)
+        of, layers = self.of or _actor(model.spec), layers_of(model, self.where)
+        model.spec.node_index(of)
         inner = self.inner or model.width
         shape = (of, self.size, model.width, inner, layers, self.hide)
         made = seeded(lambda: Generator(*shape), seed)
         model.prompt = made.to(device_of(model))
 
 
-class Generator(PromptNetwork):
+class Generator(PromptEncoder):
     """The network of :class:`Personalised`.
 
     Args:
@@ -66,7 +66,7 @@ class Generator(PromptNetwork):
         size: P.
         width: D.
         inner: Width between the two maps.
-        layers: See :class:`~graphrec_pt.models.prompts.outlet.Outlet`.
+        layers: See :class:`~graphrec_pt.models.prompts.prefix_projection.PrefixProjection`.
         hide: Share of the numbers of a profile that are hidden in training.
     """
 
@@ -84,18 +84,18 @@ class Generator(PromptNetwork):
         self.hidden = nn.Dropout(hide)
         self.nobody = nn.Embedding(1, width)
         self.inner, self.made = nn.Linear(width, inner), nn.Linear(inner, size * width)
-        self.outlet = Outlet(width, layers)
+        self.outlet = PrefixProjection(width, layers)
 
-    def forward(self, view: View, model: Host) -> Prompt:
+    def forward(self, view: View, model: Host) -> PromptStates:
         """Return one prompt for each sequence."""
-        ids = model.outline.ids(self.of)
-        who = askers(view, ids, model.outline.node_index(self.of))  # [B]
+        ids = model.spec.ids(self.of)
+        who = askers(view, ids, model.spec.node_index(self.of))  # [B]
         known = (who >= 0).nonzero().squeeze(1)
         x = self.nobody.weight.expand(len(who), -1)  # [B, D]
         if len(known):
             x = x.index_copy(0, known, model.nodes(who[known]).to(x.dtype))
         made = self.made(torch.sigmoid(self.inner(self.hidden(x))))  # [B, P · D]
-        found: Prompt = self.outlet(made.unflatten(1, (self.size, -1)))  # [B, P, D]
+        found: PromptStates = self.outlet(made.unflatten(1, (self.size, -1)))  # [B, P, D]
         return found
 
 
@@ -132,8 +132,8 @@ def askers(view: View, ids: range, node_type: int) -> Tensor:
     return torch.where(silent & (root >= ids.start) & (root < ids.stop), root, who)
 
 
-def _actor(outline: Outline) -> str:
-    for relation in outline.relations:
+def _actor(spec: GraphSpec) -> str:
+    for relation in spec.relations:
         if relation.interaction and not relation.backward:
             return relation.source
     raise GraphRecError("prompt 'personalised'", "a node type that acts", "none", "of: user")

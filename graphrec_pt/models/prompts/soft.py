@@ -5,10 +5,10 @@ from torch import nn
 
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.models.adaptor import device_of
-from graphrec_pt.models.host import Host, PromptNetwork
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.host import Host, PromptEncoder
+from graphrec_pt.models.prompt import PromptStates
 from graphrec_pt.models.prompts.family import prompt
-from graphrec_pt.models.prompts.outlet import Outlet, layers_of
+from graphrec_pt.models.prompts.prefix_projection import PrefixProjection, layers_of
 from graphrec_pt.models.view import View
 
 
@@ -29,7 +29,10 @@ class SoftTokens:
     def attach(self, model: Host, seed: int) -> None:
         """Give the model P · D numbers, and those of the net."""
         made = seeded(
-            lambda: Learned(self.size, model.width, Outlet(model.width, None, self.inner)), seed
+            lambda: Learned(
+                self.size, model.width, PrefixProjection(model.width, None, self.inner)
+            ),
+            seed,
         )
         model.prompt = made.to(device_of(model))
 
@@ -56,12 +59,15 @@ class Prefix:
         """
         layers = layers_of(model, "layers")
         made = seeded(
-            lambda: Learned(self.size, model.width, Outlet(model.width, layers, self.inner)), seed
+            lambda: Learned(
+                self.size, model.width, PrefixProjection(model.width, layers, self.inner)
+            ),
+            seed,
         )
         model.prompt = made.to(device_of(model))
 
 
-class Learned(PromptNetwork):
+class Learned(PromptEncoder):
     """P vectors and where they go.
 
     Args:
@@ -70,12 +76,12 @@ class Learned(PromptNetwork):
         outlet: Makes them a prompt.
     """
 
-    def __init__(self, size: int, width: int, outlet: Outlet) -> None:
+    def __init__(self, size: int, width: int, outlet: PrefixProjection) -> None:
         super().__init__()
         self.vectors = nn.Embedding(size, width)
         self.outlet = outlet
 
-    def forward(self, view: View, model: Host) -> Prompt:
+    def forward(self, view: View, model: Host) -> PromptStates:
         """Return the prompt, one for all sequences."""
-        made: Prompt = self.outlet(self.vectors.weight.unsqueeze(0))  # [1, P, D]
+        made: PromptStates = self.outlet(self.vectors.weight.unsqueeze(0))  # [1, P, D]
         return made

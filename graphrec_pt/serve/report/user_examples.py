@@ -9,7 +9,7 @@ from graphrec_pt.data.draw import draw_subgraph
 from graphrec_pt.data.picture import Picture
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.recipe.folder import Run
-from graphrec_pt.serve.explain import Path
+from graphrec_pt.serve.explain import ExplanationPath
 from graphrec_pt.serve.recommender import Recommended, Recommender, from_pretrained
 
 PLACES = (0.1, 0.5, 0.9)
@@ -124,7 +124,7 @@ def _example(run: Run, recommender: Recommender, given: Recommended, place: str)
     )
 
 
-def picture(graph: Graph, paths: Sequence[Path]) -> Picture:
+def picture(graph: Graph, paths: Sequence[ExplanationPath]) -> Picture:
     """Return paths as one picture; a node that several paths share stands in it once.
 
     Args:

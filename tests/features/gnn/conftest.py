@@ -19,8 +19,8 @@ from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.subset import keep_edges
 
 COUNTS = {"user": 7, "item": 8, "brand": 3, "code": 6}
@@ -96,8 +96,8 @@ def fewer(shop: Graph) -> Graph:
 
 
 @pytest.fixture(scope="session")
-def outline(shop: Graph) -> Outline:
-    return Outline.of(shop)
+def spec(shop: Graph) -> GraphSpec:
+    return GraphSpec.of(shop)
 
 
 @pytest.fixture
@@ -114,9 +114,9 @@ def probe() -> torch.Tensor:
 
 def built(config: dict[str, object] | str, graph: Graph, seed: int = 0) -> Propagator:
     """Return a network with filled weights, bound to a graph."""
-    outline = Outline.of(graph)
-    network = seeded(lambda: propagation.build(config).build(outline, WIDTH), seed)
-    network.bind(graph)
+    spec = GraphSpec.of(graph)
+    network = seeded(lambda: propagation.build(config).build(spec, WIDTH), seed)
+    network.attach_graph(graph)
     return network
 
 

@@ -13,7 +13,7 @@ from graphrec_pt.features.node_features import Features
 from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.subset import keep_edges
 from graphrec_pt.kernels.dispatch import forced_body
 
@@ -78,7 +78,7 @@ def test_gradients_are_those_of_finite_differences(
     row: dict[str, Any], build: Build, shop: Graph, x: Tensor
 ) -> None:
     network = build(row, shop).double()
-    network.bind(shop)
+    network.attach_graph(shop)
     wide = x.detach().double().requires_grad_()
     inputs = (wide, *network.parameters())
     assert torch.autograd.gradcheck(lambda *_: network(wide), inputs, fast_mode=True)
@@ -111,19 +111,19 @@ def test_other_edges_other_vectors(
 ) -> None:
     network = build(row, shop)
     whole = [network(x), *gradients(network, x, probe)]
-    network.bind(fewer)
+    network.attach_graph(fewer)
     assert not network(x).allclose(whole[0])
     fresh = build(row, fewer)
     assert network(x).equal(fresh(x))
     torch.testing.assert_close(gradients(network, x, probe), gradients(fresh, x, probe))
-    network.bind(shop)
+    network.attach_graph(shop)
     torch.testing.assert_close([network(x), *gradients(network, x, probe)], whole)
 
 
 def test_only_edges_are_read(row: dict[str, Any], build: Build, shop: Graph, x: Tensor) -> None:
     bare = replace(shop, tables={}, edge_tables={}, edge_offset={}, fingerprint="")
     stripped = build(row, shop)
-    stripped.bind(bare)
+    stripped.attach_graph(bare)
     assert stripped(x).equal(build(row, shop)(x))
 
 
@@ -155,7 +155,7 @@ def test_arrays_of_the_graph_are_not_saved(
     assert set(saved) == {name for name, _ in network.named_parameters()}
     other = build(row, fewer, seed=5)
     other.load_state_dict(saved)
-    other.bind(shop)
+    other.attach_graph(shop)
     assert other(x).equal(network(x))
 
 
@@ -170,10 +170,10 @@ def test_full_precision_inside_autocast(
 
 
 def test_inside_features(row: dict[str, Any], shop: Graph) -> None:
-    features = seeded(lambda: Features(propagation=row).build(Outline.of(shop), 8), 0)
-    features.bind(shop)
+    features = seeded(lambda: Features(propagation=row).build(GraphSpec.of(shop), 8), 0)
+    features.attach_graph(shop)
     nodes = torch.tensor([15, 0, 7, 7])
-    with features.held():
+    with features.cached_embeddings():
         found = features(nodes)
         assert found.equal(torch.cat([features.table(n) for n in shop.schema.node_names])[nodes])
     found.sum().backward()
@@ -182,24 +182,24 @@ def test_inside_features(row: dict[str, Any], shop: Graph) -> None:
     assert any(grad is not None and float(grad.abs().sum()) > 0 for grad in grads)
 
 
-def test_bad_input(row: dict[str, Any], shop: Graph, outline: Outline, x: Tensor) -> None:
+def test_bad_input(row: dict[str, Any], shop: Graph, spec: GraphSpec, x: Tensor) -> None:
     who = row["name"]
-    network = propagation.build(row).build(outline, 8)
-    with pytest.raises(GraphRecError, match=rf"{who}: expected the edges of a graph.*bind"):
+    network = propagation.build(row).build(spec, 8)
+    with pytest.raises(GraphRecError, match=rf"{who}: expected the edges of a graph.*attach_graph"):
         network(x)
-    network.bind(shop)
+    network.attach_graph(shop)
     with pytest.raises(GraphRecError, match=rf"{who}: expected vectors \[24, 8\], got \[24, 4\]"):
         network(x[:, :4])
-    larger = outline.model_copy(update={"counts": (8, 8, 3, 6)})
+    larger = spec.model_copy(update={"counts": (8, 8, 3, 6)})
     with pytest.raises(GraphRecError, match=f"{who}: expected a graph of 25 nodes, got 24"):
-        propagation.build(row).build(larger, 8).bind(shop)
+        propagation.build(row).build(larger, 8).attach_graph(shop)
     name = "relation" if who == "transition" else "relations"
     config = {"name": who, name: "ratse" if who == "transition" else ["ratse"]}
     with pytest.raises(GraphRecError, match="'ratse'; did you mean 'rates'"):
-        propagation.build(config).build(outline, 8)
+        propagation.build(config).build(spec, 8)
     if who != "transition":
         with pytest.raises(GraphRecError, match=f"{who}: expected at least one relation"):
-            propagation.build({"name": who, "relations": []}).build(outline, 8)
+            propagation.build({"name": who, "relations": []}).build(spec, 8)
 
 
 @pytest.mark.gpu
@@ -215,4 +215,4 @@ def test_the_same_on_a_gpu(
         found = [network(there), *gradients(network, there, probe.cuda())]
         for one, two in zip(found, expected, strict=True):
             torch.testing.assert_close(one.cpu(), two, atol=1e-4, rtol=1e-4)
-        network.bind(shop)
+        network.attach_graph(shop)

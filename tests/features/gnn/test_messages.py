@@ -11,7 +11,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.gnn.messages import Incoming, by_head, counts, incoming, messages
 from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.transposed import owners
 
 Build = Callable[..., Propagator]
@@ -88,15 +88,15 @@ def test_compgcn_edge_by_edge(compose: str, build: Build, shop: Graph, x: Tensor
     torch.testing.assert_close(network(x), state, atol=1e-5, rtol=1e-5)
 
 
-def test_bad_options(outline: Outline) -> None:
+def test_bad_options(spec: GraphSpec) -> None:
     for name in ("gat", "hgt"):
         with pytest.raises(GraphRecError, match=f"{name}: expected heads that divide the width 8"):
-            propagation.build({"name": name, "heads": 3}).build(outline, 8)
+            propagation.build({"name": name, "heads": 3}).build(spec, 8)
     with pytest.raises(GraphRecError, match="gat: expected either stages, or layers and relations"):
         propagation.build({"name": "gat", "stages": [["rates"]], "layers": 2})
     with pytest.raises(GraphRecError, match="gat: expected at least one stage"):
         propagation.build({"name": "gat", "stages": []})
     with pytest.raises(GraphRecError, match="gat: expected at least one relation"):
-        propagation.build({"name": "gat", "stages": [["rates"], []]}).build(outline, 8)
+        propagation.build({"name": "gat", "stages": [["rates"], []]}).build(spec, 8)
     with pytest.raises(GraphRecError, match="expected a known option, got 'layer'; did you mean"):
         propagation.build({"name": "rgcn", "layer": 2})

@@ -16,7 +16,7 @@ from graphrec_pt.features.gnn.symmetric import normalised, polynomial
 from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.outline import Outline
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels import transposed as module
 
 Build = Callable[..., Propagator]
@@ -152,16 +152,16 @@ def test_a_step_transposes_nothing(
     assert len(sorts) == made  # transposes are kept from step to step
 
 
-def test_bad_options(shop: Graph, outline: Outline) -> None:
+def test_bad_options(shop: Graph, spec: GraphSpec) -> None:
     with pytest.raises(GraphRecError, match="layer_weights for x and 2 layers, 3 numbers, got 2"):
         propagation.build({"name": "lightgcn", "layer_weights": [1, 2]})
     config = propagation.build({"name": "transition", "relation": "rates", "only": "brand"})
     with pytest.raises(GraphRecError, match="transition: expected a node type that 'rates' touch"):
-        config.build(outline, 8)
+        config.build(spec, 8)
     assert shop.csr.weight is not None
     wrong = replace(shop, csr=replace(shop.csr, weight=-shop.csr.weight))
-    network = propagation.build({"name": "transition"}).build(outline, 8)
+    network = propagation.build({"name": "transition"}).build(spec, 8)
     with pytest.raises(
         GraphRecError, match="transition: expected weights of 'followed_by' of 0 or"
     ):
-        network.bind(wrong)
+        network.attach_graph(wrong)

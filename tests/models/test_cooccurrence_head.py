@@ -1,22 +1,22 @@
-"""The term of evidence: its loss against dense scores, and what it does without evidence."""
+"""The co-occurrence prior: its loss against dense scores, and what it does without links."""
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.models.evidence_head import EvidenceHead
+from graphrec_pt.models.cooccurrence_head import CooccurrenceHead
 
 PLACES, ITEMS, WIDTH, CHANNELS = 5, 12, 4, 3
 
 
 def world(dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:
-    """Return scores, sparse evidence and hidden items; no place hides its target."""
+    """Return scores, sparse sums and hidden items; no place hides its target."""
     draw = torch.Generator().manual_seed(0)
     target = torch.tensor([3, 0, 11, 7, 7])
     pairs = torch.rand(PLACES, ITEMS, generator=draw) < 0.5
     hidden = (torch.rand(PLACES, ITEMS, generator=draw) < 0.3) & pairs
     hidden[torch.arange(PLACES), target] = False
-    pairs[0, 3], pairs[1, 0] = True, False  # a target with evidence, and one without
+    pairs[0, 3], pairs[1, 0] = True, False  # a target with cooccurrence, and one without
     row, item = pairs.nonzero(as_tuple=True)
     return {
         "left": torch.randn(PLACES, WIDTH, generator=draw, dtype=dtype),
@@ -30,14 +30,14 @@ def world(dtype: torch.dtype = torch.float64) -> dict[str, torch.Tensor]:
     }
 
 
-def head(dtype: torch.dtype = torch.float64) -> EvidenceHead:
-    made = seeded(lambda: EvidenceHead(CHANNELS, 8), seed=1).to(dtype)
+def head(dtype: torch.dtype = torch.float64) -> CooccurrenceHead:
+    made = seeded(lambda: CooccurrenceHead(CHANNELS, 8), seed=1).to(dtype)
     with torch.no_grad():
         made.outward.weight.normal_(generator=torch.Generator().manual_seed(2))
     return made
 
 
-def dense_loss(made: EvidenceHead, w: dict[str, torch.Tensor], tau: float) -> torch.Tensor:
+def dense_loss(made: CooccurrenceHead, w: dict[str, torch.Tensor], tau: float) -> torch.Tensor:
     """Return the same with every score written out."""
     scores = w["left"] @ w["right"].T / tau
     term = torch.zeros_like(scores).index_put((w["row"], w["item"]), made(w["value"]))
@@ -59,7 +59,7 @@ def test_loss_and_gradients_are_those_of_dense_scores() -> None:
             torch.testing.assert_close(a, b)
 
 
-def test_no_evidence_gives_no_term() -> None:
+def test_no_links_give_no_term() -> None:
     made = head()
     torch.testing.assert_close(
         made(torch.zeros(4, CHANNELS, dtype=torch.float64)), torch.zeros(4).double()
@@ -67,7 +67,7 @@ def test_no_evidence_gives_no_term() -> None:
 
 
 def test_begins_as_the_mean_over_channels() -> None:
-    made = seeded(lambda: EvidenceHead(2, 4), seed=0)
+    made = seeded(lambda: CooccurrenceHead(2, 4), seed=0)
     value = torch.tensor([[1.0, 0.0], [0.5, 2.0]])
     expected = torch.log1p(27 * value).mean(1)
     torch.testing.assert_close(made(value), expected)

@@ -10,7 +10,7 @@ from graphrec_pt.sampling.edges import relations_of
 from graphrec_pt.sampling.sample import Subgraphs
 
 
-class Forest(NamedTuple):
+class TreeBatch(NamedTuple):
     """Tokens of B growing sequences in the order they were reached: hop by hop, rows ascending.
 
     Args:
@@ -40,7 +40,7 @@ class Forest(NamedTuple):
         position: Tensor,
         slot: Tensor | None = None,
         score: Tensor | None = None,
-    ) -> "Forest":
+    ) -> "TreeBatch":
         """Return the forest with one more token per edge taken.
 
         Args:
@@ -50,7 +50,7 @@ class Forest(NamedTuple):
             slot: int64 ``[n]``; by default the parent's, or 1 below a root.
             score: float32 ``[n]``; 0 by default.
         """
-        new = Forest(
+        new = TreeBatch(
             row=self.row[parent],
             node=graph.csr.indices[position].long(),
             parent=parent,
@@ -60,20 +60,20 @@ class Forest(NamedTuple):
             position=position,
             origin=self.origin[parent],
         )
-        return Forest(*(torch.cat(pair) for pair in zip(self, new, strict=True)))
+        return TreeBatch(*(torch.cat(pair) for pair in zip(self, new, strict=True)))
 
-    def take(self, tokens: Tensor) -> "Forest":
+    def take(self, tokens: Tensor) -> "TreeBatch":
         """Return some tokens in the order given; parents that are not among them become −1."""
         number = torch.full_like(self.row, -1)
         number[tokens] = torch.arange(len(tokens), device=tokens.device)
         parent = torch.where(self.parent < 0, -1, number[self.parent.clamp(min=0)])
-        return Forest(*(column[tokens] for column in self._replace(parent=parent)))
+        return TreeBatch(*(column[tokens] for column in self._replace(parent=parent)))
 
-    def keep(self, kept: Tensor) -> "Forest":
+    def keep(self, kept: Tensor) -> "TreeBatch":
         """Return the tokens where `kept` (bool ``[T]``) is true."""
         return self.take(kept.nonzero().squeeze(1))
 
-    def distinct(self, graph: Graph) -> "Forest":
+    def distinct(self, graph: Graph) -> "TreeBatch":
         """Return the forest without tokens whose node stands earlier in the same sequence."""
         return self.keep(first_of(self.row * graph.num_nodes() + self.node))
 
@@ -109,7 +109,7 @@ class Forest(NamedTuple):
         )
 
 
-def plant(roots: Tensor, row: Tensor | None = None) -> Forest:
+def plant(roots: Tensor, row: Tensor | None = None) -> TreeBatch:
     """Return the forest of bare roots.
 
     Args:
@@ -118,7 +118,7 @@ def plant(roots: Tensor, row: Tensor | None = None) -> Forest:
     """
     zero, none = torch.zeros_like(roots), torch.full_like(roots, -1)
     rows = torch.arange(len(roots), device=roots.device) if row is None else row
-    return Forest(rows, roots, none, zero, zero, zero.float(), none, roots)
+    return TreeBatch(rows, roots, none, zero, zero, zero.float(), none, roots)
 
 
 def first_of(values: Tensor) -> Tensor:

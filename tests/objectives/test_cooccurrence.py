@@ -1,23 +1,23 @@
-"""The term of evidence in training and in rankings: no leak, and what it learns alone."""
+"""The co-occurrence prior in training and in rankings: no leak, and what it learns alone."""
 
 import pytest
 import torch
 
 from graphrec_pt import GraphRecError, Key, Model, Stage, Trainer, split
 from graphrec_pt.data.synthetic import synthetic_graph
-from graphrec_pt.graph.outline import Outline
-from graphrec_pt.objectives.draws import Draws
-from graphrec_pt.objectives.evidence import Channel, EvidenceTerm, met_before
+from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.objectives.cooccurrence import Channel, CooccurrencePrior, met_before
 from graphrec_pt.objectives.next_item import NextItem
 from graphrec_pt.objectives.objective import Examples, objective
+from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.scorer import WithPrior
-from graphrec_pt.sampling.history import History
-from graphrec_pt.tokens.history import History as Histories
+from graphrec_pt.sampling.history import HistorySampler as HistoryLinearizer
+from graphrec_pt.tokens.history import HistoryLinearizer as Histories
 
 GRAPH = synthetic_graph(40, 20, 500)
 RELATION = GRAPH.schema.interaction()
-NEXT = {"name": "next_item", "candidates": {"transform": False}, "evidence": {}}
+NEXT = {"name": "next_item", "candidates": {"transform": False}, "cooccurrence": {}}
 
 
 def scorer_of(model, stage, history, users):
@@ -26,7 +26,7 @@ def scorer_of(model, stage, history, users):
 
 def histories(graph=GRAPH, users: int = 6):
     roots = torch.arange(users) + graph.nodes(RELATION.source).start
-    sample = History(window=50).sample(graph, roots, Key(0))
+    sample = HistoryLinearizer(window=50).sample(graph, roots, Key(0))
     return Histories().linearize(graph, sample, Key(0))
 
 
@@ -42,12 +42,12 @@ def test_what_was_met_is_named_once_and_never_the_target() -> None:
         assert met[row == n].tolist() == expected
 
 
-def test_a_history_alone_is_no_evidence_of_itself() -> None:
+def test_a_history_adds_nothing_to_its_own_prior() -> None:
     """With one user only, everything that the links hold is that user's own."""
     alone = synthetic_graph(1, 12, 30)
     tokens = histories(alone, 1)
     token = torch.arange(len(tokens.id) - 1)
-    term = EvidenceTerm(channels=[Channel(links="after"), Channel(links="together")])
+    term = CooccurrencePrior(channels=[Channel(links="after"), Channel(links="together")])
     with_own = term.at(alone, tokens, token, tokens.id[token + 1], own=False)
     without = term.at(alone, tokens, token, tokens.id[token + 1], own=True)
     assert len(with_own.item) > 0
@@ -55,18 +55,18 @@ def test_a_history_alone_is_no_evidence_of_itself() -> None:
 
 
 def test_channels_of_one_kind_share_their_links() -> None:
-    term = EvidenceTerm()
+    term = CooccurrencePrior()
     assert len(term.matrices(GRAPH).ptr) == 5
     assert term.matrices(GRAPH) is term.matrices(GRAPH)
 
 
-def test_evidence_wants_softmax_and_times() -> None:
-    with pytest.raises(GraphRecError, match="softmax beside evidence"):
-        objective.build({"name": "next_item", "candidates": {"how": "bce"}, "evidence": {}})
+def test_the_prior_wants_softmax_and_times() -> None:
+    with pytest.raises(GraphRecError, match="softmax beside cooccurrence"):
+        objective.build({"name": "next_item", "candidates": {"how": "bce"}, "cooccurrence": {}})
     bare = [relation.model_copy(update={"timed": False}) for relation in GRAPH.schema.relations]
-    untimed = Outline.of(GRAPH).model_copy(update={"relations": tuple(bare)})
+    untimed = GraphSpec.of(GRAPH).model_copy(update={"relations": tuple(bare)})
     with pytest.raises(GraphRecError, match="a timed interaction relation"):
-        NextItem(evidence={}).check(untimed)
+        NextItem(cooccurrence={}).check(untimed)
 
 
 def trained(steps: int = 2):
@@ -94,13 +94,13 @@ def test_scores_are_products_and_the_term_of_each_item() -> None:
     drawn = stage.sampler.sample(made.history("test"), users, Key(0))
     tokens = stage.linearizer.linearize(made.history("test"), drawn, Key(0))
     last = tokens.ptr[1:] - 1
-    term: EvidenceTerm = stage.objectives[0].objective.evidence
+    term: CooccurrencePrior = stage.objectives[0].objective.cooccurrence
     found = term.at(made.train, tokens, last, torch.full_like(last, -1), own=False)
     expected = plain.clone()
     for row in range(5):
         low, high = found.ptr[row], found.ptr[row + 1]
         with torch.no_grad():
-            head = model.heads["of_next_item"].evidence
+            head = model.heads["of_next_item"].cooccurrence
             expected[row, found.item[low:high]] += head(found.value[low:high])
     torch.testing.assert_close(scores, expected)
     assert not torch.equal(scores, plain)
@@ -112,7 +112,7 @@ def test_links_are_those_of_the_graph_that_the_model_is_bound_to() -> None:
     history = made.history("test")
     train = scorer_of(model, stage, history, users).scores(users)
     again = scorer_of(model, stage, history, users).scores(users)
-    model.bind(history)
+    model.attach_graph(history)
     knowing = scorer_of(model, stage, history, users).scores(users)
     torch.testing.assert_close(train, again)
     assert not torch.equal(train, knowing)
@@ -122,28 +122,28 @@ def test_met_items_are_hidden_only_where_asked() -> None:
     tokens = histories()
     token = tokens.ptr[1:3] - 2
     target = tokens.id[token + 1]
-    term = EvidenceTerm()
+    term = CooccurrencePrior()
     hidden = term.pairs(GRAPH, tokens, token, target, hide=True)
     shown = term.pairs(GRAPH, tokens, token, target, hide=False)
-    assert bool(hidden["evidence.hidden"].any())
-    assert not bool(shown["evidence.hidden"].any())
-    kept = ~hidden["evidence.hidden"]
-    torch.testing.assert_close(hidden["evidence.item"][kept], shown["evidence.item"])
-    torch.testing.assert_close(hidden["evidence.value"][kept], shown["evidence.value"])
+    assert bool(hidden["cooccurrence.hidden"].any())
+    assert not bool(shown["cooccurrence.hidden"].any())
+    kept = ~hidden["cooccurrence.hidden"]
+    torch.testing.assert_close(hidden["cooccurrence.item"][kept], shown["cooccurrence.item"])
+    torch.testing.assert_close(hidden["cooccurrence.value"][kept], shown["cooccurrence.value"])
 
 
 def test_nodes_of_the_catalogue_alone_are_predicted() -> None:
     """A user at the start of a sequence is no target, and tells of no item."""
     roots = torch.arange(4) + GRAPH.nodes(RELATION.source).start
-    sample = History(window=50).sample(GRAPH, roots, Key(0))
+    sample = HistoryLinearizer(window=50).sample(GRAPH, roots, Key(0))
     tokens = Histories(root=True).linearize(GRAPH, sample, Key(0))
     first = tokens.ptr[:-1]
-    found = EvidenceTerm().at(GRAPH, tokens, first, tokens.id[first + 1], own=True)
+    found = CooccurrencePrior().at(GRAPH, tokens, first, tokens.id[first + 1], own=True)
     assert found.ptr.tolist() == [0] * 5
     items = GRAPH.nodes(RELATION.target)
-    objective_ = NextItem(evidence={}, types=(RELATION.source,))
+    objective_ = NextItem(cooccurrence={}, types=(RELATION.source,))
     given = Examples(
-        GRAPH, tokens, torch.arange(4), roots, Draws.of(Key(0), roots, torch.arange(4)), None
+        GRAPH, tokens, torch.arange(4), roots, SequenceRNG.of(Key(0), roots, torch.arange(4)), None
     )
     node = objective_.corrupt(given).targets["node"]
     assert bool(((node >= items.start) & (node < items.stop)).all())

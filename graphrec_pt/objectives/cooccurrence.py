@@ -11,12 +11,12 @@ from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.links import Links, co_interaction_links, content_links, transition_links
-from graphrec_pt.graph.outline import Outline
 from graphrec_pt.graph.schema import Strict
-from graphrec_pt.kernels.evidence import Evidence, Matrices, evidence
+from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.kernels.cooccurrence import ChannelSums, Matrices, cooccurrence
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.kernels.transposed import owners
-from graphrec_pt.models.evidence_head import EvidenceHead
+from graphrec_pt.models.cooccurrence_head import CooccurrenceHead
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
@@ -76,14 +76,15 @@ def _channels() -> tuple[Channel, ...]:
     )
 
 
-class EvidenceTerm(Strict):
-    """A term ``b(u, v)`` of the score, from sparse links between items.
+class CooccurrencePrior(Strict):
+    """A co-occurrence prior ``b(u, v)``: a learned term of the score from links between items.
 
-    Channel c sums what the links of the latest events say of v, ``K_c(u, v)``
-    (:func:`~graphrec_pt.kernels.evidence.evidence`); a small learned function of all ``K_c`` is
-    added to the score (:class:`~graphrec_pt.models.evidence_head.EvidenceHead`). In training the
-    share of the history itself is taken out of the links, so that what is seen there is what
-    will be seen at test.
+    Channel c sums the weights of links from the latest events to v, ``K_c(u, v)``
+    (:func:`~graphrec_pt.kernels.cooccurrence.cooccurrence`). A small learned function of all
+    ``K_c`` is added to the score
+    (:class:`~graphrec_pt.models.cooccurrence_head.CooccurrenceHead`). In training, the share of
+    the links that the history itself contributed is subtracted, so that training and test see the
+    same kind of input.
 
     Args:
         channels: Kinds of links and how fast events fade.
@@ -99,9 +100,9 @@ class EvidenceTerm(Strict):
     most: int = Field(128, ge=1)
     inner: int = Field(16, ge=1)
 
-    def head(self) -> EvidenceHead:
+    def head(self) -> CooccurrenceHead:
         """Return the learned function, to be filled by ``seeded``."""
-        return EvidenceHead(len(self.channels), self.inner)
+        return CooccurrenceHead(len(self.channels), self.inner)
 
     def catalogue(self, graph: Graph) -> str:
         """Return the node type that gets the term."""
@@ -109,8 +110,8 @@ class EvidenceTerm(Strict):
 
     def at(
         self, known: Graph, tokens: Tokens, token: Tensor, target: Tensor, *, own: bool
-    ) -> Evidence:
-        """Return the evidence after some tokens of histories.
+    ) -> ChannelSums:
+        """Return the sums of the channels after some tokens of histories.
 
         Args:
             known: The graph whose links are followed.
@@ -126,7 +127,7 @@ class EvidenceTerm(Strict):
         place = before[token + 1] - 1  # of the latest item at or before each token
         some = place >= ptr[tokens.sequence_of()[token]]
         wanted = torch.where(target < 0, target, target - items.start)
-        found = evidence(
+        found = cooccurrence(
             tokens.id[is_item] - items.start,
             ptr,
             place[some],
@@ -160,7 +161,7 @@ class EvidenceTerm(Strict):
             met_row, met = met_row[inside], met[inside] - items.start
         count = torch.bincount(met_row, minlength=len(token))
         before = torch.cat([count.new_zeros(1), count.cumsum(0)])
-        # of each place first what has evidence, then what was met
+        # of each place first what has cooccurrence, then what was met
         row = owners(found.ptr, len(found.item))
         first = torch.arange(len(row)) + before[row]
         then = torch.arange(len(met)) + found.ptr[met_row + 1]
@@ -170,17 +171,17 @@ class EvidenceTerm(Strict):
         value[first] = found.value
         hidden = torch.ones(len(item), dtype=torch.bool).index_fill(0, first, False)
         named = {"ptr": found.ptr + before, "item": item, "value": value, "hidden": hidden}
-        return {f"evidence.{name}": column for name, column in named.items()}
+        return {f"cooccurrence.{name}": column for name, column in named.items()}
 
-    def check(self, outline: Outline) -> None:
+    def check(self, spec: GraphSpec) -> None:
         """Raise for a relation that the graph does not have, or that has no times."""
-        relations = [r for r in outline.relations if r.interaction and not r.backward]
+        relations = [r for r in spec.relations if r.interaction and not r.backward]
         names = [r.name for r in relations if r.timed]
         wanted = self.relation or (relations[0].name if relations else None)
         if wanted not in names:
             expected = "a timed interaction relation"
             hint = did_you_mean(wanted or "", names)
-            raise GraphRecError("evidence", expected, repr(wanted), hint)
+            raise GraphRecError("cooccurrence", expected, repr(wanted), hint)
 
     def matrices(self, known: Graph) -> Matrices:
         """Return the links of a graph; made once and kept as long as it."""

@@ -9,7 +9,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Strict
 
 
-class Outline(Strict):
+class GraphSpec(Strict):
     """Node types, relations and sizes; JSON-ready, kept in the config of a model.
 
     Args:

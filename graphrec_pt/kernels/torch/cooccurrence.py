@@ -1,12 +1,12 @@
-"""Evidence, place by place with dense rows: the readable reference."""
+"""ChannelSums, place by place with dense rows: the readable reference."""
 
 import torch
 from torch import Tensor
 
-from graphrec_pt.kernels.evidence import Matrices
+from graphrec_pt.kernels.cooccurrence import Matrices
 
 
-def evidence(
+def cooccurrence(
     item: Tensor,
     ptr: Tensor,
     place: Tensor,
@@ -18,7 +18,7 @@ def evidence(
     most: int,
     floor: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ptr, item and value; see :func:`graphrec_pt.kernels.evidence.evidence`."""
+    """Return ptr, item and value; see :func:`graphrec_pt.kernels.cooccurrence.cooccurrence`."""
     size, width = matrices.ptr.shape[1] - 1, len(which)
     counts, items, values = [0], [item[:0]], [torch.zeros(0, width)]
     for at, wanted in zip(place.tolist(), target.tolist(), strict=True):

@@ -6,12 +6,12 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.models.host import Host
-from graphrec_pt.models.prompt import Prompt
+from graphrec_pt.models.prompt import PromptStates
 
 Where = Literal["tokens", "layers"]
 
 
-class Outlet(nn.Module):
+class PrefixProjection(nn.Module):
     """Makes P vectors a prompt: soft tokens as they are, or keys and values of each layer.
 
     ``x ← x + W₂ tanh(W₁ x)``, if asked for; then per layer and head ``[k; v] = W x`` (Li and
@@ -36,15 +36,15 @@ class Outlet(nn.Module):
             count, heads, each = layers
             self.deep = nn.Linear(width, 2 * count * heads * each)
 
-    def forward(self, x: Tensor) -> Prompt:
+    def forward(self, x: Tensor) -> PromptStates:
         """Return the prompt of vectors ``[B or 1, P, D]``."""
         if self.mix is not None:
             x = x + self.mix(x)
         if self.deep is None or self.layers is None:
-            return Prompt(tokens=x)
+            return PromptStates(tokens=x)
         both = self.deep(x).unflatten(2, (2, *self.layers))  # [B, P, 2, layers, H, d]
         keys, values = both.permute(2, 3, 0, 4, 1, 5)  # [layers, B, H, P, d] each
-        return Prompt(keys=keys, values=values)
+        return PromptStates(keys=keys, values=values)
 
 
 def layers_of(model: Host, where: Where) -> tuple[int, int, int] | None:

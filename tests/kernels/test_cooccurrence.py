@@ -1,4 +1,4 @@
-"""Evidence: by hand, body against body, and what a history may not be told of itself."""
+"""ChannelSums: by hand, body against body, and what a history may not be told of itself."""
 
 from itertools import pairwise
 
@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphrec_pt import GraphRecError
+from graphrec_pt.kernels.cooccurrence import ChannelSums, Matrices, cooccurrence
 from graphrec_pt.kernels.dispatch import BODIES, forced_body
-from graphrec_pt.kernels.evidence import Evidence, Matrices, evidence
 
 
 def chain(near: tuple[float, ...] = (0.0, 0.0, 1.0)) -> Matrices:
@@ -35,7 +35,7 @@ def either(request: pytest.FixtureRequest):
 HISTORY, PTR = torch.tensor([0, 1, 2]), torch.tensor([0, 3])
 
 
-def rows(found: Evidence) -> list[dict[int, list[float]]]:
+def rows(found: ChannelSums) -> list[dict[int, list[float]]]:
     """Return item → values of each place."""
     value = (found.value * 1e4).round().div(1e4)
     return [
@@ -47,7 +47,7 @@ def rows(found: Evidence) -> list[dict[int, list[float]]]:
 @pytest.mark.usefixtures("either")
 def test_by_hand() -> None:
     place, target = torch.tensor([0, 1]), torch.tensor([1, 2])
-    found = evidence(HISTORY, PTR, place, target, chain(), [(0, 0.5), (0, 0.0)], own=False)
+    found = cooccurrence(HISTORY, PTR, place, target, chain(), [(0, 0.5), (0, 0.0)], own=False)
     # after 0: 1 with 2; after 0 1: 1 is met and no target, 2 and 3 with 1
     assert rows(found) == [{1: [2.0, 2.0]}, {2: [1.0, 1.0], 3: [1.0, 1.0]}]
 
@@ -55,7 +55,7 @@ def test_by_hand() -> None:
 @pytest.mark.usefixtures("either")
 def test_what_a_history_added_is_taken_out() -> None:
     place, target = torch.tensor([0, 1]), torch.tensor([1, 2])
-    found = evidence(HISTORY, PTR, place, target, chain(), [(0, 0.5)], own=True)
+    found = cooccurrence(HISTORY, PTR, place, target, chain(), [(0, 0.5)], own=True)
     # the history 0 1 2 itself is one of the two 0 → 1 and the only 1 → 2
     assert rows(found) == [{1: [1.0]}, {3: [1.0]}]
 
@@ -63,7 +63,7 @@ def test_what_a_history_added_is_taken_out() -> None:
 @pytest.mark.usefixtures("either")
 def test_older_events_fade() -> None:
     history, ptr = torch.tensor([1, 0]), torch.tensor([0, 2])
-    found = evidence(
+    found = cooccurrence(
         history, ptr, torch.tensor([1]), torch.tensor([-1]), chain(), [(0, 0.5)], own=False
     )
     assert rows(found) == [{2: [0.5], 3: [0.5]}]  # 1 is met
@@ -72,7 +72,7 @@ def test_older_events_fade() -> None:
 @pytest.mark.usefixtures("either")
 def test_the_strongest_are_kept_and_ties_go_to_the_lower_id() -> None:
     history, ptr = torch.tensor([1]), torch.tensor([0, 1])
-    found = evidence(
+    found = cooccurrence(
         history, ptr, torch.tensor([0]), torch.tensor([-1]), chain(), [(0, 1.0)], own=False, most=1
     )
     assert rows(found) == [{2: [1.0]}]
@@ -80,11 +80,13 @@ def test_the_strongest_are_kept_and_ties_go_to_the_lower_id() -> None:
 
 def test_nothing_asked_and_nothing_known() -> None:
     none = torch.zeros(0, dtype=torch.int64)
-    found = evidence(HISTORY, PTR, none, none, chain(), [(0, 1.0)], own=True)
+    found = cooccurrence(HISTORY, PTR, none, none, chain(), [(0, 1.0)], own=True)
     assert found.ptr.tolist() == [0]
     assert found.value.shape == (0, 1)
     last = torch.tensor([2])
-    found = evidence(torch.tensor([3, 3, 3]), PTR, last, last * 0, chain(), [(0, 1.0)], own=True)
+    found = cooccurrence(
+        torch.tensor([3, 3, 3]), PTR, last, last * 0, chain(), [(0, 1.0)], own=True
+    )
     assert found.ptr.tolist() == [0, 0]
 
 
@@ -116,7 +118,9 @@ def test_bodies_agree(seed: int, own: bool, most: int) -> None:
     found = []
     for name in ("torch", "numba"):
         with forced_body(name):
-            found.append(evidence(item, bounds, place, target, made, channels, own=own, most=most))
+            found.append(
+                cooccurrence(item, bounds, place, target, made, channels, own=own, most=most)
+            )
     ours, theirs = found
     torch.testing.assert_close(ours.ptr, theirs.ptr)
     torch.testing.assert_close(ours.item, theirs.item)
@@ -126,10 +130,10 @@ def test_bodies_agree(seed: int, own: bool, most: int) -> None:
 def test_bad_input() -> None:
     place = torch.tensor([0])
     with pytest.raises(GraphRecError, match=r"items in \[0, 4\)"):
-        evidence(
+        cooccurrence(
             torch.tensor([4]), torch.tensor([0, 1]), place, place, chain(), [(0, 1.0)], own=True
         )
     with pytest.raises(GraphRecError, match="a target for each place"):
-        evidence(HISTORY, PTR, place, place[:0], chain(), [(0, 1.0)], own=True)
+        cooccurrence(HISTORY, PTR, place, place[:0], chain(), [(0, 1.0)], own=True)
     with pytest.raises(GraphRecError, match="channels of a matrix below 1"):
-        evidence(HISTORY, PTR, place, place, chain(), [(1, 1.0)], own=True)
+        cooccurrence(HISTORY, PTR, place, place, chain(), [(1, 1.0)], own=True)

@@ -16,7 +16,7 @@ PLACE_BITS = 16
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Draws:
+class SequenceRNG:
     """Names the draws of B sequences.
 
     A draw depends on seed, epoch, purpose, the row of the sequence among all roots, its number

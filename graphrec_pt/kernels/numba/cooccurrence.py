@@ -1,4 +1,4 @@
-"""Evidence, one history after another: running sums over the items that have any."""
+"""ChannelSums, one history after another: running sums over the items that have any."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graphrec_pt.kernels.evidence import Matrices
+from graphrec_pt.kernels.cooccurrence import Matrices
 from graphrec_pt.kernels.numba.compile import inlined, kernel
 from graphrec_pt.kernels.numba.segments import lower_bound
 
@@ -31,7 +31,7 @@ def _strongest(items: Any, strength: Any, count: int, most: int) -> Any:
 
 
 @kernel()
-def _evidence(
+def _sums(
     own: bool,
     most: int,
     floor: np.float32,
@@ -142,7 +142,7 @@ def _evidence(
     return counts, items[:used].copy(), found[:used].copy()
 
 
-def evidence(
+def cooccurrence(
     item: Tensor,
     ptr: Tensor,
     place: Tensor,
@@ -154,8 +154,8 @@ def evidence(
     most: int,
     floor: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return ptr, item and value; see :func:`graphrec_pt.kernels.evidence.evidence`."""
+    """Return ptr, item and value; see :func:`graphrec_pt.kernels.cooccurrence.cooccurrence`."""
     arrays = [x.numpy() for x in (item, ptr, place, target, *matrices, which, decays)]
-    count, found, value = _evidence(own, most, np.float32(floor), *arrays)
+    count, found, value = _sums(own, most, np.float32(floor), *arrays)
     ends = torch.from_numpy(np.concatenate([[0], np.cumsum(count)]))
     return ends, torch.from_numpy(found), torch.from_numpy(value)

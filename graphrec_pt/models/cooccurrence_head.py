@@ -1,4 +1,4 @@
-"""A learned function of sparse evidence, added to the scores of the items that have any."""
+"""A learned function of sparse cooccurrence, added to the scores of the items that have any."""
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,8 +12,8 @@ SCALE, FIRST, SPREAD = 27.0, 1.0, 0.3
 _LEAST = 1e-6
 
 
-class EvidenceHead(nn.Module):
-    """``b = a · x + w · gelu(W x)`` with ``x_c = log(1 + e^{s_c} K_c)``; no evidence, no term.
+class CooccurrenceHead(nn.Module):
+    """``b = a · x + w · gelu(W x)`` with ``x_c = log(1 + e^{s_c} K_c)``; no cooccurrence, no term.
 
     Everything is learned; at first b is the mean of x.
 
@@ -41,7 +41,7 @@ class EvidenceHead(nn.Module):
         self.outward.weight.zero_()
 
     def forward(self, value: Tensor) -> Tensor:
-        """Return the term of each item that has evidence.
+        """Return the term of each item that has cooccurrence.
 
         Args:
             value: float32 ``[N, C]``, K of N (place, item) pairs, 0 or more.

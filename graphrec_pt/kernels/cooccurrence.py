@@ -1,4 +1,4 @@
-"""Evidence: what sparse item-to-item matrices say of a catalogue after events of histories."""
+"""ChannelSums: what sparse item-to-item matrices say of a catalogue after events of histories."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.sparse import check_ptr
 
 FLOOR = 1e-3
-"""What is weaker in every channel is no evidence."""
+"""What is weaker in every channel is no cooccurrence."""
 
 
 class Matrices(NamedTuple):
@@ -38,8 +38,8 @@ class Matrices(NamedTuple):
     far: Tensor
 
 
-class Evidence(NamedTuple):
-    """Sparse evidence for P places of histories.
+class ChannelSums(NamedTuple):
+    """Sparse sums of links for P places of histories.
 
     Args:
         ptr: int64 ``[P + 1]``.
@@ -52,7 +52,7 @@ class Evidence(NamedTuple):
     value: Tensor
 
 
-def evidence(
+def cooccurrence(
     item: Tensor,
     ptr: Tensor,
     place: Tensor,
@@ -62,13 +62,13 @@ def evidence(
     *,
     own: bool,
     most: int = 256,
-) -> Evidence:
+) -> ChannelSums:
     r"""Return what stands for each item after some events of histories, on the CPU.
 
     .. math:: K_c(t, j) = \sum_{s \le t} \gamma_c^{t - s} \, M_c[x_s, j]
 
     for channel c with its matrix ``M_c`` and decay ``γ_c``, where the share that the history itself
-    has in the matrix is taken out if `own`: what is predicted must not be its own evidence. Items
+    has in the matrix is subtracted if `own`: a target must not predict itself. Items
     that stand at or before a place are left out, but for its target. Of each place the `most` items
     of the highest sum over channels are kept (ties by lower id), and none that is below
     :data:`FLOOR` in every channel.
@@ -87,21 +87,21 @@ def evidence(
         GraphRecError: For arrays that do not fit, and items outside the catalogue.
     """
     item, ptr, place, target = (each.cpu() for each in (item, ptr, place, target))
-    check_ptr("evidence", ptr, len(item))
+    check_ptr("cooccurrence", ptr, len(item))
     size = matrices.ptr.shape[1] - 1
     if len(item) and not 0 <= int(item.min()) <= int(item.max()) < size:
         got = f"{int(item.min())} … {int(item.max())}"
-        raise GraphRecError("evidence", f"items in [0, {size})", got)
+        raise GraphRecError("cooccurrence", f"items in [0, {size})", got)
     if place.shape != target.shape:
         got = f"{list(place.shape)} and {list(target.shape)}"
-        raise GraphRecError("evidence", "a target for each place", got)
+        raise GraphRecError("cooccurrence", "a target for each place", got)
     for number, decay in channels:
         if not 0 <= number < len(matrices.ptr) or not 0 <= decay <= 1:
             expected = f"channels of a matrix below {len(matrices.ptr)} and a decay in [0, 1]"
-            raise GraphRecError("evidence", expected, (number, decay))
+            raise GraphRecError("cooccurrence", expected, (number, decay))
     which = torch.tensor([number for number, _ in channels], dtype=torch.int64)
     decays = torch.tensor([decay for _, decay in channels], dtype=torch.float32)
-    found = body("evidence", item)(
+    found = body("cooccurrence", item)(
         item.contiguous(), ptr, place, target, matrices, which, decays, own, most, FLOOR
     )
-    return Evidence(*found)
+    return ChannelSums(*found)
