@@ -109,7 +109,7 @@ class _Polynomial(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(ptr, indices, values)
         ctx.coefficients = coefficients
-        multiply = body("spmm", x)
+        multiply = body("sparse.spmm", x)
         total = coefficients[0] * x
         for coefficient in coefficients[1:]:
             x = multiply(ptr, indices, values, x)
