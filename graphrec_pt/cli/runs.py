@@ -20,7 +20,7 @@ OPTIONS_OF = {"corpus": ("stage", "epochs", "shard", "raw", "cache"), "hub": ("n
 
 
 def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = False) -> None:
-    """Compute the metrics of a run from its saved ranks, and print them."""
+    """Print the metrics of a run, computed from its ranks."""
     from graphrec_pt.cli.tables import run_notes, run_tables
     from graphrec_pt.recipe.folder import measured_again, open_run
 
@@ -87,7 +87,7 @@ def compare(
     as_json: AsJson = False,
     trust_code: TrustCode = False,
 ) -> None:
-    """Compare test metrics of runs, as means over seeds; stars mark differences from the first."""
+    """Compare the test metrics of two or more runs."""
     from graphrec_pt.cli.tables import STARS, compared_table
     from graphrec_pt.recipe.folder import open_run
     from graphrec_pt.recipe.measure import compare_runs
