@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.metric import evaluate
@@ -45,16 +46,8 @@ class System:
     mark: str = ""
 
 
-@dataclass(frozen=True)
-class Bar:
-    """An interval to draw, in percent of the width.
-
-    Args:
-        low: Lower end.
-        middle: The value.
-        high: Upper end.
-        zero: Where nothing differs, or where the axis begins.
-    """
+class Bar(NamedTuple):
+    """An interval to draw, in percent of the width; `zero` is where nothing differs."""
 
     low: float
     middle: float
