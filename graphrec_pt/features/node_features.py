@@ -351,7 +351,8 @@ def _check_input(
         counts: Nodes of each type.
     """
     path, _, last = name.rpartition(".")
-    beside = {n.rpartition(".")[2]: each for n, each in inputs.items() if n.startswith(path + ".")}
+    places = {n: n.rpartition(".") for n in inputs}
+    beside = {leaf: inputs[n] for n, (place, _, leaf) in places.items() if place == path}
     tensor, own = inputs[name], module.get_buffer(last)
     right = tensor.is_floating_point() == own.is_floating_point()
     right = right and tensor.ndim == own.ndim > 0 and tensor.shape[1:] == own.shape[1:]

@@ -150,7 +150,7 @@ def test_a_class_of_another_kind_is_refused() -> None:
 
 OUTSIDE = '''
 from graphrec_pt.objectives.catalogue import NodePrediction
-from graphrec_pt.objectives.objective import Corrupted
+from graphrec_pt.objectives.objective import TrainingExamples
 
 
 class Own(NodePrediction):
@@ -159,7 +159,7 @@ class Own(NodePrediction):
     factor: float = 2.0
 
     def corrupt(self, examples):
-        return Corrupted(())
+        return TrainingExamples(())
 '''
 
 

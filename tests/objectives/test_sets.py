@@ -295,8 +295,12 @@ def test_the_last_visit_of_some_patients_is_held_out() -> None:
     assert shown(made.history("test"), "has") == set(CODES)
     hidden = split(graph, {**how, "given": []})
     assert shown(hidden.history("test"), "has") == set(CODES) - {"a3"}
-    alone = split(graph, {**how, "least": 1})
-    assert {raw(s) for s in alone.test.source.tolist()} == {"a3", "b0", "c0"}
+    alone = split(graph, {**how, "least": 1, "test": 0.67})  # two of the three patients
+    asked = {raw(s) for s in alone.test.source.tolist()}
+    assert len(asked) == 2
+    assert asked < {"a3", "b0", "c0"}
+    with pytest.raises(GraphRecError, match="events of 'takes' to train on"):
+        split(graph, {**how, "least": 1})
     with pytest.raises(GraphRecError, match="a relation to the sources of 'takes'"):
         split(graph, {**how, "owner": "rev_visits"})
 

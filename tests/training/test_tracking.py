@@ -69,7 +69,7 @@ def test_a_new_run_leaves_an_old_one_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("{", r"metrics.jsonl:2: expected a line of JSON"), ("[1]", "jsonl:2: .* with a step")],
+    [("{", r"metrics.jsonl:2: expected JSON"), ("[1]", "jsonl:2: .* with a step")],
 )
 def test_foreign_lines(tmp_path: Path, line: str, message: str) -> None:
     text = f'{{"step": 1}}\n{line}\n{{"step": 2}}\n'
