@@ -10,10 +10,10 @@ LONGEST = 1000
 
 
 class GraphRecError(ValueError):
-    """A mistake that the user can mend, told in one line.
+    """A mistake that the user can correct, as a one-line message.
 
     Args:
-        who: The part that complains, e.g. ``"walk"`` or ``"ratings.csv:17"``.
+        who: The part that raises it, e.g. ``"walk"`` or ``"ratings.csv:17"``.
         expected: What it needed.
         got: What it was given; left out when empty.
         hint: What to try next; left out when empty.

@@ -1,4 +1,4 @@
-"""Findings of pydantic, told in the grammar of the house."""
+"""Validation errors of pydantic as errors of the library: who – expected – got – try."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -17,11 +17,11 @@ SHAPES = {
 
 
 def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[GraphRecError]:
-    """Translate a validation error into one error of ours per option.
+    """Translate a validation error of pydantic into one error per option.
 
     Args:
         who: The configured thing, e.g. a card's file name.
-        error: What pydantic found.
+        error: The error of pydantic.
         cls: The registered class or pydantic model that was validated.
     """
     found: list[GraphRecError] = []
@@ -49,7 +49,7 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
 
 
 def _at(where: list[str], error: GraphRecError, cls: type[Any]) -> GraphRecError:
-    """Return an error whose `who` begins with its dotted place, such as ``stages.0.sampler``."""
+    """Return an error whose `who` begins with its dotted path, such as ``stages.0.sampler``."""
     if not where:
         return error
     place, who = ".".join(where), error.who
@@ -76,7 +76,7 @@ def option_names(cls: type[Any]) -> list[str]:
 
 
 def _options_at(cls: type[Any], where: list[str]) -> set[str]:
-    """Return the option names of the models that may stand at a place inside a model."""
+    """Return the option names of the models that are valid at a path inside a model."""
     models = {cls}
     for part in where:
         deeper = {

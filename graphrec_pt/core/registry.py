@@ -29,9 +29,9 @@ _TRUSTED: ContextVar[bool] = ContextVar("trust_code", default=False)
 
 @contextmanager
 def trusting(code: bool = True) -> Iterator[None]:
-    """Let configs that are built inside the block name code outside the library, which is then run.
+    """Allow configs that are built inside the block to name code outside the library, which is run.
 
-    It holds for configs inside configs too. ``trusting(False)`` changes nothing.
+    This applies to nested configs too. ``trusting(False)`` changes nothing.
     """
     before = _TRUSTED.set(code or _TRUSTED.get())
     try:
@@ -54,14 +54,14 @@ def config_of(member: object) -> dict[str, Any]:
 
 @dataclass_transform(frozen_default=True)
 class Registry(Generic[T]):
-    """Names the members of one family of components.
+    """The registry of one family of components: config name → class.
 
-    A registry is also what makes a config field hold a member: a field annotated with
-    ``Annotated[Sampler, sampler]`` takes a name, a config or an object, holds the object, and is
-    saved as :func:`config_of` it. Each family names that type, for example ``SamplerField``.
+    A registry also annotates config fields: a field of type ``Annotated[Sampler, sampler]`` accepts
+    a name, a config or an object, holds the object, and is saved as its :func:`config_of`. Each
+    family names that type, for example ``SamplerField``.
 
     Args:
-        family: What a member is called in errors and in the saved JSON, e.g. ``"sampler"``.
+        family: Name of the family in errors and in the saved JSON, e.g. ``"sampler"``.
     """
 
     def __init__(self, family: str) -> None:

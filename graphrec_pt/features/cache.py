@@ -32,15 +32,15 @@ def digest(*parts: Tensor | str | bytes) -> str:
 
 
 def kept(folder: str | Path | None, key: str, make: Callable[[], Tensor]) -> Tensor:
-    """Return what `make` returns, from disk where an earlier call with the key left it.
+    """Return the result of `make`, read from disk if an earlier call with the key wrote it.
 
-    Files appear whole or not at all, so processes may share a folder. A damaged file is made
+    Files are written atomically, so processes may share a folder. A damaged file is made
     again; a file that cannot be written costs a warning in the log.
 
     Args:
-        folder: Made if needed; None to keep nothing.
+        folder: Folder of the cache, made if needed; None disables it.
         key: Digest of everything that the result depends on.
-        make: Makes it.
+        make: Computes the result.
     """
     if folder is None:
         return make()

@@ -1,4 +1,6 @@
-"""What features made by a given encoder share: when it runs, and whether it trains."""
+"""The base class of features that run a pre-trained encoder, frozen or trained.
+
+A frozen encoder runs once, when a graph is attached; a trained one runs in every pass."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,15 +23,15 @@ Train = Literal["frozen", "all"] | Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True)
 class EncoderUse:
-    """How an encoder is had and used.
+    """The source of an encoder and its use: training, pooling scale, map and cache.
 
     Args:
         source: Folder, name or object of the encoder.
-        train: What of it trains.
-        map: From its width to that of the model.
-        unit: Whether its vectors are put on the unit sphere.
+        train: Which of its layers train.
+        map: Kind of the map from its width to that of the model.
+        unit: Whether its vectors are scaled to length 1.
         cache: Folder for the vectors of a frozen encoder, or None.
-        download: Whether it may be fetched.
+        download: Whether it may be downloaded.
     """
 
     source: str | nn.Module
@@ -41,13 +43,13 @@ class EncoderUse:
 
 
 class EncodedFeature(GivenFeature):
-    """Nodes put through an encoder.
+    """Vectors of nodes from an encoder.
 
-    A frozen encoder is no part of the weights: it encodes every node when a graph is bound, and
-    goes. Any other is: it encodes the different nodes of a batch in each pass.
+    A frozen encoder is not part of the weights: it encodes every node when a graph is attached and
+    is released. A trained encoder is: it encodes the distinct nodes of a batch in each pass.
 
     Args:
-        encoding: How the encoder is had and used.
+        encoding: The encoder and its use.
         inputs: F, the width of its vectors.
         width: D.
     """
@@ -72,22 +74,22 @@ class EncodedFeature(GivenFeature):
         return load_model(self.encoding.source, download=self.encoding.download)
 
     def read(self, graph: Graph) -> Tensor:
-        """Read what is to be encoded, and return which nodes have nothing: bool ``[n]``."""
+        """Read the inputs of the encoder, and return which nodes have none: bool ``[n]``."""
         raise TypeError(f"{type(self).__name__} has no read")
 
     def content(self) -> str:
-        """Return a digest of what was read and of how it is put to the encoder."""
+        """Return a digest of the inputs and of the options that affect their encoding."""
         raise TypeError(f"{type(self).__name__} has no content")
 
     def encode(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
-        """Return ``[n, F]`` for nodes that have something to be encoded."""
+        """Return ``[n, F]`` for nodes that have an input."""
         raise TypeError(f"{type(self).__name__} has no encode")
 
     def attach_graph(self, graph: Graph) -> None:
-        """Read what is to be encoded; encode it if the encoder is frozen.
+        """Read the inputs; encode them if the encoder is frozen.
 
-        On disk the vectors go by the content that was encoded, not by the graph: the views of a
-        split have fingerprints of their own and the same texts.
+        The cache key is the digest of the encoded content instead of the graph's fingerprint: the
+        views of a split have different fingerprints and the same texts.
         """
         self.absent = self.read(graph).to(self.device)
         if self.encoder is not None or self._encoded == (content := self.content()):
@@ -100,7 +102,7 @@ class EncodedFeature(GivenFeature):
         self.given, self._encoded = self.placed(found), content
 
     def look(self, nodes: Tensor) -> Tensor:
-        """Return the vectors of nodes: ``[n, F]``, 0 where there is none."""
+        """Return the vectors of nodes: ``[n, F]``, 0 for nodes without an input."""
         if self.encoder is None:
             return self.given[nodes]
         different, which = torch.unique(nodes, return_inverse=True)
@@ -115,7 +117,7 @@ class EncodedFeature(GivenFeature):
 
 
 def batches(length: Tensor, room: int) -> Iterator[Tensor]:
-    """Yield rows, the longest first, in batches of at most so many cells with padding.
+    """Yield rows, the longest first, in batches of at most `room` cells, padding included.
 
     Args:
         length: int64 ``[n]`` on any device.

@@ -1,4 +1,4 @@
-"""Vectors of nodes of any type: featurizers composed per type, and propagated if asked for."""
+"""Vectors of nodes of any type: featurizers composed per type, with optional propagation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,9 +32,9 @@ class Composed(nn.Module):
     ``Σ a_i f_i`` with ``a = softmax_i(w · tanh(f_i))`` as in PMGT (Liu et al., ACM MM 2021).
 
     Args:
-        configs: Of the features.
-        spec: Of the graph.
-        node_type: Whose nodes.
+        configs: Configs of the features.
+        spec: Spec of the graph.
+        node_type: Type of its nodes.
         width: D.
         compose: How several features become one vector.
         id_dropout: Share of nodes whose id feature is left out in training.
@@ -60,12 +60,12 @@ class Composed(nn.Module):
             nn.Linear(len(configs) * width, width) if several and compose == "concat" else None
         )
         self.gate = nn.Linear(width, 1, bias=False) if several and compose == "gate" else None
-        # Knows where the module is, also when no feature has weights.
+        # Gives the module a device also when no feature has weights.
         self.register_buffer("anchor", torch.zeros(0), persistent=False)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.get_buffer("anchor").device
 
     def attach_graph(self, graph: Graph) -> None:
@@ -75,7 +75,7 @@ class Composed(nn.Module):
             part.attach_graph(graph)
 
     def forward(self, nodes: Tensor, vectors: Vectors, plain: bool) -> Tensor:
-        """Return ``[n, D]`` in the precision of the weights, also where maps run in a lower one.
+        """Return ``[n, D]`` in the precision of the weights, also under autocast.
 
         Args:
             nodes: int64 ``[n]``, numbered inside the type.
@@ -112,7 +112,7 @@ EVERY = "*"
 
 
 class Features(Checked):
-    """Which features the nodes of each type have, and how they become one vector.
+    """The features of each node type, and how they are composed to one vector.
 
     Args:
         by_type: Node type, or ``"*"`` for the others → configs of featurizers.
@@ -147,10 +147,10 @@ class Features(Checked):
 class NodeFeatures(nn.Module):
     """From global node ids to vectors.
 
-    Inside :meth:`cached_embeddings` the vectors of a whole type are computed once, and again never.
+    Inside :meth:`cached_embeddings` the vectors of a whole type are computed once.
 
     Args:
-        config: What to compose.
+        config: The features to compose.
         spec: Of the graph.
         width: D.
     """
@@ -180,7 +180,7 @@ class NodeFeatures(nn.Module):
 
     @property
     def reads(self) -> bool:
-        """Whether anything must be read off a graph before the first pass."""
+        """Whether a graph must be attached before the first pass."""
         parts = (part for part in self.modules() if isinstance(part, Feature))
         reading = (type(p).attach_graph is not Feature.attach_graph for p in parts)
         return self.propagate is not None or any(reading)
@@ -204,7 +204,7 @@ class NodeFeatures(nn.Module):
         self.bound = True
 
     def inputs(self) -> dict[str, Tensor]:
-        """Return what was read off the graph: all buffers that are not weights, by name."""
+        """Return the data of the attached graph: all buffers that are not weights, by name."""
         weights = self.state_dict().keys()
         return {
             name: buffer
@@ -213,11 +213,11 @@ class NodeFeatures(nn.Module):
         }
 
     def restore(self, inputs: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`inputs` returned, in place of a graph.
+        """Load what :meth:`inputs` returned, instead of attaching a graph.
 
         Raises:
-            GraphRecError: When it is not what these features read, and for a propagation, which
-                needs the graph.
+            GraphRecError: When names, shapes or types differ from those of these features, and with
+                a propagation, which needs the graph.
         """
         own = self.inputs()
         if self.propagate is not None or inputs.keys() != own.keys():
@@ -235,7 +235,7 @@ class NodeFeatures(nn.Module):
         """Keep the tables made inside the block: one forward pass.
 
         Args:
-            tables: Where they are kept, with those of earlier blocks in it; weights must not have
+            tables: Dictionary of the tables, with those of earlier blocks; weights must not have
                 changed since.
         """
         outer, self._held = self._held, {} if tables is None else tables
@@ -254,7 +254,7 @@ class NodeFeatures(nn.Module):
             ``[n, D]``.
 
         Raises:
-            GraphRecError: When something must be read off a graph first.
+            GraphRecError: When a graph must be attached first.
         """
         self._check_bound()
         if self.propagate is not None:
@@ -342,13 +342,13 @@ def _told(counts: Mapping[str, int]) -> str:
 def _check_input(
     module: nn.Module, name: str, inputs: Mapping[str, Tensor], counts: Mapping[str, int]
 ) -> None:
-    """Raise for a saved input that a feature would stumble over: a folder may be forged.
+    """Raise for a saved input with values out of range, since files may be damaged or forged.
 
     Args:
         module: The feature.
-        name: Of the input; its last part is that of a buffer.
-        inputs: All of them.
-        counts: Nodes of each type.
+        name: Name of the input; its last part is the name of a buffer.
+        inputs: All inputs by name.
+        counts: Number of nodes of each type.
     """
     path, _, last = name.rpartition(".")
     places = {n: n.rpartition(".") for n in inputs}

@@ -1,4 +1,6 @@
-"""A node's vector from its history: a user by the items taken, in their order."""
+"""The vector of a node from its history, such as a user's from past items in order.
+
+Relations must have times. Training targets leak into the input unless `skip` leaves them out."""
 
 from typing import Literal
 
@@ -102,20 +104,20 @@ class AttentionLayer(nn.Module):
 
 @featurizer("sequence")
 class Sequence:
-    """What an encoder makes of the vectors of a node's last neighbours under one relation.
+    """The encoded vectors of a node's last neighbours under one relation.
 
-    The history is that of the graph which is bound, whole: where training predicts edges of the
-    same relation, `skip` must leave them out, or the answer is among the input.
+    The history holds all edges of the attached graph: when training predicts edges of the same
+    relation, `skip` must leave them out, or the target is part of the input.
 
     Args:
-        relation: Timed, and leaving the node type; by default the only such one.
+        relation: Relation with times that leaves the node type; by default the only such one.
         encoder: ``"transformer"`` (SASRec's position from the end, Kang and McAuley, ICDM 2018,
             with attention both ways) or ``"gru"`` (GRU4Rec, Hidasi et al., ICLR 2016).
         longest: Neighbours at most, the newest ones.
-        skip: Newest neighbours that are not read.
-        layers: Of the encoder.
-        heads: Of the transformer, a divisor of the width D.
-        dropout: Between the layers, in training.
+        skip: Number of newest neighbours to leave out.
+        layers: Layers of the encoder.
+        heads: Attention heads of the transformer, a divisor of the width D.
+        dropout: Dropout between the layers, in training.
     """
 
     relation: str | None = None
@@ -158,8 +160,8 @@ class SequenceFeature(Feature):
     """Histories, packed, and their encoder; a node without a history has a learned vector.
 
     Args:
-        relation: To follow.
-        encoder: From vectors ``[T, D]`` and starts ``[B+1]`` to ``[B, D]``.
+        relation: Relation to follow.
+        encoder: Map from vectors ``[T, D]`` and starts ``[B+1]`` to ``[B, D]``.
         width: D.
         longest: Neighbours at most.
         skip: Newest neighbours left out.

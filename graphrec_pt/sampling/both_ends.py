@@ -1,4 +1,7 @@
-"""What is around both ends of a pair: a user's own context beside an item's."""
+"""Samples around both ends of a pair, packed as one sequence.
+
+It costs one sample of each end. Training targets can leak through event nodes (a review is an
+edge of its user and of its item), so the events of the pair itself are removed."""
 
 from dataclasses import fields
 from typing import Annotated, ClassVar
@@ -33,10 +36,10 @@ OfNodes = Annotated[SamplerField, AfterValidator(_of_nodes)]
 class BothEnds:
     """Two samples of nodes as one sample of pairs: reviews of a user beside those of an item.
 
-    What predictors of ratings read (DeepCoNN, Zheng et al., WSDM 2017; U-BERT, Qiu et al., AAAI
-    2021). A sequence is source, target, what is around the source (slot 1), what is around the
-    target (slot 2). Nodes that stand for an interaction of the two, such as the review of the very
-    rating that is to be predicted, are left out with all that was reached through them.
+    Rating predictors read such pairs (DeepCoNN, Zheng et al., WSDM 2017; U-BERT, Qiu et al., AAAI
+    2021). A sequence holds source, target, the sample around the source (slot 1) and the sample
+    around the target (slot 2). The sampler removes event nodes of the pair itself, such as the
+    review of the rating to be predicted, and every node reached through them.
 
     Args:
         source: Config of the sampler around the first of a pair.
@@ -75,7 +78,7 @@ class BothEnds:
         key: Key,
         exclude: Tensor | None,
     ) -> Subgraphs:
-        """Return the sample of one end, without what tells of the other."""
+        """Return the sample of one end, without the events that the two ends share."""
         found = chosen.sample(graph, own.contiguous(), key, exclude)
         if not isinstance(found, Subgraphs):
             got = type(found).__name__
@@ -91,7 +94,7 @@ class BothEnds:
 def pairs_of_events(graph: Graph) -> Tensor:
     """Return source and target of the interaction that each node stands for: int64 ``[N, 2]``.
 
-    −1 for the many nodes that stand for none.
+    −1 for nodes that are not events.
     """
 
     def made() -> Tensor:
@@ -112,7 +115,7 @@ def pairs_of_events(graph: Graph) -> Tensor:
 
 
 def _taken(sample: Subgraphs, tokens: Tensor) -> Subgraphs:
-    """Return some of the tokens, ascending; with each its parent."""
+    """Return the chosen tokens and the parent of each, tokens ascending."""
     row = sample.row()
     number = torch.full_like(sample.node, -1)
     number[tokens] = torch.arange(len(tokens), device=tokens.device)

@@ -53,7 +53,7 @@ def check_exclude(who: str, graph: Graph, size: int, exclude: Tensor | None) -> 
 def check_metapath(
     who: str, schema: Schema, names: Sequence[str], source: str | None = None
 ) -> list[Relation]:
-    """Return the relations of a metapath after checking that each leaves where the last arrives.
+    """Return the relations of a metapath; each must leave the type at which the one before arrives.
 
     Args:
         who: The sampler, for errors.
@@ -62,7 +62,7 @@ def check_metapath(
         source: Node type that the first one must leave, if any.
 
     Raises:
-        GraphRecError: Says which hop fails and which relations would fit.
+        GraphRecError: When a hop does not fit; it names the hop and the relations that would.
     """
     if not names:
         raise GraphRecError(who, "a metapath of relation names", "an empty one")
@@ -110,7 +110,7 @@ def check_relations(
 
 
 def check_timed(who: str, schema: Schema, relation: Relation) -> None:
-    """Raise when time order is asked of a relation whose edges have no times."""
+    """Raise when an option needs times and the edges of a relation have none."""
     if not relation.timed:
         timed = [r.name for r in schema.relations if r.timed]
         raise GraphRecError(

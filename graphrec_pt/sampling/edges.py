@@ -1,4 +1,4 @@
-"""Edges of nodes and edges inside sequences, without the one that an example must not see."""
+"""Edges of nodes, and edges inside sequences, without the excluded edge of a training example."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def places_of(
 def segment_edges(
     graph: Graph, nodes: Tensor, relation: str, exclude: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return every edge of some nodes under a relation that leaves their type.
+    """Return every edge of the given nodes under a relation that leaves their type.
 
     Returns:
         int64 positions ``[n]`` in stored order, and int64 ``[n]`` the row of `nodes` of each.

@@ -1,4 +1,7 @@
-"""The latest events of a node in the order of time: histories and sessions."""
+"""Histories and sessions: the latest events of a node in the order of time.
+
+Relations must have times, by which the graph stores their edges in order: reading the latest of
+one relation costs one slice per root, and several relations are merged by a sort."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -98,7 +101,7 @@ def last_events(
 
 @sampler("history")
 class HistorySampler:
-    """The last events of a root, oldest first: what sequential recommenders read.
+    """The last events of a root, oldest first: the input of sequential recommenders.
 
     A sequence is the root and up to `window` neighbours, ascending by time (equal times in stored
     order), all with the root as parent. The slot of a neighbour is 1 + the place of its relation

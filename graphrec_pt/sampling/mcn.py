@@ -1,4 +1,4 @@
-"""Neighbours that matter most to a node, by how often sampling meets them."""
+"""Contextual neighbours of a node: the nodes that sampled walks reach most often."""
 
 import torch
 from pydantic import Field
@@ -63,7 +63,7 @@ class MCN:
         return self._ranked(forest, graph).pack(graph, len(roots))
 
     def _ranked(self, forest: TreeBatch, graph: Graph) -> TreeBatch:
-        """Return each (row, node) once, scored, best first, after the root of its row."""
+        """Return each node once per row with its score: the root first, then by falling score."""
         meeting = forest.row * graph.num_nodes() + forest.node
         tokens = first_of(meeting).nonzero().squeeze(1)  # the first meeting of each, [n]
         ordered, place = torch.sort(meeting[tokens])

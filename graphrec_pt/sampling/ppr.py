@@ -60,7 +60,7 @@ class PPR:
 
 
 def _connected(graph: Graph, node: Tensor, ptr: Tensor, score: Tensor, inner: Inner) -> Subgraphs:
-    """Return the sequences with each token hung below one a hop nearer to the root."""
+    """Return the sequences with a parent for each token: a token one hop nearer to the root."""
     hop, via = torch.full_like(node, -1), torch.full_like(node, -1)
     hop[ptr[:-1]] = 0
     reached = 0

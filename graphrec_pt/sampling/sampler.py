@@ -66,12 +66,12 @@ RootKind = Literal["nodes", "pairs", "sets"]
 
 
 class Sampler(Protocol):
-    """Samples around roots; a frozen config, so it can be named in a recipe and pickled.
+    """The base class of samplers: frozen configs that a recipe can name and a worker unpickle.
 
-    A sample depends on the graph, the key, its root and the edge excluded for it alone: never on
-    the other roots, their order, the number of workers or the kernel body. A root that occurs
-    twice in a batch gets the same sample twice; for more of it there are options (`repeats`) and
-    other epochs of the key.
+    A sample is a function of the graph, the key, its root and the edge excluded for it. The other
+    roots, their order, the number of workers and the kernel body do not matter. A root that occurs
+    twice in a batch gets the same sample twice; use the option `repeats` or another epoch of the
+    key to draw different ones.
 
     A class that takes pairs or sets as roots says so in a class variable
     ``takes: ClassVar[RootKind]``; see :func:`kind_of_roots`.
@@ -83,7 +83,7 @@ class Sampler(Protocol):
         """Return the sample of every root.
 
         Args:
-            graph: What may be seen, e.g. the train graph of a split.
+            graph: The graph to sample from, e.g. the train graph of a split.
             roots: int64 ``[B]`` global ids; ``[B, 2]`` for samplers of pairs, :class:`Sets` for
                 samplers of sets.
             key: Names the draws.
@@ -107,5 +107,5 @@ SamplerField = Annotated[Sampler, sampler]
 
 
 def kind_of_roots(chosen: Sampler) -> RootKind:
-    """Return what a sampler takes as roots: nodes unless its class says otherwise."""
+    """Return the kind of roots that a sampler takes: nodes by default, else its ``takes``."""
     return cast(RootKind, getattr(chosen, "takes", "nodes"))

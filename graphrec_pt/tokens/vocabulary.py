@@ -1,4 +1,6 @@
-"""What ids mean: kept beside a model, so that it travels without the data set."""
+"""The vocabulary of a graph: raw ids, types and relations in the order of their ids.
+
+It is saved with a model, so that the model can be used without the data set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -126,12 +128,12 @@ class Vocabulary:
         )
 
     def match(self, other: "Vocabulary") -> "Match":
-        """Find the nodes and relations of this vocabulary in another one.
+        """Return the ids that the nodes and relations of this vocabulary have in another one.
 
         Nodes match by type and raw id, relations by name and the types of their ends.
 
         Args:
-            other: The one whose ids are returned, e.g. that of a pre-trained model.
+            other: The vocabulary whose ids are returned, e.g. that of a pre-trained model.
         """
         place = {relation: at for at, relation in enumerate(other.relations)}
         relations = torch.tensor([place.get(r, -1) for r in self.relations], dtype=torch.int64)
@@ -151,7 +153,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Which ids of one vocabulary another one knows.
+    """The ids of one vocabulary in another one.
 
     Args:
         nodes: int64 ``[N]``, for every node its id in the other vocabulary, −1 for none.

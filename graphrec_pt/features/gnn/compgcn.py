@@ -47,7 +47,7 @@ class CompGCNLayer(nn.Module):
 
     Args:
         width: D.
-        last: Whether vectors of relations are of no use any more.
+        last: Whether this is the last layer, which does not update the vectors of relations.
     """
 
     def __init__(self, width: int, last: bool) -> None:
@@ -89,7 +89,7 @@ class CompGCNPropagator(RelationalNetwork):
         glorot(self.vectors, draw)
 
     def row_names(self) -> dict[str, pl.Series]:
-        """Return that a vector belongs to a relation, the last to the loop."""
+        """Return the relation of each vector; the last one belongs to the loop."""
         return {"vectors": pl.Series([*self.relations, ""])}
 
     def read(self, graph: Graph) -> None:

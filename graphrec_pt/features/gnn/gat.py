@@ -23,8 +23,8 @@ class GAT:
     ``α_ij = softmax_j LeakyReLU_0.2(a · W x_j + a' · W x_i)``; heads stand side by side. Messages
     travel from the source of a relation to its target, whatever the relation.
 
-    Ontologies as in G-BERT (Shang et al., IJCAI 2019) take two stages of one layer: parents hear
-    their children, then leaves their ancestors; `shared` makes it the same layer.
+    Ontologies as in G-BERT (Shang et al., IJCAI 2019) take two stages of one layer: parents receive
+    from their children, then leaves from their ancestors; `shared` ties the weights of the two.
 
     Args:
         layers: Rounds of messages, one for each of `stages` if these are given.

@@ -1,4 +1,4 @@
-"""Edges laid out for message passing: ordered by who receives, with a column for who sends."""
+"""Edges as a sparse matrix for message passing: receivers are rows, senders are columns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,10 +21,10 @@ class Incoming(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """The edges of several relations, with one sender for each (relation, source) that has any.
+    """The edges of several relations, with one sender for each (relation, source) that has edges.
 
-    What a relation makes of a source is computed once, however many targets it reaches. Senders
-    ascend by (relation, source).
+    The message of a source under a relation is computed once for all its targets. Senders ascend
+    by (relation, source).
     """
 
     incoming: Incoming  # [N, M]
@@ -34,7 +34,7 @@ class Messages(NamedTuple):
 
 
 def incoming(target: Tensor, sender: Tensor, rows: int) -> tuple[Incoming, Tensor]:
-    """Return edges by rising target, and where each stood before: int64 ``[E]``.
+    """Return edges by rising target, and the former place of each: int64 ``[E]``.
 
     Args:
         target: int64 ``[E]``, below `rows`.
@@ -113,5 +113,5 @@ class RelationalNetwork(GraphNetwork):
 
     def sent(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the vectors of each relation's sources: ``[M_r, D]`` each, for ``[N, D]``."""
-        # A product with one entry a row: its way back is a product too, not a scattered sum.
+        # A product with one entry per row, so that the backward pass is a sparse product as well.
         return spmm(self.each, self.node, None, x).split_with_sizes(self.sizes)

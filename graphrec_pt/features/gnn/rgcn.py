@@ -89,7 +89,7 @@ class RGCNPropagator(RelationalNetwork):
         )
 
     def row_names(self) -> dict[str, pl.Series]:
-        """Return that a matrix, or a row of the mixture, belongs to a relation."""
+        """Return the relation of each matrix, or of each row of the mixture."""
         weight, names = "mixture" if self.config.bases else "weight", pl.Series(self.relations)
         return {f"layers.{number}.{weight}": names for number in range(len(self.layers))}
 

@@ -1,4 +1,4 @@
-"""Propagation by a matrix that symmetric weights make of the edges: LightGCN, and transitions."""
+"""Propagation by a symmetrically normalised adjacency matrix: LightGCN, and item transitions."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -26,7 +26,7 @@ class Adjacency(NamedTuple):
 
 
 def undirected(spec: GraphSpec, names: Sequence[str]) -> list[str]:
-    """Return the names without the inverses of others among them."""
+    """Return the names without those whose inverse comes earlier."""
     found: dict[str, None] = {}
     for name in names:
         relation = spec.relations[spec.relation_index(name)]
@@ -51,7 +51,7 @@ def normalised(
         graph: Whose edges to read.
         names: Relations, no two of them inverses of each other.
         within: The global ids of rows and columns; holds all ends of the edges.
-        weighted: Whether an edge counts as its weight; else, and without one, as 1.
+        weighted: Whether an edge counts as its weight; edges without a weight count as 1.
         lone: ``Â_ii`` of nodes without edges: 0, or 1 to leave their vectors alone.
 
     Raises:
