@@ -31,7 +31,7 @@ class Memo(Generic[V]):
             key: Name of the value.
             make: Computes the value.
             given: Other objects that the value depends on; they are kept with it, and the value is
-                computed anew when they change.
+                computed anew when other objects are given.
         """
         with self._lock:
             values = self._of(owner)

@@ -1,6 +1,7 @@
 """Discrete codes of nodes: product-quantised source vectors, with a learned vector per digit.
 
-The quantiser is learnt once, on the first graph that is attached, and saved with the weights."""
+The quantiser is learnt once, on the first graph that is attached, and saved with the weights.
+"""
 
 import torch
 from pydantic import Field

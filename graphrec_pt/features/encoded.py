@@ -1,6 +1,7 @@
 """The base class of features that run a pre-trained encoder, frozen or trained.
 
-A frozen encoder runs once, when a graph is attached; a trained one runs in every pass."""
+A frozen encoder runs once, when a graph is attached; a trained one runs in every pass.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

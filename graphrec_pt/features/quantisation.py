@@ -91,7 +91,7 @@ def decoded(codes: Ints, quantizer: Quantizer) -> Floats:
 
 
 def _balanced(vectors: Floats, digits: int) -> Floats:
-    """Return principal axes, strongest first, each assigned to the part of least variance so far."""
+    """Return principal axes, strongest first, each assigned to the part with least variance."""
     variance, axes = np.linalg.eigh(np.cov(vectors.T, dtype=np.float64))
     size = len(variance) // digits
     logs = np.log(np.maximum(variance, variance.max() * 1e-9) / max(variance.max() * 1e-9, 1e-300))

@@ -1,6 +1,7 @@
 """The vector of a node from its history, such as a user's from past items in order.
 
-Relations must have times. Training targets leak into the input unless `skip` leaves them out."""
+Relations must have times. Training targets leak into the input unless `skip` leaves them out.
+"""
 
 from typing import Literal
 

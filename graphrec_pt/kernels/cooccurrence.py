@@ -1,4 +1,7 @@
-"""ChannelSums: what sparse item-to-item matrices say of a catalogue after events of histories."""
+"""Item-to-item co-occurrence scores of a catalogue after events of histories, as sparse sums.
+
+Runs on the CPU only; tensors on other devices are copied there.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -63,21 +66,20 @@ def cooccurrence(
     own: bool,
     most: int = 256,
 ) -> ChannelSums:
-    r"""Return what stands for each item after some events of histories, on the CPU.
+    r"""Return the co-occurrence score of each item after some events of histories, on the CPU.
 
     .. math:: K_c(t, j) = \sum_{s \le t} \gamma_c^{t - s} \, M_c[x_s, j]
 
-    for channel c with its matrix ``M_c`` and decay ``γ_c``, where the share that the history itself
-    has in the matrix is subtracted if `own`: a target must not predict itself. Items
-    that stand at or before a place are left out, but for its target. Of each place the `most` items
-    of the highest sum over channels are kept (ties by lower id), and none that is below
-    :data:`FLOOR` in every channel.
+    for channel c with its matrix ``M_c`` and decay ``γ_c``. If `own`, the history's own share of the
+    matrix is subtracted, so that a target does not predict itself. Items at or before a place are
+    left out, except its target. For each place the `most` items of the highest sum over channels are
+    kept (ties by lower id), except those below :data:`FLOOR` in every channel.
 
     Args:
         item: int64 ``[T]`` in ``[0, V)``, the events of all histories, in order.
         ptr: int64 ``[B + 1]``, where each history starts.
-        place: int64 ``[P]``, ascending indices of events; what comes after them is asked for.
-        target: int64 ``[P]``, the item that comes next, −1 where nobody knows.
+        place: int64 ``[P]``, ascending indices of the events after which items are scored.
+        target: int64 ``[P]``, the item that comes next, −1 where it is unknown.
         matrices: M of them.
         channels: C pairs of (number of a matrix, decay in ``[0, 1]``).
         own: Whether the histories are among those that the matrices were counted from.

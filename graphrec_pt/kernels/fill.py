@@ -50,7 +50,7 @@ def fill_forward(
     """Put the edges of one relation into its segments.
 
     Args:
-        stored: Where they go; written in place.
+        stored: The arrays to fill; written in place.
         starts: int64 ``[n_s]``, where the segment of each source begins.
         source: Integers ``[E_r]`` below ``n_s``.
         target: Integers ``[E_r]``, numbered inside the target type.

@@ -88,7 +88,7 @@ def _seen_by_item(
 
 
 class Ranked(NamedTuple):
-    """Where targets stand.
+    """The ranks of targets.
 
     Args:
         rank: float64 ``[n]`` on the CPU, from 1; ∞ for a target that is left out, NaN where a score
@@ -106,7 +106,7 @@ def rank(
     """Return the rank of each target in its row, as expected when ties are broken at random.
 
     ``rank = 1 + #{v : s_v > s} + ½ #{v : s_v = s}`` over the other candidates. One pass over the
-    scores; nothing is written into them, and what is left out is taken off afterwards.
+    scores, which are not modified; excluded candidates are subtracted afterwards.
 
     Args:
         scores: float32 or float64 ``[B, V]``; −∞ is a score like others.

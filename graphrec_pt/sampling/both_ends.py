@@ -1,7 +1,8 @@
 """Samples around both ends of a pair, packed as one sequence.
 
 It costs one sample of each end. Training targets can leak through event nodes (a review is an
-edge of its user and of its item), so the events of the pair itself are removed."""
+edge of its user and of its item), so the events of the pair itself are removed.
+"""
 
 from dataclasses import fields
 from typing import Annotated, ClassVar

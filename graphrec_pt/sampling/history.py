@@ -1,7 +1,8 @@
 """Histories and sessions: the latest events of a node in the order of time.
 
 Relations must have times, by which the graph stores their edges in order: reading the latest of
-one relation costs one slice per root, and several relations are merged by a sort."""
+one relation costs one slice per root, and several relations are merged by a sort.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace

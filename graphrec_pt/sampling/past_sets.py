@@ -1,6 +1,7 @@
 """A set, and the members of its owner's earlier sets: visits of a patient, baskets of a user.
 
-Owner relations must have times: a set of the same time counts as later and is left out."""
+Owner relations must have times: a set of the same time counts as later and is left out.
+"""
 
 import torch
 from pydantic import Field

@@ -1,6 +1,7 @@
 """The vocabulary of a graph: raw ids, types and relations in the order of their ids.
 
-It is saved with a model, so that the model can be used without the data set."""
+It is saved with a model, so that the model can be used without the data set.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

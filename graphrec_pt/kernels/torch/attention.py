@@ -197,7 +197,7 @@ def _visible(bucket: Bucket, sight: Sight, extra: int) -> Tensor | None:
 def _biased(
     bias: Bias, bucket: Bucket, place: Tensor, q: Tensor, mask: Tensor | None, extra: int
 ) -> Tensor:
-    """Return what is added to the scores of a bucket: ``[b, H, L, P + L]``."""
+    """Return the bias of the scores of a bucket: ``[b, H, L, P + L]``."""
     rows, length = bucket.token.shape
     if isinstance(bias, tuple):
         query, key, value = bias

@@ -1,4 +1,4 @@
-"""Choosing one edge of a node: which are eligible, and uniform or weighted choice among them."""
+"""The eligible edges of a node, and a uniform or weighted choice among them."""
 
 from typing import NamedTuple
 

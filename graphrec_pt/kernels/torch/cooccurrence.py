@@ -53,7 +53,7 @@ def _row(matrices: Matrices, number: int, item: int) -> Tensor:
 
 
 def _share(history: Tensor, item: int, matrices: Matrices, number: int, row: Tensor) -> Tensor:
-    """Return what a history has added to the row of one of its items, where there is an entry."""
+    """Return the history's own contribution to the row of one of its items, at stored entries."""
     share, window = torch.zeros_like(row), matrices.near.shape[1] // 2
     for p in (history == item).nonzero().squeeze(1).tolist():
         for q, other in enumerate(history.tolist()):

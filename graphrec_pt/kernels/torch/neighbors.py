@@ -182,7 +182,7 @@ class _Taken:
         return self.found.start.gather(1, k).squeeze(1) + rank - before
 
     def add(self, rank: Tensor, edge: Tensor, where: Tensor) -> None:
-        """Put the ranks where told among the taken ones."""
+        """Insert the ranks at the given places among the taken ones."""
         last = self.rank.shape[1] - 1
         if self.cumulative is not None:
             k = (self.through <= rank.clamp(min=0)[:, None]).sum(1, keepdim=True)

@@ -177,7 +177,7 @@ def _walk(
 
 
 def _is_own(question: Constrained, row: Tensor, node: Tensor) -> Tensor:
-    """Say whether each root has an edge to the node that is not excluded."""
+    """Return whether each root has an edge to the node that is not excluded."""
     start, end = question.start[row], question.end[row]
     low = lower_bound(question.targets, start, end, node)
     high = lower_bound(question.targets, low, end, node + 1)
