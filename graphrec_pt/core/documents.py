@@ -156,12 +156,12 @@ def _no_file(path: Path) -> NoReturn:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r} twice")
-    return found
+    return result
 
 
 def _check(value: Any, finite: bool) -> None:
@@ -169,17 +169,17 @@ def _check(value: Any, finite: bool) -> None:
     level = [value]
     for _ in range(DEPTH + 1):
         deeper: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                deeper += each
-                deeper += each.values()
-            elif isinstance(each, list):
-                deeper += each
-            elif isinstance(each, str):
-                if not each.isascii():
-                    each.encode()  # UnicodeEncodeError is a ValueError
-            elif finite and isinstance(each, float) and not math.isfinite(each):
-                raise ValueError(f"the number {each}")
+        for item in level:
+            if isinstance(item, dict):
+                deeper += item
+                deeper += item.values()
+            elif isinstance(item, list):
+                deeper += item
+            elif isinstance(item, str):
+                if not item.isascii():
+                    item.encode()  # UnicodeEncodeError is a ValueError
+            elif finite and isinstance(item, float) and not math.isfinite(item):
+                raise ValueError(f"the number {item}")
         level = deeper
         if not level:
             return

@@ -24,7 +24,7 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
         error: The error of pydantic.
         cls: The registered class or pydantic model that was validated.
     """
-    found: list[GraphRecError] = []
+    errors: list[GraphRecError] = []
     items = error.errors(include_url=False)
     for item in items:
         if item["type"] == "too_short" and any(_inside(item["loc"], o["loc"]) for o in items):
@@ -33,19 +33,19 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
         option, cause = ".".join(where), item.get("ctx", {}).get("error")
         if isinstance(cause, GraphRecError):
             causes = cause.errors if isinstance(cause, ConfigErrors) else (cause,)
-            found += [_at(where, each, cls) for each in causes]
+            errors += [_at(where, each, cls) for each in causes]
         elif item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             known = sorted(_options_at(cls, where[:-1]))
-            found.append(
+            errors.append(
                 GraphRecError(who, "a known option", repr(option), did_you_mean(where[-1], known))
             )
         elif item["type"] in ("missing", "missing_argument"):
-            found.append(GraphRecError(who, f"the option {option!r}", "nothing"))
+            errors.append(GraphRecError(who, f"the option {option!r}", "nothing"))
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
             message = SHAPES.get(item["type"], message.removeprefix("input should be "))
-            found.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
-    return found
+            errors.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
+    return errors
 
 
 def _at(where: list[str], error: GraphRecError, cls: type[Any]) -> GraphRecError:

@@ -164,18 +164,18 @@ class Registry(Generic[T]):
     def _import(self, path: str) -> type[T]:
         module, _, attribute = path.replace(":", ".").rpartition(".")
         try:
-            found: type[T] = getattr(import_module(module), attribute)
+            member: type[T] = getattr(import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise GraphRecError(
                 self.family, "an importable dotted path", repr(path), f"checking it ({error})"
             ) from error
-        if "registered_name" not in vars(found):  # that of a base class does not count
-            found = self(path)(found)
-        if not found.__module__.startswith(LIBRARY):
+        if "registered_name" not in vars(member):  # that of a base class does not count
+            member = self(path)(member)
+        if not member.__module__.startswith(LIBRARY):
             # Saved under its path from now on, where another process finds it too.
-            cast(Any, found).registered_path = path
-        self._members[path] = found
-        return found
+            cast(Any, member).registered_path = path
+        self._members[path] = member
+        return member
 
     def _read_plugins(self) -> None:
         if not self._plugins_read:

@@ -45,11 +45,11 @@ def kept(folder: str | Path | None, key: str, make: Callable[[], Tensor]) -> Ten
     if folder is None:
         return make()
     path = Path(folder) / f"{key}.safetensors"
-    found = _read(path)
-    if found is None:
-        found = make()
-        _write(path, found)
-    return found
+    vectors = _read(path)
+    if vectors is None:
+        vectors = make()
+        _write(path, vectors)
+    return vectors
 
 
 def _read(path: Path) -> Tensor | None:
@@ -57,15 +57,15 @@ def _read(path: Path) -> Tensor | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            found: Tensor = file.get_tensor("vectors")
+            vectors: Tensor = file.get_tensor("vectors")
             expected = (file.metadata() or {}).get("digest")
     except (OSError, SafetensorError) as error:
         _log.warning("%s cannot be read (%s): making it again", path, error)
         return None
-    if digest(found) != expected:
+    if digest(vectors) != expected:
         _log.warning("%s is damaged: making it again", path)
         return None
-    return found
+    return vectors
 
 
 def _write(path: Path, vectors: Tensor) -> None:

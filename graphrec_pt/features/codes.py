@@ -121,8 +121,8 @@ class CodesFeature(Feature):
     def _told(self, nodes: Tensor) -> Tensor:
         """Return the vectors to quantise: given vectors unmapped, else those of the feature."""
         if isinstance(self.source, GivenFeature):
-            found = self.source.look(nodes)
-            return found.masked_fill(self.source.absent[nodes].unsqueeze(1), 0)
+            given = self.source.look(nodes)
+            return given.masked_fill(self.source.absent[nodes].unsqueeze(1), 0)
         made: Tensor = self.source(nodes, _nobody)
         return made
 

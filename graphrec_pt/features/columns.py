@@ -25,18 +25,18 @@ def columns_of(
         GraphRecError: When there are none, or a named one is unknown or of another kind.
     """
     columns = spec.nodes[spec.node_index(node_type)].columns
-    found = tuple(name for name, kind in columns.items() if kind in kinds)
-    told = " or ".join(kinds)
+    names = tuple(name for name, kind in columns.items() if kind in kinds)
+    allowed = " or ".join(kinds)
     if wanted is None:
-        if not found:
-            expected = f"a {told} column on {node_type!r}"
+        if not names:
+            expected = f"a {allowed} column on {node_type!r}"
             raise GraphRecError(who, expected, "none", "another featurizer")
-        return found
+        return names
     for name in wanted:
-        if name not in found:
+        if name not in names:
             got = repr(name) if name not in columns else f"{name!r} of kind {columns[name]}"
-            expected = f"a {told} column of {node_type!r}"
-            raise GraphRecError(who, expected, got, did_you_mean(name, found))
+            expected = f"a {allowed} column of {node_type!r}"
+            raise GraphRecError(who, expected, got, did_you_mean(name, names))
     return tuple(wanted)
 
 
@@ -52,11 +52,11 @@ def one_column_of(
     Raises:
         GraphRecError: As :func:`columns_of`, and when several columns would fit.
     """
-    found = columns_of(spec, node_type, kinds, None if wanted is None else [wanted], who)
-    if len(found) > 1:
-        got = ", ".join(found)
-        raise GraphRecError(who, f"the column of {node_type!r} to read", got, f"column: {found[0]}")
-    return found[0]
+    names = columns_of(spec, node_type, kinds, None if wanted is None else [wanted], who)
+    if len(names) > 1:
+        got = ", ".join(names)
+        raise GraphRecError(who, f"the column of {node_type!r} to read", got, f"column: {names[0]}")
+    return names[0]
 
 
 def read_column(graph: Graph, node_type: str, column: str, who: str) -> pl.Series:

@@ -99,8 +99,8 @@ class EncodedFeature(GivenFeature):
         every = torch.arange(len(self.absent), device=self.device)
         with torch.no_grad():
             key = digest(content, fingerprint(encoder))
-            found = kept(self.encoding.cache, key, lambda: self._filled(encoder, every))
-        self.given, self._encoded = self.placed(found), content
+            encoded = kept(self.encoding.cache, key, lambda: self._filled(encoder, every))
+        self.given, self._encoded = self.placed(encoded), content
 
     def look(self, nodes: Tensor) -> Tensor:
         """Return the vectors of nodes: ``[n, F]``, 0 for nodes without an input."""

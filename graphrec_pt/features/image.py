@@ -140,7 +140,7 @@ class ImageFeature(EncodedFeature):
 
     def encode(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
         """Return ``[n, F]``."""
-        found = []
+        pooled = []
         every = nodes.tolist()
         for first in range(0, len(every), self.config.batch):
             images = [self._opened(node) for node in every[first : first + self.config.batch]]
@@ -148,8 +148,8 @@ class ImageFeature(EncodedFeature):
             states = encoder(pixel_values=pixels.to(self.device)).last_hidden_state
             if states.ndim == 4:  # a map of features [b, F, h, w]
                 states = states.flatten(2).mT
-            found.append(states[:, 0] if self.config.pooling == "cls" else states.mean(1))
-        return torch.cat(found)
+            pooled.append(states[:, 0] if self.config.pooling == "cls" else states.mean(1))
+        return torch.cat(pooled)
 
     def _opened(self, node: int) -> Any:
         from PIL import Image as Pillow

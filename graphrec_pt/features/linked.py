@@ -32,7 +32,7 @@ class Linked:
 
     def build(self, spec: GraphSpec, node_type: str, width: int) -> "LinkedFeature":
         """Return the feature, which has no weights."""
-        leaving = {each.name for each in spec.relations if each.source == node_type}
+        leaving = {relation.name for relation in spec.relations if relation.source == node_type}
         for name in self.relations:
             spec.relation_index(name)
             if name not in leaving:
@@ -65,20 +65,20 @@ class LinkedFeature(Feature):
         """Read the neighbours."""
         edges = [graph.edges(name) for name in self.config.relations]
         first = graph.nodes(graph.schema.relation(self.config.relations[0]).source)
-        source = torch.cat([each.source for each in edges]) - first.start
+        source = torch.cat([part.source for part in edges]) - first.start
         order = torch.argsort(source, stable=True)
         count = torch.bincount(source, minlength=len(first))
         device = self.start.device
         self.start = torch.cat([count.new_zeros(1), count.cumsum(0)]).to(device)
-        self.neighbor = torch.cat([each.target for each in edges])[order].to(device)
+        self.neighbor = torch.cat([part.target for part in edges])[order].to(device)
 
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
         """Return ``[n, D]``."""
         first, count = self.start[nodes], self.start[nodes + 1] - self.start[nodes]
         place, owner = ranges(first, count)
         others, which = torch.unique(self.neighbor[place], return_inverse=True)
-        found = vectors(others)[which]  # [M, D]
-        total = found.new_zeros(len(nodes), self.width).index_add(0, owner, found)
+        gathered = vectors(others)[which]  # [M, D]
+        total = gathered.new_zeros(len(nodes), self.width).index_add(0, owner, gathered)
         if self.config.how == "sum":
             return total
         return total / count.clamp(min=1).unsqueeze(1)

@@ -54,7 +54,7 @@ class Composed(nn.Module):
         if not configs:
             raise GraphRecError("features", f"at least one feature of {node_type!r}", "none", "id")
         self.compose, self.id_dropout = compose, id_dropout
-        self.parts = nn.ModuleList(each.build(spec, node_type, width) for each in configs)
+        self.parts = nn.ModuleList(config.build(spec, node_type, width) for config in configs)
         several = len(configs) > 1
         self.joint = (
             nn.Linear(len(configs) * width, width) if several and compose == "concat" else None
@@ -85,13 +85,13 @@ class Composed(nn.Module):
         return self._composed(nodes, vectors, plain).to(self.get_buffer("anchor").dtype)
 
     def _composed(self, nodes: Tensor, vectors: Vectors, plain: bool) -> Tensor:
-        found = [self._one(part, nodes, vectors, plain) for part in self.parts]
-        if len(found) == 1:
-            return found[0]
+        features = [self._one(part, nodes, vectors, plain) for part in self.parts]
+        if len(features) == 1:
+            return features[0]
         if self.joint is not None:
-            joint: Tensor = self.joint(torch.cat(found, dim=1))
+            joint: Tensor = self.joint(torch.cat(features, dim=1))
             return joint
-        stacked = torch.stack(found, dim=1)  # [n, k, D]
+        stacked = torch.stack(features, dim=1)  # [n, k, D]
         if self.gate is not None:
             stacked = stacked * self.gate(stacked.tanh()).softmax(dim=1)
         return stacked.sum(1)
@@ -100,11 +100,11 @@ class Composed(nn.Module):
         if plain and getattr(part, "looks_up", False):
             some = vectors(nodes[:0])
             return some.new_zeros(len(nodes), some.shape[1])
-        found: Tensor = part(nodes, vectors)
+        feature: Tensor = part(nodes, vectors)
         if self.training and self.id_dropout and isinstance(part, IdentityFeature):
-            kept = torch.rand(len(nodes), 1, device=found.device) >= self.id_dropout
-            found = found * kept
-        return found
+            kept = torch.rand(len(nodes), 1, device=feature.device) >= self.id_dropout
+            feature = feature * kept
+        return feature
 
 
 EVERY = "*"
@@ -219,15 +219,15 @@ class NodeFeatures(nn.Module):
             GraphRecError: When names, shapes or types differ from those of these features, and with
                 a propagation, which needs the graph.
         """
-        own = self.inputs()
-        if self.propagate is not None or inputs.keys() != own.keys():
-            got = ", ".join(sorted(inputs.keys() ^ own.keys())) or "those of a propagation"
+        expected = self.inputs()
+        if self.propagate is not None or inputs.keys() != expected.keys():
+            got = ", ".join(sorted(inputs.keys() ^ expected.keys())) or "those of a propagation"
             raise GraphRecError("features", "inputs that they read", got, "attach_graph(graph)")
         for name, tensor in inputs.items():
             path, _, last = name.rpartition(".")
             module = self.get_submodule(path)
             _check_input(module, name, inputs, dict(zip(self.names, self.counts, strict=True)))
-            setattr(module, last, tensor.to(own[name].device))
+            setattr(module, last, tensor.to(expected[name].device))
         self.bound = True
 
     @contextmanager
@@ -298,14 +298,14 @@ class NodeFeatures(nn.Module):
                 continue
             local, kept = nodes[rows] - low, (self._held or {}).get(name)
             if kept is not None and not plain:
-                found = kept.index_select(0, local)
+                part = kept.index_select(0, local)
             else:
-                found = self._part(name)(local, self._plain, plain)
+                part = self._part(name)(local, self._plain, plain)
             if len(rows) == len(nodes):
-                return found
+                return part
             if out is None:
-                out = found.new_zeros(len(nodes), self.width)
-            out = out.index_copy(0, rows, found)
+                out = part.new_zeros(len(nodes), self.width)
+            out = out.index_copy(0, rows, part)
         if out is None:
             some = next(self.parameters(), None)
             device = nodes.device if some is None else some.device
@@ -353,9 +353,9 @@ def _check_input(
     path, _, last = name.rpartition(".")
     places = {n: n.rpartition(".") for n in inputs}
     beside = {leaf: inputs[n] for n, (place, _, leaf) in places.items() if place == path}
-    tensor, own = inputs[name], module.get_buffer(last)
-    right = tensor.is_floating_point() == own.is_floating_point()
-    right = right and tensor.ndim == own.ndim > 0 and tensor.shape[1:] == own.shape[1:]
+    tensor, buffer = inputs[name], module.get_buffer(last)
+    right = tensor.is_floating_point() == buffer.is_floating_point()
+    right = right and tensor.ndim == buffer.ndim > 0 and tensor.shape[1:] == buffer.shape[1:]
     nodes = counts.get(str(vars(module).get("node_type")))
     if right and last == "start":  # where the values of each node begin among those beside it
         ascends = len(tensor) > 0 and int(tensor[0]) == 0 and bool((tensor.diff() >= 0).all())

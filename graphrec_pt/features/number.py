@@ -85,8 +85,8 @@ class NumberFeature(Feature):
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
         """Return ``[n, D]``."""
         z = (self.numbers[nodes] - self.mean) / self.spread  # [n, C]
-        found: Tensor = self.map(z.nan_to_num())
-        return found + cast(Tensor, self.missing(z.isnan().to(found.dtype)))
+        mapped: Tensor = self.map(z.nan_to_num())
+        return mapped + cast(Tensor, self.missing(z.isnan().to(mapped.dtype)))
 
 
 class SoftOneHot(nn.Module):

@@ -105,8 +105,8 @@ ProcessorField = Annotated[
 def fingerprint(model: Any) -> str:
     """Return a digest of the architecture and weights of a model; its name does not count."""
     config = model.config.to_dict()
-    told = sorted((k, repr(v)) for k, v in config.items() if k not in _NOT_CONTENT)
-    parts = [type(model).__name__, repr(told)]
+    options = sorted((k, repr(v)) for k, v in config.items() if k not in _NOT_CONTENT)
+    parts = [type(model).__name__, repr(options)]
     for name, value in sorted(model.state_dict().items()):
         parts += [name, digest(value)]
     return digest(*parts)

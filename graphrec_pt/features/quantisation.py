@@ -68,8 +68,8 @@ def product_quantizer(
             ]
         )
         if turn < rotations:
-            found = Quantizer(rotation, centroids)
-            nearest = decoded(codes_of(vectors, found), found)
+            quantizer = Quantizer(rotation, centroids)
+            nearest = decoded(codes_of(vectors, quantizer), quantizer)
             rotation = np.asarray(orthogonal_procrustes(vectors, nearest)[0], np.float32)
     return Quantizer(rotation, centroids)
 
@@ -77,11 +77,11 @@ def product_quantizer(
 def codes_of(vectors: Floats, quantizer: Quantizer) -> Ints:
     """Return the nearest centroid of every part, the first of equals: int64 ``[n, S]``."""
     parts = _parts(vectors @ quantizer.rotation, len(quantizer.centroids))
-    found = [
+    digits = [
         vq(part, near, check_finite=False)[0]
         for part, near in zip(parts, quantizer.centroids, strict=True)
     ]
-    return np.stack(found, axis=1).astype(np.int64)
+    return np.stack(digits, axis=1).astype(np.int64)
 
 
 def decoded(codes: Ints, quantizer: Quantizer) -> Floats:

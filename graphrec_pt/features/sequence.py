@@ -143,17 +143,17 @@ class Sequence:
 
     def _relation(self, spec: GraphSpec, node_type: str) -> str:
         timed = [r.name for r in spec.relations if r.source == node_type and r.timed]
-        told = ", ".join(timed) or "none"
+        names = ", ".join(timed) or "none"
         if self.relation is not None:
             spec.relation_index(self.relation)
             if self.relation not in timed:
                 expected = f"a timed relation that leaves {node_type!r}"
-                raise GraphRecError("sequence", expected, repr(self.relation), f"one of {told}")
+                raise GraphRecError("sequence", expected, repr(self.relation), f"one of {names}")
             return self.relation
         if len(timed) != 1:
             expected = f"the timed relation that leaves {node_type!r}"
             hint = f"relation: {timed[0]}" if timed else ""
-            raise GraphRecError("sequence", expected, told, hint)
+            raise GraphRecError("sequence", expected, names, hint)
         return timed[0]
 
 
@@ -203,5 +203,5 @@ class SequenceFeature(Feature):
         first, count = first[there], count[there]
         items, which = torch.unique(self.item[ranges(first, count)[0]], return_inverse=True)
         ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
-        found: Tensor = self.encoder(vectors(items)[which], ptr)
-        return out.to(found.dtype).index_copy(0, there, found)
+        states: Tensor = self.encoder(vectors(items)[which], ptr)
+        return out.to(states.dtype).index_copy(0, there, states)

@@ -142,14 +142,14 @@ class TextFeature(EncodedFeature):
         first = self.start[nodes]
         count = (self.start[nodes + 1] - first).clamp(max=self.room)
         length = count + len(self.before) + len(self.after)
-        order, found = [], []
+        order, vectors = [], []
         for rows in batches(length, self.config.batch_tokens):
             ids = self._dense(first[rows], count[rows])  # [b, L]
             seen = torch.arange(ids.shape[1], device=ids.device) < length[rows].unsqueeze(1)
             states = encoder(input_ids=ids, attention_mask=seen.long()).last_hidden_state
             order.append(rows)
-            found.append(self._pooled(states, seen))
-        pooled = torch.cat(found)
+            vectors.append(self._pooled(states, seen))
+        pooled = torch.cat(vectors)
         return torch.empty_like(pooled).index_copy(0, torch.cat(order), pooled)
 
     def _dense(self, first: Tensor, count: Tensor) -> Tensor:

@@ -39,10 +39,10 @@ def member(csr: SegmentedCSR, source: Tensor, slot: Tensor | int, target: Tensor
     check_nodes("member", csr, source, "source")
     check_nodes("member", csr, target, "target", length=len(source))
     slots = check_slot("member", csr, source, slot, any_slot=True)
-    found: Tensor = body("adjacency.member", csr.indices)(
+    exists: Tensor = body("adjacency.member", csr.indices)(
         csr, sorted_targets(csr), source, slots, target
     )
-    return found
+    return exists
 
 
 def in_batch(csr: SegmentedCSR, source: Tensor, slot: Tensor | int, target: Tensor) -> Tensor:

@@ -70,10 +70,10 @@ def cooccurrence(
 
     .. math:: K_c(t, j) = \sum_{s \le t} \gamma_c^{t - s} \, M_c[x_s, j]
 
-    for channel c with its matrix ``M_c`` and decay ``γ_c``. If `own`, the history's own share of the
-    matrix is subtracted, so that a target does not predict itself. Items at or before a place are
-    left out, except its target. For each place the `most` items of the highest sum over channels are
-    kept (ties by lower id), except those below :data:`FLOOR` in every channel.
+    for channel c with its matrix ``M_c`` and decay ``γ_c``. If `own`, the history's own share of
+    the matrix is subtracted, so that a target does not predict itself. Items at or before a place
+    are left out, except its target. For each place the `most` items of the highest sum over
+    channels are kept (ties by lower id), except those below :data:`FLOOR` in every channel.
 
     Args:
         item: int64 ``[T]`` in ``[0, V)``, the events of all histories, in order.
@@ -88,7 +88,7 @@ def cooccurrence(
     Raises:
         GraphRecError: For arrays that do not fit, and items outside the catalogue.
     """
-    item, ptr, place, target = (each.cpu() for each in (item, ptr, place, target))
+    item, ptr, place, target = (tensor.cpu() for tensor in (item, ptr, place, target))
     check_ptr("cooccurrence", ptr, len(item))
     size = matrices.ptr.shape[1] - 1
     if len(item) and not 0 <= int(item.min()) <= int(item.max()) < size:
@@ -103,7 +103,7 @@ def cooccurrence(
             raise GraphRecError("cooccurrence", expected, (number, decay))
     which = torch.tensor([number for number, _ in channels], dtype=torch.int64)
     decays = torch.tensor([decay for _, decay in channels], dtype=torch.float32)
-    found = body("cooccurrence", item)(
+    sums = body("cooccurrence", item)(
         item.contiguous(), ptr, place, target, matrices, which, decays, own, most, FLOOR
     )
-    return ChannelSums(*found)
+    return ChannelSums(*sums)

@@ -65,8 +65,8 @@ def sorted_targets(csr: SegmentedCSR) -> Tensor:
     Returns:
         int32 or int64 ``[E]`` like `csr.indices`; `csr.indices` itself when it already ascends.
     """
-    found = _targets(csr.indices, None, lambda: _sort(csr), given=(csr.segment,))
-    return csr.indices if found is None else found
+    targets = _targets(csr.indices, None, lambda: _sort(csr), given=(csr.segment,))
+    return csr.indices if targets is None else targets
 
 
 def target_order(csr: SegmentedCSR) -> Tensor:
@@ -86,8 +86,8 @@ def _order(csr: SegmentedCSR) -> Tensor:
     check_edges("sorted targets", csr)
     # On a GPU the library's radix sort is the fast one, so there are two bodies.
     name = "numba" if chosen_body(csr.indices) == "numba" else "torch"
-    found: Tensor = import_module(f"graphrec_pt.kernels.{name}.derived").target_order(csr)
-    return found
+    permutation: Tensor = import_module(f"graphrec_pt.kernels.{name}.derived").target_order(csr)
+    return permutation
 
 
 def _sort(csr: SegmentedCSR) -> Tensor | None:

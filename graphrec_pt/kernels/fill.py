@@ -130,5 +130,5 @@ def order(*columns: npt.NDArray[np.integer]) -> Int64:
     on_cpu = torch.empty(0, device="cpu")
     backend = "numba" if chosen_body(on_cpu) == "numba" else "torch"
     sort = import_module(f"graphrec_pt.kernels.{backend}.fill").order
-    found: Int64 = sort(columns)
-    return found
+    permutation: Int64 = sort(columns)
+    return permutation

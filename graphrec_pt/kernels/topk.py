@@ -130,8 +130,8 @@ def rank(
         raise GraphRecError("rank", f"seen ptr [{len(scores) + 1}]", list(seen[0].shape))
     check_ptr("rank", seen[0], len(seen[1]))
     _check_inside("seen", seen[1], scores.shape[1])
-    found = Ranked(*body("topk.rank", scores)(scores, row, column, *seen))
-    return found
+    ranked = Ranked(*body("topk.rank", scores)(scores, row, column, *seen))
+    return ranked
 
 
 def _check_inside(name: str, place: Tensor, size: int) -> None:

@@ -80,16 +80,16 @@ class BothEnds:
         exclude: Tensor | None,
     ) -> Subgraphs:
         """Return the sample of one end, without the events that the two ends share."""
-        found = chosen.sample(graph, own.contiguous(), key, exclude)
-        if not isinstance(found, Subgraphs):
-            got = type(found).__name__
+        sample = chosen.sample(graph, own.contiguous(), key, exclude)
+        if not isinstance(sample, Subgraphs):
+            got = type(sample).__name__
             raise GraphRecError("both_ends", "a sampler that returns Subgraphs", got)
-        pairs, row = pairs_of_events(graph), found.row()
-        gone = (pairs[found.node] == roots[row]).all(1)
-        parent = torch.where(found.parent < 0, -1, found.parent + found.ptr[row])
-        for _ in range(int(found.hop.max()) if len(found.hop) else 0):
+        pairs, row = pairs_of_events(graph), sample.row()
+        gone = (pairs[sample.node] == roots[row]).all(1)
+        parent = torch.where(sample.parent < 0, -1, sample.parent + sample.ptr[row])
+        for _ in range(int(sample.hop.max()) if len(sample.hop) else 0):
             gone = gone | (gone[parent.clamp(min=0)] & (parent >= 0))
-        return found if not bool(gone.any()) else _taken(found, (~gone).nonzero().squeeze(1))
+        return sample if not bool(gone.any()) else _taken(sample, (~gone).nonzero().squeeze(1))
 
 
 def pairs_of_events(graph: Graph) -> Tensor:
@@ -99,7 +99,7 @@ def pairs_of_events(graph: Graph) -> Tensor:
     """
 
     def made() -> Tensor:
-        found = torch.full((graph.num_nodes(), 2), -1, dtype=torch.int64)
+        pairs = torch.full((graph.num_nodes(), 2), -1, dtype=torch.int64)
         for relation in graph.schema.interactions:
             if relation.event is None:
                 continue
@@ -109,8 +109,8 @@ def pairs_of_events(graph: Graph) -> Tensor:
             event = event[edges.edge - graph.edge_offset[relation.name]]
             some = event >= 0
             node = event[some] + graph.nodes(relation.event).start
-            found[node] = torch.stack([edges.source[some], edges.target[some]], dim=1)
-        return found.to(graph.csr.indices.device)
+            pairs[node] = torch.stack([edges.source[some], edges.target[some]], dim=1)
+        return pairs.to(graph.csr.indices.device)
 
     return _pairs(graph, None, made)
 

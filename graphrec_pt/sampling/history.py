@@ -50,9 +50,9 @@ def bounds_in_time(
         return bound
     low, high = graph.csr.bounds(roots)
     position, row = ranges(low, high - low)
-    found = (graph.csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
-    found &= graph.csr.time[position] != NO_TIME
-    return bound.scatter_reduce(0, row[found], graph.csr.time[position[found]], "amin")
+    excluded = (graph.csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
+    excluded &= graph.csr.time[position] != NO_TIME
+    return bound.scatter_reduce(0, row[excluded], graph.csr.time[position[excluded]], "amin")
 
 
 def last_events(

@@ -221,8 +221,10 @@ class Loader:
         if self.workers:
             self._asked.tasks = tasks
             return iter(self._spawned())
-        each = iter(tasks)
-        return self._in_threads(each) if self.threads else map(self.batches.__getitem__, each)
+        requests = iter(tasks)
+        return (
+            self._in_threads(requests) if self.threads else map(self.batches.__getitem__, requests)
+        )
 
     def tasks(self, epoch: int, start: int = 0) -> list[BatchRequest]:
         """Return the requests of an epoch: the ``sampler=`` of a DataLoader of `batches`."""

@@ -64,9 +64,9 @@ class PastSets:
         forest, owners = _grown(graph, forest, first, back, 0, exclude)
         when = graph.csr.time[forest.position[owners]]
         forest, sets = _grown(graph, forest, owners, owner.name, 0, exclude)
-        asked = when[forest.parent[sets] - owners[0]] if len(owners) else when
+        root_time = when[forest.parent[sets] - owners[0]] if len(owners) else when
         taken = graph.csr.time[forest.position[sets]]
-        early = (taken < asked) & (taken != NO_TIME)
+        early = (taken < root_time) & (taken != NO_TIME)
         early &= self._latest(forest.parent[sets], early)
         kept = torch.ones_like(forest.row, dtype=torch.bool)
         kept[sets] = early

@@ -39,9 +39,9 @@ class Sets:
     @classmethod
     def of(cls, sets: Iterable[Sequence[int]]) -> "Sets":
         """Pack lists of global ids."""
-        lists = [list(each) for each in sets]
-        ends = torch.tensor([0, *(len(each) for each in lists)]).cumsum(0)
-        return cls(torch.tensor([n for each in lists for n in each], dtype=torch.int64), ends)
+        lists = [list(nodes) for nodes in sets]
+        ends = torch.tensor([0, *(len(nodes) for nodes in lists)]).cumsum(0)
+        return cls(torch.tensor([n for nodes in lists for n in nodes], dtype=torch.int64), ends)
 
     def __len__(self) -> int:
         """B."""

@@ -78,8 +78,8 @@ class UserItemPaths:
             exclude=exclude,
             tries=self.tries,
         )
-        found = nodes[:, :, 0] >= 0  # [B, paths]
-        return found.nonzero()[:, 0], nodes[found], position[found]
+        exists = nodes[:, :, 0] >= 0  # [B, paths]
+        return exists.nonzero()[:, 0], nodes[exists], position[exists]
 
     def _free(
         self, graph: Graph, roots: Tensor, relation: Relation, key: Key, exclude: Tensor | None
@@ -107,8 +107,8 @@ class UserItemPaths:
             pending = pending[(nodes[:, 0].view(size, many)[pending] < 0).any(1)]
             if not len(pending):
                 break
-        found = (nodes[:, 0] >= 0).nonzero().squeeze(1)
-        return found // many, nodes[found], position[found]
+        filled = (nodes[:, 0] >= 0).nonzero().squeeze(1)
+        return filled // many, nodes[filled], position[filled]
 
     def _ends_in_item(self, graph: Graph, walks: Tensor, relation: Relation) -> Tensor:
         """Return which walks are simple and end in an item: bool ``[n]``."""

@@ -119,18 +119,18 @@ class Returns(Linearizer):
 
     def _of_all(self, graph: Graph) -> float:
         edges = [graph.edges(name) for name in self.rewards]
-        source = torch.cat([each.source for each in edges])
+        source = torch.cat([part.source for part in edges])
         if not len(source):
             return 0.0
-        none = [torch.full_like(each.source, NO_TIME) for each in edges]
-        times = [n if each.time is None else each.time for each, n in zip(edges, none, strict=True)]
+        none = [torch.full_like(part.source, NO_TIME) for part in edges]
+        times = [n if part.time is None else part.time for part, n in zip(edges, none, strict=True)]
         relation = torch.cat(
             [
-                torch.full_like(each.source, graph.schema.relation_index(name))
-                for name, each in zip(self.rewards, edges, strict=True)
+                torch.full_like(part.source, graph.schema.relation_index(name))
+                for name, part in zip(self.rewards, edges, strict=True)
             ]
         )
-        reward = self._rewards(graph, relation, torch.cat([each.position for each in edges]))
+        reward = self._rewards(graph, relation, torch.cat([part.position for part in edges]))
         order = torch.argsort(torch.cat(times), stable=True)
         order = order[torch.argsort(source[order], stable=True)]
         return float(returns_to_go(reward[order], source[order], self.discount).mean())

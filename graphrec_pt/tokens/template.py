@@ -190,10 +190,10 @@ class Template(Linearizer):
         if self.context is None:
             return prompt
         context = self.context.linearize(graph, sample, key)
-        told = torch.zeros_like(context.id, dtype=torch.bool)
+        revealed = torch.zeros_like(context.id, dtype=torch.bool)
         for column in torch.tensor(self.parsed.masked).nonzero().squeeze(1).tolist():
-            told |= context.id == nodes[context.sequence_of(), column]
-        kept = ~(told & (context.kind == Kind.NODE))
+            revealed |= context.id == nodes[context.sequence_of(), column]
+        kept = ~(revealed & (context.kind == Kind.NODE))
         context = context.take(kept.nonzero().squeeze(1))
         if not self.lead:
             return side_by_side([context, prompt])
@@ -219,7 +219,7 @@ class Template(Linearizer):
         none = torch.full_like(nodes, -1)
         known = torch.cat([none[:, :1], taken[whole]], dim=1)  # the relation before each node
         wanted = torch.tensor([-1, *relations], device=nodes.device).expand_as(nodes)
-        asked = wanted < 0
+        hidden = wanted < 0
         step = torch.arange(nodes.shape[1], device=nodes.device).expand_as(nodes)
         before = torch.where(step > 0, (step - 1) * (2 if self.relations else 1), -1)
 
@@ -229,9 +229,11 @@ class Template(Linearizer):
 
         count = whole.long() * (2 * nodes.shape[1] - 1 if self.relations else nodes.shape[1])
         return Tokens.of(
-            laid(torch.where(asked, Special.MASK, wanted), nodes.masked_fill(masked, Special.MASK)),
             laid(
-                torch.where(asked, Kind.SPECIAL, Kind.RELATION),
+                torch.where(hidden, Special.MASK, wanted), nodes.masked_fill(masked, Special.MASK)
+            ),
+            laid(
+                torch.where(hidden, Kind.SPECIAL, Kind.RELATION),
                 torch.where(masked, Kind.SPECIAL, Kind.NODE).expand_as(nodes),
             ),
             torch.cat([count.new_zeros(1), count.cumsum(0)]),
@@ -240,7 +242,7 @@ class Template(Linearizer):
             parent=laid(before, before),
             relation=laid(none, wanted),
             labels=laid(
-                torch.where(asked & (known >= 0), known, IGNORE),
+                torch.where(hidden & (known >= 0), known, IGNORE),
                 torch.where(masked & (nodes >= 0), nodes, IGNORE),
             ),
         )

@@ -74,17 +74,17 @@ class TextLinearizer(Linearizer):
             there = (token >= 0) & kept[token.clamp(min=0)]
             return torch.where(there, (place - ptr[row])[token.clamp(min=0)], -1)
 
-        own = kept.nonzero().squeeze(1)
+        nodes = kept.nonzero().squeeze(1)
         at, of = ranges(start, count)  # text tokens: their place in the pool, their node's token
         rank = ranges(torch.zeros_like(count), count)[0]
-        order = torch.empty_like(torch.cat([own, of]))
-        order[torch.cat([place[own], place[of] + kept[of] + rank])] = torch.arange(
+        order = torch.empty_like(torch.cat([nodes, of]))
+        order[torch.cat([place[nodes], place[of] + kept[of] + rank])] = torch.arange(
             len(order), device=order.device
         )
 
         def woven(column: Tensor, text: Tensor | int) -> Tensor:
             text = torch.full_like(of, text) if isinstance(text, int) else text
-            return torch.cat([column[own], text])[order]
+            return torch.cat([column[nodes], text])[order]
 
         word, edges = _words(base), base.edges
         if edges is not None:
@@ -129,12 +129,12 @@ class TextLinearizer(Linearizer):
     def _columns(self, graph: Graph) -> dict[str, str]:
         schema = graph.schema
         if self.columns is None:
-            found = {node.name: node.title for node in schema.nodes if node.title is not None}
-            if not found:
+            titles = {node.name: node.title for node in schema.nodes if node.title is not None}
+            if not titles:
                 names = ", ".join(schema.node_names)
                 hint = "columns: {type: column}"
                 raise GraphRecError("text", f"a title column on one of {names}", "none", hint)
-            return found
+            return titles
         for node_type, column in self.columns.items():
             known = [n for n, k in schema.node(node_type).columns.items() if k != "vector"]
             if column not in known:

@@ -92,9 +92,9 @@ class Tokens:
         return cls(**(filled | columns), id=id, kind=kind, ptr=ptr)
 
     def __post_init__(self) -> None:
-        own = torch.Size([self.id.numel()])
+        column = torch.Size([self.id.numel()])
         for name, value in _tensors(self).items():
-            shape = own
+            shape = column
             if name == "ptr":
                 shape = torch.Size([max(value.numel(), 1)])
             elif name == "edges":

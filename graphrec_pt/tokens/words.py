@@ -137,8 +137,8 @@ class Words:
     @cached_property
     def special(self) -> dict[str, int]:
         """Ids of its special tokens by the names of :data:`SPECIAL`."""
-        found = {name: getattr(self.tokenizer, f"{name}_token_id", None) for name in SPECIAL}
-        return {name: int(id) for name, id in found.items() if id is not None}
+        ids = {name: getattr(self.tokenizer, f"{name}_token_id", None) for name in SPECIAL}
+        return {name: int(id) for name, id in ids.items() if id is not None}
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         encode: Callable[..., Any] = self.tokenizer.encode

@@ -77,9 +77,9 @@ class CompGCNPropagator(RelationalNetwork):
     def __init__(self, config: CompGCN, spec: GraphSpec, width: int) -> None:
         super().__init__("compgcn", spec, width, config.relations)
         self.config = config
-        found = [spec.relations[spec.relation_index(name)] for name in self.relations]
-        self.backward_relation = [relation.backward for relation in found]
-        self.vectors = nn.Parameter(torch.zeros(len(found) + 1, width))  # the last is the loop
+        relations = [spec.relations[spec.relation_index(name)] for name in self.relations]
+        self.backward_relation = [relation.backward for relation in relations]
+        self.vectors = nn.Parameter(torch.zeros(len(relations) + 1, width))  # the last is the loop
         self.layers = nn.ModuleList(
             CompGCNLayer(width, number == config.layers) for number in range(1, config.layers + 1)
         )
@@ -94,16 +94,16 @@ class CompGCNPropagator(RelationalNetwork):
 
     def read(self, graph: Graph) -> None:
         """Keep the messages, and the weight of each edge."""
-        found = messages(graph, self.relations)
-        direction = torch.tensor(self.backward_relation).long()[found.relation]
-        self.keep_messages(found, found.incoming)
-        self.keep(share=_shares(found.incoming, found.node, direction))
+        edges = messages(graph, self.relations)
+        direction = torch.tensor(self.backward_relation).long()[edges.relation]
+        self.keep_messages(edges, edges.incoming)
+        self.keep(share=_shares(edges.incoming, edges.node, direction))
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors after all layers: ``[N, D]``."""
         vectors: Tensor = self.vectors
-        for each in self.layers:
-            layer = cast(CompGCNLayer, each)
+        for module in self.layers:
+            layer = cast(CompGCNLayer, module)
             x = activate(self._round(layer, x, vectors), self.config.activation)
             vectors = vectors if layer.relation is None else vectors @ layer.relation
         return x

@@ -110,8 +110,8 @@ class HGTPropagator(RelationalNetwork):
 
     def read(self, graph: Graph) -> None:
         """Keep the messages by head."""
-        found = messages(graph, self.relations)
-        self.keep_messages(found, by_head(found.incoming, self.heads))
+        edges = messages(graph, self.relations)
+        self.keep_messages(edges, by_head(edges.incoming, self.heads))
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors after all layers: ``[N, D]``."""

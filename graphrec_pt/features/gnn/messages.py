@@ -59,8 +59,8 @@ def messages(graph: Graph, names: Sequence[str]) -> Messages:
         places.append(torch.full_like(local, place))
         nodes.append(node)
         sizes.append(len(node))
-    found, order = incoming(torch.cat(targets), torch.cat(senders), graph.num_nodes())
-    return Messages(found, torch.cat(places)[order], torch.cat(nodes).int(), sizes)
+    matrix, order = incoming(torch.cat(targets), torch.cat(senders), graph.num_nodes())
+    return Messages(matrix, torch.cat(places)[order], torch.cat(nodes).int(), sizes)
 
 
 def counts(edges: Messages) -> Tensor:
@@ -68,8 +68,8 @@ def counts(edges: Messages) -> Tensor:
     target = owners(edges.incoming.ptr, len(edges.relation))
     slot = target * len(edges.sizes) + edges.relation
     _, place, count = torch.unique(slot, return_inverse=True, return_counts=True)
-    found: Tensor = count[place]
-    return found
+    received: Tensor = count[place]
+    return received
 
 
 def by_head(edges: Incoming, heads: int) -> Incoming:

@@ -91,13 +91,13 @@ def chosen(who: str, spec: GraphSpec, names: Sequence[str] | None) -> list[str]:
     Raises:
         GraphRecError: For an unknown name, and when there are no relations.
     """
-    found = list(spec.relation_names if names is None else dict.fromkeys(names))
-    for name in found:
+    relations = list(spec.relation_names if names is None else dict.fromkeys(names))
+    for name in relations:
         spec.relation_index(name)
-    if not found:
+    if not relations:
         hint = "one of " + ", ".join(spec.relation_names) if spec.relations else ""
         raise GraphRecError(who, "at least one relation", "none", hint)
-    return found
+    return relations
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:

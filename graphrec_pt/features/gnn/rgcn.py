@@ -95,9 +95,9 @@ class RGCNPropagator(RelationalNetwork):
 
     def read(self, graph: Graph) -> None:
         """Keep the messages, and the share of each edge in the mean of its relation."""
-        found = messages(graph, self.relations)
-        self.keep_messages(found, found.incoming)
-        self.keep(share=1 / counts(found))
+        edges = messages(graph, self.relations)
+        self.keep_messages(edges, edges.incoming)
+        self.keep(share=1 / counts(edges))
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors after all layers: ``[N, D]``."""
