@@ -33,7 +33,7 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
         option, cause = ".".join(where), item.get("ctx", {}).get("error")
         if isinstance(cause, GraphRecError):
             causes = cause.errors if isinstance(cause, ConfigErrors) else (cause,)
-            errors += [_at(where, each, cls) for each in causes]
+            errors += [_at(where, fault, cls) for fault in causes]
         elif item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             known = sorted(_options_at(cls, where[:-1]))
             errors.append(

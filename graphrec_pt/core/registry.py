@@ -62,6 +62,16 @@ class Registry(Generic[T]):
 
     Args:
         family: Name of the family in errors and in the saved JSON, e.g. ``"sampler"``.
+
+    Example:
+        >>> shape = Registry("shape")
+        >>> @shape("square")
+        ... class Square:
+        ...     side: float = 1.0
+        >>> shape.build({"name": "square", "side": 2})
+        Square(side=2.0)
+        >>> config_of(shape.build("square"))
+        {'name': 'square', 'side': 1.0}
     """
 
     def __init__(self, family: str) -> None:

@@ -121,6 +121,13 @@ class Features(Checked):
         id_dropout: Share of nodes whose ``id`` feature is left out in training, so that the model
             learns to do without (what makes it transfer to nodes it has never seen).
         propagation: Config of a graph neural network over all nodes, if any.
+
+    Example:
+        >>> features = Features(by_type={"item": ["id", "static_text"], "*": ["id"]})
+        >>> network = seeded(lambda: features.build(GraphSpec.of(graph), 8), seed=0)
+        >>> network.attach_graph(graph)
+        >>> network(graph.node_ids("user", ["ann", "bob"])).shape
+        torch.Size([2, 8])
     """
 
     by_type: dict[str, tuple[FeaturizerField, ...]] = Field({EVERY: ("id",)}, validate_default=True)

@@ -62,12 +62,12 @@ def body(op: str, like: Tensor) -> Callable[..., Any]:
 @cache
 def _function(chosen: str, op: str) -> Callable[..., Any]:
     family, _, name = op.rpartition(".")
-    for each in (chosen, "torch"):
-        module = f"graphrec_pt.kernels.{each}.{family or name}"
+    for backend in (chosen, "torch"):
+        module = f"graphrec_pt.kernels.{backend}.{family or name}"
         if find_spec(module) is not None:
-            found: Callable[..., Any] | None = vars(import_module(module)).get(name)
-            if found is not None:
-                return found
+            function: Callable[..., Any] | None = vars(import_module(module)).get(name)
+            if function is not None:
+                return function
     raise GraphRecError("body", "a kernel", repr(op))
 
 

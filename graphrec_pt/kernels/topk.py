@@ -38,6 +38,11 @@ def topk(
     Raises:
         GraphRecError: For shapes or types that do not fit, k or block below 1, seen items outside
             the catalogue, and vectors that are not finite.
+
+    Example:
+        >>> items = torch.tensor([[1.0, 0.0], [3.0, 0.0], [2.0, 5.0]])
+        >>> topk(torch.tensor([[1.0, 0.0]]), items, 2)
+        (tensor([[3., 2.]]), tensor([[1, 2]]))
     """
     check_positive("topk", "k", k)
     check_positive("topk", "block", block)

@@ -118,6 +118,12 @@ def walk(
     Raises:
         GraphRecError: When an argument is out of its range, or the graph lacks times, weights or
             edge ids that an option needs.
+
+    Example:
+        >>> users = graph.node_ids("user", ["ann", "bob"])
+        >>> nodes, position = walk(graph.csr, users, 3, Key(0), repeats=2)
+        >>> nodes.shape, position.shape
+        (torch.Size([4, 4]), torch.Size([4, 3]))
     """
     _check(csr, roots, length, repeats, slots, restart, p, q)
     _check_edges(csr, roots, timed, after, exclude)

@@ -129,11 +129,17 @@ class Loader:
             folder is memory-mapped by each process, another one is put into shared memory.
         threads: Threads that sample when there are no workers; 0 samples in the caller's thread.
         ahead: Batches sampled ahead for each worker or thread.
-        transform: Called with each :class:`Batch` where it was sampled; its result is what the
-            loader yields. It must be picklable for workers.
+        transform: Called with each :class:`Batch` where it was sampled; the loader yields
+            its result. It must be picklable for workers.
 
     Raises:
         GraphRecError: When an option is out of its range.
+
+    Example:
+        >>> roots = graph.node_ids("user", ["ann", "bob"])
+        >>> loader = Loader(graph, sampler.build("history"), roots, batch=1, seed=0)
+        >>> len(loader), sorted(batch.rows.tolist() for batch in loader.epoch(0))
+        (2, [[0], [1]])
     """
 
     def __init__(

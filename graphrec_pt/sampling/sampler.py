@@ -75,6 +75,12 @@ class Sampler(Protocol):
 
     A class that takes pairs or sets as roots says so in a class variable
     ``takes: ClassVar[RootKind]``; see :func:`kind_of_roots`.
+
+    Example:
+        >>> history = sampler.build({"name": "history", "window": 2})
+        >>> sample = history.sample(graph, graph.node_ids("user", ["ann"]), Key(0))
+        >>> [graph.title(node) for node in sample.node.tolist()]
+        ['ann', 'Paper glider', 'Red kite']
     """
 
     def sample(

@@ -31,6 +31,13 @@ class Vocabulary:
         node_types: Names of the node types, in id order.
         relations: (name, source type, target type) of each relation, in id order.
         nodes: Columns ``type`` and ``id`` (raw), row *n* for global id *n*.
+
+    Example:
+        >>> vocabulary = Vocabulary.of(graph)
+        >>> vocabulary.node_ids("user", ["ann", "nobody"]).tolist()
+        [1, -1]
+        >>> vocabulary.raw_id(1)
+        ('user', 'ann')
     """
 
     node_types: tuple[str, ...]
