@@ -28,7 +28,7 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
     items = error.errors(include_url=False)
     for item in items:
         if item["type"] == "too_short" and any(_inside(item["loc"], o["loc"]) for o in items):
-            continue  # only short of what is wrong in it
+            continue  # too short only because of the errors inside it
         where = [str(part) for part in item["loc"] if part != "__root__"]
         option, cause = ".".join(where), item.get("ctx", {}).get("error")
         if isinstance(cause, GraphRecError):

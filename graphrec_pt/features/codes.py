@@ -98,7 +98,7 @@ class CodesFeature(Feature):
         """Attach the source, learn the quantiser once, and code every node."""
         self.source.attach_graph(graph)
         every = torch.arange(graph.num_nodes(self.node_type), device=self.table.weight.device)
-        vectors = self._told(every).float().cpu().numpy()
+        vectors = self._source_vectors(every).float().cpu().numpy()
         if not self.learnt:
             made = self._quantizer(vectors)
             self.rotation.copy_(torch.from_numpy(made.rotation))
@@ -118,7 +118,7 @@ class CodesFeature(Feature):
         return _learnt[key]
 
     @torch.no_grad()
-    def _told(self, nodes: Tensor) -> Tensor:
+    def _source_vectors(self, nodes: Tensor) -> Tensor:
         """Return the vectors to quantise: given vectors unmapped, else those of the feature."""
         if isinstance(self.source, GivenFeature):
             given = self.source.look(nodes)

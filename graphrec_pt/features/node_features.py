@@ -200,8 +200,8 @@ class NodeFeatures(nn.Module):
         """
         counts = [graph.num_nodes(name) for name in graph.schema.node_names]
         if graph.schema.node_names != self.names or counts != self.counts:
-            expected = _told(dict(zip(self.names, self.counts, strict=True)))
-            got = _told(dict(zip(graph.schema.node_names, counts, strict=True)))
+            expected = _listed(dict(zip(self.names, self.counts, strict=True)))
+            got = _listed(dict(zip(graph.schema.node_names, counts, strict=True)))
             hint = "transfer(model, graph) for another graph"
             raise GraphRecError("features", f"a graph of {expected}", got, hint)
         for name in self.names:
@@ -342,7 +342,7 @@ class NodeFeatures(nn.Module):
         return low, low + self.counts[index]
 
 
-def _told(counts: Mapping[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 

@@ -13,7 +13,7 @@ from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
 
 SPARE = 2
-"""Draws beyond the fan-out: an excluded id is met at most twice (an edge and its inverse)."""
+"""Draws beyond the fan-out: an excluded id occurs at most twice (an edge and its inverse)."""
 
 
 class FanOutPlan(NamedTuple):

@@ -194,7 +194,7 @@ class Loader:
         self._together = (batch or 0) * accumulate * world
         self.workers, self.threads, self.ahead = workers, threads, ahead
         self._planned: tuple[int, Sequence[Tensor]] | None = None
-        self._asked = _Asked()
+        self._requests = _Requests()
         self._processes: DataLoader[Any] | None = None
 
     def __len__(self) -> int:
@@ -225,7 +225,7 @@ class Loader:
         """
         tasks = self.tasks(epoch, start)
         if self.workers:
-            self._asked.tasks = tasks
+            self._requests.tasks = tasks
             return iter(self._spawned())
         requests = iter(tasks)
         return (
@@ -247,7 +247,7 @@ class Loader:
         ]
 
     def _plan_of(self, epoch: int) -> Sequence[Tensor]:
-        """Return the rows of every step, planned once for an epoch."""
+        """Return the rows of every step of an epoch; the plan is computed once."""
         if self._planned is None or self._planned[0] != epoch:
             key = Key(self.batches.seed, epoch).named("order")
             plan = self._shuffled(key) if self.plan is None else self.plan(key)
@@ -281,7 +281,7 @@ class Loader:
             self._processes = DataLoader(
                 self.batches,
                 batch_size=None,
-                sampler=self._asked,
+                sampler=self._requests,
                 num_workers=self.workers,
                 # Thread pools do not survive a fork.
                 multiprocessing_context="spawn",
@@ -302,7 +302,7 @@ def _check(plan: Sequence[Tensor], n: int) -> None:
             raise GraphRecError("Loader", f"a plan of rows in [0, {n})", f"{low} to {high}")
 
 
-class _Asked:
+class _Requests:
     """The requests of the current epoch, for worker processes that serve several epochs."""
 
     def __init__(self) -> None:

@@ -28,7 +28,7 @@ class Messages(NamedTuple):
     """
 
     incoming: Incoming  # [N, M]
-    relation: Tensor  # int64 [E], place of each edge's relation among those asked for
+    relation: Tensor  # int64 [E], index of each edge's relation in `names`
     node: Tensor  # int32 [M], source of each sender
     sizes: list[int]  # senders of each relation
 

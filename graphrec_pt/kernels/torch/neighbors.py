@@ -1,6 +1,6 @@
 """Neighbour sampling, one draw of all cells at a time: the readable definition of every draw.
 
-A draw picks among what is not taken yet: the ranks taken so far are kept in ascending order, and
+A draw picks among the edges not taken yet: the ranks taken so far are kept in ascending order, and
 the drawn rank steps over each of them. The weighted draw steps over weights in the same way.
 """
 

@@ -1,4 +1,4 @@
-"""Paths in plain torch: best instances met in the middle, and constrained walks by refusal."""
+"""Paths in plain torch: best instances by joining both sides, constrained walks by rejection."""
 
 from collections.abc import Callable
 

@@ -34,7 +34,7 @@ def rank(
     """Return ranks and how many candidates there were.
 
     With a candidates above, b below and e others equal, ``C = a + b + e + 1``, the rank
-    ``1 + a + e/2`` is ``(C + 1 + a − b) / 2``: what is above and below gives it.
+    ``1 + a + e/2`` is ``(C + 1 + a − b) / 2``: so counting a and b is enough.
 
     Args:
         scores: ``[B, V]``.
