@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from graphrec_pt.core.printable import printable
 
 LONGEST = 1000
-"""Characters of each part of a message at most: names and values may be a stranger's."""
+"""Characters of each part of a message at most: names and values may come from untrusted files."""
 
 
 class GraphRecError(ValueError):

@@ -13,7 +13,7 @@ SHAPES = {
     **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), LIST),
     **dict.fromkeys(("dict_type", "model_type", "dataclass_type", "mapping_type"), MAPPING),
 }
-"""What YAML calls the shapes of Python, by pydantic's name of the error."""
+"""YAML names of Python's container types, by pydantic's name of the error."""
 
 
 def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[GraphRecError]:

@@ -19,7 +19,7 @@ from graphrec_pt.features.vector import GivenFeature
 from graphrec_pt.graph.graph import Graph
 
 Train = Literal["frozen", "all"] | Annotated[int, Field(ge=0)]
-"""Frozen: encoded once when a graph is bound. A number: that many last layers train."""
+"""Frozen: encoded once when a graph is attached. A number: that many last layers train."""
 
 
 @dataclass(frozen=True)

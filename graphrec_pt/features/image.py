@@ -35,7 +35,7 @@ class Image:
         processor: Image processor; by default the one in the folder of the encoder.
         column: Text column of file names, or vector column; by default the only one.
         folder: Folder of relative file names; the working directory by default.
-        train: ``"frozen"`` (encoded once, when a graph is bound), ``"all"``, or the number of last
+        train: ``"frozen"`` (encoded once per graph), ``"all"``, or the number of last
             layers that train. Unless it is frozen, files are read in each pass.
         pooling: ``"mean"`` of all patches, or the state of the class token (``"cls"``).
         unit: Scale the vectors to length 1.
@@ -165,7 +165,7 @@ class ImageFeature(EncodedFeature):
 
 
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct_error)
-"""What readers of images raise for damaged ones."""
+"""Exceptions of image readers for damaged files."""
 
 
 def _leads_out(name: str) -> bool:

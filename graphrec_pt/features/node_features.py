@@ -108,7 +108,7 @@ class Composed(nn.Module):
 
 
 EVERY = "*"
-"""Stands for the node types that are not named."""
+"""Key of the node types that are not named."""
 
 
 class Features(Checked):

@@ -13,7 +13,7 @@ from graphrec_pt.core.errors import GraphRecError
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 LARGEST = 1 << 14
-"""Vectors that a quantiser is learnt from at most; beyond, as many of them drawn."""
+"""Vectors that a quantiser is learnt from at most; of more a sample of this size is drawn."""
 ROUNDS = 10  # of k-means
 
 

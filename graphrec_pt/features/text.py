@@ -30,7 +30,7 @@ class TextFeaturizer:
             encoder-decoder the encoder is used.
         tokenizer: Tokenizer of the encoder; by default the one in its folder.
         column: Text or category column to read; by default the title, or the only text column.
-        train: ``"frozen"`` (encoded once, when a graph is bound), ``"all"``, or the number of last
+        train: ``"frozen"`` (encoded once per graph), ``"all"``, or the number of last
             layers that train; 0 runs the encoder in each pass and trains nothing of it.
         pooling: ``"mean"`` of the states of all tokens, the state of the first (``"cls"``) or the
             last, or their sum weighted by a learned ``softmax_t(w · tanh(V h_t))``

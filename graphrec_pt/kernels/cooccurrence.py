@@ -14,7 +14,7 @@ from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.sparse import check_ptr
 
 FLOOR = 1e-3
-"""What is weaker in every channel is no cooccurrence."""
+"""Sums below this in every channel are left out."""
 
 
 class Matrices(NamedTuple):

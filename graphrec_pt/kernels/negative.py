@@ -13,7 +13,7 @@ from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import ITEMS, check_items, key_words
 
 TRIES = 32
-"""Candidates refused before the exact distribution is worked out."""
+"""Candidates rejected before the exact distribution is computed."""
 TRY_BITS = 24  # draw ``try << TRY_BITS | j`` belongs to negative j, so more negatives begin alike
 UNIT_BITS = 31
 UNIT = 1 << UNIT_BITS

@@ -18,7 +18,7 @@ from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
 REPEAT_BITS, HOP_BITS, TRY_BITS = 12, 15, 5
 REPEAT_SHIFT = HOP_BITS + TRY_BITS
 LAST_BLOCK = (1 << TRY_BITS) - 1
-"""The block inside a hop that the exact scan draws from, after every try was refused."""
+"""The block inside a hop that the exact scan draws from, after every try was rejected."""
 
 
 class WalkPlan(NamedTuple):

@@ -24,7 +24,7 @@ from graphrec_pt.tokens.linearizer import (
 from graphrec_pt.tokens.tokens import Tokens
 
 _NONE = {"type": -1, "hop": -1, "relation": -1, "time": NO_TIME}
-"""What columns hold for a prompt."""
+"""Values of the other columns at a prompt token."""
 _means: Memo[float] = Memo()  # of a graph
 
 

@@ -22,7 +22,7 @@ from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 
 HASHED = "hashed:"
-"""What the name of a tokenizer without a vocabulary begins with."""
+"""Prefix of the name of a tokenizer without a vocabulary."""
 SPECIAL = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 """Special tokens that a tokenizer may have."""
 
