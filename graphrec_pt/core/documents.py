@@ -1,8 +1,8 @@
-"""JSON and YAML of any origin: read within limits of size and depth, mistakes told in one line.
+"""Safe reading of JSON and YAML: limits of size and depth, and one-line errors.
 
 Every document of the library is read here: cards, recipes, and the JSON of graphs, models,
-checkpoints and runs. A file cannot ask for more memory or time than its size allows: aliases of
-YAML are counted as what they stand for, nesting is limited, a key may stand only once.
+checkpoints and runs. Memory and time stay proportional to the size of the file: each use of a
+YAML alias counts as many values as its anchor, nesting is limited, and duplicate keys are errors.
 """
 
 import json
@@ -34,7 +34,7 @@ def read_text(path: Path, limit: int) -> str:
 
     Raises:
         OSError: As from opening it.
-        GraphRecError: For what is no file, more than `limit` bytes, and other than UTF-8.
+        GraphRecError: Unless it is a regular UTF-8 file of at most `limit` bytes.
     """
     with path.open("rb") if _regular(path) else _no_file(path) as file:
         content = file.read(limit + 1)
@@ -48,7 +48,7 @@ def read_text(path: Path, limit: int) -> str:
 
 
 def read_json(path: Path, hint: str = "", *, finite: bool = False) -> Any:
-    """Return what a JSON file holds; see :func:`parse_json`.
+    """Return the value in a JSON file; see :func:`parse_json`.
 
     Raises:
         OSError: As from opening it.
@@ -143,7 +143,7 @@ def read_yaml_mapping(path: Path) -> dict[str, Any]:
 
 
 def digest_of(record: Mapping[str, Any]) -> str:
-    """Return the SHA-256 digest of a JSON record, by which damage of any part of it shows."""
+    """Return the SHA-256 digest of a JSON record, which detects any damage."""
     return sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
@@ -156,30 +156,30 @@ def _no_file(path: Path) -> NoReturn:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    result = dict(pairs)
+    if len(result) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"the key {twice!r} twice")
-    return found
+    return result
 
 
 def _check(value: Any, finite: bool) -> None:
-    """Raise for a value that is nested too deeply or that cannot be written again."""
+    """Raise for a value that is nested too deeply or that cannot be saved as UTF-8."""
     level = [value]
     for _ in range(DEPTH + 1):
         deeper: list[Any] = []
-        for each in level:
-            if isinstance(each, dict):
-                deeper += each
-                deeper += each.values()
-            elif isinstance(each, list):
-                deeper += each
-            elif isinstance(each, str):
-                if not each.isascii():
-                    each.encode()  # UnicodeEncodeError is a ValueError
-            elif finite and isinstance(each, float) and not math.isfinite(each):
-                raise ValueError(f"the number {each}")
+        for item in level:
+            if isinstance(item, dict):
+                deeper += item
+                deeper += item.values()
+            elif isinstance(item, list):
+                deeper += item
+            elif isinstance(item, str):
+                if not item.isascii():
+                    item.encode()  # UnicodeEncodeError is a ValueError
+            elif finite and isinstance(item, float) and not math.isfinite(item):
+                raise ValueError(f"the number {item}")
         level = deeper
         if not level:
             return
@@ -192,7 +192,7 @@ class _Limited(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth, self._values = 0, 0
-        self._sizes: dict[int, int] = {}  # of finished nodes, with what their aliases repeat
+        self._sizes: dict[int, int] = {}  # values of finished nodes, alias repeats included
 
     def compose_node(self, parent: _Node | None, index: Any) -> _Node | None:
         """Compose a node, within the limits."""
@@ -215,7 +215,7 @@ class _Limited(yaml.SafeLoader):
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Compose a mapping in which no key stands twice."""
+        """Compose a mapping; raise for duplicate keys."""
         node = super().compose_mapping_node(anchor)
         seen: set[tuple[str, str]] = set()
         for key, _ in node.value:

@@ -6,14 +6,14 @@ from difflib import get_close_matches
 from graphrec_pt.core.printable import printable
 
 LONGEST = 1000
-"""Characters of each part of a message at most: names and values may be a stranger's."""
+"""Characters of each part of a message at most: names and values may come from untrusted files."""
 
 
 class GraphRecError(ValueError):
-    """A mistake that the user can mend, told in one line.
+    """A mistake that the user can correct, as a one-line message.
 
     Args:
-        who: The part that complains, e.g. ``"walk"`` or ``"ratings.csv:17"``.
+        who: The part that raises it, e.g. ``"walk"`` or ``"ratings.csv:17"``.
         expected: What it needed.
         got: What it was given; left out when empty.
         hint: What to try next; left out when empty.

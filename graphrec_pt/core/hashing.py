@@ -1,4 +1,4 @@
-"""Words and names as numbers without a vocabulary: equal names, equal numbers, for ever."""
+"""Stable hashes of words and names, which serve as ids without a vocabulary."""
 
 import re
 from hashlib import blake2b
@@ -10,6 +10,6 @@ def words_of(text: str) -> list[str]:
 
 
 def bucket_of(name: str, buckets: int) -> int:
-    """Return one of so many numbers for a name (Weinberger et al., ICML 2009)."""
+    """Return the hash bucket of a name (hashing trick, Weinberger et al., ICML 2009)."""
     digest = blake2b(name.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") % buckets

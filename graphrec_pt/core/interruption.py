@@ -1,4 +1,4 @@
-"""Signals that end a process where its work can go on.
+"""Signals that end a process at a point from which its work can be resumed.
 
 A signal raises :class:`Interrupted` at once, or waits while a :func:`deferred` block runs: the
 training loop defers it to the end of a step, saves a checkpoint and raises it then.
@@ -17,7 +17,7 @@ class Interrupted(KeyboardInterrupt):
     """A signal asked the process to end.
 
     Args:
-        number: Of the signal.
+        number: Number of the signal.
     """
 
     def __init__(self, number: int) -> None:
@@ -31,7 +31,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _Signals:
-    """What has arrived, and whether it has to wait."""
+    """The signal that has arrived, and whether it is deferred."""
 
     def __init__(self) -> None:
         self.caught, self.waiting, self.depth = False, 0, 0
@@ -74,7 +74,7 @@ def interruptible() -> Iterator[None]:
 
 
 def catches_signals() -> bool:
-    """Say whether this runs inside :func:`interruptible`."""
+    """Return whether the caller runs inside :func:`interruptible`."""
     return _signals.caught
 
 

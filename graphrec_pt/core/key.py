@@ -34,6 +34,13 @@ class Key:
 
     Raises:
         GraphRecError: When a field is out of its range.
+
+    Example:
+        >>> key = Key(0).named("negatives").at_epoch(3)
+        >>> draw32(key, np.array([5, 6]), 0).tolist()  # items 5 and 6
+        [89020648, 3165009976]
+        >>> draw32(key, np.array([6]), 0).tolist()  # item 6 alone has the same draw
+        [3165009976]
     """
 
     seed: int

@@ -1,4 +1,4 @@
-"""Values that are made once for an object and kept for as long as it lives."""
+"""Values that are computed once for an object and dropped together with it."""
 
 from collections.abc import Callable, Hashable
 from threading import RLock
@@ -10,11 +10,11 @@ _Values = dict[Hashable, tuple[tuple[object, ...], V]]
 
 
 class Memo(Generic[V]):
-    """Values by the identity of their owner and a key.
+    """A cache of values by the identity of their owner and a key.
 
     The owner is held weakly and compared by identity, so tensors and tables can own values, too.
-    Threads that want one value at once make it once. A value must not hold its owner, or neither
-    would ever go.
+    Concurrent threads compute a value once. A value must not refer to its owner, or neither would
+    be freed.
     """
 
     def __init__(self) -> None:
@@ -24,14 +24,14 @@ class Memo(Generic[V]):
     def __call__(
         self, owner: object, key: Hashable, make: Callable[[], V], given: tuple[object, ...] = ()
     ) -> V:
-        """Return the value that is kept for an owner under a key, made now if there is none.
+        """Return the cached value of an owner under a key; compute it if there is none.
 
         Args:
             owner: The value is dropped with it.
-            key: Which of its values.
-            make: Makes the value.
-            given: Other objects that the value depends on; they are kept with it, and it is made
-                anew when other ones are given.
+            key: Name of the value.
+            make: Computes the value.
+            given: Other objects that the value depends on; they are kept with it, and the value is
+                computed anew when other objects are given.
         """
         with self._lock:
             values = self._of(owner)

@@ -1,7 +1,7 @@
-"""Old addresses of modules: they keep importing for one release after a module has moved.
+"""Old import paths of moved modules, which keep working for one release.
 
-Importing an old address returns the module at its new one, so both names mean the same classes.
-An ordinary import pays for one comparison of its name.
+Importing an old path returns the module at the new one, so both names give the same classes.
+Every other import costs one comparison of its name.
 """
 
 import sys
@@ -15,24 +15,24 @@ from types import ModuleType
 
 
 class _ModuleAt(Loader):
-    """Loads the module that stands at another address."""
+    """The loader of a module at another path."""
 
     def __init__(self, address: str) -> None:
         self.address = address
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Return the module at the new address."""
+        """Return the module at the new path."""
         module = import_module(self.address)
         self.spec = module.__spec__
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Give the module its spec back, which names its new address; it has run already."""
+        """Restore the module's spec, which names its new path; the module has run already."""
         module.__spec__ = self.spec
 
 
 class OldAddresses(MetaPathFinder):
-    """Finds modules of one package that moved to another, whatever their names.
+    """The finder of modules that moved from one package to others.
 
     Args:
         before: Package that modules left, e.g. ``"graphrec_pt.graph"``.
@@ -45,7 +45,7 @@ class OldAddresses(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return what imports the module at its new address, None if it is not there."""
+        """Return the spec that imports the module at its new path, None if it is not there."""
         if not name.startswith(f"{self.before}.") or self._stayed(name):
             return None
         for package in self.after:
@@ -61,7 +61,7 @@ class OldAddresses(MetaPathFinder):
         return None
 
     def _stayed(self, name: str) -> bool:
-        """Say whether the old package still holds the module, or the package that it is in."""
+        """Return whether the old package still holds the module or its parent package."""
         first = name.removeprefix(f"{self.before}.").split(".")[0]
         folders = [Path(folder) for folder in import_module(self.before).__path__]
         return any(
@@ -69,6 +69,6 @@ class OldAddresses(MetaPathFinder):
         )
 
     def install(self) -> None:
-        """Ask this finder before all others: a moved package would lead others to a second copy."""
+        """Put this finder first: the others would load a second copy of a moved package."""
         if not any(isinstance(finder, OldAddresses) for finder in sys.meta_path):
             sys.meta_path.insert(0, self)

@@ -1,4 +1,4 @@
-"""Findings of pydantic, told in the grammar of the house."""
+"""Validation errors of pydantic as errors of the library: who – expected – got – try."""
 
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -13,43 +13,43 @@ SHAPES = {
     **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type"), LIST),
     **dict.fromkeys(("dict_type", "model_type", "dataclass_type", "mapping_type"), MAPPING),
 }
-"""What YAML calls the shapes of Python, by pydantic's name of the error."""
+"""YAML names of Python's container types, by pydantic's name of the error."""
 
 
 def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[GraphRecError]:
-    """Translate a validation error into one error of ours per option.
+    """Translate a validation error of pydantic into one error per option.
 
     Args:
         who: The configured thing, e.g. a card's file name.
-        error: What pydantic found.
+        error: The error of pydantic.
         cls: The registered class or pydantic model that was validated.
     """
-    found: list[GraphRecError] = []
+    errors: list[GraphRecError] = []
     items = error.errors(include_url=False)
     for item in items:
         if item["type"] == "too_short" and any(_inside(item["loc"], o["loc"]) for o in items):
-            continue  # only short of what is wrong in it
+            continue  # too short only because of the errors inside it
         where = [str(part) for part in item["loc"] if part != "__root__"]
         option, cause = ".".join(where), item.get("ctx", {}).get("error")
         if isinstance(cause, GraphRecError):
             causes = cause.errors if isinstance(cause, ConfigErrors) else (cause,)
-            found += [_at(where, each, cls) for each in causes]
+            errors += [_at(where, fault, cls) for fault in causes]
         elif item["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
             known = sorted(_options_at(cls, where[:-1]))
-            found.append(
+            errors.append(
                 GraphRecError(who, "a known option", repr(option), did_you_mean(where[-1], known))
             )
         elif item["type"] in ("missing", "missing_argument"):
-            found.append(GraphRecError(who, f"the option {option!r}", "nothing"))
+            errors.append(GraphRecError(who, f"the option {option!r}", "nothing"))
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
             message = SHAPES.get(item["type"], message.removeprefix("input should be "))
-            found.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
-    return found
+            errors.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
+    return errors
 
 
 def _at(where: list[str], error: GraphRecError, cls: type[Any]) -> GraphRecError:
-    """Return an error whose `who` begins with its dotted place, such as ``stages.0.sampler``."""
+    """Return an error whose `who` begins with its dotted path, such as ``stages.0.sampler``."""
     if not where:
         return error
     place, who = ".".join(where), error.who
@@ -76,7 +76,7 @@ def option_names(cls: type[Any]) -> list[str]:
 
 
 def _options_at(cls: type[Any], where: list[str]) -> set[str]:
-    """Return the option names of the models that may stand at a place inside a model."""
+    """Return the option names of the models that are valid at a path inside a model."""
     models = {cls}
     for part in where:
         deeper = {

@@ -1,4 +1,4 @@
-"""Text of strangers made safe to print: titles, names and messages are data, never commands."""
+"""Untrusted text made safe to print: titles, names and messages cannot control a terminal."""
 
 import re
 
@@ -12,9 +12,9 @@ _UNSAFE = re.compile(
 
 
 def printable(text: str) -> str:
-    r"""Return a text in which characters that command a terminal are written out, as in ``\x1b``.
+    r"""Return a text whose terminal control characters are written out, as in ``\x1b``.
 
-    Tabs and newlines stay. The result can be encoded, and stands in XML once ``<>&"'`` are escaped.
+    Tabs and newlines stay. The result can be encoded, and is valid XML once ``<>&"'`` are escaped.
     """
     return _UNSAFE.sub(_written_out, text)
 

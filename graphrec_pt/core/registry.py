@@ -29,9 +29,9 @@ _TRUSTED: ContextVar[bool] = ContextVar("trust_code", default=False)
 
 @contextmanager
 def trusting(code: bool = True) -> Iterator[None]:
-    """Let configs that are built inside the block name code outside the library, which is then run.
+    """Allow configs that are built inside the block to name code outside the library, which is run.
 
-    It holds for configs inside configs too. ``trusting(False)`` changes nothing.
+    This applies to nested configs too. ``trusting(False)`` changes nothing.
     """
     before = _TRUSTED.set(code or _TRUSTED.get())
     try:
@@ -54,14 +54,24 @@ def config_of(member: object) -> dict[str, Any]:
 
 @dataclass_transform(frozen_default=True)
 class Registry(Generic[T]):
-    """Names the members of one family of components.
+    """The registry of one family of components: config name → class.
 
-    A registry is also what makes a config field hold a member: a field annotated with
-    ``Annotated[Sampler, sampler]`` takes a name, a config or an object, holds the object, and is
-    saved as :func:`config_of` it. Each family names that type, for example ``SamplerField``.
+    A registry also annotates config fields: a field of type ``Annotated[Sampler, sampler]`` accepts
+    a name, a config or an object, holds the object, and is saved as its :func:`config_of`. Each
+    family names that type, for example ``SamplerField``.
 
     Args:
-        family: What a member is called in errors and in the saved JSON, e.g. ``"sampler"``.
+        family: Name of the family in errors and in the saved JSON, e.g. ``"sampler"``.
+
+    Example:
+        >>> shape = Registry("shape")
+        >>> @shape("square")
+        ... class Square:
+        ...     side: float = 1.0
+        >>> shape.build({"name": "square", "side": 2})
+        Square(side=2.0)
+        >>> config_of(shape.build("square"))
+        {'name': 'square', 'side': 1.0}
     """
 
     def __init__(self, family: str) -> None:
@@ -164,18 +174,18 @@ class Registry(Generic[T]):
     def _import(self, path: str) -> type[T]:
         module, _, attribute = path.replace(":", ".").rpartition(".")
         try:
-            found: type[T] = getattr(import_module(module), attribute)
+            member: type[T] = getattr(import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise GraphRecError(
                 self.family, "an importable dotted path", repr(path), f"checking it ({error})"
             ) from error
-        if "registered_name" not in vars(found):  # that of a base class does not count
-            found = self(path)(found)
-        if not found.__module__.startswith(LIBRARY):
+        if "registered_name" not in vars(member):  # that of a base class does not count
+            member = self(path)(member)
+        if not member.__module__.startswith(LIBRARY):
             # Saved under its path from now on, where another process finds it too.
-            cast(Any, found).registered_path = path
-        self._members[path] = found
-        return found
+            cast(Any, member).registered_path = path
+        self._members[path] = member
+        return member
 
     def _read_plugins(self) -> None:
         if not self._plugins_read:

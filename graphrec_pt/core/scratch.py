@@ -1,4 +1,4 @@
-"""The one place that writes files: whole or not at all, whenever the process is killed.
+"""Atomic writes: a file or folder is complete or absent, even if the process is killed.
 
 A file or a folder is made in a scratch folder beside its place, flushed to the disk and renamed
 there. A scratch folder is locked while its process lives, so the next writer removes what a killed
@@ -18,7 +18,7 @@ from graphrec_pt.core.errors import GraphRecError
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, flock
-except ImportError:  # not a Unix: nothing is locked, and nothing is swept
+except ImportError:  # without fcntl nothing is locked, and nothing is swept
     flock = None  # type: ignore[assignment]
 
 MARK = ".graphrec-"
@@ -27,7 +27,7 @@ LOCK = ".lock"
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a UTF-8 file, in place of the one that is there, whole or not at all."""
+    """Write a UTF-8 file atomically; it replaces the file at `path`."""
     with finished_file(Path(path)) as made:
         made.write_text(text, encoding="utf-8", newline="\n")
 
@@ -86,7 +86,7 @@ def open_log(path: Path) -> TextIO:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder that may be there; a kill never leaves half of it."""
+    """Remove a file or a folder, if it exists, atomically."""
     with writing(path.parent):
         if path.is_dir():
             with scratch_folder(path.parent) as scratch:
@@ -97,7 +97,7 @@ def remove(path: Path) -> None:
 
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
-    """Report trouble with a disk or with rights as a mistake that the user can mend."""
+    """Turn errors of the disk or of permissions into a GraphRecError."""
     try:
         yield
     except OSError as error:
@@ -116,7 +116,7 @@ def locked(path: Path, folder: Path) -> Iterator[None]:
 
     Args:
         path: The lock file; it holds the number of the process and is removed afterwards.
-        folder: What it stands for, named in the error.
+        folder: The folder that it protects, named in the error.
 
     Raises:
         GraphRecError: While another process holds the lock.
@@ -220,7 +220,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     if path.is_dir() and os.name == "nt":
         return  # folders cannot be flushed there
     descriptor = os.open(path, os.O_RDONLY)

@@ -1,3 +1,3 @@
-"""The version of the library, for what is saved and shown."""
+"""The version of the library, for saved files and the command line."""
 
 __version__ = "0.1.0"

@@ -32,24 +32,24 @@ def digest(*parts: Tensor | str | bytes) -> str:
 
 
 def kept(folder: str | Path | None, key: str, make: Callable[[], Tensor]) -> Tensor:
-    """Return what `make` returns, from disk where an earlier call with the key left it.
+    """Return the result of `make`, read from disk if an earlier call with the key wrote it.
 
-    Files appear whole or not at all, so processes may share a folder. A damaged file is made
+    Files are written atomically, so processes may share a folder. A damaged file is made
     again; a file that cannot be written costs a warning in the log.
 
     Args:
-        folder: Made if needed; None to keep nothing.
+        folder: Folder of the cache, made if needed; None disables it.
         key: Digest of everything that the result depends on.
-        make: Makes it.
+        make: Computes the result.
     """
     if folder is None:
         return make()
     path = Path(folder) / f"{key}.safetensors"
-    found = _read(path)
-    if found is None:
-        found = make()
-        _write(path, found)
-    return found
+    vectors = _read(path)
+    if vectors is None:
+        vectors = make()
+        _write(path, vectors)
+    return vectors
 
 
 def _read(path: Path) -> Tensor | None:
@@ -57,15 +57,15 @@ def _read(path: Path) -> Tensor | None:
         return None
     try:
         with safe_open(path, framework="pt") as file:
-            found: Tensor = file.get_tensor("vectors")
+            vectors: Tensor = file.get_tensor("vectors")
             expected = (file.metadata() or {}).get("digest")
     except (OSError, SafetensorError) as error:
         _log.warning("%s cannot be read (%s): making it again", path, error)
         return None
-    if digest(found) != expected:
+    if digest(vectors) != expected:
         _log.warning("%s is damaged: making it again", path)
         return None
-    return found
+    return vectors
 
 
 def _write(path: Path, vectors: Tensor) -> None:

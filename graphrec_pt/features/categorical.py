@@ -17,25 +17,25 @@ class Categorical:
     """The sum of one learned vector per category column, ``Σ_c E_c[value_c]``.
 
     Args:
-        columns: To read; all category columns of the type by default.
+        columns: Columns to read; all category columns of the type by default.
     """
 
     columns: tuple[str, ...] | None = None
 
     def build(self, spec: GraphSpec, node_type: str, width: int) -> "CategoricalFeature":
-        """Return a table per column, with a row for each value that the outline names."""
+        """Return a table with a row for each value that the graph spec lists for a column."""
         names = columns_of(spec, node_type, ["category"], self.columns, "categorical")
         known = spec.categories.get(node_type, {})
         return CategoricalFeature(node_type, {name: known.get(name, ()) for name in names}, width)
 
 
 class CategoricalFeature(Feature):
-    """A table ``[1 + Σ_c V_c, D]``; row 0 stays 0, for values that are missing or were not known.
+    """A table ``[1 + Σ_c V_c, D]``; row 0 stays 0, for missing and unknown values.
 
     Another graph's codes are matched by the names of the values, not by number.
 
     Args:
-        node_type: Whose nodes.
+        node_type: Type of its nodes.
         values: Column → its values.
         width: D.
     """
@@ -62,7 +62,7 @@ class CategoricalFeature(Feature):
         self.codes = torch.stack(found, dim=1).to(self.table.weight.device)
 
     def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
-        """Return that a row belongs to a value of a column, the first to none."""
+        """Return the column and value of each row; the first row belongs to no value."""
         values = [json.dumps([name, value]) for name, all_ in self.values.items() for value in all_]
         return {"table.weight": pl.Series(["", *values], dtype=pl.String)}
 

@@ -1,4 +1,7 @@
-"""Discrete codes of nodes: what they are told by, quantised, and a vector for every digit."""
+"""Discrete codes of nodes: product-quantised source vectors, with a learned vector per digit.
+
+The quantiser is learnt once, on the first graph that is attached, and saved with the weights.
+"""
 
 import torch
 from pydantic import Field
@@ -23,13 +26,13 @@ _learnt: dict[str, Quantizer] = {}  # the last one, by the digest of what it was
 class CodeFeaturizer:
     """The mean of one learned vector for each digit of a code: ``1/S Σ_s E_s[c_s]``.
 
-    VQ-Rec (Hou et al., WWW 2023): the code of a node is its text vector, quantised, so the model
-    is bound to texts by their codes alone, and the vectors of the digits can be learnt anew for
-    another catalogue. The quantiser is learnt from the nodes of the first graph that is bound and
+    VQ-Rec (Hou et al., WWW 2023): the code of a node is its quantised text vector, so the model
+    reads texts through their codes alone, and the vectors of the digits can be learnt anew for
+    another catalogue. The quantiser is learnt from the nodes of the first attached graph and
     belongs to the weights, so that codes mean the same on later graphs.
 
     Args:
-        of: Config of a featurizer that does not train: what nodes are told by.
+        of: Config of a featurizer that does not train: the source of the vectors.
         digits: S, a divisor of the width of its vectors.
         values: K, of each digit.
         rotations: Turns of OPQ, see
@@ -47,7 +50,7 @@ class CodeFeaturizer:
             raise GraphRecError("codes", "a frozen encoder", f"train: {train}", "train: frozen")
 
     def build(self, spec: GraphSpec, node_type: str, width: int) -> "CodesFeature":
-        """Return the table of digits, and what the nodes are told by."""
+        """Return the table of digits with its source feature."""
         source = self.of.build(spec, node_type, width)
         inputs = source.inputs if isinstance(source, GivenFeature) else width
         if inputs % self.digits:
@@ -60,10 +63,10 @@ class CodesFeature(Feature):
     """Codes ``[n, S]`` of nodes, and a table ``[S · K, D]``.
 
     Args:
-        config: How.
-        node_type: Whose nodes.
-        source: What they are told by; its weights stay as they are.
-        inputs: F, the width of what is quantised.
+        config: Its options.
+        node_type: Type of its nodes.
+        source: Feature whose vectors are quantised; its weights do not train.
+        inputs: F, the width of these vectors.
         width: D.
     """
 
@@ -87,15 +90,15 @@ class CodesFeature(Feature):
         self.register_buffer("codes", empty, persistent=False)
 
     def initialise(self, draw: torch.Generator) -> None:
-        """Start without a quantiser, and with digits whose mean is as large as other vectors."""
+        """Start without a quantiser; the mean of digits has the spread of other features."""
         self.learnt.fill_(False)
         self.table.weight.normal_(0, SPREAD * self.config.digits**0.5, generator=draw)
 
     def attach_graph(self, graph: Graph) -> None:
-        """Read what the nodes are told by, learn the quantiser once, and code every node."""
+        """Attach the source, learn the quantiser once, and code every node."""
         self.source.attach_graph(graph)
         every = torch.arange(graph.num_nodes(self.node_type), device=self.table.weight.device)
-        vectors = self._told(every).float().cpu().numpy()
+        vectors = self._source_vectors(every).float().cpu().numpy()
         if not self.learnt:
             made = self._quantizer(vectors)
             self.rotation.copy_(torch.from_numpy(made.rotation))
@@ -105,21 +108,21 @@ class CodesFeature(Feature):
         self.codes = torch.from_numpy(codes_of(vectors, kept)).to(every.device)
 
     def _quantizer(self, vectors: Floats) -> Quantizer:
-        """Return a quantiser of vectors, the same as before where they are."""
+        """Return a quantiser of vectors; equal vectors give the cached one."""
         config = self.config
         sizes = config.digits, config.values, config.rotations
         key = digest(torch.from_numpy(vectors), repr(sizes))
         if key not in _learnt:
-            _learnt.clear()  # one is enough for the seeds and the twin of a run
+            _learnt.clear()  # one is enough for the seeds and the control of a run
             _learnt[key] = product_quantizer(vectors, *sizes)
         return _learnt[key]
 
     @torch.no_grad()
-    def _told(self, nodes: Tensor) -> Tensor:
-        """Return what is quantised: given vectors as they came, else those of the feature."""
+    def _source_vectors(self, nodes: Tensor) -> Tensor:
+        """Return the vectors to quantise: given vectors unmapped, else those of the feature."""
         if isinstance(self.source, GivenFeature):
-            found = self.source.look(nodes)
-            return found.masked_fill(self.source.absent[nodes].unsqueeze(1), 0)
+            given = self.source.look(nodes)
+            return given.masked_fill(self.source.absent[nodes].unsqueeze(1), 0)
         made: Tensor = self.source(nodes, _nobody)
         return made
 
@@ -134,14 +137,14 @@ class CodesFeature(Feature):
         return digits.mean(1)
 
     def made_up(self, nodes: Tensor, bits: Tensor, share: float) -> Tensor:
-        """Return vectors of nodes that do not exist: some digits of true ones drawn anew.
+        """Return vectors of synthetic nodes: true nodes with some digits drawn anew.
 
-        The semi-synthetic negatives of VQ-Rec, which has a share of .75.
+        These are the semi-synthetic negatives of VQ-Rec, which uses a share of .75.
 
         Args:
             nodes: int64 ``[n]``, numbered inside the type.
             bits: int64 ``[n]``, words of 32 random bits.
-            share: Of the digits, on average.
+            share: Share of the digits that are drawn anew, on average.
 
         Returns:
             ``[n, D]``.
@@ -161,7 +164,7 @@ def made_up_nodes(
     """Return :meth:`CodesFeature.made_up` of nodes of a type, by global id: ``[n, D]``.
 
     Raises:
-        GraphRecError: When the nodes have other features than codes.
+        GraphRecError: When codes are not the only feature of the nodes.
     """
     parts = list(features.get_submodule(f"of_type.of_{node_type}.parts").children())
     if len(parts) != 1 or not isinstance(parts[0], CodesFeature):

@@ -1,4 +1,4 @@
-"""Which columns of a node table a feature reads, and how they are read."""
+"""The columns of a node table that a feature reads, as tensors."""
 
 from collections.abc import Collection, Sequence
 
@@ -19,24 +19,24 @@ def columns_of(
     wanted: Sequence[str] | None,
     who: str,
 ) -> tuple[str, ...]:
-    """Return the columns wanted, or all of some kinds.
+    """Return the named columns, or by default all columns of the given kinds.
 
     Raises:
-        GraphRecError: When there are none, or one wanted is unknown or of another kind.
+        GraphRecError: When there are none, or a named one is unknown or of another kind.
     """
     columns = spec.nodes[spec.node_index(node_type)].columns
-    found = tuple(name for name, kind in columns.items() if kind in kinds)
-    told = " or ".join(kinds)
+    names = tuple(name for name, kind in columns.items() if kind in kinds)
+    allowed = " or ".join(kinds)
     if wanted is None:
-        if not found:
-            expected = f"a {told} column on {node_type!r}"
+        if not names:
+            expected = f"a {allowed} column on {node_type!r}"
             raise GraphRecError(who, expected, "none", "another featurizer")
-        return found
+        return names
     for name in wanted:
-        if name not in found:
+        if name not in names:
             got = repr(name) if name not in columns else f"{name!r} of kind {columns[name]}"
-            expected = f"a {told} column of {node_type!r}"
-            raise GraphRecError(who, expected, got, did_you_mean(name, found))
+            expected = f"a {allowed} column of {node_type!r}"
+            raise GraphRecError(who, expected, got, did_you_mean(name, names))
     return tuple(wanted)
 
 
@@ -47,16 +47,16 @@ def one_column_of(
     wanted: str | None,
     who: str,
 ) -> str:
-    """Return the column wanted, or the only one of some kinds.
+    """Return the named column, or by default the only column of the given kinds.
 
     Raises:
-        GraphRecError: As :func:`columns_of`, and when it is not clear which one is meant.
+        GraphRecError: As :func:`columns_of`, and when several columns would fit.
     """
-    found = columns_of(spec, node_type, kinds, None if wanted is None else [wanted], who)
-    if len(found) > 1:
-        got = ", ".join(found)
-        raise GraphRecError(who, f"the column of {node_type!r} to read", got, f"column: {found[0]}")
-    return found[0]
+    names = columns_of(spec, node_type, kinds, None if wanted is None else [wanted], who)
+    if len(names) > 1:
+        got = ", ".join(names)
+        raise GraphRecError(who, f"the column of {node_type!r} to read", got, f"column: {names[0]}")
+    return names[0]
 
 
 def read_column(graph: Graph, node_type: str, column: str, who: str) -> pl.Series:
@@ -73,15 +73,15 @@ def read_column(graph: Graph, node_type: str, column: str, who: str) -> pl.Serie
 
 
 def floats_of(column: pl.Series) -> Tensor:
-    """Return numbers as float32 ``[n]``, NaN where there are none."""
+    """Return numbers as float32 ``[n]``, NaN where a number is missing."""
     return torch.from_numpy(column.cast(pl.Float32).fill_null(float("nan")).to_numpy().copy())
 
 
 def vectors_of(column: pl.Series, width: int, who: str) -> tuple[Tensor, Tensor]:
-    """Return vectors as float32 ``[n, F]``, 0 where there are none, and who has none: ``[n]``.
+    """Return vectors as float32 ``[n, F]``, 0 where missing, and which are missing: bool ``[n]``.
 
     Raises:
-        GraphRecError: When they are not of the length F.
+        GraphRecError: When a vector has another length than F.
     """
     missing = torch.from_numpy(column.is_null().to_numpy().copy())
     if isinstance(column.dtype, pl.Array):

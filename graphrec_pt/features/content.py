@@ -1,4 +1,4 @@
-"""One learned vector per attribute and word, summed over what is known of a node."""
+"""One learned vector per attribute and word, summed over the attributes and words of a node."""
 
 import torch
 from pydantic import Field
@@ -15,12 +15,12 @@ from graphrec_pt.kernels.torch.segments import ranges
 class Content:
     """``Σ_f x_f E[f]`` over attribute nodes, categories and words, rare ones counting more.
 
-    The features x are those of :func:`~graphrec_pt.graph.content.content_features`; a node of which
-    nothing is known has the vector 0. Their numbers are hashes of their names, so that what was
-    learned of them serves nodes and graphs that were never seen.
+    The features x are those of :func:`~graphrec_pt.graph.content.content_features`; a node without
+    any has the vector 0. Their numbers are hashes of their names, so that the learned vectors also
+    serve unseen nodes and graphs.
 
     Args:
-        buckets: Different features.
+        buckets: Number of hash buckets.
     """
 
     buckets: int = Field(BUCKETS, ge=1)
@@ -34,7 +34,7 @@ class ContentFeature(Feature):
     """A table ``[F, D]`` of the features that occur, and the features of every node.
 
     Args:
-        node_type: Whose nodes.
+        node_type: Type of its nodes.
         buckets: F.
         width: D.
     """

@@ -1,4 +1,7 @@
-"""What features made by a given encoder share: when it runs, and whether it trains."""
+"""The base class of features that run a pre-trained encoder, frozen or trained.
+
+A frozen encoder runs once, when a graph is attached; a trained one runs in every pass.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,20 +19,20 @@ from graphrec_pt.features.vector import GivenFeature
 from graphrec_pt.graph.graph import Graph
 
 Train = Literal["frozen", "all"] | Annotated[int, Field(ge=0)]
-"""Frozen: encoded once when a graph is bound. A number: that many last layers train."""
+"""Frozen: encoded once when a graph is attached. A number: that many last layers train."""
 
 
 @dataclass(frozen=True)
 class EncoderUse:
-    """How an encoder is had and used.
+    """The source of an encoder and its use: training, pooling scale, map and cache.
 
     Args:
         source: Folder, name or object of the encoder.
-        train: What of it trains.
-        map: From its width to that of the model.
-        unit: Whether its vectors are put on the unit sphere.
+        train: Which of its layers train.
+        map: Kind of the map from its width to that of the model.
+        unit: Whether its vectors are scaled to length 1.
         cache: Folder for the vectors of a frozen encoder, or None.
-        download: Whether it may be fetched.
+        download: Whether it may be downloaded.
     """
 
     source: str | nn.Module
@@ -41,13 +44,13 @@ class EncoderUse:
 
 
 class EncodedFeature(GivenFeature):
-    """Nodes put through an encoder.
+    """Vectors of nodes from an encoder.
 
-    A frozen encoder is no part of the weights: it encodes every node when a graph is bound, and
-    goes. Any other is: it encodes the different nodes of a batch in each pass.
+    A frozen encoder is not part of the weights: it encodes every node when a graph is attached and
+    is released. A trained encoder is: it encodes the distinct nodes of a batch in each pass.
 
     Args:
-        encoding: How the encoder is had and used.
+        encoding: The encoder and its use.
         inputs: F, the width of its vectors.
         width: D.
     """
@@ -72,22 +75,22 @@ class EncodedFeature(GivenFeature):
         return load_model(self.encoding.source, download=self.encoding.download)
 
     def read(self, graph: Graph) -> Tensor:
-        """Read what is to be encoded, and return which nodes have nothing: bool ``[n]``."""
+        """Read the inputs of the encoder, and return which nodes have none: bool ``[n]``."""
         raise TypeError(f"{type(self).__name__} has no read")
 
     def content(self) -> str:
-        """Return a digest of what was read and of how it is put to the encoder."""
+        """Return a digest of the inputs and of the options that affect their encoding."""
         raise TypeError(f"{type(self).__name__} has no content")
 
     def encode(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
-        """Return ``[n, F]`` for nodes that have something to be encoded."""
+        """Return ``[n, F]`` for nodes that have an input."""
         raise TypeError(f"{type(self).__name__} has no encode")
 
     def attach_graph(self, graph: Graph) -> None:
-        """Read what is to be encoded; encode it if the encoder is frozen.
+        """Read the inputs; encode them if the encoder is frozen.
 
-        On disk the vectors go by the content that was encoded, not by the graph: the views of a
-        split have fingerprints of their own and the same texts.
+        The cache key is the digest of the encoded content instead of the graph's fingerprint: the
+        views of a split have different fingerprints and the same texts.
         """
         self.absent = self.read(graph).to(self.device)
         if self.encoder is not None or self._encoded == (content := self.content()):
@@ -96,11 +99,11 @@ class EncodedFeature(GivenFeature):
         every = torch.arange(len(self.absent), device=self.device)
         with torch.no_grad():
             key = digest(content, fingerprint(encoder))
-            found = kept(self.encoding.cache, key, lambda: self._filled(encoder, every))
-        self.given, self._encoded = self.placed(found), content
+            encoded = kept(self.encoding.cache, key, lambda: self._filled(encoder, every))
+        self.given, self._encoded = self.placed(encoded), content
 
     def look(self, nodes: Tensor) -> Tensor:
-        """Return the vectors of nodes: ``[n, F]``, 0 where there is none."""
+        """Return the vectors of nodes: ``[n, F]``, 0 for nodes without an input."""
         if self.encoder is None:
             return self.given[nodes]
         different, which = torch.unique(nodes, return_inverse=True)
@@ -115,7 +118,7 @@ class EncodedFeature(GivenFeature):
 
 
 def batches(length: Tensor, room: int) -> Iterator[Tensor]:
-    """Yield rows, the longest first, in batches of at most so many cells with padding.
+    """Yield rows, the longest first, in batches of at most `room` cells, padding included.
 
     Args:
         length: int64 ``[n]`` on any device.

@@ -15,22 +15,23 @@ Vectors = Callable[[Tensor], Tensor]
 
 
 class Feature(nn.Module):
-    """What a featurizer builds: vectors of the nodes of one type.
+    """The module that a featurizer builds: it maps nodes of one type to vectors.
 
-    Weights are parameters; what is read off a graph is kept in buffers that are not saved
-    (``persistent=False``), so that the same weights serve another graph.
+    Weights are parameters. Data of the attached graph lie in buffers that are not saved
+    (``persistent=False``), so that the same weights can be attached to another graph.
     """
 
     def attach_graph(self, graph: Graph) -> None:
-        """Read what is needed of a graph; called before the first pass and for each new graph."""
+        """Read the data of a graph; called before the first pass and for each new graph."""
 
     def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
-        """Return what rows of weights stand for, by name of the weight, as different texts.
+        """Return for some weights the names of their rows, as distinct texts.
 
-        On another graph such rows go to those of the same name; all other weights go as they are.
+        When weights move to another graph, these rows are matched by name; all other weights are
+        copied.
 
         Args:
-            raw_ids: Of the nodes of the type, in the order of their numbers.
+            raw_ids: Raw ids of the nodes of the type, in the order of their numbers.
         """
         return {}
 
@@ -39,8 +40,8 @@ class Feature(nn.Module):
 
         Args:
             nodes: int64 ``[n]``, numbered inside their type.
-            vectors: Looks up other nodes by global id; what it returns does not depend on
-                features that use it.
+            vectors: Returns vectors of other nodes by global id, computed without the features
+                that call it.
 
         Returns:
             ``[n, D]``.
@@ -49,20 +50,20 @@ class Feature(nn.Module):
 
 
 class Featurizer(Protocol):
-    """A frozen config of a feature, so that it can be named in a recipe."""
+    """The base class of featurizers: frozen configs that a recipe can name."""
 
     def build(self, spec: GraphSpec, node_type: str, width: int) -> Feature:
         """Return a module whose weights are filled by :func:`~graphrec_pt.features.seeded.seeded`.
 
-        Runs on the meta device: it may look at sizes, not compute values.
+        Runs on the meta device: it may read sizes and must not compute values.
 
         Args:
-            spec: Of the graph.
-            node_type: Whose nodes are to be featurized.
+            spec: Spec of the graph.
+            node_type: Type of the nodes.
             width: D.
 
         Raises:
-            GraphRecError: When nodes of the type have nothing that the feature could read.
+            GraphRecError: When the node type lacks the columns or relations that the feature reads.
         """
         ...
 

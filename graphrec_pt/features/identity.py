@@ -9,11 +9,11 @@ from graphrec_pt.graph.spec import GraphSpec
 
 @featurizer("id")
 class Identity:
-    """An embedding table; what it learns belongs to the nodes of one graph.
+    """An embedding table with one row per node; it does not transfer to unseen nodes.
 
     Args:
-        zero: Begin with zeros, which say nothing until training or a strategy's `encoded` fills
-            them; small random vectors otherwise.
+        zero: Begin with zeros, to be filled by training or by a strategy's `encoded`; small random
+            vectors otherwise.
     """
 
     zero: bool = False
@@ -38,12 +38,12 @@ class IdentityFeature(Feature):
         self.table = nn.Embedding(count, width)
 
     def initialise(self, draw: Generator) -> None:
-        """Begin with zeros if asked to."""
+        """Fill the table with zeros if `zero` is set."""
         if self.zero:
             self.table.weight.zero_()
 
     def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
-        """Return that a row belongs to a node."""
+        """Return the raw id of each row's node."""
         return {"table.weight": raw_ids}
 
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:

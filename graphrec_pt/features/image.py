@@ -26,23 +26,23 @@ from graphrec_pt.graph.spec import GraphSpec
 
 @featurizer("image")
 class Image:
-    """The vector of an image file, as a vision model makes it; or one that was made elsewhere.
+    """The vector of an image file from a vision model, or a precomputed vector.
 
     Args:
         encoder: Folder or name of a Hugging Face vision model (of a model of images and texts such
             as CLIP the vision half is used), or a model, which is copied. None to read a vector
             column instead, as the featurizer ``vector`` does.
-        processor: Makes pixels of images; by default the one that lies beside the encoder.
+        processor: Image processor; by default the one in the folder of the encoder.
         column: Text column of file names, or vector column; by default the only one.
-        folder: That relative file names start from; the working directory by default.
-        train: ``"frozen"`` (encoded once, when a graph is bound), ``"all"``, or the number of last
+        folder: Folder of relative file names; the working directory by default.
+        train: ``"frozen"`` (encoded once per graph), ``"all"``, or the number of last
             layers that train. Unless it is frozen, files are read in each pass.
         pooling: ``"mean"`` of all patches, or the state of the class token (``"cls"``).
-        unit: Put the vectors on the unit sphere.
+        unit: Scale the vectors to length 1.
         map: To the width D; see :func:`~graphrec_pt.features.projection.projection`.
-        batch: Images that the encoder sees at once.
+        batch: Images per pass of the encoder.
         cache: Folder where vectors of a frozen encoder are kept.
-        download: Let Hugging Face fetch a model that is not here.
+        download: Allow Hugging Face to download a model that is not in the cache.
     """
 
     encoder: EncoderField | None = None
@@ -79,13 +79,13 @@ class Image:
 
 
 class ImageFeature(EncodedFeature):
-    """File names of the images of nodes, and what encodes them.
+    """File names of the images of nodes, with their encoder.
 
     Args:
-        config: How.
-        encoder: Of the images.
-        node_type: Whose nodes.
-        column: Of the file names.
+        config: Its options.
+        encoder: Encoder of the images.
+        node_type: Type of its nodes.
+        column: Column of the file names.
         processor: From images to pixels.
         inputs: F, width of the states of the encoder.
         width: D.
@@ -110,7 +110,7 @@ class ImageFeature(EncodedFeature):
         self.files: list[Path | None] = []
 
     def load(self) -> Any:
-        """Return the encoder; of a model of images and texts the vision half."""
+        """Return the encoder; for a model of images and texts its vision half."""
         model = super().load()
         return getattr(model, "vision_model", model)
 
@@ -118,7 +118,7 @@ class ImageFeature(EncodedFeature):
         """Read the file names.
 
         Raises:
-            GraphRecError: When files are not there.
+            GraphRecError: When files are missing.
         """
         names = read_column(graph, self.node_type, self.column, "image").to_list()
         folder = self.config.folder or Path()
@@ -133,14 +133,14 @@ class ImageFeature(EncodedFeature):
         return torch.tensor([file is None for file in self.files], dtype=torch.bool)
 
     def content(self) -> str:
-        """Return a digest of the files and of how they are seen."""
+        """Return a digest of the files and of the options that affect their encoding."""
         files = (b"" if file is None else file.read_bytes() for file in self.files)
         settings = getattr(self.processor, "to_json_string", lambda: repr(self.processor))()
         return digest(settings, self.config.pooling, *files)
 
     def encode(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
         """Return ``[n, F]``."""
-        found = []
+        pooled = []
         every = nodes.tolist()
         for first in range(0, len(every), self.config.batch):
             images = [self._opened(node) for node in every[first : first + self.config.batch]]
@@ -148,8 +148,8 @@ class ImageFeature(EncodedFeature):
             states = encoder(pixel_values=pixels.to(self.device)).last_hidden_state
             if states.ndim == 4:  # a map of features [b, F, h, w]
                 states = states.flatten(2).mT
-            found.append(states[:, 0] if self.config.pooling == "cls" else states.mean(1))
-        return torch.cat(found)
+            pooled.append(states[:, 0] if self.config.pooling == "cls" else states.mean(1))
+        return torch.cat(pooled)
 
     def _opened(self, node: int) -> Any:
         from PIL import Image as Pillow
@@ -165,9 +165,9 @@ class ImageFeature(EncodedFeature):
 
 
 _DAMAGED = (OSError, ValueError, SyntaxError, EOFError, OverflowError, struct_error)
-"""What readers of images raise for damaged ones."""
+"""Exceptions of image readers for damaged files."""
 
 
 def _leads_out(name: str) -> bool:
-    """Say whether a file name leads out of the folder that it starts from."""
+    """Return whether a relative file name leads out of its folder."""
     return Path(name).is_absolute() or ".." in Path(name).parts

@@ -1,4 +1,4 @@
-"""A node's vector from the nodes that it is linked to: an item by its attributes."""
+"""The vector of a node from its neighbours, such as an item's from its attributes."""
 
 from typing import Literal
 
@@ -17,22 +17,22 @@ from graphrec_pt.kernels.torch.segments import ranges
 class Linked:
     """The mean or the sum of the vectors of a node's neighbours, ``1/n Σ_a e_a``.
 
-    An item is its attributes, as in FDSA and S3-Rec's attribute sequences (Zhou et al., CIKM
-    2020): two items of the same attributes are alike, also those that nobody has met yet. The
-    neighbours are those of the graph that is bound, all of them: name relations that are facts,
-    since an interaction that training predicts would be among the input.
+    Items are represented by their attributes, as in FDSA and S3-Rec's attribute sequences (Zhou et
+    al., CIKM 2020): items with the same attributes have the same vector, also items without
+    interactions. All neighbours in the attached graph are used, so name relations that are facts:
+    an interaction relation that training predicts would leak the target into the input.
 
     Args:
-        relations: Leave the node type; their neighbours are taken together.
-        how: What is made of the vectors of the neighbours.
+        relations: Relations that leave the node type; their neighbours are pooled together.
+        how: How the vectors of the neighbours are pooled.
     """
 
     relations: tuple[str, ...] = Field(min_length=1)
     how: Literal["mean", "sum"] = "mean"
 
     def build(self, spec: GraphSpec, node_type: str, width: int) -> "LinkedFeature":
-        """Return what looks neighbours up; it has no weights of its own."""
-        leaving = {each.name for each in spec.relations if each.source == node_type}
+        """Return the feature, which has no weights."""
+        leaving = {relation.name for relation in spec.relations if relation.source == node_type}
         for name in self.relations:
             spec.relation_index(name)
             if name not in leaving:
@@ -46,7 +46,7 @@ class LinkedFeature(Feature):
     """The neighbours of every node, packed; a node without any has zeros.
 
     Args:
-        config: Which relations, and how.
+        config: Its options.
         width: D.
     """
 
@@ -65,20 +65,20 @@ class LinkedFeature(Feature):
         """Read the neighbours."""
         edges = [graph.edges(name) for name in self.config.relations]
         first = graph.nodes(graph.schema.relation(self.config.relations[0]).source)
-        source = torch.cat([each.source for each in edges]) - first.start
+        source = torch.cat([part.source for part in edges]) - first.start
         order = torch.argsort(source, stable=True)
         count = torch.bincount(source, minlength=len(first))
         device = self.start.device
         self.start = torch.cat([count.new_zeros(1), count.cumsum(0)]).to(device)
-        self.neighbor = torch.cat([each.target for each in edges])[order].to(device)
+        self.neighbor = torch.cat([part.target for part in edges])[order].to(device)
 
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
         """Return ``[n, D]``."""
         first, count = self.start[nodes], self.start[nodes + 1] - self.start[nodes]
         place, owner = ranges(first, count)
         others, which = torch.unique(self.neighbor[place], return_inverse=True)
-        found = vectors(others)[which]  # [M, D]
-        total = found.new_zeros(len(nodes), self.width).index_add(0, owner, found)
+        gathered = vectors(others)[which]  # [M, D]
+        total = gathered.new_zeros(len(nodes), self.width).index_add(0, owner, gathered)
         if self.config.how == "sum":
             return total
         return total / count.clamp(min=1).unsqueeze(1)

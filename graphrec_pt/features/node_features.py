@@ -1,4 +1,4 @@
-"""Vectors of nodes of any type: featurizers composed per type, and propagated if asked for."""
+"""Vectors of nodes of any type: featurizers composed per type, with optional propagation."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,9 +32,9 @@ class Composed(nn.Module):
     ``Σ a_i f_i`` with ``a = softmax_i(w · tanh(f_i))`` as in PMGT (Liu et al., ACM MM 2021).
 
     Args:
-        configs: Of the features.
-        spec: Of the graph.
-        node_type: Whose nodes.
+        configs: Configs of the features.
+        spec: Spec of the graph.
+        node_type: Type of its nodes.
         width: D.
         compose: How several features become one vector.
         id_dropout: Share of nodes whose id feature is left out in training.
@@ -54,18 +54,18 @@ class Composed(nn.Module):
         if not configs:
             raise GraphRecError("features", f"at least one feature of {node_type!r}", "none", "id")
         self.compose, self.id_dropout = compose, id_dropout
-        self.parts = nn.ModuleList(each.build(spec, node_type, width) for each in configs)
+        self.parts = nn.ModuleList(config.build(spec, node_type, width) for config in configs)
         several = len(configs) > 1
         self.joint = (
             nn.Linear(len(configs) * width, width) if several and compose == "concat" else None
         )
         self.gate = nn.Linear(width, 1, bias=False) if several and compose == "gate" else None
-        # Knows where the module is, also when no feature has weights.
+        # Gives the module a device also when no feature has weights.
         self.register_buffer("anchor", torch.zeros(0), persistent=False)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.get_buffer("anchor").device
 
     def attach_graph(self, graph: Graph) -> None:
@@ -75,7 +75,7 @@ class Composed(nn.Module):
             part.attach_graph(graph)
 
     def forward(self, nodes: Tensor, vectors: Vectors, plain: bool) -> Tensor:
-        """Return ``[n, D]`` in the precision of the weights, also where maps run in a lower one.
+        """Return ``[n, D]`` in the precision of the weights, also under autocast.
 
         Args:
             nodes: int64 ``[n]``, numbered inside the type.
@@ -85,13 +85,13 @@ class Composed(nn.Module):
         return self._composed(nodes, vectors, plain).to(self.get_buffer("anchor").dtype)
 
     def _composed(self, nodes: Tensor, vectors: Vectors, plain: bool) -> Tensor:
-        found = [self._one(part, nodes, vectors, plain) for part in self.parts]
-        if len(found) == 1:
-            return found[0]
+        features = [self._one(part, nodes, vectors, plain) for part in self.parts]
+        if len(features) == 1:
+            return features[0]
         if self.joint is not None:
-            joint: Tensor = self.joint(torch.cat(found, dim=1))
+            joint: Tensor = self.joint(torch.cat(features, dim=1))
             return joint
-        stacked = torch.stack(found, dim=1)  # [n, k, D]
+        stacked = torch.stack(features, dim=1)  # [n, k, D]
         if self.gate is not None:
             stacked = stacked * self.gate(stacked.tanh()).softmax(dim=1)
         return stacked.sum(1)
@@ -100,19 +100,19 @@ class Composed(nn.Module):
         if plain and getattr(part, "looks_up", False):
             some = vectors(nodes[:0])
             return some.new_zeros(len(nodes), some.shape[1])
-        found: Tensor = part(nodes, vectors)
+        feature: Tensor = part(nodes, vectors)
         if self.training and self.id_dropout and isinstance(part, IdentityFeature):
-            kept = torch.rand(len(nodes), 1, device=found.device) >= self.id_dropout
-            found = found * kept
-        return found
+            kept = torch.rand(len(nodes), 1, device=feature.device) >= self.id_dropout
+            feature = feature * kept
+        return feature
 
 
 EVERY = "*"
-"""Stands for the node types that are not named."""
+"""Key of the node types that are not named."""
 
 
 class Features(Checked):
-    """Which features the nodes of each type have, and how they become one vector.
+    """The features of each node type, and how they are composed to one vector.
 
     Args:
         by_type: Node type, or ``"*"`` for the others → configs of featurizers.
@@ -121,6 +121,13 @@ class Features(Checked):
         id_dropout: Share of nodes whose ``id`` feature is left out in training, so that the model
             learns to do without (what makes it transfer to nodes it has never seen).
         propagation: Config of a graph neural network over all nodes, if any.
+
+    Example:
+        >>> features = Features(by_type={"item": ["id", "static_text"], "*": ["id"]})
+        >>> network = seeded(lambda: features.build(GraphSpec.of(graph), 8), seed=0)
+        >>> network.attach_graph(graph)
+        >>> network(graph.node_ids("user", ["ann", "bob"])).shape
+        torch.Size([2, 8])
     """
 
     by_type: dict[str, tuple[FeaturizerField, ...]] = Field({EVERY: ("id",)}, validate_default=True)
@@ -147,10 +154,10 @@ class Features(Checked):
 class NodeFeatures(nn.Module):
     """From global node ids to vectors.
 
-    Inside :meth:`cached_embeddings` the vectors of a whole type are computed once, and again never.
+    Inside :meth:`cached_embeddings` the vectors of a whole type are computed once.
 
     Args:
-        config: What to compose.
+        config: The features to compose.
         spec: Of the graph.
         width: D.
     """
@@ -180,7 +187,7 @@ class NodeFeatures(nn.Module):
 
     @property
     def reads(self) -> bool:
-        """Whether anything must be read off a graph before the first pass."""
+        """Whether a graph must be attached before the first pass."""
         parts = (part for part in self.modules() if isinstance(part, Feature))
         reading = (type(p).attach_graph is not Feature.attach_graph for p in parts)
         return self.propagate is not None or any(reading)
@@ -193,8 +200,8 @@ class NodeFeatures(nn.Module):
         """
         counts = [graph.num_nodes(name) for name in graph.schema.node_names]
         if graph.schema.node_names != self.names or counts != self.counts:
-            expected = _told(dict(zip(self.names, self.counts, strict=True)))
-            got = _told(dict(zip(graph.schema.node_names, counts, strict=True)))
+            expected = _listed(dict(zip(self.names, self.counts, strict=True)))
+            got = _listed(dict(zip(graph.schema.node_names, counts, strict=True)))
             hint = "transfer(model, graph) for another graph"
             raise GraphRecError("features", f"a graph of {expected}", got, hint)
         for name in self.names:
@@ -204,7 +211,7 @@ class NodeFeatures(nn.Module):
         self.bound = True
 
     def inputs(self) -> dict[str, Tensor]:
-        """Return what was read off the graph: all buffers that are not weights, by name."""
+        """Return the data of the attached graph: all buffers that are not weights, by name."""
         weights = self.state_dict().keys()
         return {
             name: buffer
@@ -213,21 +220,21 @@ class NodeFeatures(nn.Module):
         }
 
     def restore(self, inputs: Mapping[str, Tensor]) -> None:
-        """Take what :meth:`inputs` returned, in place of a graph.
+        """Load what :meth:`inputs` returned, instead of attaching a graph.
 
         Raises:
-            GraphRecError: When it is not what these features read, and for a propagation, which
-                needs the graph.
+            GraphRecError: When names, shapes or types differ from those of these features, and with
+                a propagation, which needs the graph.
         """
-        own = self.inputs()
-        if self.propagate is not None or inputs.keys() != own.keys():
-            got = ", ".join(sorted(inputs.keys() ^ own.keys())) or "those of a propagation"
+        expected = self.inputs()
+        if self.propagate is not None or inputs.keys() != expected.keys():
+            got = ", ".join(sorted(inputs.keys() ^ expected.keys())) or "those of a propagation"
             raise GraphRecError("features", "inputs that they read", got, "attach_graph(graph)")
         for name, tensor in inputs.items():
             path, _, last = name.rpartition(".")
             module = self.get_submodule(path)
             _check_input(module, name, inputs, dict(zip(self.names, self.counts, strict=True)))
-            setattr(module, last, tensor.to(own[name].device))
+            setattr(module, last, tensor.to(expected[name].device))
         self.bound = True
 
     @contextmanager
@@ -235,7 +242,7 @@ class NodeFeatures(nn.Module):
         """Keep the tables made inside the block: one forward pass.
 
         Args:
-            tables: Where they are kept, with those of earlier blocks in it; weights must not have
+            tables: Dictionary of the tables, with those of earlier blocks; weights must not have
                 changed since.
         """
         outer, self._held = self._held, {} if tables is None else tables
@@ -254,7 +261,7 @@ class NodeFeatures(nn.Module):
             ``[n, D]``.
 
         Raises:
-            GraphRecError: When something must be read off a graph first.
+            GraphRecError: When a graph must be attached first.
         """
         self._check_bound()
         if self.propagate is not None:
@@ -298,14 +305,14 @@ class NodeFeatures(nn.Module):
                 continue
             local, kept = nodes[rows] - low, (self._held or {}).get(name)
             if kept is not None and not plain:
-                found = kept.index_select(0, local)
+                part = kept.index_select(0, local)
             else:
-                found = self._part(name)(local, self._plain, plain)
+                part = self._part(name)(local, self._plain, plain)
             if len(rows) == len(nodes):
-                return found
+                return part
             if out is None:
-                out = found.new_zeros(len(nodes), self.width)
-            out = out.index_copy(0, rows, found)
+                out = part.new_zeros(len(nodes), self.width)
+            out = out.index_copy(0, rows, part)
         if out is None:
             some = next(self.parameters(), None)
             device = nodes.device if some is None else some.device
@@ -335,27 +342,27 @@ class NodeFeatures(nn.Module):
         return low, low + self.counts[index]
 
 
-def _told(counts: Mapping[str, int]) -> str:
+def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
 def _check_input(
     module: nn.Module, name: str, inputs: Mapping[str, Tensor], counts: Mapping[str, int]
 ) -> None:
-    """Raise for a saved input that a feature would stumble over: a folder may be forged.
+    """Raise for a saved input with values out of range, since files may be damaged or forged.
 
     Args:
         module: The feature.
-        name: Of the input; its last part is that of a buffer.
-        inputs: All of them.
-        counts: Nodes of each type.
+        name: Name of the input; its last part is the name of a buffer.
+        inputs: All inputs by name.
+        counts: Number of nodes of each type.
     """
     path, _, last = name.rpartition(".")
     places = {n: n.rpartition(".") for n in inputs}
     beside = {leaf: inputs[n] for n, (place, _, leaf) in places.items() if place == path}
-    tensor, own = inputs[name], module.get_buffer(last)
-    right = tensor.is_floating_point() == own.is_floating_point()
-    right = right and tensor.ndim == own.ndim > 0 and tensor.shape[1:] == own.shape[1:]
+    tensor, buffer = inputs[name], module.get_buffer(last)
+    right = tensor.is_floating_point() == buffer.is_floating_point()
+    right = right and tensor.ndim == buffer.ndim > 0 and tensor.shape[1:] == buffer.shape[1:]
     nodes = counts.get(str(vars(module).get("node_type")))
     if right and last == "start":  # where the values of each node begin among those beside it
         ascends = len(tensor) > 0 and int(tensor[0]) == 0 and bool((tensor.diff() >= 0).all())

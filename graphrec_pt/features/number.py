@@ -22,7 +22,7 @@ class Number:
     as the mean and adds a learned vector of its column.
 
     Args:
-        columns: To read; all number columns of the type by default.
+        columns: Columns to read; all number columns of the type by default.
         bins: Rows of each E_c; 0 for the linear form.
     """
 
@@ -30,7 +30,7 @@ class Number:
     bins: int = Field(0, ge=0)
 
     def build(self, spec: GraphSpec, node_type: str, width: int) -> "NumberFeature":
-        """Return the maps of the columns."""
+        """Return the feature."""
         names = columns_of(spec, node_type, ["number"], self.columns, "number")
         return NumberFeature(node_type, names, width, self.bins)
 
@@ -38,12 +38,12 @@ class Number:
 class NumberFeature(Feature):
     """From numbers ``[n, C]`` to vectors ``[n, D]``.
 
-    Mean and spread of each column belong to the weights: they are learnt from the first graph
-    that is bound and kept for later ones, because the maps were trained on that scale.
+    Mean and standard deviation of each column belong to the weights: they are computed on the
+    first attached graph and kept for later ones, because the maps were trained on that scale.
 
     Args:
-        node_type: Whose nodes.
-        columns: C of them.
+        node_type: Type of its nodes.
+        columns: The C columns.
         width: D.
         bins: K, or 0.
     """
@@ -65,13 +65,13 @@ class NumberFeature(Feature):
         self.register_buffer("learnt", torch.zeros((), dtype=torch.bool))
 
     def initialise(self, draw: torch.Generator) -> None:
-        """Start with a scale that is not learnt."""
+        """Start without a scale."""
         self.mean.zero_()
         self.spread.fill_(1)
         self.learnt.fill_(False)
 
     def attach_graph(self, graph: Graph) -> None:
-        """Read the numbers ``[n, C]``, NaN where there are none, and learn their scale once."""
+        """Read the numbers ``[n, C]``, NaN where missing, and compute their scale once."""
         read = [floats_of(read_column(graph, self.node_type, n, "number")) for n in self.columns]
         self.numbers = torch.stack(read, dim=1).to(self.mean)  # [n, C]
         if not self.learnt:
@@ -85,8 +85,8 @@ class NumberFeature(Feature):
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
         """Return ``[n, D]``."""
         z = (self.numbers[nodes] - self.mean) / self.spread  # [n, C]
-        found: Tensor = self.map(z.nan_to_num())
-        return found + cast(Tensor, self.missing(z.isnan().to(found.dtype)))
+        mapped: Tensor = self.map(z.nan_to_num())
+        return mapped + cast(Tensor, self.missing(z.isnan().to(mapped.dtype)))
 
 
 class SoftOneHot(nn.Module):

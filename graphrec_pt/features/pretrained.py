@@ -1,6 +1,6 @@
-"""Hugging Face models by folder, name or object; nothing is downloaded unless asked for.
+"""Hugging Face models by folder, name or object; nothing is downloaded unless the caller allows it.
 
-Weights are read as safetensors, and code that a repository brings along is never run.
+Weights are read as safetensors only, and code of a model repository is never run.
 """
 
 from collections.abc import Callable
@@ -18,11 +18,11 @@ _NOT_CONTENT = {"_name_or_path", "transformers_version", "dtype", "torch_dtype",
 
 
 def load_model(source: Any, *, download: bool = False) -> Any:
-    """Return a model of one's own, in float32 and in evaluation mode.
+    """Return a private copy of a model, in float32 and in evaluation mode.
 
     Args:
         source: Folder or name, read as safetensors; or a model, which is copied.
-        download: Allow a name that is not in the cache of Hugging Face to be fetched.
+        download: Allow Hugging Face to download a name that is not in its cache.
 
     Raises:
         GraphRecError: When there is no such model.
@@ -70,7 +70,7 @@ def load_image_processor(source: str, *, download: bool = False) -> Any:
 
 
 def _checked(source: Any) -> Any:
-    """Return a folder, a name, or a network with a config; anything else is a mistake."""
+    """Return a folder, a name, or a network with a config; raise for anything else."""
     if not isinstance(source, str) and not (
         isinstance(source, nn.Module) and hasattr(source, "config")
     ):
@@ -80,14 +80,14 @@ def _checked(source: Any) -> Any:
 
 
 def model_name(source: Any) -> str:
-    """Return what a saved config calls a model."""
+    """Return the name of a model in a saved config."""
     if isinstance(source, str):
         return source
     return str(getattr(source, "name_or_path", "") or type(source).__name__)
 
 
 class Processor(Protocol):
-    """What makes pixels of images, as the image processors of Hugging Face do."""
+    """The interface of an image processor, as those of Hugging Face have it."""
 
     def __call__(self, images: Any, *, return_tensors: str) -> Any:
         """Return ``pixel_values`` of images."""
@@ -103,17 +103,17 @@ ProcessorField = Annotated[
 
 
 def fingerprint(model: Any) -> str:
-    """Return a digest of the architecture and weights of a model, whatever it is called."""
+    """Return a digest of the architecture and weights of a model; its name does not count."""
     config = model.config.to_dict()
-    told = sorted((k, repr(v)) for k, v in config.items() if k not in _NOT_CONTENT)
-    parts = [type(model).__name__, repr(told)]
+    options = sorted((k, repr(v)) for k, v in config.items() if k not in _NOT_CONTENT)
+    parts = [type(model).__name__, repr(options)]
     for name, value in sorted(model.state_dict().items()):
         parts += [name, digest(value)]
     return digest(*parts)
 
 
 def train_last_layers(model: nn.Module, count: int) -> None:
-    """Freeze a model but for its last layers.
+    """Freeze all but the last layers of a model.
 
     Raises:
         GraphRecError: When it has fewer layers, or they cannot be found.

@@ -1,4 +1,4 @@
-"""Maps from the space of a given encoder to the width of the model."""
+"""Maps from the width of a pre-trained encoder to the width of the model."""
 
 from typing import Literal
 

@@ -13,12 +13,12 @@ from graphrec_pt.core.errors import GraphRecError
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 LARGEST = 1 << 14
-"""Vectors that a quantiser is learnt from at most; beyond, as many of them drawn."""
+"""Vectors that a quantiser is learnt from at most; of more a sample of this size is drawn."""
 ROUNDS = 10  # of k-means
 
 
 class Quantizer(NamedTuple):
-    """What turns vectors into codes.
+    """A rotation and centroids that turn vectors into codes.
 
     Args:
         rotation: float32 ``[F, F]``, orthogonal, applied first.
@@ -35,16 +35,16 @@ def product_quantizer(
     """Return a quantiser of vectors: K centroids by k-means for each of S parts of a vector.
 
     Jégou et al., "Product quantization for nearest neighbor search", PAMI 2011. With rotations the
-    vectors are turned first so that the parts lose least: principal axes are dealt out so that the
-    parts vary alike, then R and centroids in turns, R being ``argmin |X R − X̂|`` (OPQ, Ge et al.,
-    "Optimized product quantization", CVPR 2013).
+    vectors are rotated first to lower the error: principal axes are assigned so that the parts have
+    similar variance, then R and the centroids are fitted in turns with ``R = argmin |X R − X̂|``
+    (OPQ, Ge et al., "Optimized product quantization", CVPR 2013).
 
     Args:
         vectors: float32 ``[n, F]``.
         digits: S, a divisor of F.
-        values: K. Where a part has fewer different values, the first centroid stands again.
-        rotations: Turns of OPQ; 0 leaves the vectors as they are.
-        seed: Of first centroids, and of the vectors that are drawn where there are many.
+        values: K. Where a part has fewer distinct values, the first centroid is repeated.
+        rotations: Rounds of OPQ; 0 disables the rotation.
+        seed: Seed of the first centroids, and of the subset drawn when there are many vectors.
 
     Raises:
         GraphRecError: For no vectors, and for a width that is no multiple of S.
@@ -68,8 +68,8 @@ def product_quantizer(
             ]
         )
         if turn < rotations:
-            found = Quantizer(rotation, centroids)
-            nearest = decoded(codes_of(vectors, found), found)
+            quantizer = Quantizer(rotation, centroids)
+            nearest = decoded(codes_of(vectors, quantizer), quantizer)
             rotation = np.asarray(orthogonal_procrustes(vectors, nearest)[0], np.float32)
     return Quantizer(rotation, centroids)
 
@@ -77,21 +77,21 @@ def product_quantizer(
 def codes_of(vectors: Floats, quantizer: Quantizer) -> Ints:
     """Return the nearest centroid of every part, the first of equals: int64 ``[n, S]``."""
     parts = _parts(vectors @ quantizer.rotation, len(quantizer.centroids))
-    found = [
+    digits = [
         vq(part, near, check_finite=False)[0]
         for part, near in zip(parts, quantizer.centroids, strict=True)
     ]
-    return np.stack(found, axis=1).astype(np.int64)
+    return np.stack(digits, axis=1).astype(np.int64)
 
 
 def decoded(codes: Ints, quantizer: Quantizer) -> Floats:
-    """Return the turned vectors that codes stand for: float32 ``[n, F]``."""
+    """Return the rotated vectors that codes stand for: float32 ``[n, F]``."""
     digit = np.arange(len(quantizer.centroids))
     return quantizer.centroids[digit, codes].reshape(len(codes), -1)
 
 
 def _balanced(vectors: Floats, digits: int) -> Floats:
-    """Return principal axes, the strongest first, each given to the part that varies least yet."""
+    """Return principal axes, strongest first, each assigned to the part with least variance."""
     variance, axes = np.linalg.eigh(np.cov(vectors.T, dtype=np.float64))
     size = len(variance) // digits
     logs = np.log(np.maximum(variance, variance.max() * 1e-9) / max(variance.max() * 1e-9, 1e-300))
@@ -111,7 +111,7 @@ def _parts(vectors: Floats, digits: int) -> list[Floats]:
 
 
 def _first(part: Floats, values: int, draw: np.random.Generator) -> Floats:
-    """Return K different vectors of a part, or all there are and the first again."""
+    """Return K distinct vectors of a part; if there are fewer, the first is repeated."""
     different = np.unique(part, axis=0)
     chosen = different[draw.permutation(len(different))[:values]]
     again = np.repeat(chosen[:1], values - len(chosen), axis=0)
@@ -119,7 +119,7 @@ def _first(part: Floats, values: int, draw: np.random.Generator) -> Floats:
 
 
 def _clustered(part: Floats, before: Floats) -> Floats:
-    with catch_warnings():  # a centroid that nobody is nearest to stays where it is
+    with catch_warnings():  # a centroid without vectors keeps its place
         simplefilter("ignore")
         found, _ = kmeans2(part, before, ROUNDS, minit="matrix", check_finite=False)
     return found.astype(np.float32)

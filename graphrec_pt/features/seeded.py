@@ -1,4 +1,4 @@
-"""Networks whose first weights are a function of a seed, whatever ran before."""
+"""Networks whose initial weights are a function of a seed alone."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar, runtime_checkable
@@ -15,7 +15,7 @@ SPREAD = 0.02  # standard deviation of weights (BERT, Devlin et al., NAACL 2019)
 
 @runtime_checkable
 class Initialised(Protocol):
-    """A module with a rule of its own, called after those of its parts."""
+    """A module with its own initialisation, called after those of its submodules."""
 
     def initialise(self, draw: Generator) -> None:
         """Fill the parameters."""
@@ -23,7 +23,7 @@ class Initialised(Protocol):
 
 
 def derive_seed(seed: int, purpose: str) -> int:
-    """Return a seed of its own for one of several networks, so that they share no draws."""
+    """Return a separate seed for one of several networks, so that they share no draws."""
     return int(draw32(Key(seed).named(purpose), 0))
 
 
@@ -35,7 +35,7 @@ def seeded(make: Callable[[], M], seed: int) -> M:
 
     Args:
         make: Returns the network; runs on the meta device, so it must not compute values.
-        seed: Of the draws, which go through the modules in order.
+        seed: Seed of the draws, which go through the modules in order.
     """
     with torch.device("meta"):
         network = make()

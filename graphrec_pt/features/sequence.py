@@ -1,4 +1,7 @@
-"""A node's vector from its history: a user by the items taken, in their order."""
+"""The vector of a node from its history, such as a user's from past items in order.
+
+Relations must have times. Training targets leak into the input unless `skip` leaves them out.
+"""
 
 from typing import Literal
 
@@ -102,20 +105,20 @@ class AttentionLayer(nn.Module):
 
 @featurizer("sequence")
 class Sequence:
-    """What an encoder makes of the vectors of a node's last neighbours under one relation.
+    """The encoded vectors of a node's last neighbours under one relation.
 
-    The history is that of the graph which is bound, whole: where training predicts edges of the
-    same relation, `skip` must leave them out, or the answer is among the input.
+    The history holds all edges of the attached graph: when training predicts edges of the same
+    relation, `skip` must leave them out, or the target is part of the input.
 
     Args:
-        relation: Timed, and leaving the node type; by default the only such one.
+        relation: Relation with times that leaves the node type; by default the only such one.
         encoder: ``"transformer"`` (SASRec's position from the end, Kang and McAuley, ICDM 2018,
             with attention both ways) or ``"gru"`` (GRU4Rec, Hidasi et al., ICLR 2016).
         longest: Neighbours at most, the newest ones.
-        skip: Newest neighbours that are not read.
-        layers: Of the encoder.
-        heads: Of the transformer, a divisor of the width D.
-        dropout: Between the layers, in training.
+        skip: Number of newest neighbours to leave out.
+        layers: Layers of the encoder.
+        heads: Attention heads of the transformer, a divisor of the width D.
+        dropout: Dropout between the layers, in training.
     """
 
     relation: str | None = None
@@ -140,17 +143,17 @@ class Sequence:
 
     def _relation(self, spec: GraphSpec, node_type: str) -> str:
         timed = [r.name for r in spec.relations if r.source == node_type and r.timed]
-        told = ", ".join(timed) or "none"
+        names = ", ".join(timed) or "none"
         if self.relation is not None:
             spec.relation_index(self.relation)
             if self.relation not in timed:
                 expected = f"a timed relation that leaves {node_type!r}"
-                raise GraphRecError("sequence", expected, repr(self.relation), f"one of {told}")
+                raise GraphRecError("sequence", expected, repr(self.relation), f"one of {names}")
             return self.relation
         if len(timed) != 1:
             expected = f"the timed relation that leaves {node_type!r}"
             hint = f"relation: {timed[0]}" if timed else ""
-            raise GraphRecError("sequence", expected, told, hint)
+            raise GraphRecError("sequence", expected, names, hint)
         return timed[0]
 
 
@@ -158,8 +161,8 @@ class SequenceFeature(Feature):
     """Histories, packed, and their encoder; a node without a history has a learned vector.
 
     Args:
-        relation: To follow.
-        encoder: From vectors ``[T, D]`` and starts ``[B+1]`` to ``[B, D]``.
+        relation: Relation to follow.
+        encoder: Map from vectors ``[T, D]`` and starts ``[B+1]`` to ``[B, D]``.
         width: D.
         longest: Neighbours at most.
         skip: Newest neighbours left out.
@@ -200,5 +203,5 @@ class SequenceFeature(Feature):
         first, count = first[there], count[there]
         items, which = torch.unique(self.item[ranges(first, count)[0]], return_inverse=True)
         ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
-        found: Tensor = self.encoder(vectors(items)[which], ptr)
-        return out.to(found.dtype).index_copy(0, there, found)
+        states: Tensor = self.encoder(vectors(items)[which], ptr)
+        return out.to(states.dtype).index_copy(0, there, states)

@@ -42,9 +42,9 @@ class StaticTextFeature(Feature):
     """A table ``[V, D]`` and the words of every node.
 
     Args:
-        node_type: Whose nodes.
-        columns: Read as one bag.
-        words: V of them.
+        node_type: Type of its nodes.
+        columns: Columns to read, as one bag.
+        words: V, number of different words.
         width: D.
     """
 

@@ -23,24 +23,24 @@ Pooling = Literal["mean", "cls", "last", "attention"]
 
 @featurizer("text")
 class TextFeaturizer:
-    """The vector of a text, as an encoder makes it.
+    """The vector of a node's text from a pre-trained encoder.
 
     Args:
         encoder: Folder or name of a Hugging Face model, or a model, which is copied. Of an
             encoder-decoder the encoder is used.
-        tokenizer: Of the encoder; by default the one that lies beside it.
+        tokenizer: Tokenizer of the encoder; by default the one in its folder.
         column: Text or category column to read; by default the title, or the only text column.
-        train: ``"frozen"`` (encoded once, when a graph is bound), ``"all"``, or the number of last
+        train: ``"frozen"`` (encoded once per graph), ``"all"``, or the number of last
             layers that train; 0 runs the encoder in each pass and trains nothing of it.
         pooling: ``"mean"`` of the states of all tokens, the state of the first (``"cls"``) or the
             last, or their sum weighted by a learned ``softmax_t(w · tanh(V h_t))``
             (``"attention"``, Yang et al., "Hierarchical attention networks", NAACL 2016).
-        unit: Put the vectors on the unit sphere, as sentence encoders do.
+        unit: Scale the vectors to length 1, as sentence encoders do.
         map: To the width D; see :func:`~graphrec_pt.features.projection.projection`.
         longest: Tokens of a text at most, special ones included.
-        batch_tokens: Tokens that the encoder reads at once, padding included.
+        batch_tokens: Tokens per pass of the encoder, padding included.
         cache: Folder where vectors of a frozen encoder are kept.
-        download: Let Hugging Face fetch a model that is not here.
+        download: Allow Hugging Face to download a model that is not in the cache.
     """
 
     encoder: EncoderField
@@ -82,12 +82,12 @@ class TextFeaturizer:
 
 
 class TextFeature(EncodedFeature):
-    """Token ids of the text of every node, and what encodes them.
+    """Token ids of the text of every node, with their encoder.
 
     Args:
-        config: How.
-        node_type: Whose nodes.
-        column: Of the text.
+        config: Its options.
+        node_type: Type of its nodes.
+        column: Column of the text.
         words: Tokenizer of the encoder.
         inputs: F, hidden size of the encoder.
         width: D.
@@ -122,7 +122,7 @@ class TextFeature(EncodedFeature):
         self.register_buffer("token", torch.zeros(0, dtype=torch.int32), persistent=False)
 
     def load(self) -> Any:
-        """Return the encoder; of an encoder-decoder that half."""
+        """Return the encoder; for an encoder-decoder its encoder half."""
         model = super().load()
         return model.get_encoder() if model.config.is_encoder_decoder else model
 
@@ -133,7 +133,7 @@ class TextFeature(EncodedFeature):
         return start.diff() == 0
 
     def content(self) -> str:
-        """Return a digest of the token ids and of how they are cut, framed and pooled."""
+        """Return a digest of the token ids and of the options for cutting, framing and pooling."""
         how = f"{self.before} {self.after} {self.room} {self.config.pooling}"
         return digest(self.start, self.token, how)
 
@@ -142,14 +142,14 @@ class TextFeature(EncodedFeature):
         first = self.start[nodes]
         count = (self.start[nodes + 1] - first).clamp(max=self.room)
         length = count + len(self.before) + len(self.after)
-        order, found = [], []
+        order, vectors = [], []
         for rows in batches(length, self.config.batch_tokens):
             ids = self._dense(first[rows], count[rows])  # [b, L]
             seen = torch.arange(ids.shape[1], device=ids.device) < length[rows].unsqueeze(1)
             states = encoder(input_ids=ids, attention_mask=seen.long()).last_hidden_state
             order.append(rows)
-            found.append(self._pooled(states, seen))
-        pooled = torch.cat(found)
+            vectors.append(self._pooled(states, seen))
+        pooled = torch.cat(vectors)
         return torch.empty_like(pooled).index_copy(0, torch.cat(order), pooled)
 
     def _dense(self, first: Tensor, count: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Vectors that the nodes come with: image or text embeddings made elsewhere."""
+"""Precomputed vectors of nodes, such as image or text embeddings."""
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,9 @@ class Vector:
     """A vector column, mapped to the width of the model.
 
     Args:
-        column: To read; the only vector column of the type by default.
+        column: Column to read; the only vector column of the type by default.
         map: To the width D; see :func:`~graphrec_pt.features.projection.projection`.
-        unit: Put the vectors on the unit sphere first.
+        unit: Scale the vectors to length 1 first.
     """
 
     column: str | None = None
@@ -57,15 +57,15 @@ class GivenFeature(Feature):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.missing.weight.device
 
     def placed(self, given: Tensor) -> Tensor:
-        """Return given vectors where the weights are, in their precision."""
+        """Return the given vectors on the device and in the precision of the weights."""
         return given.to(self.missing.weight)
 
     def look(self, nodes: Tensor) -> Tensor:
-        """Return the given vectors of nodes: ``[n, F]``, anything where there is none."""
+        """Return the given vectors of nodes: ``[n, F]``, undefined where missing."""
         return self.given[nodes]
 
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
@@ -79,8 +79,8 @@ class VectorFeature(GivenFeature):
     """Mapped vectors of a column.
 
     Args:
-        node_type: Whose nodes.
-        column: Of the vectors.
+        node_type: Type of its nodes.
+        column: Column of the vectors.
         inputs: F.
         width: D.
         map: From F to D.

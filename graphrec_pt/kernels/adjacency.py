@@ -1,4 +1,7 @@
-"""Which edges there are: membership of one, and all among a set of nodes."""
+"""Edge membership, and the edges induced by the nodes of each sequence.
+
+Both search targets in ascending order; the first call on a graph sorts its segments once.
+"""
 
 from typing import NamedTuple
 
@@ -16,7 +19,7 @@ ANY = -1
 
 
 def member(csr: SegmentedCSR, source: Tensor, slot: Tensor | int, target: Tensor) -> Tensor:
-    """Say for each triple whether the edge exists, by binary search.
+    """Return whether the edge of each triple exists, by binary search.
 
     The first call on a graph sorts its segments by target
     (:func:`graphrec_pt.kernels.derived.sorted_targets`).
@@ -36,14 +39,14 @@ def member(csr: SegmentedCSR, source: Tensor, slot: Tensor | int, target: Tensor
     check_nodes("member", csr, source, "source")
     check_nodes("member", csr, target, "target", length=len(source))
     slots = check_slot("member", csr, source, slot, any_slot=True)
-    found: Tensor = body("adjacency.member", csr.indices)(
+    exists: Tensor = body("adjacency.member", csr.indices)(
         csr, sorted_targets(csr), source, slots, target
     )
-    return found
+    return exists
 
 
 def in_batch(csr: SegmentedCSR, source: Tensor, slot: Tensor | int, target: Tensor) -> Tensor:
-    """Say which pairs of a batch are true edges, so that in-batch negatives can leave them out.
+    """Return which pairs of a batch are true edges, so that in-batch negatives can leave them out.
 
     Args:
         csr: The graph.
@@ -79,8 +82,8 @@ def induce(csr: SegmentedCSR, nodes: Tensor, ptr: Tensor) -> Induced:
     """Return every edge whose two ends lie in the same sequence.
 
     Each (token, relation) walks through the shorter of its segment and the sequence, and finds
-    each element in the other by binary search, so that a hub costs what its sequence is long.
-    A node that stands in a sequence twice has its edges at both places.
+    each element in the other by binary search, so that a hub costs no more than the length of its
+    sequence. A node that occurs in a sequence twice has its edges at both places.
 
     Args:
         csr: The graph.

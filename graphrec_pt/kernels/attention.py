@@ -1,4 +1,7 @@
-"""Attention over packed sequences: each sees itself and its prompt, and never another."""
+"""Attention over packed sequences: a token sees its own sequence and its prompt only.
+
+A bias, dropout and float64 use dense calls on CUDA too; FlexAttention does not take them.
+"""
 
 from typing import Literal, get_args
 
@@ -41,12 +44,12 @@ def attention(
         k: ``[T, H, d]`` of the same type.
         v: ``[T, H, d]`` of the same type.
         ptr: int64 ``[B+1]``, where each sequence starts.
-        mode: What a token sees of its own sequence. ``"bidirectional"``: everything.
-            ``"causal"``: itself and what stands before it. ``"prefix"``: the first ``prefix[b]``
-            tokens, and itself and what stands before it. ``"permuted"``: tokens whose `order` is
+        mode: The tokens of its own sequence that a token sees. ``"bidirectional"``: everything.
+            ``"causal"``: itself and earlier tokens. ``"prefix"``: the first ``prefix[b]``
+                tokens, itself and earlier tokens. ``"permuted"``: tokens whose `order` is
             not higher than its own, itself among them (content stream of XLNet, Yang et al.,
             2019). ``"permuted_query"``: tokens of lower `order` only (query stream); the first
-            sees nothing and gets 0. Or what :func:`seen` made of a mode for this batch.
+            sees nothing and gets 0. Or the result of :func:`seen` for this batch.
         order: int64 ``[T]``, place of each token in the order of factorisation.
         prefix: int64 ``[B]``.
         prompt: Keys and values ``[B, H, P, d]``, or ``[1, H, P, d]`` for all, that every token
@@ -56,7 +59,7 @@ def attention(
             function from packed token numbers ``[b, L, 1]`` and ``[b, 1, L]`` to
             ``[b, L, L, H]``. Differentiable.
         dropout: Probability with which a weight is left out.
-        scale: Of the scores; ``1/√d`` by default.
+        scale: Factor of the scores; ``1/√d`` by default.
 
     Returns:
         ``[T, H, d]``.
@@ -82,7 +85,7 @@ def attention(
 def seen(
     ptr: Tensor, mode: str, order: Tensor | None = None, prefix: Tensor | None = None
 ) -> Sight:
-    """Return who sees whom under a mode; arguments as in :func:`attention`."""
+    """Return the attention mask of a mode; arguments as in :func:`attention`."""
     tokens = int(ptr[-1])
     if mode == "bidirectional":
         return Sight()

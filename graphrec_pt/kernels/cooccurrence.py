@@ -1,4 +1,7 @@
-"""ChannelSums: what sparse item-to-item matrices say of a catalogue after events of histories."""
+"""Item-to-item co-occurrence scores of a catalogue after events of histories, as sparse sums.
+
+Runs on the CPU only; tensors on other devices are copied there.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +14,7 @@ from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.sparse import check_ptr
 
 FLOOR = 1e-3
-"""What is weaker in every channel is no cooccurrence."""
+"""Sums below this in every channel are left out."""
 
 
 class Matrices(NamedTuple):
@@ -63,21 +66,20 @@ def cooccurrence(
     own: bool,
     most: int = 256,
 ) -> ChannelSums:
-    r"""Return what stands for each item after some events of histories, on the CPU.
+    r"""Return the co-occurrence score of each item after some events of histories, on the CPU.
 
     .. math:: K_c(t, j) = \sum_{s \le t} \gamma_c^{t - s} \, M_c[x_s, j]
 
-    for channel c with its matrix ``M_c`` and decay ``γ_c``, where the share that the history itself
-    has in the matrix is subtracted if `own`: a target must not predict itself. Items
-    that stand at or before a place are left out, but for its target. Of each place the `most` items
-    of the highest sum over channels are kept (ties by lower id), and none that is below
-    :data:`FLOOR` in every channel.
+    for channel c with its matrix ``M_c`` and decay ``γ_c``. If `own`, the history's own share of
+    the matrix is subtracted, so that a target does not predict itself. Items at or before a place
+    are left out, except its target. For each place the `most` items of the highest sum over
+    channels are kept (ties by lower id), except those below :data:`FLOOR` in every channel.
 
     Args:
         item: int64 ``[T]`` in ``[0, V)``, the events of all histories, in order.
         ptr: int64 ``[B + 1]``, where each history starts.
-        place: int64 ``[P]``, ascending indices of events; what comes after them is asked for.
-        target: int64 ``[P]``, the item that comes next, −1 where nobody knows.
+        place: int64 ``[P]``, ascending indices of the events after which items are scored.
+        target: int64 ``[P]``, the item that comes next, −1 where it is unknown.
         matrices: M of them.
         channels: C pairs of (number of a matrix, decay in ``[0, 1]``).
         own: Whether the histories are among those that the matrices were counted from.
@@ -86,7 +88,7 @@ def cooccurrence(
     Raises:
         GraphRecError: For arrays that do not fit, and items outside the catalogue.
     """
-    item, ptr, place, target = (each.cpu() for each in (item, ptr, place, target))
+    item, ptr, place, target = (tensor.cpu() for tensor in (item, ptr, place, target))
     check_ptr("cooccurrence", ptr, len(item))
     size = matrices.ptr.shape[1] - 1
     if len(item) and not 0 <= int(item.min()) <= int(item.max()) < size:
@@ -101,7 +103,7 @@ def cooccurrence(
             raise GraphRecError("cooccurrence", expected, (number, decay))
     which = torch.tensor([number for number, _ in channels], dtype=torch.int64)
     decays = torch.tensor([decay for _, decay in channels], dtype=torch.float32)
-    found = body("cooccurrence", item)(
+    sums = body("cooccurrence", item)(
         item.contiguous(), ptr, place, target, matrices, which, decays, own, most, FLOOR
     )
-    return ChannelSums(*found)
+    return ChannelSums(*sums)

@@ -22,7 +22,7 @@ class SegmentedCSR:
     ``b = base[s] + (u - offset[s]) * slots[s]``: its neighbours under slot *k* are
     ``indices[segment[b + k] : segment[b + k + 1]]``, all of them
     ``indices[segment[b] : segment[b + slots[s]]]``. Inside a segment edges ascend by
-    time; those at one time stand in an order of chance, those without one ascend by (target, id).
+    time; edges of equal time are in random order, those without a time ascend by (target, id).
 
     Args:
         offset: int64 ``[S+1]``, first global id of each node type.

@@ -1,4 +1,7 @@
-"""Arrays derived from those of a graph, made once and kept: sorted targets, running weights."""
+"""Cached arrays derived from those of a graph: sorted targets, running weights.
+
+Each costs one pass or sort on first use, and memory of ``[E]`` for as long as the graph lives.
+"""
 
 from importlib import import_module
 
@@ -16,12 +19,12 @@ _sums: Memo[Tensor] = Memo()  # of the weights
 def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
     """Return the weight of each node's edges up to and including each edge.
 
-    Float64 sums in edge order that begin anew at every node, made by one loop on the CPU whatever
-    body asks, so that all bodies search the same bits. Built once and kept as long as `csr.weight`.
+    Float64 sums in edge order that begin anew at every node. One loop on the CPU computes them for
+    all bodies, so that these search the same bits. Built once and kept as long as `csr.weight`.
 
     Args:
         csr: The graph.
-        who: Who needs it, for errors.
+        who: The caller, named in errors.
 
     Returns:
         float64 ``[E]``.
@@ -62,12 +65,12 @@ def sorted_targets(csr: SegmentedCSR) -> Tensor:
     Returns:
         int32 or int64 ``[E]`` like `csr.indices`; `csr.indices` itself when it already ascends.
     """
-    found = _targets(csr.indices, None, lambda: _sort(csr), given=(csr.segment,))
-    return csr.indices if found is None else found
+    targets = _targets(csr.indices, None, lambda: _sort(csr), given=(csr.segment,))
+    return csr.indices if targets is None else targets
 
 
 def target_order(csr: SegmentedCSR) -> Tensor:
-    """Return which edge stands at each place of :func:`sorted_targets`.
+    """Return the edge at each place of :func:`sorted_targets`.
 
     Args:
         csr: The graph.
@@ -83,8 +86,8 @@ def _order(csr: SegmentedCSR) -> Tensor:
     check_edges("sorted targets", csr)
     # On a GPU the library's radix sort is the fast one, so there are two bodies.
     name = "numba" if chosen_body(csr.indices) == "numba" else "torch"
-    found: Tensor = import_module(f"graphrec_pt.kernels.{name}.derived").target_order(csr)
-    return found
+    permutation: Tensor = import_module(f"graphrec_pt.kernels.{name}.derived").target_order(csr)
+    return permutation
 
 
 def _sort(csr: SegmentedCSR) -> Tensor | None:

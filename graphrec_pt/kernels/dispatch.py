@@ -1,4 +1,4 @@
-"""Which body of a kernel runs: torch (reference), numba (CPU) or triton (CUDA)."""
+"""Dispatch of a kernel to one of its bodies: torch (reference), numba (CPU) or triton (CUDA)."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -49,8 +49,8 @@ def chosen_body(like: Tensor) -> str:
 def body(op: str, like: Tensor) -> Callable[..., Any]:
     """Return the function that computes `op` on the device of `like`.
 
-    Bodies are imported on first use, so that numba and triton cost nothing until then. Where a
-    family lacks a body, torch serves.
+    Bodies are imported on first use, so that numba and triton cost nothing until then. A family
+    without that body uses the torch body.
 
     Args:
         op: ``"family.function"``, or a name that is both: ``graphrec_pt.kernels.<body>.<family>``.
@@ -62,12 +62,12 @@ def body(op: str, like: Tensor) -> Callable[..., Any]:
 @cache
 def _function(chosen: str, op: str) -> Callable[..., Any]:
     family, _, name = op.rpartition(".")
-    for each in (chosen, "torch"):
-        module = f"graphrec_pt.kernels.{each}.{family or name}"
+    for backend in (chosen, "torch"):
+        module = f"graphrec_pt.kernels.{backend}.{family or name}"
         if find_spec(module) is not None:
-            found: Callable[..., Any] | None = vars(import_module(module)).get(name)
-            if found is not None:
-                return found
+            function: Callable[..., Any] | None = vars(import_module(module)).get(name)
+            if function is not None:
+                return function
     raise GraphRecError("body", "a kernel", repr(op))
 
 

@@ -1,4 +1,4 @@
-"""How good each edge is for a path: similarity of its ends, or rarity."""
+"""Scores of edges by which paths are selected: similarity of the ends, or inverse degree."""
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ def edge_score(csr: SegmentedCSR, vectors: Tensor | None = None) -> Tensor:
         float32 ``[E]``.
 
     Raises:
-        GraphRecError: When there is not one vector per node.
+        GraphRecError: When the number of vectors differs from the number of nodes.
     """
     nodes = torch.arange(csr.num_nodes, device=csr.indices.device)
     start, end = csr.bounds(nodes)
@@ -48,7 +48,8 @@ def best_first(csr: SegmentedCSR, score: Tensor) -> Tensor:
         int64 ``[E]``, positions.
 
     Raises:
-        GraphRecError: When there is not one finite score per edge.
+        GraphRecError: When the number of scores differs from the number of edges, or one is not
+            finite.
     """
     if score.dtype != torch.float32 or score.shape != csr.indices.shape:
         got = f"{score.dtype} {list(score.shape)}"

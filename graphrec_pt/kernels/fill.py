@@ -50,7 +50,7 @@ def fill_forward(
     """Put the edges of one relation into its segments.
 
     Args:
-        stored: Where they go; written in place.
+        stored: The arrays to fill; written in place.
         starts: int64 ``[n_s]``, where the segment of each source begins.
         source: Integers ``[E_r]`` below ``n_s``.
         target: Integers ``[E_r]``, numbered inside the target type.
@@ -130,5 +130,5 @@ def order(*columns: npt.NDArray[np.integer]) -> Int64:
     on_cpu = torch.empty(0, device="cpu")
     backend = "numba" if chosen_body(on_cpu) == "numba" else "torch"
     sort = import_module(f"graphrec_pt.kernels.{backend}.fill").order
-    found: Int64 = sort(columns)
-    return found
+    permutation: Int64 = sort(columns)
+    return permutation

@@ -1,4 +1,4 @@
-"""Negatives that are never true edges: uniform or by popularity."""
+"""Negative sampling, uniform or by popularity, that never returns a true edge."""
 
 from typing import NamedTuple
 
@@ -13,7 +13,7 @@ from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import ITEMS, check_items, key_words
 
 TRIES = 32
-"""Candidates refused before the exact distribution is worked out."""
+"""Candidates rejected before the exact distribution is computed."""
 TRY_BITS = 24  # draw ``try << TRY_BITS | j`` belongs to negative j, so more negatives begin alike
 UNIT_BITS = 31
 UNIT = 1 << UNIT_BITS
@@ -61,9 +61,9 @@ def negative(
     """Draw nodes of ``[low, high)`` that a source has no edge to under its relation.
 
     Each negative follows, independently, the uniform (or popularity) distribution over the nodes
-    that are left when the true targets are taken out. Candidates are drawn and refused up to
-    :data:`TRIES` times; after that the distribution is worked out exactly, so that a source
-    connected with almost everything costs one pass over its edges and never a wrong answer.
+    other than the true targets. Candidates are drawn and rejected up to :data:`TRIES` times; after
+    that the distribution is computed exactly, so that a source connected with almost everything
+    costs one pass over its edges.
     For negatives among the other positives of a batch see
     :func:`graphrec_pt.kernels.adjacency.in_batch`.
 
@@ -76,8 +76,8 @@ def negative(
         low: First global id to draw from, e.g. ``offset[t]`` of the relation's target type.
         high: One past the last, e.g. ``offset[t + 1]``.
         cumulative: int64 ``[high - low]`` of :func:`popularity`, or None for a uniform draw.
-        item: int64 ``[B]`` below 2**32, whose draws they are; by default the source, so that a
-            source has the same negatives in whatever batch. Edge ids give each example its own.
+        item: int64 ``[B]`` below 2**32, the key item of each row's draws; by default the source, so
+            that a source has the same negatives in every batch. Edge ids give each example its own.
 
     Returns:
         int64 ``[B, count]`` global ids; −1 where no node is left to draw.
@@ -118,8 +118,8 @@ def popularity(weight: Tensor, alpha: float = 1.0) -> Tensor:
 
     Args:
         weight: ``[n]``, e.g. how often each item was bought; not negative.
-        alpha: 0 is uniform over what has a weight above 0, 0.75 is word2vec's choice, 1 follows
-            the weights.
+        alpha: 0 is uniform over nodes with a weight above 0, 0.75 is word2vec's choice, 1 is
+            proportional to the weights.
 
     Returns:
         int64 ``[n]``, ascending to 2**31. A node whose share is below 2**-31 may be lost.

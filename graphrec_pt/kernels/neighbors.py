@@ -13,7 +13,7 @@ from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
 
 SPARE = 2
-"""Draws beyond the fan-out: an excluded id is met at most twice (an edge and its inverse)."""
+"""Draws beyond the fan-out: an excluded id occurs at most twice (an edge and its inverse)."""
 
 
 class FanOutPlan(NamedTuple):
@@ -29,7 +29,7 @@ class FanOutPlan(NamedTuple):
         slots: int64 ``[K]``; a single −1 pools all relations.
         fanout: Edges per cell; −1 for all.
         replace: Whether an edge may be taken again.
-        item: int64 ``[B]``, whose draws each node uses.
+        item: int64 ``[B]``, the key item of each node's draws.
         block: int64 ``[B]``, the first block of each node.
         before: int64 ``[B]`` or None.
         exclude: int64 ``[B]`` or None.
@@ -75,9 +75,9 @@ def neighbors(
     """Sample up to `fanout` edges of every node (GraphSAGE, Hamilton et al., NeurIPS 2017).
 
     Without replacement every set of eligible edges is equally likely; weighted, edges are taken
-    one after another in proportion to the weights that are left. What a node gets depends on the
-    graph, the key, its `item` and `turn` and the options alone: never on the other nodes, their
-    order or the body.
+    one after another in proportion to the remaining weights. The edges of a node are a function of
+    the graph, the key, its `item` and `turn` and the options; the other nodes, their order and the
+    body do not matter.
 
     Args:
         csr: The graph.
@@ -86,15 +86,15 @@ def neighbors(
         key: Names the draws.
         slots: int64 ``[K]`` slot indices sampled one by one (relation-aware); a slot that a node
             does not have gives nothing. None pools all relations.
-        replace: Take `fanout` edges, the same one perhaps again, wherever there is any.
+        replace: Draw `fanout` edges with replacement.
         weighted: Choose in proportion to `csr.weight`; edges of weight 0 (or of a weight that
             vanishes in float64 beside the node's total) are never taken.
-        before: int64 ``[B]``: only edges whose time is below; those without time always are.
+        before: int64 ``[B]``: only edges of an earlier time, or without a time.
         exclude: int64 ``[B]``, the edge id never taken for each node, −1 for none; an id may
             occur at most twice among a node's edges.
-        item: int64 ``[B]`` below 2**32, whose draws each node uses; the node's own by default. Give
-            the root here, with `turn`, when nodes of several roots are sampled hop by hop.
-        turn: int64 ``[B]``, tells occurrences of one item apart; 0 by default.
+        item: int64 ``[B]`` below 2**32, the key item of each node's draws; the node by default.
+            Give the root here, with `turn`, when nodes of several roots are sampled hop by hop.
+        turn: int64 ``[B]``, number of the occurrence of an item; 0 by default.
 
     Returns:
         int64 position ``[M]`` into `csr.indices` and int64 ptr ``[B + 1]``: node *b* got
@@ -102,7 +102,8 @@ def neighbors(
         `replace` in the order drawn).
 
     Raises:
-        GraphRecError: When an argument is out of its range or the graph lacks what it asks for.
+        GraphRecError: When an argument is out of its range, or the graph lacks times, weights or
+            edge ids that an option needs.
     """
     _check(csr, nodes, fanout, slots, replace)
     _check_columns(csr, nodes, before, exclude, item, turn)

@@ -97,8 +97,8 @@ def paths(
         slots: The metapath as the relation slot of each hop, two to four.
         top: How many instances to return.
         score: float32 ``[E]`` of :func:`graphrec_pt.kernels.edge_score.edge_score`.
-        back: The slot under which a target sees the nodes before it, i.e. the inverse of the last
-            hop; needed for three and four hops.
+        back: The slot from the target to the nodes before it, i.e. the inverse of the last hop;
+            needed for three and four hops.
         cap: How many neighbours each node is expanded to.
         exclude: int64 ``[B]``, the edge id that no instance of a pair may use, −1 for none.
 
@@ -140,7 +140,7 @@ def paths(
 def _check_types(
     csr: SegmentedCSR, source: Tensor, target: Tensor, slots: Sequence[int], back: int | None
 ) -> None:
-    """Follow the metapath from type to type as far as the graph has edges to tell."""
+    """Check the types along the metapath, as far as the graph has edges that show them."""
     kind: int | None = _one_type(csr, source, "sources")
     last = _one_type(csr, target, "targets")
     kinds = [kind]
@@ -199,7 +199,7 @@ class Constrained(NamedTuple):
         through: bool ``[S]``, node types allowed between the first and the last item.
         many: Paths per root.
         hops: L.
-        tries: Walks refused before a path is given up.
+        tries: Walks drawn per path before it is dropped.
         targets: ``[E]``, targets of each segment ascending.
         edge: ``[E]`` edge ids; empty when nothing is excluded.
     """
@@ -233,11 +233,11 @@ def constrained_paths(
     """Sample paths root → own item → … → own item, for path language models.
 
     The paths that PEARLM (Balloccu et al., 2023) and KGGLM (RecSys 2024) learn from, drawn from
-    the given edges alone. The law: a walk whose first hop is a uniform edge of `slot` and whose
-    later hops are uniform edges of any relation, *conditioned* on visiting no node twice, passing
-    through the allowed types and ending in a node that the root has an edge to under `slot`. It is
-    drawn by refusing walks, so it is exact; a path for which `tries` walks were refused is given
-    up. Path *p* of a root depends on the graph, the key, the root and *p* alone.
+    the given edges alone. Their distribution is that of a walk whose first hop is a uniform edge of
+    `slot` and whose later hops are uniform edges of any relation, *conditioned* on visiting no node
+    twice, passing through the allowed types and ending in a node that the root has an edge to under
+    `slot`. Rejection sampling makes it exact; a path is dropped after `tries` rejected walks. Path
+    *p* of a root depends on the graph, the key, the root and *p* alone.
 
     Args:
         csr: The graph, training edges only.
@@ -249,11 +249,11 @@ def constrained_paths(
         through: Node types allowed between the first and the last item, all when None; entities
             alone keep other users out.
         exclude: int64 ``[B]``, the edge id that no path of a root may use, −1 for none.
-        tries: Walks per path, at most 2048.
+        tries: Walks drawn per path before it is dropped, at most 2048.
 
     Returns:
         Nodes int64 ``[B, count, L+1]`` and positions int64 ``[B, count, L]`` (indices into
-        `csr.indices`); a row of −1 for a path that was given up.
+        `csr.indices`); a row of −1 for a dropped path.
 
     Raises:
         GraphRecError: When an argument is out of its range.

@@ -1,4 +1,4 @@
-"""Random bits for tensors: the contract of :mod:`graphrec_pt.core.key`, on any device."""
+"""Philox random bits for tensors on any device, equal to those of :mod:`graphrec_pt.core.key`."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ def philox(key: Key, item: Tensor, block: Tensor | int = 0) -> Tensor:
 
     Args:
         key: Seed, epoch and stream.
-        item: int64, whose draw it is, below 2**32.
+        item: int64 below 2**32, the first counter word.
         block: int64 below 2**32, broadcast against `item`; draw *d* is word ``d % 4`` of
             block ``d // 4``.
 
@@ -52,7 +52,7 @@ def below(bits: Tensor, n: Tensor | int) -> Tensor:
 
 
 def key_words(key: Key) -> tuple[int, int, int, int]:
-    """Return what every body takes of a key: two seed words, stream and epoch."""
+    """Return the words of a key for the bodies: two seed words, stream and epoch."""
     return (*key.words, key.stream, key.epoch)
 
 

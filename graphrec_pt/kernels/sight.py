@@ -1,4 +1,4 @@
-"""Who sees whom in attention over packed sequences, and what is added to the scores."""
+"""Attention masks over packed sequences, and the type of an added bias."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ Bias = tuple[Tensor, Tensor, Tensor] | Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True, eq=False, slots=True, weakref_slot=True)
 class Sight:
-    """Who sees whom inside the sequences of one batch: i sees j when ``rank[j] <= reach[i]``.
+    """The attention mask inside the sequences of a batch: i sees j when ``rank[j] <= reach[i]``.
 
     Made by :func:`graphrec_pt.kernels.attention.seen`; layers that share one share its masks.
 
     Args:
-        rank: int64 ``[T]``; None when everybody sees everybody.
+        rank: int64 ``[T]``; None when every token sees all of its sequence.
         reach: int64 ``[T]``.
-        causal: Whether this is the plain order of tokens, for which there is a faster way.
-        blind: Whether a token may see nothing at all.
+        causal: Whether this is the plain causal mask, for which there are faster kernels.
+        blind: Whether some token may see no token.
     """
 
     rank: Tensor | None = None

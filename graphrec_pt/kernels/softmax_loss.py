@@ -41,8 +41,8 @@ def softmax_loss(
     The logits ``[T, V]`` never exist: `chunk` rows are scored, and where a gradient will be
     needed it is formed at once from the same block, so that a step costs the three products of
     the plain way and no recomputation (Hsu et al., "Liger Kernel", 2024). Only
-    ``reduction="none"`` scores a second time in backward, for the weights of its tokens are not
-    known before. On CPU the torch body serves: BLAS does the work there.
+    ``reduction="none"`` scores a second time in backward, because the weights of its tokens are
+    unknown before. The CPU uses the torch body, where BLAS does the work.
 
     Args:
         hidden: Floats ``[T, D]``.

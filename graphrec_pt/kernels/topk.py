@@ -38,6 +38,11 @@ def topk(
     Raises:
         GraphRecError: For shapes or types that do not fit, k or block below 1, seen items outside
             the catalogue, and vectors that are not finite.
+
+    Example:
+        >>> items = torch.tensor([[1.0, 0.0], [3.0, 0.0], [2.0, 5.0]])
+        >>> topk(torch.tensor([[1.0, 0.0]]), items, 2)
+        (tensor([[3., 2.]]), tensor([[1, 2]]))
     """
     check_positive("topk", "k", k)
     check_positive("topk", "block", block)
@@ -88,7 +93,7 @@ def _seen_by_item(
 
 
 class Ranked(NamedTuple):
-    """Where targets stand.
+    """The ranks of targets.
 
     Args:
         rank: float64 ``[n]`` on the CPU, from 1; ∞ for a target that is left out, NaN where a score
@@ -106,7 +111,7 @@ def rank(
     """Return the rank of each target in its row, as expected when ties are broken at random.
 
     ``rank = 1 + #{v : s_v > s} + ½ #{v : s_v = s}`` over the other candidates. One pass over the
-    scores; nothing is written into them, and what is left out is taken off afterwards.
+    scores, which are not modified; excluded candidates are subtracted afterwards.
 
     Args:
         scores: float32 or float64 ``[B, V]``; −∞ is a score like others.
@@ -130,8 +135,8 @@ def rank(
         raise GraphRecError("rank", f"seen ptr [{len(scores) + 1}]", list(seen[0].shape))
     check_ptr("rank", seen[0], len(seen[1]))
     _check_inside("seen", seen[1], scores.shape[1])
-    found = Ranked(*body("topk.rank", scores)(scores, row, column, *seen))
-    return found
+    ranked = Ranked(*body("topk.rank", scores)(scores, row, column, *seen))
+    return ranked
 
 
 def _check_inside(name: str, place: Tensor, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The transpose of a sparse matrix in CSR form: what gradients flow back along."""
+"""The transpose of a sparse matrix in CSR form, which the backward passes multiply by."""
 
 from typing import NamedTuple
 

@@ -18,7 +18,7 @@ from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
 REPEAT_BITS, HOP_BITS, TRY_BITS = 12, 15, 5
 REPEAT_SHIFT = HOP_BITS + TRY_BITS
 LAST_BLOCK = (1 << TRY_BITS) - 1
-"""The block inside a hop that the exact scan draws from, after every try was refused."""
+"""The block inside a hop that the exact scan draws from, after every try was rejected."""
 
 
 class WalkPlan(NamedTuple):
@@ -86,11 +86,11 @@ def walk(
     """Walk `length` hops from every root, `repeats` times.
 
     A hop from *u* takes edge *e* with probability ∝ ``weight(e) · α(e)`` among the edges that
-    `slots`, `timed` and `exclude` leave. α is node2vec's second-order bias (Grover and Leskovec,
+    `slots`, `timed` and `exclude` allow. α is node2vec's second-order bias (Grover and Leskovec,
     KDD 2016): 1/p back to the previous node, 1 to a node that the previous one has an edge to (in
     any relation), 1/q elsewhere; the first hop has none. The walk of (root, repeat) depends on the
-    graph, the key and the options alone: never on the other roots, their order or the body, and
-    a longer walk begins with the shorter one.
+    graph, the key and the options; the other roots, their order and the body do not matter. A
+    longer walk begins with the shorter one.
 
     Args:
         csr: The graph.
@@ -116,7 +116,14 @@ def walk(
         ``b · repeats + r`` is walk *r* of root *b*.
 
     Raises:
-        GraphRecError: When an argument is out of its range or the graph lacks what it asks for.
+        GraphRecError: When an argument is out of its range, or the graph lacks times, weights or
+            edge ids that an option needs.
+
+    Example:
+        >>> users = graph.node_ids("user", ["ann", "bob"])
+        >>> nodes, position = walk(graph.csr, users, 3, Key(0), repeats=2)
+        >>> nodes.shape, position.shape
+        (torch.Size([4, 4]), torch.Size([4, 3]))
     """
     _check(csr, roots, length, repeats, slots, restart, p, q)
     _check_edges(csr, roots, timed, after, exclude)

@@ -1,4 +1,8 @@
-"""What is around both ends of a pair: a user's own context beside an item's."""
+"""Samples around both ends of a pair, packed as one sequence.
+
+It costs one sample of each end. Training targets can leak through event nodes (a review is an
+edge of its user and of its item), so the events of the pair itself are removed.
+"""
 
 from dataclasses import fields
 from typing import Annotated, ClassVar
@@ -33,10 +37,10 @@ OfNodes = Annotated[SamplerField, AfterValidator(_of_nodes)]
 class BothEnds:
     """Two samples of nodes as one sample of pairs: reviews of a user beside those of an item.
 
-    What predictors of ratings read (DeepCoNN, Zheng et al., WSDM 2017; U-BERT, Qiu et al., AAAI
-    2021). A sequence is source, target, what is around the source (slot 1), what is around the
-    target (slot 2). Nodes that stand for an interaction of the two, such as the review of the very
-    rating that is to be predicted, are left out with all that was reached through them.
+    Rating predictors read such pairs (DeepCoNN, Zheng et al., WSDM 2017; U-BERT, Qiu et al., AAAI
+    2021). A sequence holds source, target, the sample around the source (slot 1) and the sample
+    around the target (slot 2). The sampler removes event nodes of the pair itself, such as the
+    review of the rating to be predicted, and every node reached through them.
 
     Args:
         source: Config of the sampler around the first of a pair.
@@ -75,27 +79,27 @@ class BothEnds:
         key: Key,
         exclude: Tensor | None,
     ) -> Subgraphs:
-        """Return the sample of one end, without what tells of the other."""
-        found = chosen.sample(graph, own.contiguous(), key, exclude)
-        if not isinstance(found, Subgraphs):
-            got = type(found).__name__
+        """Return the sample of one end, without the events that the two ends share."""
+        sample = chosen.sample(graph, own.contiguous(), key, exclude)
+        if not isinstance(sample, Subgraphs):
+            got = type(sample).__name__
             raise GraphRecError("both_ends", "a sampler that returns Subgraphs", got)
-        pairs, row = pairs_of_events(graph), found.row()
-        gone = (pairs[found.node] == roots[row]).all(1)
-        parent = torch.where(found.parent < 0, -1, found.parent + found.ptr[row])
-        for _ in range(int(found.hop.max()) if len(found.hop) else 0):
+        pairs, row = pairs_of_events(graph), sample.row()
+        gone = (pairs[sample.node] == roots[row]).all(1)
+        parent = torch.where(sample.parent < 0, -1, sample.parent + sample.ptr[row])
+        for _ in range(int(sample.hop.max()) if len(sample.hop) else 0):
             gone = gone | (gone[parent.clamp(min=0)] & (parent >= 0))
-        return found if not bool(gone.any()) else _taken(found, (~gone).nonzero().squeeze(1))
+        return sample if not bool(gone.any()) else _taken(sample, (~gone).nonzero().squeeze(1))
 
 
 def pairs_of_events(graph: Graph) -> Tensor:
     """Return source and target of the interaction that each node stands for: int64 ``[N, 2]``.
 
-    −1 for the many nodes that stand for none.
+    −1 for nodes that are not events.
     """
 
     def made() -> Tensor:
-        found = torch.full((graph.num_nodes(), 2), -1, dtype=torch.int64)
+        pairs = torch.full((graph.num_nodes(), 2), -1, dtype=torch.int64)
         for relation in graph.schema.interactions:
             if relation.event is None:
                 continue
@@ -105,14 +109,14 @@ def pairs_of_events(graph: Graph) -> Tensor:
             event = event[edges.edge - graph.edge_offset[relation.name]]
             some = event >= 0
             node = event[some] + graph.nodes(relation.event).start
-            found[node] = torch.stack([edges.source[some], edges.target[some]], dim=1)
-        return found.to(graph.csr.indices.device)
+            pairs[node] = torch.stack([edges.source[some], edges.target[some]], dim=1)
+        return pairs.to(graph.csr.indices.device)
 
     return _pairs(graph, None, made)
 
 
 def _taken(sample: Subgraphs, tokens: Tensor) -> Subgraphs:
-    """Return some of the tokens, ascending; with each its parent."""
+    """Return the chosen tokens and the parent of each, tokens ascending."""
     row = sample.row()
     number = torch.full_like(sample.node, -1)
     number[tokens] = torch.arange(len(tokens), device=tokens.device)

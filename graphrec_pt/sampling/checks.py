@@ -30,8 +30,8 @@ def check_roots(who: str, graph: Graph, roots: Tensor, node_type: str | None = N
     if bool(outside.any()):
         raise GraphRecError(who, f"roots in [0, {high})", int(roots[outside][0]))
     if node_type is not None:
-        own = graph.nodes(node_type)
-        wrong = (roots < own.start) | (roots >= own.stop)
+        ids = graph.nodes(node_type)
+        wrong = (roots < ids.start) | (roots >= ids.stop)
         if bool(wrong.any()):
             node = int(roots[wrong][0])
             got = f"node {node}, which is {graph.type_of(node)!r}"
@@ -53,7 +53,7 @@ def check_exclude(who: str, graph: Graph, size: int, exclude: Tensor | None) -> 
 def check_metapath(
     who: str, schema: Schema, names: Sequence[str], source: str | None = None
 ) -> list[Relation]:
-    """Return the relations of a metapath after checking that each leaves where the last arrives.
+    """Return the relations of a metapath; each must leave the type at which the one before arrives.
 
     Args:
         who: The sampler, for errors.
@@ -62,13 +62,13 @@ def check_metapath(
         source: Node type that the first one must leave, if any.
 
     Raises:
-        GraphRecError: Says which hop fails and which relations would fit.
+        GraphRecError: When a hop does not fit; it names the hop and the relations that would.
     """
     if not names:
         raise GraphRecError(who, "a metapath of relation names", "an empty one")
-    found: list[Relation] = []
+    relations: list[Relation] = []
     for hop, name in enumerate(names, 1):
-        at = found[-1].target if found else source
+        at = relations[-1].target if relations else source
         fit = [r.name for r in schema.relations if at is None or r.source == at]
         if name not in schema.relation_names:
             hint = did_you_mean(name, fit)
@@ -81,8 +81,8 @@ def check_metapath(
                 f"{name!r} ({relation.source} → {relation.target})",
                 "one of " + ", ".join(fit) if fit else f"another end: nothing leaves {at!r}",
             )
-        found.append(relation)
-    return found
+        relations.append(relation)
+    return relations
 
 
 def check_relations(
@@ -96,21 +96,21 @@ def check_relations(
         names: Relation names, or None.
         timed: Whether their edges must have times.
     """
-    found = [schema.interaction()] if names is None else [schema.relation(n) for n in names]
-    if not found:
+    relations = [schema.interaction()] if names is None else [schema.relation(n) for n in names]
+    if not relations:
         raise GraphRecError(who, "at least one relation", "none", "leaving relations out")
-    for relation in found:
-        if relation.source != found[0].source:
-            fit = ", ".join(r.name for r in schema.leaving(found[0].source))
-            expected = f"relations that leave {found[0].source!r}"
+    for relation in relations:
+        if relation.source != relations[0].source:
+            fit = ", ".join(r.name for r in schema.leaving(relations[0].source))
+            expected = f"relations that leave {relations[0].source!r}"
             raise GraphRecError(who, expected, repr(relation.name), f"one of {fit}")
         if timed:
             check_timed(who, schema, relation)
-    return found
+    return relations
 
 
 def check_timed(who: str, schema: Schema, relation: Relation) -> None:
-    """Raise when time order is asked of a relation whose edges have no times."""
+    """Raise when an option needs times and the edges of a relation have none."""
     if not relation.timed:
         timed = [r.name for r in schema.relations if r.timed]
         raise GraphRecError(

@@ -1,4 +1,4 @@
-"""What was said and named before an utterance."""
+"""The earlier turns of a dialogue, and the entities that they mention."""
 
 import torch
 from pydantic import Field
@@ -17,15 +17,16 @@ from graphrec_pt.sampling.tree_batch import plant
 class Dialogue:
     """The turns before an utterance with the entities they mention, latest turn first.
 
-    A sequence is the root utterance, then for every turn back the utterance (hop = turns back)
-    followed by what it mentions. The slot counts turns back. The root's own mentions stay out
-    unless asked for: they are what a recommending turn has to predict. Nothing is drawn.
+    A sequence holds the root utterance, then for every turn back the utterance (hop = turns back)
+    followed by the entities it mentions. The slot counts turns back. The entities that the root
+    mentions are left out unless `own` is true: a recommending turn predicts them. Nothing is
+    drawn.
 
     Args:
         previous: Relation from an utterance to the one before it.
         mentions: Relations from an utterance to the entities it names.
         turns: Turns back at most.
-        own: Also return what the root itself mentions (slot 0).
+        own: Also return the entities that the root mentions (slot 0).
     """
 
     previous: str = "follows"

@@ -1,4 +1,4 @@
-"""Pictures of samples."""
+"""Draw the sample of one root as a picture."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,8 +29,8 @@ def draw_sample(
         graph: The graph.
         config: A sampler's name, config or object.
         nodes: The root: one node, a pair or a set, as the sampler takes it.
-        seed: Of the key.
-        limit: Most nodes; those that were sampled first are kept.
+        seed: Seed of the key.
+        limit: Nodes at most; the picture keeps those sampled first.
 
     Raises:
         GraphRecError: When config or nodes do not fit.

@@ -1,4 +1,4 @@
-"""Edges of nodes and edges inside sequences, without the one that an example must not see."""
+"""Edges of nodes, and edges inside sequences, without the excluded edge of a training example."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -40,7 +40,7 @@ def places_of(
 def segment_edges(
     graph: Graph, nodes: Tensor, relation: str, exclude: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return every edge of some nodes under a relation that leaves their type.
+    """Return every edge of the given nodes under a relation that leaves their type.
 
     Returns:
         int64 positions ``[n]`` in stored order, and int64 ``[n]`` the row of `nodes` of each.
@@ -72,10 +72,10 @@ class Inner(NamedTuple):
 
 def inner_edges(graph: Graph, node: Tensor, ptr: Tensor, exclude: Tensor | None) -> Inner:
     """Return the edges among the nodes of each sequence, without its excluded edge."""
-    found = induce(graph.csr, node, ptr)
-    rows = torch.arange(len(ptr) - 1, device=ptr.device).repeat_interleave(found.ptr.diff())
-    source, target = found.edges[:, 0] + ptr[rows], found.edges[:, 2] + ptr[rows]
-    position = found.position
+    induced = induce(graph.csr, node, ptr)
+    rows = torch.arange(len(ptr) - 1, device=ptr.device).repeat_interleave(induced.ptr.diff())
+    source, target = induced.edges[:, 0] + ptr[rows], induced.edges[:, 2] + ptr[rows]
+    position = induced.position
     if exclude is not None and graph.csr.edge is not None:
         kept = (exclude[rows] < 0) | (graph.csr.edge[position] != exclude[rows])
         source, target, position = source[kept], target[kept], position[kept]

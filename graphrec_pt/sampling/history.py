@@ -1,4 +1,8 @@
-"""The latest events of a node in the order of time: histories and sessions."""
+"""Histories and sessions: the latest events of a node in the order of time.
+
+Relations must have times, by which the graph stores their edges in order: reading the latest of
+one relation costs one slice per root, and several relations are merged by a sort.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -46,9 +50,9 @@ def bounds_in_time(
         return bound
     low, high = graph.csr.bounds(roots)
     position, row = ranges(low, high - low)
-    found = (graph.csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
-    found &= graph.csr.time[position] != NO_TIME
-    return bound.scatter_reduce(0, row[found], graph.csr.time[position[found]], "amin")
+    excluded = (graph.csr.edge[position] == exclude[row]) & (exclude[row] >= 0)
+    excluded &= graph.csr.time[position] != NO_TIME
+    return bound.scatter_reduce(0, row[excluded], graph.csr.time[position[excluded]], "amin")
 
 
 def last_events(
@@ -98,7 +102,7 @@ def last_events(
 
 @sampler("history")
 class HistorySampler:
-    """The last events of a root, oldest first: what sequential recommenders read.
+    """The last events of a root, oldest first: the input of sequential recommenders.
 
     A sequence is the root and up to `window` neighbours, ascending by time (equal times in stored
     order), all with the root as parent. The slot of a neighbour is 1 + the place of its relation

@@ -17,7 +17,7 @@ from graphrec_pt.sampling.sampler import Sampler, Sets
 
 
 class Batch(NamedTuple):
-    """A sample and where it comes from; what a transform receives.
+    """One batch, as a transform receives it: a sample, its rows and its key.
 
     Args:
         step: Number of the step in its epoch.
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
 
 
 class BatchRequest(NamedTuple):
-    """What a worker is asked for."""
+    """The rows, step and key of one batch that a worker has to sample."""
 
     epoch: int
     step: int
@@ -54,13 +54,13 @@ class Batches(Dataset[Any]):
     """Map-style dataset from tasks to transformed batches.
 
     Args:
-        graph: What may be seen.
+        graph: The graph to sample from.
         sampler: Draws the samples.
         roots: int64 ``[n]`` or ``[n, 2]``, or Sets.
         seed: Of the key.
         exclude: int64 ``[n]`` edge ids, or None.
-        transform: Called with each :class:`Batch` where it was sampled, on the graph's device:
-            tensors that it makes without saying where are made there.
+        transform: Called with each :class:`Batch` where it was sampled. The graph's device is the
+            default device during the call.
     """
 
     def __init__(
@@ -94,13 +94,13 @@ class Batches(Dataset[Any]):
 
 
 class Loader:
-    """Samples of all roots in batches, in an order of its own each epoch.
+    """Samples of all roots in batches, shuffled anew in each epoch.
 
     The roots of an epoch are shuffled by a Philox permutation and cut into steps of
     ``world · accumulate · batch`` of them. Of a step's rows, micro-batch *a* of rank *r* has
     ``rows[a·world + r :: world·accumulate]``: two processes see exactly what one process with
     twice the accumulation sees. So every root comes once per epoch, every rank has the same number
-    of steps, and where an epoch was interrupted does not matter. Only the last step may be shorter
+    of steps, and an interrupted epoch can go on at any step. Only the last step may be shorter
     (some micro-batches by one root, or empty where fewer roots than micro-batches are left).
 
     The loader yields micro-batches, `accumulate` of them for each step. A `plan` orders and cuts
@@ -113,27 +113,33 @@ class Loader:
         sampler: Draws the samples.
         roots: int64 ``[n]``, int64 ``[n, 2]`` for pairs, or Sets.
         batch: B, roots per micro-batch; give this or a `plan`.
-        seed: Names everything drawn.
+        seed: Seed of every draw.
         exclude: int64 ``[n]``, the edge id hidden from each root, −1 for none.
-        shuffle: Whether each epoch has an order of its own.
+        shuffle: Whether to shuffle the roots anew in each epoch.
         drop_last: Leave out the last step when it is short.
         plan: Called with a key of each epoch; returns the rows of every step, int64 and not
             empty, which all ranks and micro-batches share as above. Must be a pure function.
         accumulate: Micro-batches per step and rank.
         rank: This process among those that train together.
-        world: How many they are.
+        world: Number of these processes.
         device: Where to sample: the graph, the roots and every batch are there. By default where
             the graph is.
         workers: Spawned processes that sample on the CPU; 0 samples in threads of this one, which
             share the graph and leave the interpreter while a kernel runs. A graph opened from a
             folder is memory-mapped by each process, another one is put into shared memory.
-        threads: Threads that sample when there are no workers; 0 samples when asked.
+        threads: Threads that sample when there are no workers; 0 samples in the caller's thread.
         ahead: Batches sampled ahead for each worker or thread.
-        transform: Called with each :class:`Batch` where it was sampled; its result is what the
-            loader yields. It must be picklable for workers.
+        transform: Called with each :class:`Batch` where it was sampled; the loader yields
+            its result. It must be picklable for workers.
 
     Raises:
         GraphRecError: When an option is out of its range.
+
+    Example:
+        >>> roots = graph.node_ids("user", ["ann", "bob"])
+        >>> loader = Loader(graph, sampler.build("history"), roots, batch=1, seed=0)
+        >>> len(loader), sorted(batch.rows.tolist() for batch in loader.epoch(0))
+        (2, [[0], [1]])
     """
 
     def __init__(
@@ -188,7 +194,7 @@ class Loader:
         self._together = (batch or 0) * accumulate * world
         self.workers, self.threads, self.ahead = workers, threads, ahead
         self._planned: tuple[int, Sequence[Tensor]] | None = None
-        self._asked = _Asked()
+        self._requests = _Requests()
         self._processes: DataLoader[Any] | None = None
 
     def __len__(self) -> int:
@@ -219,13 +225,15 @@ class Loader:
         """
         tasks = self.tasks(epoch, start)
         if self.workers:
-            self._asked.tasks = tasks
+            self._requests.tasks = tasks
             return iter(self._spawned())
-        each = iter(tasks)
-        return self._in_threads(each) if self.threads else map(self.batches.__getitem__, each)
+        requests = iter(tasks)
+        return (
+            self._in_threads(requests) if self.threads else map(self.batches.__getitem__, requests)
+        )
 
     def tasks(self, epoch: int, start: int = 0) -> list[BatchRequest]:
-        """Return what a worker is asked for: the ``sampler=`` of a DataLoader of `batches`."""
+        """Return the requests of an epoch: the ``sampler=`` of a DataLoader of `batches`."""
         plan = self._plan_of(epoch)
         if not 0 <= start <= len(plan):
             raise GraphRecError("Loader", f"start in [0, {len(plan)}]", start)
@@ -239,7 +247,7 @@ class Loader:
         ]
 
     def _plan_of(self, epoch: int) -> Sequence[Tensor]:
-        """Return the rows of every step, planned once for an epoch."""
+        """Return the rows of every step of an epoch; the plan is computed once."""
         if self._planned is None or self._planned[0] != epoch:
             key = Key(self.batches.seed, epoch).named("order")
             plan = self._shuffled(key) if self.plan is None else self.plan(key)
@@ -273,7 +281,7 @@ class Loader:
             self._processes = DataLoader(
                 self.batches,
                 batch_size=None,
-                sampler=self._asked,
+                sampler=self._requests,
                 num_workers=self.workers,
                 # Thread pools do not survive a fork.
                 multiprocessing_context="spawn",
@@ -284,7 +292,7 @@ class Loader:
 
 
 def _check(plan: Sequence[Tensor], n: int) -> None:
-    """Refuse a plan that no epoch of `n` roots can follow."""
+    """Raise for a plan whose steps are empty, not int64, or outside ``range(n)``."""
     for rows in plan:
         if rows.dtype != torch.int64 or rows.ndim != 1 or not len(rows):
             got = f"{rows.dtype} {list(rows.shape)}"
@@ -294,8 +302,8 @@ def _check(plan: Sequence[Tensor], n: int) -> None:
             raise GraphRecError("Loader", f"a plan of rows in [0, {n})", f"{low} to {high}")
 
 
-class _Asked:
-    """The tasks of the current epoch, for processes that outlive it."""
+class _Requests:
+    """The requests of the current epoch, for worker processes that serve several epochs."""
 
     def __init__(self) -> None:
         self.tasks: list[BatchRequest] = []

@@ -1,4 +1,4 @@
-"""Neighbours that matter most to a node, by how often sampling meets them."""
+"""Contextual neighbours of a node: the nodes that sampled walks reach most often."""
 
 import torch
 from pydantic import Field
@@ -18,13 +18,13 @@ from graphrec_pt.sampling.tree_batch import TreeBatch, first_of, plant
 class MCN:
     """Mini-batch contextual neighbours of PMGT (Liu et al., ACM MM 2021).
 
-    Hop k takes ``fanout[k]`` edges of every node met at the hop before, with replacement and in
-    proportion to their weights. A node met ``f_k`` times at hop k of K scores
+    Hop k draws ``fanout[k]`` edges of every node reached at hop k − 1, with replacement and in
+    proportion to their weights. A node reached ``f_k`` times at hop k of K has the score
 
         s(n) = Σ_k f_k(n) · (K − k + 1)
 
     and the `size` best make the sequence, after the root and by falling score (then by the hop
-    where they were first met, then by id). The root is not its own neighbour.
+    where they were first reached, then by id). The root is not its own neighbour.
 
     Args:
         fanout: Draws per node for each hop; per node and relation when `relations` is given.
@@ -63,7 +63,7 @@ class MCN:
         return self._ranked(forest, graph).pack(graph, len(roots))
 
     def _ranked(self, forest: TreeBatch, graph: Graph) -> TreeBatch:
-        """Return each (row, node) once, scored, best first, after the root of its row."""
+        """Return each node once per row with its score: the root first, then by falling score."""
         meeting = forest.row * graph.num_nodes() + forest.node
         tokens = first_of(meeting).nonzero().squeeze(1)  # the first meeting of each, [n]
         ordered, place = torch.sort(meeting[tokens])

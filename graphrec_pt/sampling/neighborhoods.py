@@ -160,7 +160,7 @@ class KHop:
 class Ego:
     """The neighbourhood of an entity set, for knowledge prompts (UniCRS, Wang et al., KDD 2022).
 
-    A sequence is the set (all hop 0), then what is met around it, each node once.
+    A sequence holds the set (all hop 0), then the nodes reached from it, each once.
 
     Args:
         fanout: Edges per node for each hop; per node and relation when `relations` is given.
@@ -209,7 +209,7 @@ class Ego:
 
 @sampler("set_of")
 class SetOf:
-    """What a visit, basket or outfit holds: a set, so its order means nothing.
+    """The members of a visit, basket or outfit, as a set without an order.
 
     A sequence is the root, then its members once each, ascending by id. The slot of a member is
     1 + the place of its relation in `relations`.

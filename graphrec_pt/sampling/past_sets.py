@@ -1,4 +1,7 @@
-"""A set, and what its owner's earlier sets held."""
+"""A set, and the members of its owner's earlier sets: visits of a patient, baskets of a user.
+
+Owner relations must have times: a set of the same time counts as later and is left out.
+"""
 
 import torch
 from pydantic import Field
@@ -20,14 +23,14 @@ from graphrec_pt.sampling.tree_batch import TreeBatch, plant
 class PastSets:
     """A visit with its diagnoses and all codes of the patient's visits before it; a user's baskets.
 
-    A sequence is the root set, what it holds under `own` (slots from 1), its owner, the owner's
-    sets that came strictly before it, oldest first, and what these hold under `past` (slots after
-    those of `own`). What is to be predicted of the root is what `own` does not name; nothing of
-    later sets, or of the same time, is ever taken. Nothing is drawn.
+    A sequence holds the root set, its members under `own` (slots from 1), its owner, the owner's
+    sets that came strictly before it, oldest first, and the members of these under `past` (slots
+    after those of `own`). The members of the root under other relations are left to be predicted.
+    Sets of the same time or later are left out. Nothing is drawn.
 
     The released code of G-BERT (Shang et al., IJCAI 2019) mixes up visits where a patient has
-    three or more, so that the medication asked for stands in the question; here the question is
-    made visit by visit.
+    three or more, so that the medication to be predicted is part of the input; this sampler makes
+    the input visit by visit.
 
     Args:
         owner: Timed relation from owners to sets; its inverse is stored.
@@ -44,7 +47,7 @@ class PastSets:
     def sample(
         self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None
     ) -> Subgraphs:
-        """Return what is known of roots of the type that the owner relation enters."""
+        """Return known members and earlier sets of roots of the type that `owner` enters."""
         owner, back = self._owner(graph.schema)
         if graph.csr.time is None:
             raise GraphRecError("past_sets", "a graph with times", "none")
@@ -61,9 +64,9 @@ class PastSets:
         forest, owners = _grown(graph, forest, first, back, 0, exclude)
         when = graph.csr.time[forest.position[owners]]
         forest, sets = _grown(graph, forest, owners, owner.name, 0, exclude)
-        asked = when[forest.parent[sets] - owners[0]] if len(owners) else when
+        root_time = when[forest.parent[sets] - owners[0]] if len(owners) else when
         taken = graph.csr.time[forest.position[sets]]
-        early = (taken < asked) & (taken != NO_TIME)
+        early = (taken < root_time) & (taken != NO_TIME)
         early &= self._latest(forest.parent[sets], early)
         kept = torch.ones_like(forest.row, dtype=torch.bool)
         kept[sets] = early
@@ -74,7 +77,7 @@ class PastSets:
         return forest.pack(graph, len(roots))
 
     def _owner(self, schema: Schema) -> tuple[Relation, str]:
-        """Return the relation to sets, and the name of the one back."""
+        """Return the relation from owners to sets, and the name of its inverse."""
         relation = schema.relation(self.owner)
         if not relation.timed or relation.inverse is None:
             got = f"{self.owner!r}, {'no inverse' if relation.timed else 'no times'}"
@@ -82,7 +85,7 @@ class PastSets:
         return relation, relation.inverse
 
     def _latest(self, owner: Tensor, early: Tensor) -> Tensor:
-        """Return which of the early sets of each owner are among the latest: bool ``[n]``."""
+        """Return which of each owner's earlier sets are among the latest `window`: bool ``[n]``."""
         if self.window is None:
             return early
         number = early.long().cumsum(0)  # sets of one owner stand side by side, oldest first
@@ -94,7 +97,7 @@ class PastSets:
 def _grown(
     graph: Graph, forest: TreeBatch, tokens: Tensor, name: str, slot: int, exclude: Tensor | None
 ) -> tuple[TreeBatch, Tensor]:
-    """Return the forest with all edges of some tokens under a relation, and the new tokens."""
+    """Return the forest grown by the edges of tokens under a relation, and the new tokens."""
     banned = None if exclude is None else exclude[forest.row[tokens]]
     position, owner = segment_edges(graph, forest.node[tokens], name, banned)
     before = len(forest.row)

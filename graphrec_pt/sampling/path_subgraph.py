@@ -71,7 +71,7 @@ class PathSubgraph:
         for slot, metapath in enumerate(metapaths, 1):
             names = [relation.name for relation in metapath]
             back = metapath[-1].inverse
-            found = paths(
+            instances = paths(
                 graph.csr,
                 user,
                 item,
@@ -82,9 +82,11 @@ class PathSubgraph:
                 cap=self.cap,
                 exclude=exclude,
             )
-            kept = found.nodes[:, :, 0] >= 0  # [B, top]
+            kept = instances.nodes[:, :, 0] >= 0  # [B, top]
             row = kept.nonzero()[:, 0]
-            forest = _merged(graph, forest, slot, row, found.position[kept], found.score[kept])
+            forest = _merged(
+                graph, forest, slot, row, instances.position[kept], instances.score[kept]
+            )
         sample = forest.pack(graph, len(roots))
         if not self.edges:
             return sample
@@ -95,9 +97,9 @@ class PathSubgraph:
 
     def _checked(self, graph: Graph) -> list[list[Relation]]:
         who, first = "path_subgraph", self.metapaths[0]
-        found = [check_metapath(who, graph.schema, names) for names in self.metapaths]
-        ends = found[0][0].source, found[0][-1].target
-        for names, metapath in zip(self.metapaths, found, strict=True):
+        metapaths = [check_metapath(who, graph.schema, names) for names in self.metapaths]
+        ends = metapaths[0][0].source, metapaths[0][-1].target
+        for names, metapath in zip(self.metapaths, metapaths, strict=True):
             if not 2 <= len(names) <= 4:
                 raise GraphRecError(who, "metapaths of 2 to 4 hops", " ".join(names))
             if (metapath[0].source, metapath[-1].target) != ends:
@@ -106,7 +108,7 @@ class PathSubgraph:
             if len(names) > 2 and metapath[-1].inverse is None:
                 expected = "a last relation with an inverse, to come back from the item"
                 raise GraphRecError(who, expected, repr(names[-1]))
-        return found
+        return metapaths
 
 
 def _merged(

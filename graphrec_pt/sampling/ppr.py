@@ -46,12 +46,12 @@ class PPR:
         nodes, scores = ppr(
             graph.csr, roots, self.size + 1, alpha=alpha, epsilon=epsilon, exclude=exclude
         )
-        own = nodes == roots[:, None]  # [B, size + 1]
-        others = (nodes >= 0) & ~own
+        is_root = nodes == roots[:, None]  # [B, size + 1]
+        others = (nodes >= 0) & ~is_root
         others &= others.cumsum(1) <= self.size
         node = torch.cat([roots[:, None], nodes], 1)
-        kept = torch.cat([torch.ones_like(own[:, :1]), others], 1)
-        score = torch.cat([(scores * own).sum(1, keepdim=True), scores], 1)[kept]
+        kept = torch.cat([torch.ones_like(is_root[:, :1]), others], 1)
+        score = torch.cat([(scores * is_root).sum(1, keepdim=True), scores], 1)[kept]
         count = kept.sum(1)
         ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
         inner = inner_edges(graph, node[kept], ptr, exclude)
@@ -60,7 +60,7 @@ class PPR:
 
 
 def _connected(graph: Graph, node: Tensor, ptr: Tensor, score: Tensor, inner: Inner) -> Subgraphs:
-    """Return the sequences with each token hung below one a hop nearer to the root."""
+    """Return the sequences with a parent for each token: a token one hop nearer to the root."""
     hop, via = torch.full_like(node, -1), torch.full_like(node, -1)
     hop[ptr[:-1]] = 0
     reached = 0
@@ -71,10 +71,10 @@ def _connected(graph: Graph, node: Tensor, ptr: Tensor, score: Tensor, inner: In
         # Edges ascend by source token, so the least edge comes from the best-ranked predecessor.
         first = torch.full_like(node, len(inner.source))
         first = first.scatter_reduce(0, inner.target[useful], useful, "amin")
-        found = first < len(inner.source)
-        via[found] = first[found]
+        reachable = first < len(inner.source)
+        via[reachable] = first[reachable]
         reached += 1
-        hop[found] = reached
+        hop[reachable] = reached
     linked = via >= 0
     edge = via.clamp(min=0)
     parent, position = torch.full_like(node, -1), torch.full_like(node, -1)

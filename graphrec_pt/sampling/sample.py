@@ -1,4 +1,4 @@
-"""What samplers return: paths, and packed subgraphs."""
+"""The results of samplers: paths, and packed subgraphs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -14,18 +14,18 @@ _INT, _FLOAT = torch.int64, torch.float32
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Paths:
-    """Walks or path instances: P paths of at most L hops, those of one root side by side.
+    """Walks or path instances: P paths of at most L hops; paths of one root are adjacent.
 
     Args:
         nodes: int64 ``[P, L+1]`` global ids, −1 past a dead end.
         relations: int64 ``[P, L]`` relation indices of the schema; −1 past a dead end and where a
             restarting walk stands at its root again.
         length: int64 ``[P]``, hops of each path.
-        root: int64 ``[P]``, the row of the batch that a path belongs to; never falls.
-        score: float32 ``[P]``, what the sampler ranked by; 0 where it does not rank.
+        root: int64 ``[P]``, the row of the batch that a path belongs to; ascending.
+        score: float32 ``[P]``, the score by which the sampler ranked; 0 where it does not rank.
         position: int64 ``[P, L]``, where each edge stands in ``graph.csr`` (its time, weight and
             edge id are there); −1 where `relations` is.
-        size: B, how many roots were asked for; some may have no path.
+        size: B, the number of roots of the batch; some may have no path.
 
     Raises:
         GraphRecError: When the arrays do not fit one another.
@@ -58,7 +58,7 @@ class Paths:
         return _moved(self, device)
 
     def select(self, row: int) -> "Paths":
-        """Return the sample of one root, as if it had been asked for alone."""
+        """Return the sample of one root, as if it had been sampled alone."""
         bounds = torch.tensor([row, row + 1], device=self.root.device)
         first, last = torch.searchsorted(self.root, bounds).tolist()
         kept = {name: value[first:last] for name, value in _tensors(self).items()}
@@ -87,10 +87,10 @@ class Subgraphs:
         hop: int64 ``[T]``, 0 for roots; −1 for a node that nothing in the sequence leads to.
         slot: int64 ``[T]``, which relation, path or metapath a node belongs to, as the sampler
             numbers them from 1; 0 for roots and what comes with them.
-        score: float32 ``[T]``, what the sampler ranked by; 0 where it does not rank.
+        score: float32 ``[T]``, the score by which the sampler ranked; 0 where it does not rank.
         position: int64 ``[T]``, where the edge from the predecessor stands in ``graph.csr``.
         edges: int64 ``[M, 3]``, edges among the nodes of each sequence as (source, relation,
-            target) with tokens counted through the whole batch; None unless asked for.
+            target) with tokens counted through the whole batch; None if the sampler returns none.
 
     Raises:
         GraphRecError: When the arrays do not fit one another.
@@ -128,7 +128,7 @@ class Subgraphs:
         return _moved(self, device)
 
     def select(self, row: int) -> "Subgraphs":
-        """Return the sequence of one root, as if it had been asked for alone."""
+        """Return the sequence of one root, as if it had been sampled alone."""
         first, last = int(self.ptr[row]), int(self.ptr[row + 1])
         kept = {n: v[first:last] for n, v in _tensors(self).items() if n not in ("ptr", "edges")}
         edges = self.edges
@@ -154,7 +154,7 @@ S = TypeVar("S", Paths, Subgraphs)
 
 
 def same(a: Sample, b: Sample) -> bool:
-    """Say whether two samples are equal to the bit, types included."""
+    """Return whether two samples are equal to the bit, types included."""
     mine, other = _tensors(a), _tensors(b)
     if type(a) is not type(b) or mine.keys() != other.keys():
         return False

@@ -39,9 +39,9 @@ class Sets:
     @classmethod
     def of(cls, sets: Iterable[Sequence[int]]) -> "Sets":
         """Pack lists of global ids."""
-        lists = [list(each) for each in sets]
-        ends = torch.tensor([0, *(len(each) for each in lists)]).cumsum(0)
-        return cls(torch.tensor([n for each in lists for n in each], dtype=torch.int64), ends)
+        lists = [list(nodes) for nodes in sets]
+        ends = torch.tensor([0, *(len(nodes) for nodes in lists)]).cumsum(0)
+        return cls(torch.tensor([n for nodes in lists for n in nodes], dtype=torch.int64), ends)
 
     def __len__(self) -> int:
         """B."""
@@ -66,15 +66,21 @@ RootKind = Literal["nodes", "pairs", "sets"]
 
 
 class Sampler(Protocol):
-    """Samples around roots; a frozen config, so it can be named in a recipe and pickled.
+    """The base class of samplers: frozen configs that a recipe can name and a worker unpickle.
 
-    A sample depends on the graph, the key, its root and the edge excluded for it alone: never on
-    the other roots, their order, the number of workers or the kernel body. A root that occurs
-    twice in a batch gets the same sample twice; for more of it there are options (`repeats`) and
-    other epochs of the key.
+    A sample is a function of the graph, the key, its root and the edge excluded for it. The other
+    roots, their order, the number of workers and the kernel body do not matter. A root that occurs
+    twice in a batch gets the same sample twice; use the option `repeats` or another epoch of the
+    key to draw different ones.
 
     A class that takes pairs or sets as roots says so in a class variable
     ``takes: ClassVar[RootKind]``; see :func:`kind_of_roots`.
+
+    Example:
+        >>> history = sampler.build({"name": "history", "window": 2})
+        >>> sample = history.sample(graph, graph.node_ids("user", ["ann"]), Key(0))
+        >>> [graph.title(node) for node in sample.node.tolist()]
+        ['ann', 'Paper glider', 'Red kite']
     """
 
     def sample(
@@ -83,7 +89,7 @@ class Sampler(Protocol):
         """Return the sample of every root.
 
         Args:
-            graph: What may be seen, e.g. the train graph of a split.
+            graph: The graph to sample from, e.g. the train graph of a split.
             roots: int64 ``[B]`` global ids; ``[B, 2]`` for samplers of pairs, :class:`Sets` for
                 samplers of sets.
             key: Names the draws.
@@ -107,5 +113,5 @@ SamplerField = Annotated[Sampler, sampler]
 
 
 def kind_of_roots(chosen: Sampler) -> RootKind:
-    """Return what a sampler takes as roots: nodes unless its class says otherwise."""
+    """Return the kind of roots that a sampler takes: nodes by default, else its ``takes``."""
     return cast(RootKind, getattr(chosen, "takes", "nodes"))

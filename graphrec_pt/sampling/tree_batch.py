@@ -1,4 +1,4 @@
-"""Growing trees from roots and packing them into sequences."""
+"""Trees that grow hop by hop from roots, and their packing into sequences."""
 
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ class TreeBatch(NamedTuple):
         slot: Tensor | None = None,
         score: Tensor | None = None,
     ) -> "TreeBatch":
-        """Return the forest with one more token per edge taken.
+        """Return the forest with one more token for each edge.
 
         Args:
             graph: The graph.
@@ -63,7 +63,7 @@ class TreeBatch(NamedTuple):
         return TreeBatch(*(torch.cat(pair) for pair in zip(self, new, strict=True)))
 
     def take(self, tokens: Tensor) -> "TreeBatch":
-        """Return some tokens in the order given; parents that are not among them become −1."""
+        """Return the chosen tokens in the given order; parents outside them become −1."""
         number = torch.full_like(self.row, -1)
         number[tokens] = torch.arange(len(tokens), device=tokens.device)
         parent = torch.where(self.parent < 0, -1, number[self.parent.clamp(min=0)])
@@ -110,7 +110,7 @@ class TreeBatch(NamedTuple):
 
 
 def plant(roots: Tensor, row: Tensor | None = None) -> TreeBatch:
-    """Return the forest of bare roots.
+    """Return the forest that holds only roots.
 
     Args:
         roots: int64 ``[n]`` nodes.
@@ -122,7 +122,7 @@ def plant(roots: Tensor, row: Tensor | None = None) -> TreeBatch:
 
 
 def first_of(values: Tensor) -> Tensor:
-    """Say which elements are the first of their value: bool, shape ``[n]``."""
+    """Return which elements are the first of their value: bool ``[n]``."""
     first = torch.zeros_like(values, dtype=torch.bool)
     ordered, order = torch.sort(values, stable=True)
     changes = torch.ones_like(first)

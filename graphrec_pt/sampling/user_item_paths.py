@@ -26,12 +26,12 @@ class UserItemPaths:
 
     A path starts with an interaction, goes on over any relation and visits no node twice.
     `constrained` paths (Balloccu et al., arXiv 2310.16452) end in an item that the user has
-    interacted with in the graph at hand, free ones (Geng et al., WWW 2022) in any item. The law
-    is that of a walk of uniform edges, ``Π 1/degree``, conditioned on all that. Give the train
-    graph, and no held-out edge is walked, nor does a path end where only one would tell it to.
+    interacted with in `graph`, free ones (Geng et al., WWW 2022) in any item. The distribution is
+    that of a walk over uniform edges, ``Π 1/degree``, under these conditions. Sample from the
+    train graph: then paths neither use held-out edges nor end in items because of them.
 
-    With an excluded edge its item does not count as interacted with (unless another edge says
-    so), or the end of a path would tell the target.
+    The item of an excluded edge does not count as interacted with unless another edge leads to
+    it; otherwise the end of a path would reveal the target.
 
     Args:
         relation: The interaction relation; the first one by default.
@@ -39,8 +39,8 @@ class UserItemPaths:
         paths: Paths per root at most.
         constrained: Whether paths end in items the user has interacted with.
         through: Node types allowed between the first item and the last; all by default.
-        distinct: Drop paths drawn before.
-        tries: Walks refused before a path is given up.
+        distinct: Drop repeated paths of a root.
+        tries: Walks drawn per path at most; the path is dropped when all of them are rejected.
     """
 
     relation: str | None = None
@@ -78,8 +78,8 @@ class UserItemPaths:
             exclude=exclude,
             tries=self.tries,
         )
-        found = nodes[:, :, 0] >= 0  # [B, paths]
-        return found.nonzero()[:, 0], nodes[found], position[found]
+        exists = nodes[:, :, 0] >= 0  # [B, paths]
+        return exists.nonzero()[:, 0], nodes[exists], position[exists]
 
     def _free(
         self, graph: Graph, roots: Tensor, relation: Relation, key: Key, exclude: Tensor | None
@@ -107,11 +107,11 @@ class UserItemPaths:
             pending = pending[(nodes[:, 0].view(size, many)[pending] < 0).any(1)]
             if not len(pending):
                 break
-        found = (nodes[:, 0] >= 0).nonzero().squeeze(1)
-        return found // many, nodes[found], position[found]
+        filled = (nodes[:, 0] >= 0).nonzero().squeeze(1)
+        return filled // many, nodes[filled], position[filled]
 
     def _ends_in_item(self, graph: Graph, walks: Tensor, relation: Relation) -> Tensor:
-        """Say which walks are simple and end in an item: bool ``[n]``."""
+        """Return which walks are simple and end in an item: bool ``[n]``."""
         items, end = graph.nodes(relation.target), walks[:, -1]
         good = (end >= items.start) & (end < items.stop)
         for hop in range(1, self.hops + 1):
@@ -129,7 +129,7 @@ class UserItemPaths:
 
 
 def _first_paths(graph: Graph, row: Tensor, nodes: Tensor, position: Tensor) -> Tensor:
-    """Say which paths differ from those before them in the same row: bool ``[P]``."""
+    """Return which paths differ from those before them in the same row: bool ``[P]``."""
     relations = relations_of(graph, position, nodes[:, :-1])
     group, span = row, max(graph.num_nodes(), len(graph.schema.relations)) + 1
     for column in (*nodes.unbind(1), *relations.unbind(1)):

@@ -23,7 +23,7 @@ def walked(
     size: int,
     metapath: list[Relation] | None = None,
 ) -> Paths:
-    """Return walks as paths.
+    """Return the walks of a kernel as :class:`~graphrec_pt.sampling.sample.Paths`.
 
     Args:
         graph: The graph.
@@ -50,13 +50,13 @@ def walked(
 
 
 def rows_of_walks(size: int, repeats: int, device: torch.device) -> Tensor:
-    """Return the root of each walk when every root has as many: int64 ``[size · repeats]``."""
+    """Return the root of each walk when every root has `repeats`: int64 ``[size · repeats]``."""
     return torch.arange(size, device=device).repeat_interleave(repeats)
 
 
 @sampler("random_walk")
 class RandomWalk:
-    """Walks that choose among all edges of a node (DeepWalk, Perozzi et al., KDD 2014).
+    """Walks over all edges of a node (DeepWalk, Perozzi et al., KDD 2014).
 
     Args:
         hops: L, edges per walk.

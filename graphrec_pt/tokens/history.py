@@ -28,13 +28,13 @@ class HistoryLinearizer(Linearizer):
     """Events oldest first, cut on the left: the input of SASRec, BERT4Rec and S3-Rec.
 
     Kang & McAuley, ICDM 2018; Sun et al., CIKM 2019; Zhou et al., CIKM 2020. Each event is the
-    node that was met; the field `relation` says what was done with it, `time` when. Events of the
-    same time, and those without one, keep the order of the sample.
+    node of the interaction; the field `relation` holds its relation and `time` its time. Events
+    of the same time, and those without one, keep the order of the sample.
 
     Args:
         root: Begin with the root of the history, the user; without it events have no parent.
         window: Events at most, the latest ones; all by default.
-        gaps: Let `time` be what passed since the event before, in the graph's unit, 0 for the
+        gaps: Let `time` hold the time since the event before, in the graph's unit, 0 for the
             first (TiSASRec, Li et al., WSDM 2020).
         eos: End with EOS.
     """
@@ -46,14 +46,14 @@ class HistoryLinearizer(Linearizer):
 
     @property
     def makes(self) -> ProvidedFields:
-        """Nodes with times and relations, sampled edges; the user and specials as asked for."""
+        """Nodes with times, relations and sampled edges; the user and specials if configured."""
         made = makes([Kind.NODE], "slot", "hop", "relation", "time", "edges")
         made = made.plus([Kind.SPECIAL] if self.eos else ())
         return made.plus(fields=["parent"] if self.root else ())
 
     @property
     def names_root(self) -> bool:
-        """Whether the user stands in front."""
+        """Whether sequences begin with the user."""
         return self.root
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:

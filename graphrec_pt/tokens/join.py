@@ -1,4 +1,4 @@
-"""Putting batches of tokens together: one after another, side by side, framed by specials."""
+"""Joins of token batches: one after another, side by side, or framed by special tokens."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -42,7 +42,7 @@ def concat(batches: Sequence[Tokens]) -> Tokens:
 def side_by_side(parts: Sequence[Tokens]) -> Tokens:
     """Return sequences made of the sequences of every part, end to end: B stays.
 
-    Positions and parents of a part move up by what stands before it.
+    Positions and parents of a part are shifted by the length of the parts before it.
 
     Raises:
         GraphRecError: For no parts, and for parts with different numbers of sequences.
@@ -80,7 +80,7 @@ def side_by_side(parts: Sequence[Tokens]) -> Tokens:
 
 
 def framed(tokens: Tokens, first: Special | None = None, last: Special | None = None) -> Tokens:
-    """Return sequences with a special token before and after, where asked for."""
+    """Return sequences with a special token before, after, or both."""
     ends = [None if which is None else specials(which, len(tokens)) for which in (first, last)]
     front, back = (None if end is None else end.to(tokens.ptr.device) for end in ends)
     parts = [part for part in (front, tokens, back) if part is not None]

@@ -1,4 +1,4 @@
-"""What a token can be: five kinds, each with an id space of its own, and the special tokens."""
+"""The five kinds of token, each with its own id space, and the special tokens."""
 
 from enum import IntEnum
 

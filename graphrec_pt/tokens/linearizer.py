@@ -18,12 +18,12 @@ S = TypeVar("S")
 
 @dataclass(frozen=True)
 class ProvidedFields:
-    """What the tokens of a linearizer hold, so that objectives can be checked before training.
+    """The kinds and fields that a linearizer fills, so that objectives can be checked early.
 
     Args:
         kinds: Kinds of token that can occur.
-        fields: Fields that say something; those not named keep their neutral values. ``edges``
-            is there when the sampler returns edges.
+        fields: Fields that the linearizer fills; the others keep their neutral values. ``edges``
+            is present when the sampler returns edges.
     """
 
     kinds: frozenset[Kind]
@@ -35,16 +35,15 @@ class ProvidedFields:
 
 
 class Linearizer(ABC):
-    """Turns samples into sequences; a frozen config, so it can be named in a recipe and pickled.
+    """The base class of linearizers: frozen configs that a recipe can name and a worker unpickle.
 
-    The tokens of a sequence depend on the graph, the key and its own sample, never on the others
-    of the batch.
+    The tokens of a sequence are a function of the graph, the key and its sample alone.
 
     Example:
         >>> @linearizer("roots")
         ... class Roots(Linearizer):
         ...     @property
-        ...     def makes(self) -> Makes:
+        ...     def makes(self) -> ProvidedFields:
         ...         return makes([Kind.NODE])
         ...
         ...     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
@@ -55,11 +54,11 @@ class Linearizer(ABC):
     @property
     @abstractmethod
     def makes(self) -> ProvidedFields:
-        """What its tokens hold."""
+        """The kinds and fields that it fills."""
 
     @property
     def names_root(self) -> bool:
-        """Whether sequences may hold the node that they were sampled for."""
+        """Whether sequences may hold the root of their sample."""
         return True
 
     @property
@@ -69,7 +68,7 @@ class Linearizer(ABC):
 
     @property
     def prompt(self) -> str | None:
-        """The pattern of the hard prompt that it writes, if it writes one."""
+        """The pattern of its hard prompt, or None."""
         return None
 
     @abstractmethod
@@ -79,13 +78,13 @@ class Linearizer(ABC):
         Args:
             graph: The graph that was sampled.
             sample: Paths or Subgraphs, as the linearizer needs.
-            key: Names the draws of a linearizer that draws; the others leave it alone.
+            key: Names the draws, for linearizers that draw.
 
         Returns:
             One sequence per root of Subgraphs; per path of Paths unless they are joined.
 
         Raises:
-            GraphRecError: For the wrong sort of sample.
+            GraphRecError: For Paths where Subgraphs are needed, or the reverse.
         """
 
 
@@ -97,20 +96,20 @@ LinearizerField = Annotated[Linearizer, linearizer]
 
 
 def makes(kinds: Iterable[Kind], *names: str) -> ProvidedFields:
-    """Return what tokens of some kinds hold, beside `type`, `position` and the named fields."""
+    """Return the fields that tokens of the given kinds fill: `type`, `position` and those named."""
     return ProvidedFields(frozenset(kinds), frozenset({"type", "position", *names}))
 
 
 def require(
     who: str, chosen: Linearizer, kinds: Iterable[Kind] = (), names: Iterable[str] = ()
 ) -> None:
-    """Raise unless a linearizer makes what is needed.
+    """Raise unless a linearizer provides the kinds and fields needed.
 
     Args:
-        who: What needs it, e.g. an objective.
+        who: The part that needs them, e.g. an objective.
         chosen: The linearizer of the recipe.
         kinds: Kinds of token that must be able to occur.
-        names: Fields that must say something.
+        names: Fields that must be filled.
     """
     kinds, names = set(kinds), set(names)
     lacking = [k.name for k in sorted(kinds - chosen.makes.kinds)]
@@ -128,10 +127,10 @@ def require(
 
 
 def check_sample(who: str, sample: Sample, wanted: type[S]) -> S:
-    """Return the sample when it is of the sort wanted.
+    """Return the sample when it is of the class that the linearizer needs.
 
     Raises:
-        GraphRecError: Names both sorts.
+        GraphRecError: For another class; it names both.
     """
     if isinstance(sample, wanted):
         return sample

@@ -29,10 +29,10 @@ class PathLinearizer(Linearizer):
     Geng et al., WWW 2022; Balloccu et al., arXiv 2310.16452. A path of ``l`` hops gives ``l + 1``
     node tokens and ``l`` relation tokens between them, fewer past a dead end. Every node but the
     first has the node before it as parent, its hop is its step; a relation token has the node it
-    leaves as parent. Where a walk restarts its root stands again, without a parent.
+    leaves as parent. Where a walk restarts, its root is repeated without a parent.
 
-    A relation token and the field `relation` of the node after it say the same: an objective that
-    hides one hides both.
+    A relation token and the field `relation` of the node after it hold the same relation: an
+    objective that masks one masks both.
 
     Args:
         relations: Whether relations are tokens of their own.
@@ -49,7 +49,7 @@ class PathLinearizer(Linearizer):
 
     @property
     def makes(self) -> ProvidedFields:
-        """Nodes, and relations and specials as asked for."""
+        """Nodes; relations and specials if configured."""
         made = makes([Kind.NODE], "hop", "parent", "relation", "time")
         made = made.plus([Kind.RELATION] if self.relations else ())
         made = made.plus([Kind.SPECIAL] if self.bos or self.eos else ())
@@ -57,7 +57,7 @@ class PathLinearizer(Linearizer):
 
     @property
     def joins(self) -> bool:
-        """As asked for."""
+        """The option `join`."""
         return self.join
 
     def linearize(self, graph: Graph, sample: Paths, key: Key) -> Tokens:

@@ -1,4 +1,4 @@
-"""Histories in which every event is asked for by what is still to be gained."""
+"""Histories with a return-to-go prompt before every event, for reward-conditioned models."""
 
 from dataclasses import replace
 from itertools import pairwise
@@ -24,7 +24,7 @@ from graphrec_pt.tokens.linearizer import (
 from graphrec_pt.tokens.tokens import Tokens
 
 _NONE = {"type": -1, "hop": -1, "relation": -1, "time": NO_TIME}
-"""What columns hold for a prompt."""
+"""Values of the other columns at a prompt token."""
 _means: Memo[float] = Memo()  # of a graph
 
 
@@ -32,21 +32,21 @@ _means: Memo[float] = Memo()  # of a graph
 class Returns(Linearizer):
     """``R_1 v_1 R_2 v_2 … R_n v_n R*``: the reward prompts of PRL (Xin et al., SIGIR 2022).
 
-    ``R_t = Σ_k γ^k r_{t+k}`` is what a history gains from event t on; it stands before the event as
-    a prompt token, one of K buckets of equal width, and shares the event's position, which is the
-    step. So ``next_item`` learns what comes next *given* a return, at every step in one pass, from
-    a token that sees all steps before. At the end stands what is wanted: μ times the mean return of
-    all events that the graph shows. Re-derived: PRL asks for the mean of the step, and attends from
+    ``R_t = Σ_k γ^k r_{t+k}`` is the return of a history from event t on. A prompt token, one of K
+    buckets of equal width, holds it before the event and shares the event's position, the step.
+    So ``next_item`` learns the next event *given* a return, at every step in one pass, from a
+    token that sees all earlier steps. The last token is the wanted return: μ times the mean return
+    of all events of the graph. Re-derived: PRL uses the mean of the step, and attends from
     one prompt for each state; sequences of rewards, states and actions are those of the Decision
     Transformer (Chen et al., NeurIPS 2021).
 
     Args:
-        rewards: Relation → r of an event of it; others gain nothing. PRL has .2 for a click, 1 for
+        rewards: Relation → reward r of its events; others have 0. PRL has .2 for a click, 1 for
             a purchase.
         weighted: Multiply r by the weight of the edge, such as a rating.
         discount: γ.
-        buckets: K, the `prompts` of the model at least.
-        most: Return from which on all fall into the last bucket.
+        buckets: K; the model needs at least as many `prompts`.
+        most: Lower bound of the last bucket.
         aim: μ.
         window: Events at most, the latest ones; all by default.
     """
@@ -66,7 +66,7 @@ class Returns(Linearizer):
 
     @property
     def names_root(self) -> bool:
-        """Never: it writes events alone."""
+        """False: sequences hold events and prompts only."""
         return False
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
@@ -119,18 +119,18 @@ class Returns(Linearizer):
 
     def _of_all(self, graph: Graph) -> float:
         edges = [graph.edges(name) for name in self.rewards]
-        source = torch.cat([each.source for each in edges])
+        source = torch.cat([part.source for part in edges])
         if not len(source):
             return 0.0
-        none = [torch.full_like(each.source, NO_TIME) for each in edges]
-        times = [n if each.time is None else each.time for each, n in zip(edges, none, strict=True)]
+        none = [torch.full_like(part.source, NO_TIME) for part in edges]
+        times = [n if part.time is None else part.time for part, n in zip(edges, none, strict=True)]
         relation = torch.cat(
             [
-                torch.full_like(each.source, graph.schema.relation_index(name))
-                for name, each in zip(self.rewards, edges, strict=True)
+                torch.full_like(part.source, graph.schema.relation_index(name))
+                for name, part in zip(self.rewards, edges, strict=True)
             ]
         )
-        reward = self._rewards(graph, relation, torch.cat([each.position for each in edges]))
+        reward = self._rewards(graph, relation, torch.cat([part.position for part in edges]))
         order = torch.argsort(torch.cat(times), stable=True)
         order = order[torch.argsort(source[order], stable=True)]
         return float(returns_to_go(reward[order], source[order], self.discount).mean())
@@ -141,7 +141,7 @@ class Returns(Linearizer):
 
 
 def returns_to_go(reward: Tensor, owner: Tensor, discount: float) -> Tensor:
-    """Return what every event and those after it gain: ``R_t = r_t + γ R_{t+1}``.
+    """Return the discounted return from every event on: ``R_t = r_t + γ R_{t+1}``.
 
     Args:
         reward: ``[n]``, those of one owner side by side and in order.

@@ -47,10 +47,10 @@ def times_of(graph: Graph, position: Tensor) -> Tensor:
 
 
 def distinct(tokens: Tokens, *, per_slot: bool) -> Tokens:
-    """Return tokens with every node once per sequence, or per sequence and slot.
+    """Return tokens that hold every node once per sequence, or once per sequence and slot.
 
-    The first token of a node stays; pointers to the others and their edges go to it. An edge
-    between two tokens stays once per relation.
+    The first token of a node is kept; pointers and edges of its other tokens move to it. Repeated
+    edges of one relation between two tokens are dropped.
     """
     if not len(tokens.id):
         return tokens
@@ -74,7 +74,7 @@ def distinct(tokens: Tokens, *, per_slot: bool) -> Tokens:
 
 
 def sorted_by(tokens: Tokens, *keys: Tensor) -> Tensor:
-    """Return the tokens of each sequence ordered by keys, the first one weighing most.
+    """Return the order of the tokens of each sequence by keys, the first key being the primary one.
 
     Ties keep the order they have.
 
@@ -95,10 +95,10 @@ def sorted_by(tokens: Tokens, *keys: Tensor) -> Tensor:
 class Subgraph(Linearizer):
     """Multi-slot sequences of CHEST (Wang et al., TOIS 2023), re-derived.
 
-    One token per node and slot: its id, its type, the slot (metapath or relation it was met by),
+    One token per node and slot: its id, its type, the slot (its metapath or relation),
     the step (`hop`) and the precursor (`parent`), so that the structure survives the flattening.
-    The roots come first, in slot 0, then the nodes in the order of the sample; a node that was
-    met twice in a slot stays where it was met first.
+    The roots come first, in slot 0, then the nodes in the order of the sample; of a node that
+    occurs twice in a slot the first token is kept.
 
     Args:
         cls: Begin with CLS.
@@ -171,7 +171,7 @@ class NodeSet(Linearizer):
 
     @property
     def names_root(self) -> bool:
-        """Whether the root stands in front."""
+        """Whether sequences begin with the root."""
         return self.root
 
     def linearize(self, graph: Graph, sample: Subgraphs, key: Key) -> Tokens:
@@ -188,8 +188,8 @@ class NodeSet(Linearizer):
 class NeighborSet(Linearizer):
     """Target first, then contexts by falling score: the input of PMGT (Liu et al., ACM MM 2021).
 
-    `position` is the rank (0 for the target) and `hop` tells the target's role (0) from the
-    contexts'. A parent may stand further back than its child, or be missing, since rank rules.
+    `position` is the rank (0 for the target); `hop` is 0 for the target and above 0 for contexts.
+    Tokens are ordered by rank, so a parent may come after its child, or be missing.
 
     Args:
         size: Contexts at most, the best ones; all by default.

@@ -1,4 +1,4 @@
-"""Typed prompts: a pattern of nodes and relations around what is to be predicted."""
+"""Typed hard prompts: a pattern of nodes and relations with masked places to predict."""
 
 import re
 from dataclasses import dataclass, replace
@@ -82,7 +82,7 @@ def parse(text: str) -> Pattern:
         relation = relation name | "MASK"
 
     Raises:
-        GraphRecError: Quotes the place that cannot be read.
+        GraphRecError: For a text that is no template; it quotes the place.
     """
     types, masked, relations = [], [], []
     at, wants_node = 0, True
@@ -107,7 +107,7 @@ def parse(text: str) -> Pattern:
 
 
 def _elsewhere(schema: Schema, source: str, target: str) -> str:
-    """Return what leaves one type and what enters the other."""
+    """Return the relations that leave one type and those that enter the other."""
     leaving = [f"{r.name} (→ {r.target})" for r in schema.leaving(source)]
     entering = [f"{r.name} ({r.source} →)" for r in schema.relations if r.target == target]
     return (
@@ -120,8 +120,8 @@ def _elsewhere(schema: Schema, source: str, target: str) -> str:
 class Template(Linearizer):
     """A hard prompt on a graph: ``(user)-[buys]->(MASK:item)``.
 
-    The pattern becomes the tokens user, buys, MASK of type item; what the sample knows of a
-    masked node or relation is its label. Nodes are filled from
+    The pattern becomes the tokens user, buys, MASK of type item; the sample's value of a masked
+    node or relation is the label. Nodes are filled from
 
     * Paths: node *k* of the path is node *k* of the pattern, and the path's relations must be
       the pattern's. A path that ends before an unmasked node makes no prompt: an empty sequence.
@@ -132,7 +132,7 @@ class Template(Linearizer):
         pattern: See :func:`graphrec_pt.tokens.template.parse`.
         relations: Whether relations are tokens of their own.
         context: Config of a linearizer whose tokens of the same sample come before the prompt;
-            tokens of a node that the prompt asks for are taken out of it.
+            tokens of a node that the prompt masks are removed from it.
         lead: Put the prompt before the context instead; the context keeps its positions.
     """
 
@@ -147,12 +147,12 @@ class Template(Linearizer):
 
     @cached_property
     def parsed(self) -> Pattern:
-        """The pattern, read."""
+        """The parsed pattern."""
         return parse(self.pattern)
 
     @property
     def makes(self) -> ProvidedFields:
-        """Nodes, masks and relations of the prompt, and what the context makes."""
+        """Nodes, masks and relations of the prompt, and the kinds and fields of the context."""
         masks = any(self.parsed.masked) or None in self.parsed.relations
         made = makes([Kind.NODE], "hop", "parent", "relation")
         made = made.plus([Kind.SPECIAL] if masks else (), ["labels"] if masks else ())
@@ -162,13 +162,13 @@ class Template(Linearizer):
 
     @property
     def names_root(self) -> bool:
-        """Whether the pattern has a node that is not asked for, or the context names it."""
+        """Whether the pattern has an unmasked node, or the context holds the root."""
         named = self.context is not None and self.context.names_root
         return named or not all(self.parsed.masked)
 
     @property
     def joins(self) -> bool:
-        """Whether the context puts all paths of a root together."""
+        """Whether the context joins all paths of a root."""
         return self.context is not None and self.context.joins
 
     @property
@@ -190,10 +190,10 @@ class Template(Linearizer):
         if self.context is None:
             return prompt
         context = self.context.linearize(graph, sample, key)
-        told = torch.zeros_like(context.id, dtype=torch.bool)
+        revealed = torch.zeros_like(context.id, dtype=torch.bool)
         for column in torch.tensor(self.parsed.masked).nonzero().squeeze(1).tolist():
-            told |= context.id == nodes[context.sequence_of(), column]
-        kept = ~(told & (context.kind == Kind.NODE))
+            revealed |= context.id == nodes[context.sequence_of(), column]
+        kept = ~(revealed & (context.kind == Kind.NODE))
         context = context.take(kept.nonzero().squeeze(1))
         if not self.lead:
             return side_by_side([context, prompt])
@@ -219,7 +219,7 @@ class Template(Linearizer):
         none = torch.full_like(nodes, -1)
         known = torch.cat([none[:, :1], taken[whole]], dim=1)  # the relation before each node
         wanted = torch.tensor([-1, *relations], device=nodes.device).expand_as(nodes)
-        asked = wanted < 0
+        hidden = wanted < 0
         step = torch.arange(nodes.shape[1], device=nodes.device).expand_as(nodes)
         before = torch.where(step > 0, (step - 1) * (2 if self.relations else 1), -1)
 
@@ -229,9 +229,11 @@ class Template(Linearizer):
 
         count = whole.long() * (2 * nodes.shape[1] - 1 if self.relations else nodes.shape[1])
         return Tokens.of(
-            laid(torch.where(asked, Special.MASK, wanted), nodes.masked_fill(masked, Special.MASK)),
             laid(
-                torch.where(asked, Kind.SPECIAL, Kind.RELATION),
+                torch.where(hidden, Special.MASK, wanted), nodes.masked_fill(masked, Special.MASK)
+            ),
+            laid(
+                torch.where(hidden, Kind.SPECIAL, Kind.RELATION),
                 torch.where(masked, Kind.SPECIAL, Kind.NODE).expand_as(nodes),
             ),
             torch.cat([count.new_zeros(1), count.cumsum(0)]),
@@ -240,13 +242,13 @@ class Template(Linearizer):
             parent=laid(before, before),
             relation=laid(none, wanted),
             labels=laid(
-                torch.where(asked & (known >= 0), known, IGNORE),
+                torch.where(hidden & (known >= 0), known, IGNORE),
                 torch.where(masked & (nodes >= 0), nodes, IGNORE),
             ),
         )
 
     def _of_paths(self, graph: Graph, sample: Paths, relations: list[int]) -> tuple[Tensor, Tensor]:
-        """Return what the paths know of nodes and relations: ``[P, n]`` and ``[P, n−1]``."""
+        """Return nodes and relations of the paths, −1 where unknown: ``[P, n]``, ``[P, n−1]``."""
         hops, size = len(relations), len(sample)
         if sample.relations.shape[1] > hops:
             expected = f"paths of at most {hops} hops for {self.pattern}"

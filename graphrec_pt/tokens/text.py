@@ -19,11 +19,11 @@ from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
 class TextLinearizer(Linearizer):
     """The sequence of another linearizer with the text of every node after its token.
 
-    What language models of recommendation read: node tokens and text tokens interleaved (MESE,
+    The input of language models for recommendation: interleaved node and text tokens (MESE,
     Yang et al., NAACL 2022), or text alone (P5, Geng et al., RecSys 2022). `word` numbers the
     nodes of a sequence and is shared by a node and its text: the whole-word index of P5. A text
-    token has its node's token as parent, and its slot, hop and time. Whoever hides a node must
-    hide the tokens of its word too.
+    token has its node's token as parent, and the slot, hop and time of that token. An objective
+    that masks a node must mask all tokens of its word.
 
     Args:
         tokenizer: An object with ``encode(text)`` that returns ids (Hugging Face tokenizers of
@@ -31,7 +31,7 @@ class TextLinearizer(Linearizer):
             local cache, or ``hashed:8192``: words in as many buckets, which need no file.
         base: Config of the linearizer that makes the sequence of nodes.
         columns: Node type → column to read; by default the title of the types that have one.
-        nodes: Keep the tokens of nodes that have text; a node without text always keeps its.
+        nodes: Keep the node tokens of nodes that have text; those of other nodes always stay.
         longest: Text tokens per node at most, the first ones.
     """
 
@@ -43,7 +43,7 @@ class TextLinearizer(Linearizer):
 
     @property
     def makes(self) -> ProvidedFields:
-        """What the base makes, text, and whole words."""
+        """The kinds and fields of the base, text, and whole words."""
         return self.base.makes.plus([Kind.TEXT], ["word"])
 
     @property
@@ -62,7 +62,7 @@ class TextLinearizer(Linearizer):
         return self.base.prompt
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
-        """Return the sequences of the base, longer by their text."""
+        """Return the sequences of the base with the text of their nodes inserted."""
         base = self.base.linearize(graph, sample, key)
         start, count, pool = self._texts(graph, base)
         kept = (count == 0) | self.nodes
@@ -74,17 +74,17 @@ class TextLinearizer(Linearizer):
             there = (token >= 0) & kept[token.clamp(min=0)]
             return torch.where(there, (place - ptr[row])[token.clamp(min=0)], -1)
 
-        own = kept.nonzero().squeeze(1)
+        nodes = kept.nonzero().squeeze(1)
         at, of = ranges(start, count)  # text tokens: their place in the pool, their node's token
         rank = ranges(torch.zeros_like(count), count)[0]
-        order = torch.empty_like(torch.cat([own, of]))
-        order[torch.cat([place[own], place[of] + kept[of] + rank])] = torch.arange(
+        order = torch.empty_like(torch.cat([nodes, of]))
+        order[torch.cat([place[nodes], place[of] + kept[of] + rank])] = torch.arange(
             len(order), device=order.device
         )
 
         def woven(column: Tensor, text: Tensor | int) -> Tensor:
             text = torch.full_like(of, text) if isinstance(text, int) else text
-            return torch.cat([column[own], text])[order]
+            return torch.cat([column[nodes], text])[order]
 
         word, edges = _words(base), base.edges
         if edges is not None:
@@ -129,12 +129,12 @@ class TextLinearizer(Linearizer):
     def _columns(self, graph: Graph) -> dict[str, str]:
         schema = graph.schema
         if self.columns is None:
-            found = {node.name: node.title for node in schema.nodes if node.title is not None}
-            if not found:
+            titles = {node.name: node.title for node in schema.nodes if node.title is not None}
+            if not titles:
                 names = ", ".join(schema.node_names)
                 hint = "columns: {type: column}"
                 raise GraphRecError("text", f"a title column on one of {names}", "none", hint)
-            return found
+            return titles
         for node_type, column in self.columns.items():
             known = [n for n, k in schema.node(node_type).columns.items() if k != "vector"]
             if column not in known:

@@ -92,9 +92,9 @@ class Tokens:
         return cls(**(filled | columns), id=id, kind=kind, ptr=ptr)
 
     def __post_init__(self) -> None:
-        own = torch.Size([self.id.numel()])
+        column = torch.Size([self.id.numel()])
         for name, value in _tensors(self).items():
-            shape = own
+            shape = column
             if name == "ptr":
                 shape = torch.Size([max(value.numel(), 1)])
             elif name == "edges":
@@ -102,7 +102,7 @@ class Tokens:
             if value.dtype != torch.int64 or value.shape != shape:
                 got = f"{value.dtype} {list(value.shape)}"
                 raise GraphRecError("Tokens", f"{name} as int64 {list(shape)}", got)
-        # Looking at values makes a device wait; what is there was checked when it was made.
+        # Reading values would synchronise the device; they were checked before the move.
         if self.ptr.device.type == "cpu":
             _check_values(self)
 
@@ -136,7 +136,7 @@ class Tokens:
         return torch.where(self.parent < 0, -1, self.ptr[self.sequence_of()] + self.parent)
 
     def nodes(self) -> tuple[Tensor, Tensor]:
-        """Return node ids and the sequence of each, as they stand: two int64 ``[n]``."""
+        """Return node ids and the sequence of each, in stored order: two int64 ``[n]``."""
         is_node = self.kind == Kind.NODE
         return self.id[is_node], self.sequence_of()[is_node]
 
@@ -153,10 +153,10 @@ class Tokens:
         return torch.stack(columns, dim=1)
 
     def select(self, rows: int | Tensor) -> "Tokens":
-        """Return some sequences, each as if it had been linearized alone.
+        """Return the chosen sequences, each as if it had been linearized alone.
 
         Args:
-            rows: One sequence, or int64 ``[K]`` in the order wanted.
+            rows: One sequence, or int64 ``[K]`` in the order of the result.
         """
         wanted = torch.as_tensor(rows, device=self.ptr.device).reshape(-1)
         if self.edges is None and _is_all(wanted, len(self)):
@@ -176,7 +176,7 @@ class Tokens:
         return replace(self, **_rows(self, place), ptr=ptr, edges=edges)
 
     def take(self, order: Tensor) -> "Tokens":
-        """Return some tokens of every sequence; pointers to the others become −1.
+        """Return the chosen tokens of every sequence; pointers to other tokens become −1.
 
         Args:
             order: int64 ``[n]`` tokens counted through the batch, each at most once, those of one
@@ -196,7 +196,7 @@ class Tokens:
         return replace(self, **{**_rows(self, order), "parent": parent}, ptr=ptr, edges=edges)
 
     def padded(self, length: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return where each token goes in a dense batch, for backbones that need one.
+        """Return the place of each token in a dense batch, for backbones that need padding.
 
         ``values[index]`` is dense, ``dense[mask]`` is packed again.
 
@@ -224,7 +224,7 @@ class Tokens:
 
 
 def same(a: Tokens, b: Tokens) -> bool:
-    """Say whether two batches are equal to the bit."""
+    """Return whether two batches are equal to the bit."""
     mine, other = _tensors(a), _tensors(b)
     return mine.keys() == other.keys() and all(torch.equal(mine[n], other[n]) for n in mine)
 
@@ -243,7 +243,7 @@ def _rows(tokens: Tokens, order: Tensor) -> dict[str, Any]:
 
 
 def _is_all(rows: Tensor, size: int) -> bool:
-    """Say whether rows are all there are, in order; a device is not asked, it would wait."""
+    """Return whether rows are ``range(B)``; False on a device, where reading would synchronise."""
     known = rows.device.type == "cpu" and len(rows) == size
     return known and torch.equal(rows, torch.arange(size))
 

@@ -1,4 +1,7 @@
-"""What ids mean: kept beside a model, so that it travels without the data set."""
+"""The vocabulary of a graph: raw ids, types and relations in the order of their ids.
+
+It is saved with a model, so that the model can be used without the data set.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +31,13 @@ class Vocabulary:
         node_types: Names of the node types, in id order.
         relations: (name, source type, target type) of each relation, in id order.
         nodes: Columns ``type`` and ``id`` (raw), row *n* for global id *n*.
+
+    Example:
+        >>> vocabulary = Vocabulary.of(graph)
+        >>> vocabulary.node_ids("user", ["ann", "nobody"]).tolist()
+        [1, -1]
+        >>> vocabulary.raw_id(1)
+        ('user', 'ann')
     """
 
     node_types: tuple[str, ...]
@@ -54,8 +64,8 @@ class Vocabulary:
     @property
     def counts(self) -> dict[str, int]:
         """Number of nodes of each type, in id order."""
-        found: dict[str, int] = dict(self.nodes["type"].value_counts().iter_rows())
-        return {name: found.get(name, 0) for name in self.node_types}
+        sizes: dict[str, int] = dict(self.nodes["type"].value_counts().iter_rows())
+        return {name: sizes.get(name, 0) for name in self.node_types}
 
     @property
     def relation_names(self) -> tuple[str, ...]:
@@ -64,13 +74,13 @@ class Vocabulary:
 
     def node_ids(self, node_type: str, raw_ids: list[str]) -> Tensor:
         """Return the global ids of raw ids: int64 ``[len(raw_ids)]``, −1 where unknown."""
-        asked = pl.DataFrame(
+        nodes = pl.DataFrame(
             {
                 "type": pl.repeat(node_type, len(raw_ids), eager=True, dtype=pl.String),
                 RAW_ID: pl.Series(raw_ids, dtype=pl.String),
             }
         )
-        return _looked_up(asked, self._numbered)
+        return _looked_up(nodes, self._numbered)
 
     def raw_id(self, node: int) -> tuple[str, str]:
         """Return the type and the raw id of a node."""
@@ -126,22 +136,24 @@ class Vocabulary:
         )
 
     def match(self, other: "Vocabulary") -> "Match":
-        """Find the nodes and relations of this vocabulary in another one.
+        """Return the ids that the nodes and relations of this vocabulary have in another one.
 
         Nodes match by type and raw id, relations by name and the types of their ends.
 
         Args:
-            other: The one whose ids are returned, e.g. that of a pre-trained model.
+            other: The vocabulary whose ids are returned, e.g. that of a pre-trained model.
         """
         place = {relation: at for at, relation in enumerate(other.relations)}
         relations = torch.tensor([place.get(r, -1) for r in self.relations], dtype=torch.int64)
         nodes = _looked_up(self.nodes, other._numbered)
-        met = self.nodes.select("type").with_columns(
+        matched = self.nodes.select("type").with_columns(
             pl.Series("met", nodes.numpy() >= 0, dtype=pl.Boolean)
         )
-        counts = met.group_by("type").agg(pl.col("met").sum(), pl.len())
-        found = {kind: (int(hits), int(n)) for kind, hits, n in counts.iter_rows()}
-        return Match(nodes, relations, {kind: found.get(kind, (0, 0)) for kind in self.node_types})
+        counts = matched.group_by("type").agg(pl.col("met").sum(), pl.len())
+        hits_by_type = {kind: (int(hits), int(n)) for kind, hits, n in counts.iter_rows()}
+        return Match(
+            nodes, relations, {kind: hits_by_type.get(kind, (0, 0)) for kind in self.node_types}
+        )
 
     @cached_property
     def _numbered(self) -> pl.DataFrame:
@@ -151,7 +163,7 @@ class Vocabulary:
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Which ids of one vocabulary another one knows.
+    """The ids of one vocabulary in another one.
 
     Args:
         nodes: int64 ``[N]``, for every node its id in the other vocabulary, −1 for none.
@@ -183,5 +195,5 @@ def _table(
 
 
 def _looked_up(asked: pl.DataFrame, known: pl.DataFrame) -> Tensor:
-    found = asked.join(known, on=["type", RAW_ID], how="left", maintain_order="left")["node"]
-    return torch.from_numpy(found.fill_null(-1).cast(pl.Int64).to_numpy().copy())
+    ids = asked.join(known, on=["type", RAW_ID], how="left", maintain_order="left")["node"]
+    return torch.from_numpy(ids.fill_null(-1).cast(pl.Int64).to_numpy().copy())

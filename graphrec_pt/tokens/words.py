@@ -1,7 +1,7 @@
-"""The one door to tokenizers: a local folder, ``hashed:B``, or an object of the caller.
+"""Tokenizers: a local folder, ``hashed:B``, or an object of the caller.
 
-Nothing is downloaded unless the caller asks for it, and one name gives one object, so that all who
-name it share the texts that it has read.
+Nothing is downloaded unless the caller allows it. One name gives one object in a process, so that
+all users of the name share its tokenized texts.
 """
 
 from collections.abc import Callable, Iterator, Sequence, Sized
@@ -22,7 +22,7 @@ from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 
 HASHED = "hashed:"
-"""What the name of a tokenizer without a vocabulary begins with."""
+"""Prefix of the name of a tokenizer without a vocabulary."""
 SPECIAL = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
 """Special tokens that a tokenizer may have."""
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Tokenizer(Protocol):
-    """What makes ids of a text; tokenizers of both Hugging Face libraries do."""
+    """The interface of a tokenizer; those of both Hugging Face libraries have it."""
 
     def encode(self, text: str) -> Sequence[int]:
         """Return the ids of a text."""
@@ -39,7 +39,7 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True)
 class HashedWords:
-    """A tokenizer without a vocabulary: each lower-cased word goes to one of B buckets, for ever.
+    """A tokenizer without a vocabulary: the hash of each lower-cased word gives one of B buckets.
 
     The hashing trick (Weinberger et al., "Feature hashing for large scale multitask learning",
     ICML 2009); words are runs of letters, digits and underscores of any script. Recipes name it
@@ -53,7 +53,7 @@ class HashedWords:
 
     @property
     def name_or_path(self) -> str:
-        """What a config calls it."""
+        """The name of the tokenizer in a config."""
         return f"{HASHED}{self.buckets}"
 
     def encode(self, text: str) -> list[int]:
@@ -98,14 +98,14 @@ class Words:
 
     @property
     def name(self) -> str:
-        """What a saved config calls it."""
+        """The name of the tokenizer in a saved config."""
         return tokenizer_name(self.tokenizer)
 
     def __len__(self) -> int:
         """V, the size of the vocabulary, added tokens included.
 
         Raises:
-            GraphRecError: When the tokenizer does not say.
+            GraphRecError: When the tokenizer has no length.
         """
         if isinstance(self.tokenizer, Sized):
             return len(self.tokenizer)
@@ -124,7 +124,7 @@ class Words:
         """The special tokens that the tokenizer puts before and after a text.
 
         Raises:
-            GraphRecError: When it cannot read the letter a, which is how they are found.
+            GraphRecError: When it cannot encode the letter a, whose frame is read off.
         """
         bare, full = (self._encode("a", special=special) for special in (False, True))
         for first in range(len(full) - len(bare) + 1 if bare else 0):
@@ -136,9 +136,9 @@ class Words:
 
     @cached_property
     def special(self) -> dict[str, int]:
-        """The ids of its special tokens, by the names of :data:`SPECIAL`."""
-        found = {name: getattr(self.tokenizer, f"{name}_token_id", None) for name in SPECIAL}
-        return {name: int(id) for name, id in found.items() if id is not None}
+        """Ids of its special tokens by the names of :data:`SPECIAL`."""
+        ids = {name: getattr(self.tokenizer, f"{name}_token_id", None) for name in SPECIAL}
+        return {name: int(id) for name, id in ids.items() if id is not None}
 
     def _encode(self, text: str, *, special: bool) -> list[int]:
         encode: Callable[..., Any] = self.tokenizer.encode
@@ -152,14 +152,14 @@ class Words:
 
 
 def tokenizer_name(tokenizer: "str | Tokenizer") -> str:
-    """Return what a saved config calls a tokenizer."""
+    """Return the name of a tokenizer in a saved config."""
     if isinstance(tokenizer, str):
         return tokenizer
     return str(getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__)
 
 
 def _checked(tokenizer: Any) -> Any:
-    """Return a tokenizer or its name; anything else is a mistake."""
+    """Return a tokenizer or its name; raise for anything else."""
     if not isinstance(tokenizer, str) and not callable(getattr(tokenizer, "encode", None)):
         got = type(tokenizer).__name__
         raise GraphRecError("tokenizer", "a tokenizer with encode(text), or its name", got)
@@ -194,12 +194,12 @@ def _read(name: str, download: bool) -> Tokenizer:
 
 
 def from_hugging_face(what: str, source: str, read: Callable[[], T]) -> T:
-    """Return what a loader of transformers reads, and explain its failure in one line.
+    """Return the object that a loader of transformers reads; its failure becomes a one-line error.
 
     Args:
-        what: Is read, e.g. ``"tokenizer"``.
+        what: The kind of object, e.g. ``"tokenizer"``.
         source: Folder or name.
-        read: Reads it.
+        read: The loader.
 
     Raises:
         GraphRecError: When it cannot be read.
@@ -216,7 +216,7 @@ def from_hugging_face(what: str, source: str, read: Callable[[], T]) -> T:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Show no progress bars meanwhile: a library does not print."""
+    """Switch progress bars off inside the block."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()

@@ -47,7 +47,7 @@ class CompGCNLayer(nn.Module):
 
     Args:
         width: D.
-        last: Whether vectors of relations are of no use any more.
+        last: Whether this is the last layer, which does not update the vectors of relations.
     """
 
     def __init__(self, width: int, last: bool) -> None:
@@ -77,9 +77,9 @@ class CompGCNPropagator(RelationalNetwork):
     def __init__(self, config: CompGCN, spec: GraphSpec, width: int) -> None:
         super().__init__("compgcn", spec, width, config.relations)
         self.config = config
-        found = [spec.relations[spec.relation_index(name)] for name in self.relations]
-        self.backward_relation = [relation.backward for relation in found]
-        self.vectors = nn.Parameter(torch.zeros(len(found) + 1, width))  # the last is the loop
+        relations = [spec.relations[spec.relation_index(name)] for name in self.relations]
+        self.backward_relation = [relation.backward for relation in relations]
+        self.vectors = nn.Parameter(torch.zeros(len(relations) + 1, width))  # the last is the loop
         self.layers = nn.ModuleList(
             CompGCNLayer(width, number == config.layers) for number in range(1, config.layers + 1)
         )
@@ -89,21 +89,21 @@ class CompGCNPropagator(RelationalNetwork):
         glorot(self.vectors, draw)
 
     def row_names(self) -> dict[str, pl.Series]:
-        """Return that a vector belongs to a relation, the last to the loop."""
+        """Return the relation of each vector; the last one belongs to the loop."""
         return {"vectors": pl.Series([*self.relations, ""])}
 
     def read(self, graph: Graph) -> None:
         """Keep the messages, and the weight of each edge."""
-        found = messages(graph, self.relations)
-        direction = torch.tensor(self.backward_relation).long()[found.relation]
-        self.keep_messages(found, found.incoming)
-        self.keep(share=_shares(found.incoming, found.node, direction))
+        edges = messages(graph, self.relations)
+        direction = torch.tensor(self.backward_relation).long()[edges.relation]
+        self.keep_messages(edges, edges.incoming)
+        self.keep(share=_shares(edges.incoming, edges.node, direction))
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors after all layers: ``[N, D]``."""
         vectors: Tensor = self.vectors
-        for each in self.layers:
-            layer = cast(CompGCNLayer, each)
+        for module in self.layers:
+            layer = cast(CompGCNLayer, module)
             x = activate(self._round(layer, x, vectors), self.config.activation)
             vectors = vectors if layer.relation is None else vectors @ layer.relation
         return x

@@ -23,8 +23,8 @@ class GAT:
     ``α_ij = softmax_j LeakyReLU_0.2(a · W x_j + a' · W x_i)``; heads stand side by side. Messages
     travel from the source of a relation to its target, whatever the relation.
 
-    Ontologies as in G-BERT (Shang et al., IJCAI 2019) take two stages of one layer: parents hear
-    their children, then leaves their ancestors; `shared` makes it the same layer.
+    Ontologies as in G-BERT (Shang et al., IJCAI 2019) take two stages of one layer: parents receive
+    from their children, then leaves from their ancestors; `shared` ties the weights of the two.
 
     Args:
         layers: Rounds of messages, one for each of `stages` if these are given.
@@ -119,12 +119,12 @@ class GATPropagator(GraphNetwork):
         loop = torch.arange(graph.num_nodes())
         for stage, names in enumerate(self.stages):
             edges = [graph.edges(name) for name in names]
-            source = torch.cat([each.source for each in edges])
-            target = torch.cat([each.target for each in edges])
+            source = torch.cat([part.source for part in edges])
+            target = torch.cat([part.target for part in edges])
             other = source != target
             ends = torch.cat([target[other], loop]), torch.cat([source[other], loop])
-            found = by_head(incoming(*ends, len(loop))[0], self.config.heads)
-            self.keep(**{f"ptr_{stage}": found.ptr, f"column_{stage}": found.column})
+            matrix = by_head(incoming(*ends, len(loop))[0], self.config.heads)
+            self.keep(**{f"ptr_{stage}": matrix.ptr, f"column_{stage}": matrix.column})
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors after all layers: ``[N, D]``."""

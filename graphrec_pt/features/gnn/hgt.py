@@ -102,7 +102,7 @@ class HGTPropagator(RelationalNetwork):
         self.layers = nn.ModuleList(HGTLayer(*sizes) for _ in range(config.layers))
 
     def row_names(self) -> dict[str, pl.Series]:
-        """Return which rows belong to relations, and which to node types."""
+        """Return the relation or node type of each row."""
         names = dict.fromkeys(("attention", "message", "prior"), pl.Series(self.relations))
         names["gate"] = pl.Series(self.entered)
         layers = range(len(self.layers))
@@ -110,8 +110,8 @@ class HGTPropagator(RelationalNetwork):
 
     def read(self, graph: Graph) -> None:
         """Keep the messages by head."""
-        found = messages(graph, self.relations)
-        self.keep_messages(found, by_head(found.incoming, self.heads))
+        edges = messages(graph, self.relations)
+        self.keep_messages(edges, by_head(edges.incoming, self.heads))
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors after all layers: ``[N, D]``."""

@@ -1,4 +1,4 @@
-"""Edges laid out for message passing: ordered by who receives, with a column for who sends."""
+"""Edges as a sparse matrix for message passing: receivers are rows, senders are columns."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -21,20 +21,20 @@ class Incoming(NamedTuple):
 
 
 class Messages(NamedTuple):
-    """The edges of several relations, with one sender for each (relation, source) that has any.
+    """The edges of several relations, with one sender for each (relation, source) that has edges.
 
-    What a relation makes of a source is computed once, however many targets it reaches. Senders
-    ascend by (relation, source).
+    The message of a source under a relation is computed once for all its targets. Senders ascend
+    by (relation, source).
     """
 
     incoming: Incoming  # [N, M]
-    relation: Tensor  # int64 [E], place of each edge's relation among those asked for
+    relation: Tensor  # int64 [E], index of each edge's relation in `names`
     node: Tensor  # int32 [M], source of each sender
     sizes: list[int]  # senders of each relation
 
 
 def incoming(target: Tensor, sender: Tensor, rows: int) -> tuple[Incoming, Tensor]:
-    """Return edges by rising target, and where each stood before: int64 ``[E]``.
+    """Return edges by rising target, and the former place of each: int64 ``[E]``.
 
     Args:
         target: int64 ``[E]``, below `rows`.
@@ -59,8 +59,8 @@ def messages(graph: Graph, names: Sequence[str]) -> Messages:
         places.append(torch.full_like(local, place))
         nodes.append(node)
         sizes.append(len(node))
-    found, order = incoming(torch.cat(targets), torch.cat(senders), graph.num_nodes())
-    return Messages(found, torch.cat(places)[order], torch.cat(nodes).int(), sizes)
+    matrix, order = incoming(torch.cat(targets), torch.cat(senders), graph.num_nodes())
+    return Messages(matrix, torch.cat(places)[order], torch.cat(nodes).int(), sizes)
 
 
 def counts(edges: Messages) -> Tensor:
@@ -68,8 +68,8 @@ def counts(edges: Messages) -> Tensor:
     target = owners(edges.incoming.ptr, len(edges.relation))
     slot = target * len(edges.sizes) + edges.relation
     _, place, count = torch.unique(slot, return_inverse=True, return_counts=True)
-    found: Tensor = count[place]
-    return found
+    received: Tensor = count[place]
+    return received
 
 
 def by_head(edges: Incoming, heads: int) -> Incoming:
@@ -113,5 +113,5 @@ class RelationalNetwork(GraphNetwork):
 
     def sent(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the vectors of each relation's sources: ``[M_r, D]`` each, for ``[N, D]``."""
-        # A product with one entry a row: its way back is a product too, not a scattered sum.
+        # A product with one entry per row, so that the backward pass is a sparse product as well.
         return spmm(self.each, self.node, None, x).split_with_sizes(self.sizes)

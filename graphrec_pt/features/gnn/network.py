@@ -1,4 +1,4 @@
-"""What the networks over a whole graph share: arrays of a bound graph, and checks of vectors."""
+"""The base class of networks over a whole graph: its edge arrays, and checks of vectors."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -34,7 +34,7 @@ class GraphNetwork(Propagator):
         super().__init__()
         self.who, self.shape = who, (spec.num_nodes, width)
         self.bound = False
-        # Knows where the module is, also when there are no weights.
+        # Gives the module a device also when there are no weights.
         self.register_buffer("anchor", torch.zeros(0), persistent=False)
 
     def attach_graph(self, graph: Graph) -> None:
@@ -70,7 +70,7 @@ class GraphNetwork(Propagator):
             return self.mix(x if x.dtype == torch.float64 else x.float())
 
     def read(self, graph: Graph) -> None:
-        """Keep what :meth:`mix` needs of the edges."""
+        """Keep the edge arrays that :meth:`mix` needs."""
         raise TypeError(f"{type(self).__name__} has no read")
 
     def mix(self, x: Tensor) -> Tensor:
@@ -86,18 +86,18 @@ class GraphNetwork(Propagator):
 
 
 def chosen(who: str, spec: GraphSpec, names: Sequence[str] | None) -> list[str]:
-    """Return relation names that the graph has, each once; all of them for None.
+    """Return the given relation names, each once; all of the graph's for None.
 
     Raises:
-        GraphRecError: For an unknown name, and when nothing is left.
+        GraphRecError: For an unknown name, and when there are no relations.
     """
-    found = list(spec.relation_names if names is None else dict.fromkeys(names))
-    for name in found:
+    relations = list(spec.relation_names if names is None else dict.fromkeys(names))
+    for name in relations:
         spec.relation_index(name)
-    if not found:
+    if not relations:
         hint = "one of " + ", ".join(spec.relation_names) if spec.relations else ""
         raise GraphRecError(who, "at least one relation", "none", hint)
-    return found
+    return relations
 
 
 def activate(x: Tensor, activation: Activation) -> Tensor:

@@ -89,15 +89,15 @@ class RGCNPropagator(RelationalNetwork):
         )
 
     def row_names(self) -> dict[str, pl.Series]:
-        """Return that a matrix, or a row of the mixture, belongs to a relation."""
+        """Return the relation of each matrix, or of each row of the mixture."""
         weight, names = "mixture" if self.config.bases else "weight", pl.Series(self.relations)
         return {f"layers.{number}.{weight}": names for number in range(len(self.layers))}
 
     def read(self, graph: Graph) -> None:
         """Keep the messages, and the share of each edge in the mean of its relation."""
-        found = messages(graph, self.relations)
-        self.keep_messages(found, found.incoming)
-        self.keep(share=1 / counts(found))
+        edges = messages(graph, self.relations)
+        self.keep_messages(edges, edges.incoming)
+        self.keep(share=1 / counts(edges))
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors after all layers: ``[N, D]``."""

@@ -1,4 +1,4 @@
-"""Propagation by a matrix that symmetric weights make of the edges: LightGCN, and transitions."""
+"""Propagation by a symmetrically normalised adjacency matrix: LightGCN, and item transitions."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -26,13 +26,13 @@ class Adjacency(NamedTuple):
 
 
 def undirected(spec: GraphSpec, names: Sequence[str]) -> list[str]:
-    """Return the names without the inverses of others among them."""
-    found: dict[str, None] = {}
+    """Return the names without those whose inverse comes earlier."""
+    kept: dict[str, None] = {}
     for name in names:
         relation = spec.relations[spec.relation_index(name)]
-        if relation.inverse is None or relation.inverse not in found:
-            found[name] = None
-    return list(found)
+        if relation.inverse is None or relation.inverse not in kept:
+            kept[name] = None
+    return list(kept)
 
 
 def normalised(
@@ -51,7 +51,7 @@ def normalised(
         graph: Whose edges to read.
         names: Relations, no two of them inverses of each other.
         within: The global ids of rows and columns; holds all ends of the edges.
-        weighted: Whether an edge counts as its weight; else, and without one, as 1.
+        weighted: Whether an edge counts as its weight; edges without a weight count as 1.
         lone: ``Â_ii`` of nodes without edges: 0, or 1 to leave their vectors alone.
 
     Raises:
@@ -93,8 +93,8 @@ def polynomial(adjacency: Adjacency, coefficients: Sequence[float], x: Tensor) -
     Returns:
         ``[n, D]``.
     """
-    found: Tensor = _Polynomial.apply(*adjacency, tuple(coefficients), x)  # type: ignore[no-untyped-call]
-    return found
+    result: Tensor = _Polynomial.apply(*adjacency, tuple(coefficients), x)  # type: ignore[no-untyped-call]
+    return result
 
 
 class _Polynomial(torch.autograd.Function):
@@ -175,8 +175,10 @@ class LightGCNPropagator(GraphNetwork):
     def read(self, graph: Graph) -> None:
         """Keep Â."""
         every = range(graph.num_nodes())
-        found = normalised(self.who, graph, self.relations, every, weighted=self.weighted, lone=0.0)
-        self.keep(**found._asdict())
+        adjacency = normalised(
+            self.who, graph, self.relations, every, weighted=self.weighted, lone=0.0
+        )
+        self.keep(**adjacency._asdict())
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the weighted sum of all layers: ``[N, D]``."""
@@ -224,10 +226,10 @@ class TransitionPropagator(GraphNetwork):
     def __init__(self, config: TransitionPropagation, spec: GraphSpec, width: int) -> None:
         super().__init__("transition", spec, width)
         self.relation = config.relation
-        found = spec.relations[spec.relation_index(config.relation)]
-        ends = sorted({found.source, found.target}, key=spec.node_index)
+        relation = spec.relations[spec.relation_index(config.relation)]
+        ends = sorted({relation.source, relation.target}, key=spec.node_index)
         if config.only is not None and config.only not in ends:
-            expected = f"a node type that {found.name!r} touches"
+            expected = f"a node type that {relation.name!r} touches"
             hint = did_you_mean(config.only, ends)
             raise GraphRecError("transition", expected, repr(config.only), hint)
         # Ids of types between the two ends are isolated here, so they stay what they are.
@@ -240,8 +242,10 @@ class TransitionPropagator(GraphNetwork):
 
     def read(self, graph: Graph) -> None:
         """Keep Â of the types that the relation touches."""
-        found = normalised(self.who, graph, [self.relation], self.within, weighted=True, lone=1.0)
-        self.keep(**found._asdict())
+        adjacency = normalised(
+            self.who, graph, [self.relation], self.within, weighted=True, lone=1.0
+        )
+        self.keep(**adjacency._asdict())
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors with those of the changed nodes smoothed: ``[N, D]``."""

@@ -12,18 +12,18 @@ def member(
 ) -> Tensor:
     """Say whether edges exist; see :func:`graphrec_pt.kernels.adjacency.member`."""
     first = csr.first_segment(source)
-    found = torch.zeros_like(source, dtype=torch.bool)
+    exists = torch.zeros_like(source, dtype=torch.bool)
     count = csr.slots[csr.node_type(source)]
     for k in range(int(csr.slots.max()) if len(csr.slots) else 0):
-        asked = ((slot == k) | (slot == -1)) & (k < count)
-        segment = first[asked] + k
+        active = ((slot == k) | (slot == -1)) & (k < count)
+        segment = first[active] + k
         end = csr.segment[segment + 1]
-        place = lower_bound(targets, csr.segment[segment], end, target[asked])
+        place = lower_bound(targets, csr.segment[segment], end, target[active])
         inside = place < end
         hit = torch.zeros_like(inside)
-        hit[inside] = targets[place[inside]] == target[asked][inside]
-        found[asked] |= hit
-    return found
+        hit[inside] = targets[place[inside]] == target[active][inside]
+        exists[active] |= hit
+    return exists
 
 
 def induce(

@@ -177,8 +177,8 @@ class _Packed(torch.autograd.Function):
 
 def _dense(cells: Tensor, bucket: Bucket, start: int) -> Tensor:
     rows, length = bucket.token.shape
-    own = cells[start : start + rows * length]
-    return own.view(rows, length, *cells.shape[1:]).transpose(1, 2)  # [b, H, L, d]
+    block = cells[start : start + rows * length]
+    return block.view(rows, length, *cells.shape[1:]).transpose(1, 2)  # [b, H, L, d]
 
 
 def _visible(bucket: Bucket, sight: Sight, extra: int) -> Tensor | None:
@@ -197,7 +197,7 @@ def _visible(bucket: Bucket, sight: Sight, extra: int) -> Tensor | None:
 def _biased(
     bias: Bias, bucket: Bucket, place: Tensor, q: Tensor, mask: Tensor | None, extra: int
 ) -> Tensor:
-    """Return what is added to the scores of a bucket: ``[b, H, L, P + L]``."""
+    """Return the bias of the scores of a bucket: ``[b, H, L, P + L]``."""
     rows, length = bucket.token.shape
     if isinstance(bias, tuple):
         query, key, value = bias

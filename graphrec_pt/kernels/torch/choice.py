@@ -1,4 +1,4 @@
-"""Choosing one edge of a node: which are eligible, and uniform or weighted choice among them."""
+"""The eligible edges of a node, and a uniform or weighted choice among them."""
 
 from typing import NamedTuple
 
@@ -40,13 +40,13 @@ def eligible(csr: SegmentedCSR, node: Tensor, slot: int, since: Tensor | None) -
         since: int64 ``[n]`` or None.
     """
     slots = torch.full_like(node, slot)
-    found = slot_ranges(csr, node, slots, each=since is not None and slot < 0)
+    edges = slot_ranges(csr, node, slots, each=since is not None and slot < 0)
     if since is None or csr.time is None:
-        return found
-    shape = found.start.shape
+        return edges
+    shape = edges.start.shape
     bound = since[:, None].expand(shape).reshape(-1)
-    start = lower_bound(csr.time, found.start.reshape(-1), found.end.reshape(-1), bound)
-    return Ranges(start.reshape(shape), found.end, found.first)
+    start = lower_bound(csr.time, edges.start.reshape(-1), edges.end.reshape(-1), bound)
+    return Ranges(start.reshape(shape), edges.end, edges.first)
 
 
 def slot_ranges(csr: SegmentedCSR, node: Tensor, slot: Tensor, each: bool) -> Ranges:

@@ -33,14 +33,14 @@ def cooccurrence(
                 total[:, c] += decay ** (at - step) * row
         total = total.clamp(min=0)
         open_ = (total > floor).any(1)
-        for met in item[first : at + 1].tolist():
-            open_[met] &= met == wanted
-        found = open_.nonzero().squeeze(1)
-        best = torch.argsort(-total[found].sum(1), stable=True)[:most]
-        found = found[best].sort().values
-        counts.append(counts[-1] + len(found))
-        items.append(found)
-        values.append(total[found])
+        for earlier in item[first : at + 1].tolist():
+            open_[earlier] &= earlier == wanted
+        kept = open_.nonzero().squeeze(1)
+        best = torch.argsort(-total[kept].sum(1), stable=True)[:most]
+        kept = kept[best].sort().values
+        counts.append(counts[-1] + len(kept))
+        items.append(kept)
+        values.append(total[kept])
     return torch.tensor(counts), torch.cat(items), torch.cat(values)
 
 
@@ -53,7 +53,7 @@ def _row(matrices: Matrices, number: int, item: int) -> Tensor:
 
 
 def _share(history: Tensor, item: int, matrices: Matrices, number: int, row: Tensor) -> Tensor:
-    """Return what a history has added to the row of one of its items, where there is an entry."""
+    """Return the history's own contribution to the row of one of its items, at stored entries."""
     share, window = torch.zeros_like(row), matrices.near.shape[1] // 2
     for p in (history == item).nonzero().squeeze(1).tolist():
         for q, other in enumerate(history.tolist()):

@@ -84,5 +84,5 @@ def order(columns: Sequence[npt.NDArray[np.integer]]) -> npt.NDArray[np.int64]:
     for column in reversed(columns):
         keys = torch.from_numpy(np.ascontiguousarray(column)).long()
         rows = rows[torch.sort(keys[rows], stable=True).indices]
-    found: npt.NDArray[np.int64] = rows.numpy()
-    return found
+    permutation: npt.NDArray[np.int64] = rows.numpy()
+    return permutation

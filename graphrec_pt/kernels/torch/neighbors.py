@@ -1,6 +1,6 @@
 """Neighbour sampling, one draw of all cells at a time: the readable definition of every draw.
 
-A draw picks among what is not taken yet: the ranks taken so far are kept in ascending order, and
+A draw picks among the edges not taken yet: the ranks taken so far are kept in ascending order, and
 the drawn rank steps over each of them. The weighted draw steps over weights in the same way.
 """
 
@@ -58,17 +58,17 @@ def sample(
     node = plan.nodes.repeat_interleave(columns)  # [C]
     owner = torch.arange(len(plan.nodes), device=node.device).repeat_interleave(columns)
     slot = plan.slots.repeat(len(plan.nodes))
-    found = _eligible(csr, plan, node, slot, owner)
-    size = (found.end - found.start).clamp(min=0).sum(1)  # [C]
+    eligible = _eligible(csr, plan, node, slot, owner)
+    size = (eligible.end - eligible.start).clamp(min=0).sum(1)  # [C]
     if plan.fanout < 0:
         whole = torch.ones_like(size, dtype=torch.bool)
     else:
         whole = size <= (0 if plan.replace else plan.fanout)
     every, some = whole.nonzero().squeeze(1), (~whole).nonzero().squeeze(1)
-    cell, edge = _take_all(csr, plan, found.of(every), every, owner)
+    cell, edge = _take_all(csr, plan, eligible.of(every), every, owner)
     if len(some):
         block = plan.block[owner[some]] + some % columns * plan.blocks
-        cells = Cells(some, owner[some], block, found.of(some))
+        cells = Cells(some, owner[some], block, eligible.of(some))
         more, drawn = draw_some(csr, plan, cells)
         cell, edge = torch.cat([cell, more]), torch.cat([edge, drawn])
     order = torch.argsort(cell, stable=True)
@@ -78,13 +78,13 @@ def sample(
 def _eligible(
     csr: SegmentedCSR, plan: FanOutPlan, node: Tensor, slot: Tensor, owner: Tensor
 ) -> Ranges:
-    found = slot_ranges(csr, node, slot, each=plan.before is not None)
+    edges = slot_ranges(csr, node, slot, each=plan.before is not None)
     if plan.before is None or csr.time is None:
-        return found
-    shape = found.end.shape
+        return edges
+    shape = edges.end.shape
     bound = plan.before[owner][:, None].expand(shape).reshape(-1)
-    end = lower_bound(csr.time, found.start.reshape(-1), found.end.reshape(-1), bound)
-    return Ranges(found.start, end.reshape(shape), found.first)
+    end = lower_bound(csr.time, edges.start.reshape(-1), edges.end.reshape(-1), bound)
+    return Ranges(edges.start, end.reshape(shape), edges.first)
 
 
 def _take_all(
@@ -182,7 +182,7 @@ class _Taken:
         return self.found.start.gather(1, k).squeeze(1) + rank - before
 
     def add(self, rank: Tensor, edge: Tensor, where: Tensor) -> None:
-        """Put the ranks where told among the taken ones."""
+        """Insert the ranks at the given places among the taken ones."""
         last = self.rank.shape[1] - 1
         if self.cumulative is not None:
             k = (self.through <= rank.clamp(min=0)[:, None]).sum(1, keepdim=True)

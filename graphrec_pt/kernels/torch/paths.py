@@ -1,4 +1,4 @@
-"""Paths in plain torch: best instances met in the middle, and constrained walks by refusal."""
+"""Paths in plain torch: best instances by joining both sides, constrained walks by rejection."""
 
 from collections.abc import Callable
 
@@ -27,8 +27,8 @@ def assemble(csr: SegmentedCSR, question: Question, join: Join) -> tuple[Tensor,
     nodes = question.source.unsqueeze(1)  # [P, 1], grows by a column per hop
     for slot in question.slots[: 1 if hops < 4 else 2]:
         taboo = torch.cat([ends[pair], nodes[:, 1:]], dim=1)
-        owner, found = _expand(csr, question, nodes[:, -1], slot, question.exclude[pair], taboo)
-        pair, nodes = pair[owner], torch.cat([nodes[owner], found.unsqueeze(1)], dim=1)
+        owner, neighbor = _expand(csr, question, nodes[:, -1], slot, question.exclude[pair], taboo)
+        pair, nodes = pair[owner], torch.cat([nodes[owner], neighbor.unsqueeze(1)], dim=1)
     if hops > 2:
         pair, nodes = _meet(csr, question, ends, pair, nodes)
     nodes = torch.cat([nodes, question.target[pair].unsqueeze(1)], dim=1)  # [P, L+1]
@@ -48,20 +48,20 @@ def _expand(
     first = csr.first_segment(node) + slot
     place, owner = ranges(csr.segment[first], csr.segment[first + 1] - csr.segment[first])
     position = question.best[place]
-    found = csr.indices[position].long()
-    keep = (found.unsqueeze(1) != taboo[owner]).all(dim=1)
+    neighbor = csr.indices[position].long()
+    keep = (neighbor.unsqueeze(1) != taboo[owner]).all(dim=1)
     if len(question.edge):
         keep &= question.edge[position] != exclude[owner]
-    found, owner = found[keep], owner[keep]
+    neighbor, owner = neighbor[keep], owner[keep]
     # The first of equal (row, neighbour), still in best-first order.
-    order = torch.sort(found, stable=True).indices
+    order = torch.sort(neighbor, stable=True).indices
     order = order[torch.sort(owner[order], stable=True).indices]
-    again = torch.zeros_like(found, dtype=torch.bool)
-    same = (found[order][1:] == found[order][:-1]) & (owner[order][1:] == owner[order][:-1])
+    again = torch.zeros_like(neighbor, dtype=torch.bool)
+    same = (neighbor[order][1:] == neighbor[order][:-1]) & (owner[order][1:] == owner[order][:-1])
     again[order[1:]] = same
-    found, owner = found[~again], owner[~again]
+    neighbor, owner = neighbor[~again], owner[~again]
     capped = _rank(owner) < question.cap
-    return owner[capped], found[capped]
+    return owner[capped], neighbor[capped]
 
 
 def _meet(
@@ -95,8 +95,8 @@ def best_parallel(
     top = score.new_full(node.shape, float("-inf")).scatter_reduce(0, owner, score, "amax")
     best = score == top[owner]
     none = len(question.score)
-    found = torch.full_like(node, none).scatter_reduce(0, owner[best], position[best], "amin")
-    return torch.where(found == none, -1, found)
+    edge = torch.full_like(node, none).scatter_reduce(0, owner[best], position[best], "amin")
+    return torch.where(edge == none, -1, edge)
 
 
 def _best(
@@ -171,13 +171,13 @@ def _walk(
             alive = alive & question.through[csr.node_type(node)]
         nodes = torch.cat([nodes, torch.where(alive, node, -1).unsqueeze(1)], dim=1)
         taken = torch.cat([taken, torch.where(alive, place, -1).unsqueeze(1)], dim=1)
-    own = _is_own(question, row, nodes[:, -1])
-    taken[:, -1] = torch.where(own, taken[:, -1], -1)
+    arrived = _is_own(question, row, nodes[:, -1])
+    taken[:, -1] = torch.where(arrived, taken[:, -1], -1)
     return nodes, taken
 
 
 def _is_own(question: Constrained, row: Tensor, node: Tensor) -> Tensor:
-    """Say whether each root has an edge to the node that is not excluded."""
+    """Return whether each root has an edge to the node that is not excluded."""
     start, end = question.start[row], question.end[row]
     low = lower_bound(question.targets, start, end, node)
     high = lower_bound(question.targets, low, end, node + 1)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 def softmax_loss(logits: Tensor, target: Tensor, gradient: bool) -> Tensor:
-    """Return the loss of each row; its gradient replaces the logits if asked for.
+    """Return the loss of each row; with `gradient`, its gradient replaces the logits.
 
     Args:
         logits: float32 or float64 ``[T, V]``, contiguous; overwritten with softmax − one-hot when

@@ -34,7 +34,7 @@ def rank(
     """Return ranks and how many candidates there were.
 
     With a candidates above, b below and e others equal, ``C = a + b + e + 1``, the rank
-    ``1 + a + e/2`` is ``(C + 1 + a − b) / 2``: what is above and below gives it.
+    ``1 + a + e/2`` is ``(C + 1 + a − b) / 2``: so counting a and b is enough.
 
     Args:
         scores: ``[B, V]``.
@@ -51,16 +51,16 @@ def rank(
     mine = scores[at, column.to(device)]
     balance = torch.empty(len(row), dtype=torch.int64)
     for part in torch.split(torch.arange(len(row)), max(len(scores), 1)):
-        among, own = scores[at[part]], mine[part].unsqueeze(1)  # [b, V]
-        balance[part] = ((among > own).sum(1) - (among < own).sum(1)).cpu()
+        among, score = scores[at[part]], mine[part].unsqueeze(1)  # [b, V]
+        balance[part] = ((among > score).sum(1) - (among < score).sum(1)).cpu()
     count = ptr.diff()[row]
     position, target = ranges(ptr[row], count)
     theirs = scores[at[target], seen[position].to(device)]
-    own = mine[target.to(device)]
-    sides = (theirs > own).long() - (theirs < own).long()
+    score = mine[target.to(device)]
+    sides = (theirs > score).long() - (theirs < score).long()
     balance.index_add_(0, target, -sides.cpu())
     candidates = scores.shape[1] - count
-    found = (candidates + 1 + balance).double() / 2
-    found[target[seen[position] == column[target]]] = torch.inf
-    found[scores.isnan().any(1).cpu()[row]] = torch.nan
-    return found, candidates
+    ranks = (candidates + 1 + balance).double() / 2
+    ranks[target[seen[position] == column[target]]] = torch.inf
+    ranks[scores.isnan().any(1).cpu()[row]] = torch.nan
+    return ranks, candidates

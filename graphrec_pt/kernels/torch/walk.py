@@ -27,16 +27,16 @@ def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
         row = (node >= 0).nonzero().squeeze(1)  # walkers still on their way
         if plan.plain:
             words = philox(plan.words, root[row], (repeat[row] << REPEAT_SHIFT) | hop >> 2)
-            found = eligible(csr, node[row], slot, None)
-            taken = _uniform(found, words[:, hop & 3])
+            edges = eligible(csr, node[row], slot, None)
+            taken = _uniform(edges, words[:, hop & 3])
         else:
             block = (repeat[row] << REPEAT_SHIFT) | hop << TRY_BITS
             jump = philox(plan.words, root[row], block)[:, 0] < plan.restart
             home = row[jump]
             row, block = row[~jump], block[~jump]
-            found = eligible(csr, node[row], slot, since[row] if plan.timed else None)
+            edges = eligible(csr, node[row], slot, since[row] if plan.timed else None)
             banned = None if exclude is None else exclude[row]
-            taken = _choose(csr, plan, found, root[row], block, previous[row], banned)
+            taken = _choose(csr, plan, edges, root[row], block, previous[row], banned)
             nodes[home, hop + 1] = root[home]
             previous[home], since[home] = -1, after[home]
         gone = taken >= 0
