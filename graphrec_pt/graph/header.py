@@ -1,4 +1,4 @@
-"""``graph.json``: what a stored graph says of itself, read with suspicion."""
+"""``graph.json``: the header of a stored graph, checked as untrusted input when it is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ NAME = "graph.json"
 REQUIRED = ("offset", "slots", "base", "segment", "indices")
 OPTIONAL = ("time", "weight", "edge")
 MOST = 2**48
-"""Numbers of nodes, edges and ids are below it, so that no sum of them overflows."""
+"""Upper limit of the numbers of nodes, edges and ids, so that no sum of them overflows."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What ``graph.json`` says, of the right types; see :mod:`graphrec_pt.graph.store`."""
+    """The content of ``graph.json`` with checked types; see :mod:`graphrec_pt.graph.store`."""
 
     schema: Schema
     fingerprint: str
@@ -38,10 +38,10 @@ class Header:
 
 
 def read_header(folder: Path) -> Header:
-    """Return what the header of a saved graph says.
+    """Return the header of a saved graph.
 
     Raises:
-        GraphRecError: When there is none, or one that is damaged or of another format.
+        GraphRecError: When there is no header, or it is damaged or of another format.
     """
     path, again = folder / NAME, "building it again"
     try:
@@ -70,7 +70,7 @@ def read_header(folder: Path) -> Header:
         "provenance": lambda value: isinstance(value, dict),
         "checksums": lambda value: isinstance(value, dict),
     }
-    found.setdefault("checksums", {})  # graphs saved before there were any
+    found.setdefault("checksums", {})  # absent from graphs of an older format
     for name, right in shapes.items():
         if not right(found.get(name)):
             raise GraphRecError(f"{path} {name}", "what was saved", repr(found.get(name)), again)
@@ -113,7 +113,7 @@ def _names(value: object) -> bool:
 
 
 def check_names(schema: Schema) -> None:
-    """Raise for names that stand twice, that no file can have, or that nothing has."""
+    """Raise for names that occur twice, that a file cannot have, or that the schema lacks."""
     errors = []
     for what, names in (("node type", schema.node_names), ("relation", schema.relation_names)):
         for name in dict.fromkeys(names):

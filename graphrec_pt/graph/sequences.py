@@ -1,4 +1,4 @@
-"""Histories as sequences: which candidate follows which, and what came last."""
+"""Histories as sequences of candidates in time order, and counts of their transitions."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ class Sequences(NamedTuple):
     Args:
         source: int64 ``[E]``, counted from the first source, ascending.
         item: int64 ``[E]``, counted from the first candidate.
-        age: int64 ``[E]``, events of the same source that come after; 0 for the last.
+        age: int64 ``[E]``, number of later events of the same source; 0 for the last.
         shape: (sources, candidates).
     """
 

@@ -43,7 +43,7 @@ class TableCheck:
 
 
 class StoredTables(Mapping[str, pl.DataFrame]):
-    """Arrow files of a graph, each read when it is first asked for."""
+    """The Arrow files of a graph; each is read on first access."""
 
     def __init__(self, folder: Path, kind: str, names: Sequence[str], check: TableCheck) -> None:
         self._folder, self._kind, self._names = folder, kind, tuple(names)
@@ -76,7 +76,7 @@ class StoredTables(Mapping[str, pl.DataFrame]):
 
 
 PANIC: type[BaseException] = pl.exceptions.PanicException
-"""What polars raises for some damaged files; no Exception, so that it must be named."""
+"""What polars raises for some damaged files; it is no subclass of Exception."""
 
 
 def check_arrow(path: Path) -> None:
@@ -97,7 +97,7 @@ def check_arrow(path: Path) -> None:
 def _read_arrow(path: Path) -> pl.DataFrame:
     """Return a memory-mapped table after a check of all its offsets, texts and codes.
 
-    Arrow's own reader checks what it is asked to check; that of polars trusts a mapped file.
+    The reader of pyarrow can check a mapped file; that of polars does not.
     """
     try:
         with pa.memory_map(str(path)) as source:
