@@ -135,7 +135,7 @@ class AUC:
         np.maximum.at(most, ranks.user, ranks.candidates)
         others = np.maximum(most - n, 0)
         above = n * others + n * (n + 1) / 2 - total
-        # Without other candidates nothing was ranked: neither right nor wrong.
+        # Without other candidates the AUC is undefined; it counts as one half.
         share = np.where(others * n > 0, above / np.maximum(others * n, 1), 0.5)
         return share * n / ranks.count
 

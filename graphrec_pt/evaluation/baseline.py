@@ -1,4 +1,4 @@
-"""The baseline family: training-free or closed-form systems that every report prints."""
+"""The baseline family: training-free or closed-form systems that every report compares with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ _DENSE = 0.1  # share of entries from which a dense product is the faster one
 
 
 class Fitted(Protocol):
-    """What a baseline learnt; scores once it is told what may be seen."""
+    """A fitted baseline; :meth:`on` makes it a scorer for a history graph."""
 
     def on(self, history: Graph) -> Scorer:
-        """Return the scorer for what a history graph shows."""
+        """Return the scorer for a history graph."""
         ...
 
 
 class Baseline(Protocol):
-    """Learns from the graph it is given and from nothing else; a frozen config."""
+    """Learns from the edges of a given graph only; a frozen config."""
 
     def fit(self, graph: Graph, relation: str | None = None) -> Fitted:
-        """Return what is learnt.
+        """Return the fitted baseline.
 
         Args:
-            graph: Whose edges may be learnt from: ``split.train``, or ``split.history("test")``
-                when statistics of validation events are wanted too (which must then be said).
+            graph: The training graph: ``split.train``, or ``split.history("test")`` to learn from
+                validation events too, which a report must then state.
             relation: The relation to predict; the first interaction relation by default.
 
         Raises:
@@ -57,7 +57,7 @@ class LinearBaseline:
         relation: The relation that is predicted.
         weights: ``[V, V]``, sparse or dense; row = candidate of the query.
         query: Makes the queries of all sources, ``[sources, V]``, from a history graph.
-        prior: *p*, float32 ``[V]``, the same for everybody; None for nothing.
+        prior: *p*, float32 ``[V]``, the same for all sources; None for zeros.
     """
 
     relation: str
@@ -115,7 +115,7 @@ def predicted_relation(graph: Graph, relation: str | None, *, timed: bool = Fals
 
 
 def met(graph: Graph, relation: str) -> Sparse:
-    """Return which candidates each source has met, as zeros and ones: float32 ``[sources, V]``."""
+    """Return the binary interaction matrix of sources and candidates: float32 ``[sources, V]``."""
     from graphrec_pt.data.convert.scipy import to_scipy
 
     matrix: Sparse = to_scipy(graph, relation, weights=False)

@@ -1,4 +1,4 @@
-"""Full ranking of the real catalogue, a block of queries at a time."""
+"""Full ranking of the whole catalogue, a block of queries at a time."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -35,16 +35,16 @@ def rank_targets(
 
     ``rank(t) = 1 + #{v : s_v > s_t} + ½ #{v ≠ t : s_v = s_t}``, over the candidates *v*.
 
-    Targets of one user are ranked in one list. A target that its source has met before is no
-    candidate under ``"mask"`` and gets rank ∞.
+    Targets of one user are ranked in one list. Under ``"mask"`` a target that its source has
+    already interacted with is no candidate and gets rank ∞.
 
     Args:
-        scorer: What is evaluated; made with the same history that the split shows at `when`.
-        split: Where the targets come from.
-        when: Which targets.
-        seen: Whether what a source has met in ``split.history(when)`` is left out or kept.
-        sampled: Rank among sampled negatives instead, to reproduce an old table.
-        cells: Scores that may exist at once; at least one row is always scored whole.
+        scorer: The evaluated system, made for ``split.history(when)``.
+        split: The split with the targets.
+        when: Validation or test targets.
+        seen: Whether items of a source in ``split.history(when)`` are left out or kept.
+        sampled: Rank among sampled negatives instead, to reproduce a published table.
+        cells: Most scores held in memory at once; at least one row is always scored.
 
     Raises:
         GraphRecError: When there are no targets, and for scores of a wrong shape or with NaN.
@@ -72,7 +72,7 @@ def rank_targets(
         check_numbers(found.rank, nodes[row], split.graph)
         rank[part], candidates[part] = found
     policy: dict[str, str] = {"seen": seen, "history": HISTORY[when]}
-    if sampled is not None:  # what a source has met is never among its negatives
+    if sampled is not None:  # negatives never include items of the source
         policy |= {"seen": "mask", COMPAT: str(sampled)}
     return Ranks(_table(split, when, asked, rank, candidates), policy)
 

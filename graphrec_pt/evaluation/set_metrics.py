@@ -1,7 +1,7 @@
-"""Metrics of predicted sets: Jaccard, F1 and the area under precision and recall of each source.
+"""Metrics of predicted sets: Jaccard, F1 and area under the precision–recall curve per source.
 
-As medication recommendation is measured (GAMENet, Shang et al., AAAI 2019; G-BERT, IJCAI 2019): a
-number for each visit, and the mean over visits.
+These are the metrics of medication recommendation (GAMENet, Shang et al., AAAI 2019; G-BERT, IJCAI
+2019): a number for each visit, and the mean over visits.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from graphrec_pt.evaluation.predicted import Predicted
 from graphrec_pt.evaluation.ranks import Floats
 
 THRESHOLD = "threshold"
-"""Key of a policy that says from which chance on a node is in the predicted set; .5 without it."""
+"""Key of a policy with the least chance of a node in the predicted set; .5 by default."""
 
 
 @metric("jaccard")
@@ -65,7 +65,7 @@ class PRAUC:
         if not told.any():
             raise GraphRecError("pr_auc", "a set that is not empty", "none")
         weight = counts[:, told]
-        # A resample without such a source finds nothing.
+        # A resample without such a source has a value of 0.
         found: Floats = weight @ values[told] / np.maximum(weight.sum(axis=1), 1)
         return found
 

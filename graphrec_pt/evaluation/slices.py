@@ -1,4 +1,4 @@
-"""Parts of the targets that deserve a row of their own: cold and rare nodes, head and tail."""
+"""Slices of the targets that reports show separately: cold and rare nodes, head and tail."""
 
 from typing import TypeVar
 
@@ -25,8 +25,8 @@ def slices(outcome: Part, train: Graph, relation: str) -> dict[str, Part]:
     ``long_users`` part the users. Slices without targets are left out.
 
     Args:
-        outcome: Of one split.
-        train: The graph that was learnt from.
+        outcome: The outcome of one split.
+        train: The training graph.
         relation: The relation that is predicted.
     """
     found = train.schema.relation(relation)

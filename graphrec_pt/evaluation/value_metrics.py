@@ -1,7 +1,7 @@
 """Metrics of predicted values and labels: RMSE, MAE, log loss, AUC, grouped AUC.
 
-None of them is a mean over users, so each says what it is when users count more or less often:
-that is what a bootstrap over users asks.
+None of them is a mean over users, so each has a method ``over`` that weights users by counts; the
+bootstrap over users needs it.
 """
 
 from typing import ClassVar
@@ -87,7 +87,7 @@ class LabelGAUC:
             raise GraphRecError("label_gauc", "a user with positives and negatives", "none")
         weight = counts[:, told] * _sizes(predicted)[told]
         total = weight.sum(axis=1)
-        # A resample without such a user tells nothing: neither right nor wrong.
+        # The AUC of a resample without such a user is undefined; it counts as one half.
         return np.where(total > 0, weight @ values[told] / np.maximum(total, 1), 0.5)
 
 
@@ -95,7 +95,7 @@ class LabelGAUC:
 class LabelAUC:
     """Chance that a target labelled 1 is predicted above one labelled 0, ties counting half.
 
-    Over all pairs of targets, whoever's they are.
+    Over all pairs of targets, of one user or of two.
     """
 
     of: ClassVar[str] = "Predicted"

@@ -141,9 +141,9 @@ class HeldOut:
 def telling_events(graph: Graph, seen: Tensor) -> Tensor:
     """Return the event nodes that would reveal a hidden interaction.
 
-    They are the event nodes of hidden interactions, and all other event nodes of that type that
-    link the same two nodes, such as a second review of the pair. An event node of a visible
-    interaction is never among them.
+    They are the event nodes of hidden interactions, and other event nodes of that type that link
+    the same two nodes, such as a second review of the pair, unless one belongs to a visible
+    interaction.
 
     Args:
         graph: The graph.

@@ -159,7 +159,7 @@ def _mixed(words: Any) -> Any:
         b = (b ^ words[i + 1]) * _PRIME
         c = (c ^ words[i + 2]) * _PRIME
         d = (d ^ words[i + 3]) * _PRIME
-        # Shift high bits down; a product alone never lets them influence lower bits.
+        # Multiplication carries upwards only; the shift lets high bits influence low ones.
         a ^= a >> _SWEEP
         b ^= b >> _SWEEP
         c ^= c >> _SWEEP

@@ -167,7 +167,7 @@ def split(
         GraphRecError: When the protocol does not fit the graph, or leaves nothing to train on.
 
     Example:
-        >>> parts = split(checkerboard(10), "leave-one-out")
+        >>> parts = split(checkerboard(10), "leave_one_out")
         >>> parts.train.num_edges("likes"), len(parts.valid), len(parts.test)
         (20, 10, 10)
     """

@@ -1,4 +1,4 @@
-"""A path language model as a scorer: every item by the paths that end in it."""
+"""A path language model as a scorer: an item's score is that of the best path that ends in it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,15 +18,15 @@ BLOCK = 256
 
 @dataclass(frozen=True, eq=False)
 class PathScorer:
-    """Ranks the whole catalogue by decoded paths, and tells them.
+    """Ranks the whole catalogue by decoded paths, and returns these paths.
 
-    Items that paths end in stand above all others, in the order of their scores; the others follow
-    in the order in which the model would say them right after the user and the interaction
-    relation. Items that the user has met are among the others.
+    Items at the end of a decoded path come first, in the order of their scores. All other items,
+    including those that the user has interacted with, follow in the order of their logits right
+    after the user and the interaction relation.
 
     Args:
-        reading: The model and what it sees and walks.
-        found: With a readout of paths.
+        reading: The model and its graph.
+        found: The objective whose readout decodes paths.
     """
 
     reading: Reading
@@ -50,8 +50,8 @@ class PathScorer:
             items: int64 ``[B, K]`` global ids.
 
         Returns:
-            At most one path for each of B·K roots; its score is its log-probability, or the mean
-            probability of its tokens where that is what items are ranked by.
+            At most one path for each of B·K roots. Its score is its log-probability, or the mean
+            probability of its tokens where items are ranked by that.
         """
         with self.reading.at_rest():
             return self._best_paths(nodes, items)

@@ -12,7 +12,7 @@ from graphrec_pt.kernels.paths import paths
 from graphrec_pt.predict.predictor import Predictor
 
 CAP = 50
-"""Neighbours that an item is expanded to under each relation, best first."""
+"""Most neighbours of an item under each relation, best first."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class ExplanationPath:
     Args:
         nodes: Global ids; a known user comes first, a new one is left out.
         relations: Names of the relations between them.
-        score: Mean score of the two edges between the items: ``1 / √(degree · degree)`` of the
-            ends, so that what few items share counts for more; what a path language model gives
-            a path that it decoded.
+        score: Mean score of the two edges between the items, ``1 / √(degree · degree)`` of their
+            ends, so that rare shared nodes count for more; for a decoded path, the score of the
+            path language model.
     """
 
     nodes: tuple[int, ...]
@@ -42,16 +42,16 @@ class ExplanationPath:
 
 
 class Explainer:
-    """Finds the best paths item → something shared → item, over all relations of items.
+    """Finds the best paths item → shared node → item, over all relations of items.
 
     For an item *h* of the history and a recommended item *i*, every relation that leaves items and
     has an inverse gives paths of two hops: over a brand, a genre, another user. The selection is
-    that of MCRec (Hu et al., KDD 2018). Paths come from the graph at hand alone, so none rests on
-    an edge that was held out.
+    that of MCRec (Hu et al., KDD 2018). Paths use edges of the given graph only; give the history
+    graph, so that no path uses a held-out edge.
 
     Args:
-        graph: What may be told.
-        relation: Leads from users to items.
+        graph: The history graph.
+        relation: The relation from users to items.
     """
 
     def __init__(self, graph: Graph, relation: str) -> None:
@@ -70,7 +70,7 @@ class Explainer:
         """Return the best paths to each item, best first.
 
         Args:
-            history: Global ids of items that the user met.
+            history: Global ids of items that the user has interacted with.
             items: Global ids of recommended items.
             user: Global id of the user, who then begins every path; None for a new one.
             top: Paths per item at most.
@@ -84,7 +84,7 @@ class Explainer:
         for name, back in self.ways:
             for number, path in self._instances(source, target, name, back, top, user):
                 found[number // len(known)].append(path)
-        return [sorted(each, key=lambda path: -path.score)[:top] for each in found]
+        return [sorted(paths, key=lambda path: -path.score)[:top] for paths in found]
 
     def _instances(
         self, source: Tensor, target: Tensor, name: str, back: str, top: int, user: int | None
@@ -93,7 +93,7 @@ class Explainer:
         schema = self.graph.schema
         slots = [schema.slot(name), schema.slot(back)]
         if user is not None and schema.relation(name).target == self.graph.type_of(user):
-            top = top + 1  # the user links all that he met; those paths explain nothing
+            top = top + 1  # paths over the user itself link all its items and explain nothing
         made = paths(self.graph.csr, source, target, slots, top, score=self.score, cap=CAP)
         pair, place = (made.nodes[:, :, 0] >= 0).nonzero(as_tuple=True)
         nodes, scores = made.nodes[pair, place].tolist(), made.score[pair, place].tolist()
@@ -107,10 +107,10 @@ class Explainer:
 
 
 def decoded(predictor: Predictor, user: int, items: Sequence[int]) -> list[list[ExplanationPath]]:
-    """Return the paths that a path language model recommends items by, at most one each.
+    """Return the decoded paths of a path language model to some items, at most one per item.
 
     Args:
-        predictor: Of the model.
+        predictor: The predictor of the model.
         user: Global id.
         items: Global ids.
     """
