@@ -134,7 +134,7 @@ def _build(
     if len(rows) < len(edges):
         problems.settle()
     tell("numbering nodes", steps - 3, steps)
-    sizes = {name: len(found) for name, found in rows.items()}
+    sizes = {name: len(table) for name, table in rows.items()}
     numbered, details = number_nodes(plan, edges, rows, tables, problems)
     lists = {
         name: edge_list(name, edge, rows.pop(name), numbered, plan, tables, problems)
@@ -194,8 +194,8 @@ def _fitting(plan: Plan, tables: Mapping[str, Table]) -> dict[str, EdgePlan]:
             table = tables[edge.table]
             edge = edges[name] = edge.of_table(table.columns)
             errors += [table.lacks(column, f"edges.{name}") for column in needed_columns(edge)]
-    told = {str(error): error for error in errors if error is not None}
-    raise_all(list(told.values()))
+    by_text = {str(error): error for error in errors if error is not None}
+    raise_all(list(by_text.values()))
     raise_all([error for table in tables.values() for error in table.misnamed])
     return edges
 

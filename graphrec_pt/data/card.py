@@ -238,8 +238,8 @@ def shipped(folder: str) -> Traversable:
 
 def card_files() -> Iterator[Traversable]:
     """Yield the YAML files of all shipped cards, by name."""
-    found = (f for f in shipped("datasets").iterdir() if f.name.endswith(".yaml"))
-    yield from sorted(found, key=lambda f: f.name)
+    files = (f for f in shipped("datasets").iterdir() if f.name.endswith(".yaml"))
+    yield from sorted(files, key=lambda f: f.name)
 
 
 def load_card(name: str | Path) -> Card:
@@ -254,15 +254,15 @@ def load_card(name: str | Path) -> Card:
             raise GraphRecError("card", "an existing file", repr(str(name)), "checking the path")
         return parse_card(read_text(path, YAML_BYTES), str(path))
     known = {f.name.removesuffix(".yaml"): f for f in card_files()}
-    found = known.get(str(name)) or known.get(str(name).replace("_", "-").lower())
-    if found is None:
+    file = known.get(str(name)) or known.get(str(name).replace("_", "-").lower())
+    if file is None:
         hint = did_you_mean(str(name), known)
         if path.exists():
             hint = "a card in YAML that reads it; datasets/tables.yaml is the shortest to copy"
         elif not hint.startswith("did you"):
             hint = "`graphrec data ls`, or the path of a card in YAML"
         raise GraphRecError("card", "a known data set", repr(str(name)), hint)
-    return parse_card(found.read_text(encoding="utf-8"), found.name)
+    return parse_card(file.read_text(encoding="utf-8"), file.name)
 
 
 def parse_card(text: str, who: str) -> Card:

@@ -77,12 +77,12 @@ def _originals(path: str) -> list[str]:
     """Return the paths that a path would be a copy of: marks removed from one part or several."""
     parts = PurePosixPath(path).parts
     cleaned = [_unmarked(part) for part in parts]
-    found = [
+    names = [
         "/".join((*parts[:at], cleaned[at], *parts[at + 1 :]))
         for at in range(len(parts))
         if cleaned[at] != parts[at]
     ]
-    return [name.removeprefix("/") if not path.startswith("/") else name for name in found]
+    return [name.removeprefix("/") if not path.startswith("/") else name for name in names]
 
 
 def _unmarked(name: str) -> str:
@@ -122,5 +122,5 @@ def _tell(told: list[str] | None, path: str, why: str, original: str | None = No
         return
     shown, other = PurePosixPath(path), PurePosixPath(original or "")
     length = 1 if shown.name != other.name else 2  # the folder too, where the names are the same
-    name, of = ("/".join(each.parts[-length:]) for each in (shown, other))
+    name, of = ("/".join(path_of.parts[-length:]) for path_of in (shown, other))
     told.append(f"{name} was left out: {why}" + (f" of {of}" if original else ""))

@@ -264,10 +264,10 @@ class Delimited:
             raise self._bad_quote(opened, begun, "a quote that is never closed")
         if joined:
             lines, made = counted(joined + len(rows), "line"), counted(len(rows), "row")
-            told = f"{name}: quoted fields join {lines} into {made} (first {name}:{min(rows)})"
+            note = f"{name}: quoted fields join {lines} into {made} (first {name}:{min(rows)})"
             if like_rows:
-                told += "; some of them look like rows: `quote: null` keeps lines apart"
-            self.problems.note(told)
+                note += "; some of them look like rows: `quote: null` keeps lines apart"
+            self.problems.note(note)
             self.starts = pl.Series(starts, dtype=pl.Int64)
         if literal:
             self.problems.note(

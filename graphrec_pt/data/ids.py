@@ -31,10 +31,10 @@ class Numbering:
         """Return the code of each raw id: int32 or int64, −1 where unknown or null."""
         if self.ids.dtype == pl.Int64 and raw.dtype == pl.Int64 and not raw.null_count():
             return self._integer_codes(raw.to_numpy())
-        asked = pl.DataFrame({"id": raw.cast(self.ids.dtype, strict=False)})
+        wanted = pl.DataFrame({"id": raw.cast(self.ids.dtype, strict=False)})
         known = pl.DataFrame({"id": self.ids}).with_row_index("code")
-        found = asked.join(known, on="id", how="left", maintain_order="left")["code"]
-        return found.cast(pl.Int64).fill_null(UNKNOWN).to_numpy()
+        codes = wanted.join(known, on="id", how="left", maintain_order="left")["code"]
+        return codes.cast(pl.Int64).fill_null(UNKNOWN).to_numpy()
 
     def _integer_codes(self, raw: npt.NDArray[np.int64]) -> IdCodes:
         ids = self.ids.to_numpy()
@@ -57,8 +57,12 @@ def number(columns: Sequence[pl.Series]) -> Numbering:
     """Number all distinct raw ids of some columns, nulls left out."""
     whole = bool(columns) and all(column.dtype.is_integer() for column in columns)
     dtype = pl.Int64() if whole else pl.String()
-    found: list[Any] = [distinct(c.cast(dtype)) for c in columns]
-    ids = pl.concat(found).unique().sort() if found else pl.Series([], dtype=pl.String)
+    columns_of_ids: list[Any] = [distinct(c.cast(dtype)) for c in columns]
+    ids = (
+        pl.concat(columns_of_ids).unique().sort()
+        if columns_of_ids
+        else pl.Series([], dtype=pl.String)
+    )
     return Numbering(ids.rename("id"))
 
 

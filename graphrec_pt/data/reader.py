@@ -129,8 +129,8 @@ def find_file(who: str, files: Sequence[RawFile], name: str) -> RawFile:
     for file in files:
         if file.name == name:
             return file
-    found = ", ".join(file.name for file in files)
-    raise GraphRecError(who, f"a file {name}", found, "another --raw folder")
+    names = ", ".join(file.name for file in files)
+    raise GraphRecError(who, f"a file {name}", names, "another --raw folder")
 
 
 def empty(file: RawFile) -> GraphRecError:

@@ -91,11 +91,11 @@ def look_up(
         for column in (key, value):
             _require(f"{at} in table {plan.table!r}", column, other.columns)
         keys, values = pl.col(key).cast(pl.String).alias(KEY), pl.col(value).alias(VALUE)
-        found = other.select(keys, values).unique(KEY, keep="first", maintain_order=True)
-        asked = frame.with_columns(pl.col(plan.column).cast(pl.String).alias(KEY))
+        values_by_key = other.select(keys, values).unique(KEY, keep="first", maintain_order=True)
+        keyed = frame.with_columns(pl.col(plan.column).cast(pl.String).alias(KEY))
         if tell is not None:
-            _tell_no_match(at, plan, key, asked.select(KEY), found, tell)
-        joined = asked.join(found.lazy(), on=KEY, how="left", maintain_order="left")
+            _tell_no_match(at, plan, key, keyed.select(KEY), values_by_key, tell)
+        joined = keyed.join(values_by_key.lazy(), on=KEY, how="left", maintain_order="left")
         frame = joined.with_columns(pl.col(VALUE).alias(new)).drop(KEY, VALUE)
     return frame
 

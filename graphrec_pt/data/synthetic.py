@@ -58,8 +58,8 @@ class _Items:
         """Return the item that many steps further in the cycle."""
         cluster = self.cluster[item]
         at = (self.place[item] + steps) % self.size[cluster]
-        found: Ints = self.cycle[self.start[cluster] + at]
-        return found
+        items: Ints = self.cycle[self.start[cluster] + at]
+        return items
 
 
 def synthetic_graph(

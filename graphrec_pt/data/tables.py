@@ -186,10 +186,10 @@ def open_table(
         frame = shaped(name, card_rows(name, plan.rows).lazy(), plan, tables, steps, problems.note)
         return Table(name, frame, steps=steps)
     for layout in (plan, *plan.or_else):
-        found = [find_files(raw, pattern, problems.copies) for pattern in _patterns(layout)]
-        for one in found:
-            _one_format(name, one)
-        files = [file for one in found for file in one]
+        matches = [find_files(raw, pattern, problems.copies) for pattern in _patterns(layout)]
+        for files_of_pattern in matches:
+            _one_format(name, files_of_pattern)
+        files = [file for files_of_pattern in matches for file in files_of_pattern]
         if files and layout.reader is not None:
             return _open_reader(name, layout, files, problems, cache, tables)
         if files:

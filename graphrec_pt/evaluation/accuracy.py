@@ -93,8 +93,8 @@ class RetrievedIdealNDCG:
 
     def values(self, ranks: Ranks) -> Floats:
         """Return one value per user: ``[U]``."""
-        found = hits(ranks, self.k).astype(np.int64)
-        return _gain(ranks, self.k) / np.where(found > 0, _ideal(found), 1)
+        count = hits(ranks, self.k).astype(np.int64)
+        return _gain(ranks, self.k) / np.where(count > 0, _ideal(count), 1)
 
 
 @metric("mrr")

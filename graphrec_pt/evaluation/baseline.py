@@ -67,14 +67,14 @@ class LinearBaseline:
 
     def on(self, history: Graph) -> "LinearScorer":
         """Return the scorer for a history graph of the same nodes."""
-        found = history.schema.relation(self.relation)
+        definition = history.schema.relation(self.relation)
         queries, weights = self.query(history, self.relation), self.weights
         if queries.shape[1] != weights.shape[0]:
-            expected = f"a history with {weights.shape[0]} nodes of type {found.target!r}"
+            expected = f"a history with {weights.shape[0]} nodes of type {definition.target!r}"
             raise GraphRecError("baseline", expected, queries.shape[1])
         if isinstance(weights, csr_array) and weights.nnz > _DENSE * np.prod(weights.shape):
             weights = weights.toarray()
-        return LinearScorer(history.nodes(found.source), queries, weights, self.prior)
+        return LinearScorer(history.nodes(definition.source), queries, weights, self.prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,10 +108,12 @@ def predicted_relation(graph: Graph, relation: str | None, *, timed: bool = Fals
     Raises:
         GraphRecError: When there is none, or it should have times and has not.
     """
-    found = graph.schema.interaction(relation)
-    if timed and not found.timed:
-        raise GraphRecError("baseline", "a timed relation", repr(found.name), "popularity or ease")
-    return found.name
+    definition = graph.schema.interaction(relation)
+    if timed and not definition.timed:
+        raise GraphRecError(
+            "baseline", "a timed relation", repr(definition.name), "popularity or ease"
+        )
+    return definition.name
 
 
 def met(graph: Graph, relation: str) -> Sparse:

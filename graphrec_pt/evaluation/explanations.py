@@ -67,8 +67,8 @@ def faithful(graph: Graph, paths: Paths, source: Tensor, item: Tensor) -> Tensor
         raise GraphRecError("faithful", f"{paths.size} sources and items", got)
     last = paths.nodes.gather(1, paths.length.clamp(min=0).unsqueeze(1)).squeeze(1)
     joins = (paths.nodes[:, 0] == source[paths.root]) & (last == item[paths.root])
-    told = joins & valid_paths(graph, paths)
-    return torch.bincount(paths.root[told], minlength=paths.size) > 0
+    valid = joins & valid_paths(graph, paths)
+    return torch.bincount(paths.root[valid], minlength=paths.size) > 0
 
 
 def diversity(paths: Paths) -> Tensor:
@@ -117,17 +117,20 @@ def explained(scorer: PathScorer, made: Split) -> dict[str, float]:
     nodes = nodes[:: -(-len(nodes) // ASKED)].contiguous()
     k = min(TOP, shown.num_nodes(shown.schema.relation(made.relation).target))
     lists = top_lists(scorer, shown, made.relation, nodes, k)
-    told = scorer.paths(nodes, lists.items.clamp(min=lists.start))
-    of_user = replace(told, root=told.root // k, size=len(nodes))
+    explanations = scorer.paths(nodes, lists.items.clamp(min=lists.start))
+    of_user = replace(explanations, root=explanations.root // k, size=len(nodes))
     parts = {
-        "valid": valid_paths(shown, told).double(),
+        "valid": valid_paths(shown, explanations).double(),
         "diversity": diversity(of_user),
         "linking_diversity": linking_diversity(of_user),
     }
     return {
         "users": len(nodes),
-        "reached": len(told) / max(int((lists.items >= 0).sum()), 1),
-        **{name: float(values.nanmean()) if len(told) else 0.0 for name, values in parts.items()},
+        "reached": len(explanations) / max(int((lists.items >= 0).sum()), 1),
+        **{
+            name: float(values.nanmean()) if len(explanations) else 0.0
+            for name, values in parts.items()
+        },
     }
 
 

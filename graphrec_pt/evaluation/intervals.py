@@ -36,8 +36,8 @@ def bootstrap(values: Floats, key: Key, resamples: int = RESAMPLES) -> Floats:
         raise GraphRecError("bootstrap", "at least one user and one resample", len(values))
     table = torch.from_numpy(np.ascontiguousarray(values, np.float64).reshape(len(values), -1))
     means = [counts @ table / len(table) for counts in _counts(len(table), key, resamples)]
-    found: Floats = torch.cat(means).numpy().reshape(resamples, *values.shape[1:])
-    return found
+    resampled_means: Floats = torch.cat(means).numpy().reshape(resamples, *values.shape[1:])
+    return resampled_means
 
 
 def interval(
@@ -77,8 +77,8 @@ def resampled(
         np.stack([over(counts.numpy()) for over in statistics], axis=1)
         for counts in _counts(len(outcome.users), key, resamples)
     ]
-    found: Floats = np.concatenate(parts)  # [resamples, M]
-    return found
+    values: Floats = np.concatenate(parts)  # [resamples, M]
+    return values
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def compare(
 
     def apart(of: Callable[[Outcome], Floats]) -> Floats:
         ours, theirs = (np.mean([of(run) for run in seeds], axis=0) for seeds in (one, other))
-        found: Floats = ours - theirs
-        return found
+        gain: Floats = ours - theirs
+        return gain
 
     difference = float(apart(lambda each: statistic(each, metric)(once))[0])
     means = apart(lambda each: resampled(each, [metric], key, resamples))
@@ -154,15 +154,15 @@ def compare(
 
 
 def _seeds(outcomes: Outcome | Sequence[Outcome]) -> Sequence[Outcome]:
-    found = outcomes if isinstance(outcomes, Sequence) else [outcomes]
-    if not found:
+    runs = outcomes if isinstance(outcomes, Sequence) else [outcomes]
+    if not runs:
         raise GraphRecError("compare", "at least one outcome of each system", "none")
-    return found
+    return runs
 
 
 def _check_comparable(ours: Outcome, theirs: Outcome) -> None:
     if not ours.targets.equals(theirs.targets):
-        rows = [Counter(each.targets.iter_rows()) for each in (ours, theirs)]
+        rows = [Counter(outcome_of.targets.iter_rows()) for outcome_of in (ours, theirs)]
         apart = (rows[0] - rows[1]) + (rows[1] - rows[0])
         got = f"{apart.total()} that only one has"
         raise GraphRecError("compare", "the same targets", got)

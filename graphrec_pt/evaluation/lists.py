@@ -53,14 +53,14 @@ def beyond_accuracy(lists: Lists, train: Graph, relation: str) -> dict[str, floa
         train: The training graph.
         relation: The relation that is predicted.
     """
-    found = train.schema.relation(relation)
+    definition = train.schema.relation(relation)
     bought = train.edges(relation).target - lists.start
     degree = torch.bincount(bought, minlength=lists.catalogue)
     k = lists.items.shape[1]
     return {
         f"coverage@{k}": coverage(lists),
         f"gini@{k}": gini(lists),
-        f"novelty@{k}": novelty(lists, degree, train.num_nodes(found.source)),
+        f"novelty@{k}": novelty(lists, degree, train.num_nodes(definition.source)),
         f"popularity@{k}": mean_popularity(lists, degree),
     }
 

@@ -52,29 +52,29 @@ def rank_targets(
     history = split.history(when)
     relation = split.graph.schema.relation(split.relation)
     catalogue = split.graph.nodes(relation.target)
-    asked = _asked(split, when)
-    if not len(asked.source):
+    wanted = _asked(split, when)
+    if not len(wanted.source):
         raise GraphRecError("rank_targets", f"targets at {when}", "none", "another protocol")
     if seen not in ("mask", "keep"):
         raise GraphRecError("rank_targets", "seen 'mask' or 'keep'", repr(seen))
-    negatives = None if sampled is None else sampled.draw(split, asked.source, asked.edge)
-    rank = torch.empty(len(asked.source), dtype=torch.float64)
+    negatives = None if sampled is None else sampled.draw(split, wanted.source, wanted.edge)
+    rank = torch.empty(len(wanted.source), dtype=torch.float64)
     candidates = torch.full((len(rank),), 1 + sampled.count if sampled else len(catalogue))
-    for first, last, nodes, row in _blocks(asked.source, max(cells // len(catalogue), 1)):
+    for first, last, nodes, row in _blocks(wanted.source, max(cells // len(catalogue), 1)):
         part = slice(first, last)
         if negatives is not None:
             scores = checked_scores(scorer, nodes, split.graph, len(catalogue))
-            rank[part] = _against_some(scores, row, asked.column[part], negatives[part])
+            rank[part] = _against_some(scores, row, wanted.column[part], negatives[part])
             continue
         scores = shaped_scores(scorer, nodes, len(catalogue))
-        met = seen_pairs(history, split.relation, nodes) if seen == "mask" else None
-        found = ranked(scores, row, asked.column[part], met)
-        check_numbers(found.rank, nodes[row], split.graph)
-        rank[part], candidates[part] = found
+        seen_items = seen_pairs(history, split.relation, nodes) if seen == "mask" else None
+        ranks = ranked(scores, row, wanted.column[part], seen_items)
+        check_numbers(ranks.rank, nodes[row], split.graph)
+        rank[part], candidates[part] = ranks
     policy: dict[str, str] = {"seen": seen, "history": HISTORY[when]}
     if sampled is not None:  # negatives never include items of the source
         policy |= {"seen": "mask", COMPAT: str(sampled)}
-    return Ranks(_table(split, when, asked, rank, candidates), policy)
+    return Ranks(_table(split, when, wanted, rank, candidates), policy)
 
 
 class _Asked(NamedTuple):

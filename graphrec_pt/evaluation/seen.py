@@ -18,8 +18,8 @@ def repeats(split: Split, when: When = "test") -> int:
     catalogue = history.nodes(history.schema.relation(split.relation).target)
     ptr, column = seen_pairs(history, split.relation, nodes)
     owner = ranges(ptr[:-1], ptr.diff())[1]
-    asked = row * len(catalogue) + targets.target - catalogue.start
-    return int(torch.isin(asked, owner * len(catalogue) + column).sum())
+    pairs = row * len(catalogue) + targets.target - catalogue.start
+    return int(torch.isin(pairs, owner * len(catalogue) + column).sum())
 
 
 def seen_policies(split: Split, when: When = "test") -> tuple[SeenPolicy, ...]:

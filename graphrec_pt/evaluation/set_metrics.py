@@ -61,13 +61,13 @@ class PRAUC:
     def over(self, predicted: Predicted, counts: Floats) -> Floats:
         """Return its values over resampled sources: ``[R, U]`` to ``[R]``."""
         values = self.values(predicted)
-        told = ~np.isnan(values)
-        if not told.any():
+        defined = ~np.isnan(values)
+        if not defined.any():
             raise GraphRecError("pr_auc", "a set that is not empty", "none")
-        weight = counts[:, told]
+        weight = counts[:, defined]
         # A resample without such a source has a value of 0.
-        found: Floats = weight @ values[told] / np.maximum(weight.sum(axis=1), 1)
-        return found
+        precision: Floats = weight @ values[defined] / np.maximum(weight.sum(axis=1), 1)
+        return precision
 
 
 def average_precision(label: Floats, score: Floats) -> float:
@@ -82,10 +82,10 @@ def average_precision(label: Floats, score: Floats) -> float:
     order = np.argsort(-score, kind="stable")
     label, score = label[order], score[order]
     step = np.append(np.diff(score) != 0, True)  # the last of each run of ties
-    found = np.cumsum(label)[step]
+    hits = np.cumsum(label)[step]
     shown = np.flatnonzero(step) + 1
-    gained = np.diff(found, prepend=0) / label.sum()
-    return float((gained * found / shown).sum())
+    gained = np.diff(hits, prepend=0) / label.sum()
+    return float((gained * hits / shown).sum())
 
 
 def _sizes(predicted: Predicted) -> tuple[Floats, Floats, Floats]:

@@ -29,12 +29,12 @@ def slices(outcome: Part, train: Graph, relation: str) -> dict[str, Part]:
         train: The training graph.
         relation: The relation that is predicted.
     """
-    found = train.schema.relation(relation)
-    bought = train.edges(relation).target - train.nodes(found.target).start
-    degree = torch.bincount(bought, minlength=train.num_nodes(found.target))
-    items = _degrees(train, found.target, degree, "item", "seen")
+    definition = train.schema.relation(relation)
+    bought = train.edges(relation).target - train.nodes(definition.target).start
+    degree = torch.bincount(bought, minlength=train.num_nodes(definition.target))
+    items = _degrees(train, definition.target, degree, "item", "seen")
     items = items.with_columns(pl.Series("tail", tail(degree).numpy()))
-    users = _degrees(train, found.source, train.degree(relation), "user", "length")
+    users = _degrees(train, definition.source, train.degree(relation), "user", "length")
     table = outcome.table.join(items, on="item", how="left", maintain_order="left")
     table = table.join(users, on="user", how="left", maintain_order="left")
     seen, length = pl.col("seen"), pl.col("length")

@@ -25,13 +25,13 @@ class RMSE:
 
     def values(self, predicted: Predicted) -> Floats:
         """Return that of each user's targets: ``[U]``."""
-        found: Floats = np.sqrt(_sums(predicted, _squares(predicted)) / _sizes(predicted))
-        return found
+        errors: Floats = np.sqrt(_sums(predicted, _squares(predicted)) / _sizes(predicted))
+        return errors
 
     def over(self, predicted: Predicted, counts: Floats) -> Floats:
         """Return its values over resampled users: ``[R, U]`` to ``[R]``."""
-        found: Floats = np.sqrt(_ratio(predicted, _squares(predicted), counts))
-        return found
+        errors: Floats = np.sqrt(_ratio(predicted, _squares(predicted), counts))
+        return errors
 
 
 @metric("mae")
@@ -82,13 +82,13 @@ class LabelGAUC:
     def over(self, predicted: Predicted, counts: Floats) -> Floats:
         """Return its values over resampled users: ``[R, U]`` to ``[R]``."""
         values = self.values(predicted)
-        told = ~np.isnan(values)
-        if not told.any():
+        defined = ~np.isnan(values)
+        if not defined.any():
             raise GraphRecError("label_gauc", "a user with positives and negatives", "none")
-        weight = counts[:, told] * _sizes(predicted)[told]
+        weight = counts[:, defined] * _sizes(predicted)[defined]
         total = weight.sum(axis=1)
         # The AUC of a resample without such a user is undefined; it counts as one half.
-        return np.where(total > 0, weight @ values[told] / np.maximum(total, 1), 0.5)
+        return np.where(total > 0, weight @ values[defined] / np.maximum(total, 1), 0.5)
 
 
 @metric("label_auc")

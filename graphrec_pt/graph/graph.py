@@ -108,8 +108,11 @@ class Graph:
 
     def segments(self, relation: str) -> tuple[Tensor, Tensor]:
         """Return where each source node's edges of a relation start and end: two ``[n_s]``."""
-        found = self.schema.relation(relation)
-        index, slots = self.schema.node_index(found.source), len(self.schema.leaving(found.source))
+        definition = self.schema.relation(relation)
+        index, slots = (
+            self.schema.node_index(definition.source),
+            len(self.schema.leaving(definition.source)),
+        )
         first, last = int(self.csr.base[index]), int(self.csr.base[index + 1])
         slot = self.schema.slot(relation)
         low = self.csr.segment[first + slot : last : slots]
@@ -122,10 +125,10 @@ class Graph:
 
     def edges(self, relation: str) -> Edges:
         """Return the edges of one relation as columns."""
-        found = self.schema.relation(relation)
+        definition = self.schema.relation(relation)
         low, high = self.segments(relation)
         degree = high - low
-        owned, device = self.nodes(found.source), self.device
+        owned, device = self.nodes(definition.source), self.device
         source = torch.arange(owned.start, owned.stop, device=device).repeat_interleave(degree)
         before = torch.cumsum(degree, 0) - degree
         place = torch.arange(len(source), device=device)
@@ -135,8 +138,10 @@ class Graph:
             source,
             self.csr.indices[position].long(),
             position,
-            self.csr.time[position] if self.csr.time is not None and found.timed else None,
-            self.csr.weight[position] if self.csr.weight is not None and found.weighted else None,
+            self.csr.time[position] if self.csr.time is not None and definition.timed else None,
+            self.csr.weight[position]
+            if self.csr.weight is not None and definition.weighted
+            else None,
             position if edge is None else edge[position].long(),
         )
 
@@ -195,9 +200,9 @@ class Graph:
         known = self._raw_index(node_type)
         if isinstance(raw_ids, str):
             raise GraphRecError("node_ids", "a sequence of ids", repr(raw_ids), "node_id")
-        asked = pl.DataFrame({RAW_ID: pl.Series(map(str, raw_ids), dtype=pl.String)})
-        found = asked.join(known, on=RAW_ID, how="left", maintain_order="left")["node"]
-        return torch.from_numpy(found.fill_null(-1).to_numpy().copy())
+        wanted = pl.DataFrame({RAW_ID: pl.Series(map(str, raw_ids), dtype=pl.String)})
+        nodes = wanted.join(known, on=RAW_ID, how="left", maintain_order="left")["node"]
+        return torch.from_numpy(nodes.fill_null(-1).to_numpy().copy())
 
     def node_id(self, node_type: str, raw_id: object) -> int:
         """Return the global id of one raw id.

@@ -73,8 +73,8 @@ class Groups:
         at_target = bool(joining) and predicted.source not in types
         edges = [graph.edges(name) for name in names]
         none, size = np.empty(0, np.int64), graph.num_nodes()
-        source = np.concatenate([none, *(each.source.numpy() for each in edges)])
-        target = np.concatenate([none, *(each.target.numpy() for each in edges)])
+        source = np.concatenate([none, *(part.source.numpy() for part in edges)])
+        target = np.concatenate([none, *(part.target.numpy() for part in edges)])
         links = coo_array((np.ones(len(source), np.int8), (source, target)), shape=(size, size))
         _, label = connected_components(links, directed=False)
         first = np.full(int(label.max(initial=-1)) + 1, size)

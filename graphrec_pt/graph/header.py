@@ -45,17 +45,17 @@ def read_header(folder: Path) -> Header:
     """
     path, again = folder / NAME, "building it again"
     try:
-        found = read_json_object(path, again)
+        content = read_json_object(path, again)
     except (FileNotFoundError, NotADirectoryError):
         raise GraphRecError(
             str(folder), "a saved graph (graph.json)", "none", "`graphrec data build NAME`"
         ) from None
     except OSError as error:
         raise GraphRecError(str(path), "a file that can be read", error, again) from error
-    if found.get("format") != FORMAT:
-        raise GraphRecError(str(path), f"graph format {FORMAT}", found.get("format"), again)
-    digest = found.pop("digest", "")
-    if digest and digest != digest_of(found):
+    if content.get("format") != FORMAT:
+        raise GraphRecError(str(path), f"graph format {FORMAT}", content.get("format"), again)
+    digest = content.pop("digest", "")
+    if digest and digest != digest_of(content):
         raise GraphRecError(str(path), "the content that was saved", "another", again)
     shapes: dict[str, Callable[[Any], bool]] = {
         "fingerprint": lambda value: isinstance(value, str),
@@ -70,28 +70,28 @@ def read_header(folder: Path) -> Header:
         "provenance": lambda value: isinstance(value, dict),
         "checksums": lambda value: isinstance(value, dict),
     }
-    found.setdefault("checksums", {})  # absent from graphs of an older format
+    content.setdefault("checksums", {})  # absent from graphs of an older format
     for name, right in shapes.items():
-        if not right(found.get(name)):
-            raise GraphRecError(f"{path} {name}", "what was saved", repr(found.get(name)), again)
-    if unknown := found.keys() - shapes.keys() - {"format", "schema"}:
+        if not right(content.get(name)):
+            raise GraphRecError(f"{path} {name}", "what was saved", repr(content.get(name)), again)
+    if unknown := content.keys() - shapes.keys() - {"format", "schema"}:
         raise GraphRecError(str(path), "what was saved", f"also {min(unknown)!r}", again)
-    schema = Schema.checked(found.get("schema"), f"{path} schema")
+    schema = Schema.checked(content.get("schema"), f"{path} schema")
     check_names(schema)
     forward = [r.name for r in schema.relations if not r.backward]
-    if unknown := {*found["edge_offset"], *found["edge_tables"]} - set(forward):
+    if unknown := {*content["edge_offset"], *content["edge_tables"]} - set(forward):
         raise GraphRecError(str(path), "relations of the graph", repr(min(unknown)), again)
     return Header(
         schema=schema,
-        fingerprint=found["fingerprint"],
-        nodes=found["nodes"],
-        edges=found["edges"],
-        arrays=tuple(found["arrays"]),
-        edge_tables=tuple(found["edge_tables"]),
-        edge_offset=found["edge_offset"],
-        edge_ids=found["edge_ids"],
-        provenance=found["provenance"],
-        checksums=found["checksums"],
+        fingerprint=content["fingerprint"],
+        nodes=content["nodes"],
+        edges=content["edges"],
+        arrays=tuple(content["arrays"]),
+        edge_tables=tuple(content["edge_tables"]),
+        edge_offset=content["edge_offset"],
+        edge_ids=content["edge_ids"],
+        provenance=content["provenance"],
+        checksums=content["checksums"],
         digest=digest,
     )
 

@@ -75,13 +75,15 @@ class HeldOut:
 
     def hide_copies(self, predicted: Relation) -> None:
         """Hide held-out pairs in copies of an interaction relation; count them elsewhere."""
-        found: dict[str, list[Overlap]] = {}
+        by_relation: dict[str, list[Overlap]] = {}
         for interaction in self.graph.schema.interactions:
             for other in beside(self.graph, interaction):
-                found.setdefault(other.name, []).append(overlap(self.graph, interaction, other))
-        for name, each in found.items():
+                by_relation.setdefault(other.name, []).append(
+                    overlap(self.graph, interaction, other)
+                )
+        for name, compared in by_relation.items():
             other = self.graph.schema.relation(name)
-            copied = max((one for one in each if one.copy), key=Overlap.likeness, default=None)
+            copied = max((one for one in compared if one.copy), key=Overlap.likeness, default=None)
             if copied is not None:
                 self._hide_copy(self.graph.schema.relation(copied.interaction), other)
             elif other in beside(self.graph, predicted):
@@ -102,14 +104,14 @@ class HeldOut:
     def joining_nodes(self, predicted: Relation) -> tuple[Tensor, Tensor] | None:
         """Return undeclared event nodes, and the first view that shows each of them."""
         nodes, levels = list[Tensor](), list[Tensor]()
-        for found in undeclared_events(self.graph, predicted):
+        for joining in undeclared_events(self.graph, predicted):
             events = events_of(self.graph, predicted.name)
-            level = found.levels(events, self.stage[events.edge])
-            nodes.append(torch.from_numpy(found.node))
+            level = joining.levels(events, self.stage[events.edge])
+            nodes.append(torch.from_numpy(joining.node))
             levels.append(torch.from_numpy(level))
             if count := int((level > 0).sum()):
                 self.told.append(
-                    f"{found.name}: each node joins a pair of {predicted.name}; {count:,} "
+                    f"{joining.name}: each node joins a pair of {predicted.name}; {count:,} "
                     f"of held-out pairs {_were(count)} emptied (name them in `event:`)"
                 )
         return (torch.cat(nodes), torch.cat(levels)) if nodes else None
@@ -189,8 +191,8 @@ def _linking(graph: Graph, relation: Relation, pairs: pl.DataFrame) -> Tensor:
     sources = ends.filter(pl.col("node").is_in(pairs["source"].unique().implode()))
     targets = ends.filter(pl.col("node").is_in(pairs["target"].unique().implode()))
     both = sources.rename({"node": "source"}).join(targets.rename({"node": "target"}), on="event")
-    found = both.join(pairs.lazy(), on=["source", "target"], how="semi")
-    return found.select("event").unique().collect()["event"].to_torch()
+    linking = both.join(pairs.lazy(), on=["source", "target"], how="semi")
+    return linking.select("event").unique().collect()["event"].to_torch()
 
 
 def later(one: Stages, two: Stages) -> Stages:

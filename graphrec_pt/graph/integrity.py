@@ -84,8 +84,8 @@ def problem_of(
         expected = f"numbers that ascend from 0 to {edges}, the edges"
         return Problem("segment", expected, f"{segment[at]} at {at if at >= 0 else len(segment)}")
     for number, node in enumerate(schema.nodes):
-        own = segment[first[number] : first[number + 1] + 1]
-        problem = _of_type(schema, csr, node.name, own, edge_offset, edge_ids)
+        segments = segment[first[number] : first[number + 1] + 1]
+        problem = _of_type(schema, csr, node.name, segments, edge_offset, edge_ids)
         if problem is not None:
             return problem
     return None
@@ -96,11 +96,13 @@ def edges_outside(schema: Schema, csr: SegmentedCSR, relation: str, low: int, hi
     if csr.edge is None:
         return False
     number, leaving = schema.node_index(schema.relation(relation).source), []
-    for each in schema.leaving(schema.relation(relation).source):
-        leaving.append((low, high) if each.name == relation else (-(2**62), 2**62))
-    own = np.asarray(csr.segment)[int(csr.base[number]) : int(csr.base[number + 1]) + 1]
+    for leaver in schema.leaving(schema.relation(relation).source):
+        leaving.append((low, high) if leaver.name == relation else (-(2**62), 2**62))
+    segments = np.asarray(csr.segment)[int(csr.base[number]) : int(csr.base[number + 1]) + 1]
     bounds = np.array(leaving, np.int64)
-    return bool(_outside(own, np.asarray(csr.edge), bounds[:, 0].copy(), bounds[:, 1].copy()) >= 0)
+    return bool(
+        _outside(segments, np.asarray(csr.edge), bounds[:, 0].copy(), bounds[:, 1].copy()) >= 0
+    )
 
 
 def _of_type(

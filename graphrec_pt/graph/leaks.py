@@ -82,9 +82,9 @@ def overlaps(graph: Graph) -> Iterator[Overlap]:
     """Yield the overlaps of plain relations with each interaction relation, empty ones left out."""
     for interaction in graph.schema.interactions:
         for other in beside(graph, interaction):
-            found = overlap(graph, interaction, other)
-            if found.shared:
-                yield found
+            compared = overlap(graph, interaction, other)
+            if compared.shared:
+                yield compared
 
 
 def beside(graph: Graph, interaction: Relation) -> list[Relation]:
@@ -154,10 +154,10 @@ def without_repeats(events: Events, stage: Stages, *, backwards: bool) -> tuple[
     if backwards:
         directed = pl.DataFrame({"ahead": ahead[rows], "back": back[rows], "level": level[rows]})
         first = directed.group_by("ahead").agg(pl.col("level").min().alias("other"))
-        met = directed.join(
+        mirrored = directed.join(
             first, left_on="back", right_on="ahead", how="left", maintain_order="left"
         )
-        needed = np.maximum(needed, met["other"].fill_null(0).to_numpy())
+        needed = np.maximum(needed, mirrored["other"].fill_null(0).to_numpy())
     raised = needed > level[rows]
     changed = stage.copy()
     changed[rows[raised]] = UNPREDICTED[needed[raised]]
@@ -270,7 +270,7 @@ def _single(graph: Graph, name: str, end: str) -> Ints | None:
     span = graph.nodes(name)
     low = np.full(len(span), np.iinfo(np.int64).max)
     high = np.full(len(span), -1)
-    met = False
+    linked = False
     for relation in graph.schema.relations:
         if relation.backward or relation.interaction or relation.derived:
             continue
@@ -282,8 +282,8 @@ def _single(graph: Graph, name: str, end: str) -> Ints | None:
             node, other = other, node
         np.minimum.at(low, node - span.start, other)
         np.maximum.at(high, node - span.start, other)
-        met = True
-    return np.where(high < 0, -1, np.where(low == high, high, -2)) if met else None
+        linked = True
+    return np.where(high < 0, -1, np.where(low == high, high, -2)) if linked else None
 
 
 def _compared(graph: Graph, interaction: Relation, name: str, mine: Ints, theirs: Ints) -> Overlap:
@@ -311,9 +311,9 @@ def _latest_so_far(pair: Ints, time: Ints, level: Levels) -> Levels:
     so_far = np.maximum.accumulate(group * 4 + level[order]) - group * 4
     ends = np.flatnonzero(np.append(new[1:] | (np.diff(time) != 0), True))  # of one pair and time
     at_end = np.repeat(so_far[ends], np.diff(np.append(-1, ends)))
-    found = np.empty(len(pair), np.int8)
-    found[order] = at_end
-    return found
+    latest = np.empty(len(pair), np.int8)
+    latest[order] = at_end
+    return latest
 
 
 def _key(source: Ints, target: Ints) -> Ints:
@@ -338,5 +338,5 @@ def readable(pair: Ints, level: Levels, other: Ints, shown: Levels) -> tuple[int
     first = pl.DataFrame({"pair": pair, "level": level}).group_by("pair").min()
     hidden = first.filter(pl.col("level") > 0)
     there = pl.DataFrame({"pair": other, "shown": shown}).join(hidden, on="pair", how="semi")
-    met = hidden.join(there.group_by("pair").min(), on="pair")
-    return len(hidden), len(met.filter(pl.col("shown") < pl.col("level")))
+    both = hidden.join(there.group_by("pair").min(), on="pair")
+    return len(hidden), len(both.filter(pl.col("shown") < pl.col("level")))

@@ -93,9 +93,9 @@ def co_interaction_links(
     """
     read = sequences(graph, relation)
     once = np.ones(len(read.item))
-    met = coo_array((once, (read.source, read.item)), shape=read.shape).tocsr()
+    interactions = coo_array((once, (read.source, read.item)), shape=read.shape).tocsr()
     scale = _damped(read, power)
-    matrix = _scaled(met.T @ met, scale, scale, most)
+    matrix = _scaled(interactions.T @ interactions, scale, scale, most)
     return Links(matrix, scale, scale, np.zeros(1, np.float32), 1.0)
 
 
@@ -138,10 +138,10 @@ def _scaled(
     counts: csr_array | csc_array, left: Floats, right: Floats, most: int | None
 ) -> csr_array:
     scaled = diags_array(left.astype(np.float64)) @ counts @ diags_array(right.astype(np.float64))
-    found = _without_diagonal(csr_array(scaled), 0)
+    entries = _without_diagonal(csr_array(scaled), 0)
     if most is not None:
-        found = _strongest(found, most)
-    matrix = csr_array(found).astype(np.float32)
+        entries = _strongest(entries, most)
+    matrix = csr_array(entries).astype(np.float32)
     matrix.sort_indices()
     return matrix
 

@@ -100,14 +100,14 @@ def follow_pairs(events: Events, stage: Stages, other: Events, key: Key) -> Stag
             else events.time[held],
         }
     ).sort("pair", "from")
-    asked = pl.DataFrame({"pair": _pairs(other)}).with_row_index("row")
+    rows = pl.DataFrame({"pair": _pairs(other)}).with_row_index("row")
     happened = np.zeros(len(other.source), np.int64)
     if events.time is not None and other.time is not None:
         happened = other.time
-    met = asked.with_columns(pl.Series("time", happened)).join(pairs, on="pair", how="inner")
-    met = met.filter(pl.col("time") >= pl.col("from"))
+    matches = rows.with_columns(pl.Series("time", happened)).join(pairs, on="pair", how="inner")
+    matches = matches.filter(pl.col("time") >= pl.col("from"))
     # An event after several held-out ones gets the latest of their stages.
-    latest = met.sort("row", "from").group_by("row", maintain_order=True).last()
+    latest = matches.sort("row", "from").group_by("row", maintain_order=True).last()
     stages = np.zeros(len(other.source), np.int8)
     stages[latest["row"].to_numpy()] = latest["stage"].to_numpy()
     return stages

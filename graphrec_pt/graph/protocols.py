@@ -283,11 +283,11 @@ class Fixed:
             self.valid: SplitPart.VALID,
             self.test: SplitPart.TEST,
         }
-        said = events.columns[self.column].cast(pl.String)
-        other = sorted({str(name) for name in said.unique()} - set(names))
+        parts = events.columns[self.column].cast(pl.String)
+        other = sorted({str(name) for name in parts.unique()} - set(names))
         if other:
             raise GraphRecError("fixed", "one of " + ", ".join(names), ", ".join(other[:3]))
-        return said.replace_strict(names, return_dtype=pl.Int8).to_numpy().astype(np.int8)
+        return parts.replace_strict(names, return_dtype=pl.Int8).to_numpy().astype(np.int8)
 
     def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
         """Read another interaction relation's own column, or hold its pairs out."""

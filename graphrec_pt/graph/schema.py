@@ -173,8 +173,8 @@ class Schema(Strict):
 
     def slot(self, relation: str) -> int:
         """Return which slot of its source type a relation has."""
-        found = self.relation(relation)
-        return [r.name for r in self.leaving(found.source)].index(relation)
+        definition = self.relation(relation)
+        return [r.name for r in self.leaving(definition.source)].index(relation)
 
     def interaction(self, name: str | None = None) -> Relation:
         """Return the named interaction relation, or the first one.

@@ -113,8 +113,8 @@ class Split:
 
     def _made(self, when: str) -> Graph:
         seen = torch.isin(self.stage, torch.tensor(SEEN[when], dtype=torch.int8))
-        told = {"warnings": list(self.warnings)} if self.warnings else {}
-        provenance = {"split": {**self.protocol, "seed": self.seed, "view": when, **told}}
+        warnings = {"warnings": list(self.warnings)} if self.warnings else {}
+        provenance = {"split": {**self.protocol, "seed": self.seed, "view": when, **warnings}}
         given = without_derived(self.graph)  # derived relations contain held-out edges
         telling = telling_events(given, seen)
         if self.joining is not None:

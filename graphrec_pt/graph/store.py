@@ -138,9 +138,9 @@ def open_graph(folder: str | Path, *, verify: bool = False) -> Graph:
         if isinstance(error, GraphRecError):
             raise
         raise GraphRecError(str(folder), "a complete graph", error, "building it again") from error
-    if verify and (found := fingerprint(graph)) != graph.fingerprint:
+    if verify and (digest := fingerprint(graph)) != graph.fingerprint:
         expected = f"the content of fingerprint {graph.fingerprint[:12]}"
-        raise GraphRecError(str(folder), expected, found[:12], "another copy of the graph")
+        raise GraphRecError(str(folder), expected, digest[:12], "another copy of the graph")
     return graph
 
 
@@ -248,12 +248,12 @@ def _mapped(folder: Path, name: str) -> torch.Tensor:
         except _NO_HEADER as error:
             raise GraphRecError(str(path), "an .npy file", error, "building it again") from error
         start, size = file.tell(), path.stat().st_size
-    told = f"{dtype} {shape}"
+    form = f"{dtype} {shape}"
     if len(shape) != 1 or dtype not in _TYPES[name] or fortran not in (False, True):
         expected = f"{' or '.join(map(str, _TYPES[name]))} of one dimension"
-        raise GraphRecError(str(path), expected, told, "building it again")
+        raise GraphRecError(str(path), expected, form, "building it again")
     if size != start + shape[0] * dtype.itemsize or start % 16:
-        raise GraphRecError(str(path), f"{told} in {size} bytes", "another size", "building again")
+        raise GraphRecError(str(path), f"{form} in {size} bytes", "another size", "building again")
     # Copy-on-write: shared with every reader of the file, and torch sees a writable array.
     large = size > 4096
     return torch.from_numpy(np.load(path, mmap_mode="c") if large else np.load(path))

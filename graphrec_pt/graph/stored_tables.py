@@ -103,11 +103,11 @@ def _read_arrow(path: Path) -> pl.DataFrame:
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         table.validate(full=True)
-        found = pl.from_arrow(table, rechunk=False)
+        rows = pl.from_arrow(table, rechunk=False)
     except (pa.ArrowException, PANIC) as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    assert isinstance(found, pl.DataFrame)
-    return found
+    assert isinstance(rows, pl.DataFrame)
+    return rows
 
 
 ROWS_PER_BYTE = 16
@@ -130,9 +130,9 @@ def read_parquet(path: str | Path) -> tuple[pl.DataFrame, dict[str, str]]:
                 raise ValueError(f"{file.metadata.num_rows:,} rows in a file of its size")
             table, texts = file.read(), file.metadata.metadata or {}
         table.validate(full=True)
-        found = pl.from_arrow(table)
+        rows = pl.from_arrow(table)
         named = {name.decode(): value.decode() for name, value in texts.items()}
     except (pa.ArrowException, pl.exceptions.PolarsError, PANIC) as error:
         raise ValueError((str(error).splitlines() or ["damaged"])[0]) from error
-    assert isinstance(found, pl.DataFrame)
-    return found, named
+    assert isinstance(rows, pl.DataFrame)
+    return rows, named

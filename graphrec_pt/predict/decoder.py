@@ -171,17 +171,17 @@ class PathDecoder:
         allowed = self._leads[self.wanted.hops - hop - 1][kind]  # [n, R]
         if self.wanted.constrained:
             allowed = allowed & (self._degrees(last, kind) > 0)
-        said = _normalised(logits, allowed)
+        logp = _normalised(logits, allowed)
         which, relation = allowed.nonzero(as_tuple=True)
-        step = said[which, relation]
+        step = logp[which, relation]
         return beams.select(which).by(relation, step).best(self.wanted.beams)
 
     def _say_node(self, beams: Beams) -> Beams:
         """Return beams with one more node."""
         parts = []
         for chosen, logits, allowed, start in self._nodes(beams):
-            said = _normalised(logits, allowed)
-            best = said.topk(min(self.wanted.beams, said.shape[1]), dim=1)
+            logp = _normalised(logits, allowed)
+            best = logp.topk(min(self.wanted.beams, logp.shape[1]), dim=1)
             which, place = (best.values > -torch.inf).cpu().nonzero(as_tuple=True)
             node = best.indices.cpu()[which, place] + start
             step = best.values.cpu()[which, place]
@@ -207,15 +207,15 @@ class PathDecoder:
     def _nodes(self, beams: Beams) -> Iterator[tuple[Beams, Tensor, Tensor, int]]:
         """Yield beams of one relation, logits and allowed mask of its targets, and the first id."""
         for index in torch.unique(beams.relations[:, -1]).tolist():
-            found = self.history.schema.relations[index]
-            targets = self.history.nodes(found.target)
+            definition = self.history.schema.relations[index]
+            targets = self.history.nodes(definition.target)
             same = (beams.relations[:, -1] == index).nonzero().squeeze(1)
             for part in torch.split(same, max(CELLS // max(len(targets), 1), 1)):
                 chosen = beams.select(part)
                 logits = self.readout.nodes(
-                    self._read(chosen), self.reading.model, self.head, found.target
+                    self._read(chosen), self.reading.model, self.head, definition.target
                 ).float()  # [n, V]
-                allowed = self._edges(found, chosen.nodes[:, -1], logits)
+                allowed = self._edges(definition, chosen.nodes[:, -1], logits)
                 before = chosen.nodes - targets.start
                 visited = ((before >= 0) & (before < len(targets))).nonzero(as_tuple=True)
                 place = visited[0].to(logits.device), before[visited].to(logits.device)
@@ -225,8 +225,8 @@ class PathDecoder:
     def _read(self, beams: Beams) -> Tensor:
         """Return the state after the last token of each beam: ``[n, D]``."""
         nodes, relations = beams.nodes, beams.relations
-        asked = relations.shape[1] == nodes.shape[1]  # the last token is a relation
-        if asked:
+        ends_in_relation = relations.shape[1] == nodes.shape[1]  # the last token is a relation
+        if ends_in_relation:
             nodes = torch.cat([nodes, nodes[:, :1]], dim=1)  # a stand-in, taken off below
         size = len(nodes)
         if not size:
@@ -235,7 +235,7 @@ class PathDecoder:
         unknown, none = torch.full_like(relations, -1), torch.zeros(size)
         paths = Paths(nodes, relations, length, torch.arange(size), none, unknown, size)
         tokens = self.linearizer.linearize(self.history, paths, KEY)
-        if asked and size:
+        if ends_in_relation and size:
             stays = torch.ones(len(tokens.id), dtype=torch.bool)
             stays[tokens.ptr[1:] - 1] = False
             tokens = tokens.take(stays.nonzero().squeeze(1))
@@ -277,9 +277,9 @@ class PathDecoder:
 
     def _unseen(self, users: Tensor) -> Tensor:
         """Return which items each user has not interacted with: bool ``[B, V]``."""
-        ptr, met = seen_pairs(self.history, self.relation.name, users)
+        ptr, items = seen_pairs(self.history, self.relation.name, users)
         unseen = torch.ones(len(users), len(self.items), dtype=torch.bool)
-        unseen[ranges(ptr[:-1], ptr.diff())[1], met] = False
+        unseen[ranges(ptr[:-1], ptr.diff())[1], items] = False
         return unseen.to(self.reading.device)
 
     @property
@@ -301,15 +301,15 @@ class PathDecoder:
             leaves[schema.node_index(relation.source), index] = True
         near = torch.zeros(len(schema.nodes), dtype=torch.bool)
         near[self._item_type] = True
-        found = []
+        leads = []
         for _ in range(self.wanted.hops):
-            found.append(leaves & near[self._targets])
-            near = near | found[-1].any(1)
-        return found
+            leads.append(leaves & near[self._targets])
+            near = near | leads[-1].any(1)
+        return leads
 
 
 def _normalised(logits: Tensor, allowed: Tensor) -> Tensor:
     """Return log-probabilities among the allowed tokens; −∞ for all other tokens."""
     refused = ~allowed
-    said = log_softmax(logits.masked_fill(refused, -torch.inf), dim=1)
-    return said.masked_fill_(refused, -torch.inf)  # NaN in rows where nothing is allowed
+    logp = log_softmax(logits.masked_fill(refused, -torch.inf), dim=1)
+    return logp.masked_fill_(refused, -torch.inf)  # NaN in rows where nothing is allowed

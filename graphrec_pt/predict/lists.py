@@ -100,7 +100,7 @@ def best_of(
         raise GraphRecError("top_lists", f"1 <= k <= {len(catalogue)}, the catalogue", k)
     products = isinstance(scorer, Factorised) and scorer.bias is None and among is None
     rows = max(cells // min(len(catalogue), ITEMS if products else len(catalogue)), 1)
-    scored, found = [torch.empty(0, k)], [torch.empty(0, k, dtype=torch.int64)]
+    scored, items_of = [torch.empty(0, k)], [torch.empty(0, k, dtype=torch.int64)]
     for low in range(0, len(nodes), rows):
         block = nodes[low : low + rows]
         refused = None if left_out is None else _rows_of(left_out, low, low + len(block))
@@ -112,8 +112,8 @@ def best_of(
             scores = checked_scores(scorer, block, history, len(catalogue))
             score, best = _best_of_scores(scores, k, refused, among)
         scored.append(score.cpu())
-        found.append(best.cpu())
-    items, scores = torch.cat(found), torch.cat(scored[1:] or scored)
+        items_of.append(best.cpu())
+    items, scores = torch.cat(items_of), torch.cat(scored[1:] or scored)
     items = torch.where(items < 0, items, items + catalogue.start)
     return Lists(nodes, items, scores, len(catalogue), catalogue.start)
 

@@ -86,11 +86,13 @@ class PathScorer:
         for start in range(0, size, BLOCK):
             for end in self.decoder.ends(nodes[start : start + BLOCK]):
                 row = end.beams.row + start  # [n]
-                asked = column[row]  # [n, K]
-                found = end.score.gather(1, asked.to(end.score.device)).cpu()
+                columns = column[row]  # [n, K]
+                scores = end.score.gather(1, columns.to(end.score.device)).cpu()
                 length = end.beams.relations.shape[1]
-                best = value.scatter_reduce(0, row.unsqueeze(1).expand_as(found), found, "amax")
-                which, place = ((found == best[row]) & (found > value[row])).nonzero(as_tuple=True)
+                best = value.scatter_reduce(0, row.unsqueeze(1).expand_as(scores), scores, "amax")
+                which, place = ((scores == best[row]) & (scores > value[row])).nonzero(
+                    as_tuple=True
+                )
                 at = row[which], place
                 path[at], relations[at] = -1, -1
                 path[*at, :length] = end.beams.nodes[which]
@@ -98,13 +100,13 @@ class PathScorer:
                 relations[*at, :length] = end.beams.relations[which]
                 value = best
         row, place = (value > -torch.inf).nonzero(as_tuple=True)
-        told = relations[row, place]
+        steps = relations[row, place]
         return Paths(
             nodes=path[row, place],
-            relations=told,
-            length=(told >= 0).sum(1),
+            relations=steps,
+            length=(steps >= 0).sum(1),
             root=row * many + place,
             score=value[row, place],
-            position=torch.full_like(told, -1),
+            position=torch.full_like(steps, -1),
             size=size * many,
         )

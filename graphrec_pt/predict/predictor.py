@@ -317,7 +317,7 @@ class Predictor:
         if isinstance(sources, Tensor):
             return seen_pairs(self.graph, self.reading.relation.name, names)
         columns = [torch.unique(self._columns(history)) for history in sources]
-        count = torch.tensor([0, *(len(each) for each in columns)])
+        count = torch.tensor([0, *(len(past) for past in columns)])
         return count.cumsum(0), torch.cat([torch.empty(0, dtype=torch.int64), *columns])
 
     def _columns(self, items: Tensor) -> Tensor:

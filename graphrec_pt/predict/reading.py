@@ -137,10 +137,10 @@ class Reading:
 
 def with_mask(tokens: Tokens, node_type: int) -> Tokens:
     """Return sequences with a MASK at the end; its node type is given, its node is not."""
-    asked = specials(Special.MASK, len(tokens))
-    types = torch.full_like(asked.id, node_type)
-    ones = torch.ones_like(asked.id)
-    return side_by_side([tokens, replace(asked, type=types, hop=ones, slot=ones)])
+    masks = specials(Special.MASK, len(tokens))
+    types = torch.full_like(masks.id, node_type)
+    ones = torch.ones_like(masks.id)
+    return side_by_side([tokens, replace(masks, type=types, hop=ones, slot=ones)])
 
 
 def events_of(
@@ -157,11 +157,11 @@ def events_of(
     Returns:
         Sequences of a placeholder root (the first source) and its events, untimed.
     """
-    found = graph.schema.relation(relation)
+    definition = graph.schema.relation(relation)
     kept = [past if window is None else past[max(len(past) - window, 0) :] for past in histories]
-    nobody = torch.tensor([graph.nodes(found.source).start])
-    node = torch.cat([part for each in kept for part in (nobody, each)])
-    size = torch.tensor([len(each) + 1 for each in kept])
+    nobody = torch.tensor([graph.nodes(definition.source).start])
+    node = torch.cat([part for events in kept for part in (nobody, events)])
+    size = torch.tensor([len(events) + 1 for events in kept])
     ptr = torch.cat([size.new_zeros(1), size.cumsum(0)])
     event = torch.ones_like(node)
     event[ptr[:-1]] = 0

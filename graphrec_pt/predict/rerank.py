@@ -70,9 +70,9 @@ class PairScorer:
 
     def values(self, pairs: Tensor) -> Tensor:
         """Return the predicted value of each pair: float64 ``[n]`` on the CPU."""
-        found = self.of_pairs(pairs)
-        found = found if self.readout.value is None else self.readout.value(found)
-        return found.double().cpu()
+        values = self.of_pairs(pairs)
+        values = values if self.readout.value is None else self.readout.value(values)
+        return values.double().cpu()
 
     def _by_vectors(self, nodes: Tensor) -> Tensor:
         reading = self.reading

@@ -24,10 +24,10 @@ def seen_pairs(history: Graph, relation: str, nodes: Tensor) -> tuple[Tensor, Te
         ptr int64 ``[B+1]`` and int64 ``[S]`` candidates, counted from the first of their type and
         ascending for each source.
     """
-    found = history.schema.relation(relation)
-    catalogue = history.nodes(found.target)
+    definition = history.schema.relation(relation)
+    catalogue = history.nodes(definition.target)
     low, high = history.segments(relation)
-    at = nodes - history.nodes(found.source).start
+    at = nodes - history.nodes(definition.source).start
     position, row = ranges(low[at], (high - low)[at])
     column = history.csr.indices[position].long() - catalogue.start
     pairs = torch.unique(row * len(catalogue) + column)

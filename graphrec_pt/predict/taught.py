@@ -117,11 +117,11 @@ class Taught:
 
     def _first(self, fits: Callable[[Readout], bool], wanted: str, hint: str = "") -> Found:
         roots = kind_of_roots(self.sampler)
-        for label, each in self.objectives.items():
-            readout = each.readout()
-            found = None if readout is None else readout.on(roots)
-            if found is not None and fits(found):
-                return Found(label, each, found)
+        for label, part in self.objectives.items():
+            readout = part.readout()
+            fitting = None if readout is None else readout.on(roots)
+            if fitting is not None and fits(fitting):
+                return Found(label, part, fitting)
         got = ", ".join(self.objectives)
         names = ", ".join(_names(fits, roots))
         hint = hint or (f"{names}, on roots that are {roots}" if names else "another sampler")

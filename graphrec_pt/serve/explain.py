@@ -55,11 +55,11 @@ class Explainer:
     """
 
     def __init__(self, graph: Graph, relation: str) -> None:
-        found = graph.schema.relation(relation)
+        definition = graph.schema.relation(relation)
         self.graph, self.relation = graph, relation
         self.ways = [
             (way.name, way.inverse)
-            for way in graph.schema.leaving(found.target)
+            for way in graph.schema.leaving(definition.target)
             if way.inverse is not None
         ]
         self.score = edge_score(graph.csr)
@@ -76,15 +76,15 @@ class Explainer:
             top: Paths per item at most.
         """
         known = [item for item in dict.fromkeys(history) if item not in set(items)]
-        found: list[list[ExplanationPath]] = [[] for _ in items]
+        by_item: list[list[ExplanationPath]] = [[] for _ in items]
         if not known or not items:
-            return found
+            return by_item
         source = torch.tensor(known).repeat(len(items))
         target = torch.tensor(items).repeat_interleave(len(known))
         for name, back in self.ways:
             for number, path in self._instances(source, target, name, back, top, user):
-                found[number // len(known)].append(path)
-        return [sorted(paths, key=lambda path: -path.score)[:top] for paths in found]
+                by_item[number // len(known)].append(path)
+        return [sorted(paths, key=lambda path: -path.score)[:top] for paths in by_item]
 
     def _instances(
         self, source: Tensor, target: Tensor, name: str, back: str, top: int, user: int | None
@@ -114,12 +114,12 @@ def decoded(predictor: Predictor, user: int, items: Sequence[int]) -> list[list[
         user: Global id.
         items: Global ids.
     """
-    told = predictor.paths(torch.tensor([user]), torch.tensor([list(items)]))
+    paths = predictor.paths(torch.tensor([user]), torch.tensor([list(items)]))
     names = predictor.graph.schema.relation_names
-    found: list[list[ExplanationPath]] = [[] for _ in items]
-    for row, root in enumerate(told.root.tolist()):
-        hops = int(told.length[row])
-        relations = tuple(names[index] for index in told.relations[row, :hops].tolist())
-        nodes = tuple(told.nodes[row, : hops + 1].tolist())
-        found[root].append(ExplanationPath(nodes, relations, float(told.score[row])))
-    return found
+    by_item: list[list[ExplanationPath]] = [[] for _ in items]
+    for row, root in enumerate(paths.root.tolist()):
+        hops = int(paths.length[row])
+        relations = tuple(names[index] for index in paths.relations[row, :hops].tolist())
+        nodes = tuple(paths.nodes[row, : hops + 1].tolist())
+        by_item[root].append(ExplanationPath(nodes, relations, float(paths.score[row])))
+    return by_item

@@ -113,7 +113,7 @@ class Recommender:
         known = iter(
             self._known([node for node in nodes if node is not None and node >= 0], k, top)
         )
-        new = iter(self._new([each for each in histories if len(each)], k, top))
+        new = iter(self._new([history for history in histories if len(history)], k, top))
         made = []
         for user, node in zip(users, nodes, strict=True):
             if node is not None and node >= 0:
@@ -127,18 +127,18 @@ class Recommender:
     def _nodes(self, users: Sequence[User], unknown: str) -> list[int | None]:
         """Return the node of each known user, −1 where there is none, None for histories."""
         named = [user for user in users if isinstance(user, str)]
-        found = self.history.node_ids(self.user_type, named).tolist()
-        for user, node in zip(named, found, strict=True):
+        known = self.history.node_ids(self.user_type, named).tolist()
+        for user, node in zip(named, known, strict=True):
             if node < 0 and unknown == "refuse":
                 self.history.node_id(self.user_type, user)  # raises
-        each = iter(found)
-        return [next(each) if isinstance(user, str) else None for user in users]
+        following = iter(known)
+        return [next(following) if isinstance(user, str) else None for user in users]
 
     def _known(self, nodes: Sequence[int], k: int, explain: int) -> list[Recommended]:
         if not nodes:
             return []
-        asked = torch.tensor(nodes)
-        best, reading = self.predictor.rank(asked, k, seen=self.seen), self.predictor.reading
+        users = torch.tensor(nodes)
+        best, reading = self.predictor.rank(users, k, seen=self.seen), self.predictor.reading
         made = []
         for row, node in enumerate(nodes):
             items = best.items[row][best.items[row] >= 0]

@@ -32,8 +32,8 @@ def edge_columns(graph: Graph, relation: str, edge: Tensor) -> pl.DataFrame | No
         relation: The relation.
         edge: int64 ``[n]`` edge ids.
     """
-    found = graph.schema.relation(relation)
-    forward = found.inverse or relation if found.backward else relation
+    definition = graph.schema.relation(relation)
+    forward = definition.inverse or relation if definition.backward else relation
     if forward not in graph.edge_tables:
         return None
     return graph.edge_tables[forward][(edge - graph.edge_offset[forward]).numpy()]
@@ -146,9 +146,9 @@ def _raw_ids(name: str, values: Any, rows: int) -> list[str]:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iuOUS":
         raise GraphRecError(f"id of {name!r}", "whole numbers or texts", str(array.dtype))
-    ids = [each.decode() if isinstance(each, bytes) else str(each) for each in array.tolist()]
+    ids = [raw.decode() if isinstance(raw, bytes) else str(raw) for raw in array.tolist()]
     if len(set(ids)) < len(ids):
-        twice = next(each for each, count in Counter(ids).items() if count > 1)
+        twice = next(raw for raw, count in Counter(ids).items() if count > 1)
         raise GraphRecError(f"id of {name!r}", "an id of its own for each node", f"{twice!r} twice")
     return ids
 
@@ -235,8 +235,8 @@ def tensor_column(name: str, values: Any, categories: list[str] | None = None) -
 
 def categories_of(series: pl.Series) -> list[str]:
     """Return the texts that the codes of a category column stand for."""
-    found: list[str] = _enum(series).dtype.categories.to_list()  # type: ignore[attr-defined]
-    return found
+    categories: list[str] = _enum(series).dtype.categories.to_list()  # type: ignore[attr-defined]
+    return categories
 
 
 def _enum(series: pl.Series) -> pl.Series:

@@ -189,5 +189,5 @@ def from_dgl(
 
 
 def _tensors(table: pl.DataFrame) -> dict[str, torch.Tensor]:
-    found = {c.name: column_tensor(c) for c in table if c.name != RAW_ID}
-    return {name: tensor for name, tensor in found.items() if tensor is not None}
+    tensors = {c.name: column_tensor(c) for c in table if c.name != RAW_ID}
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}

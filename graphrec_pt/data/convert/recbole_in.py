@@ -57,15 +57,15 @@ def from_recbole(
         GraphRecError: When there is no ``.inter`` file, or one is not in the format.
     """
     folder = Path(folder)
-    found = without_copies(sorted(folder.glob("*.inter")), Path.as_posix)
-    parts_of = given_parts([RawFile(path) for path in found])
-    if not found or (len(found) > 1 and None in parts_of):
-        names = ", ".join(f.name for f in found) or "none"
+    paths = without_copies(sorted(folder.glob("*.inter")), Path.as_posix)
+    parts_of = given_parts([RawFile(path) for path in paths])
+    if not paths or (len(paths) > 1 and None in parts_of):
+        names = ", ".join(f.name for f in paths) or "none"
         raise GraphRecError(str(folder), "one .inter file", names, "the folder of one data set")
-    name = found[0].stem if parts_of[0] is None else found[0].stem.rpartition(".")[0]
+    name = paths[0].stem if parts_of[0] is None else paths[0].stem.rpartition(".")[0]
     beside = [folder / f"{name}.{suffix}" for suffix in ("user", "item", "kg", "link")]
     files = {path.suffix[1:]: _read(path) for path in beside if path.is_file()}
-    files["inter"] = _joined([_read(path) for path in found], parts_of)
+    files["inter"] = _joined([_read(path) for path in paths], parts_of)
     parts = _Parts()
     user, item = parts.add_interactions(files["inter"], relation)
     for name, suffix in ((user, "user"), (item, "item")):

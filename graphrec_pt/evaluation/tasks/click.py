@@ -89,10 +89,10 @@ class Click:
         """Return the predicted chance of every target and of every drawn negative."""
         targets = targets_of(split, when)
         source, target = targets.source, targets.target
-        told = {"history": HISTORY[when]}
+        made_with = {"history": HISTORY[when]}
         if self.above is not None:
             label = (weights_of(split, targets.edge) >= self.above).double()
-            told["labels"] = f"weights from {self.above:g}"
+            made_with["labels"] = f"weights from {self.above:g}"
         else:
             sampled = Sampled(self.negatives, seed=self.seed)
             drawn = sampled.draw(split, source, targets.edge)  # [n, K], counted from the first
@@ -100,9 +100,9 @@ class Click:
             label = torch.cat([torch.ones(len(source)), torch.zeros(drawn.numel())]).double()
             target = torch.cat([target, drawn.flatten() + items.start])
             source = torch.cat([source, source.repeat_interleave(self.negatives)])
-            told["labels"] = str(sampled)
-        found = system.values(source, target).clamp(0, 1)
-        return Predicted(predicted_table(split, when, source, target, label, found), told)
+            made_with["labels"] = str(sampled)
+        chances = system.values(source, target).clamp(0, 1)
+        return Predicted(predicted_table(split, when, source, target, label, chances), made_with)
 
     def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:
         """Return nothing: there are no lists."""

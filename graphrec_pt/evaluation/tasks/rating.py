@@ -70,12 +70,12 @@ class Rating:
     def judge(self, system: Values, split: Split, when: When, policy: RankingConfig) -> Predicted:
         """Return the predicted rating of every target."""
         targets = targets_of(split, when)
-        found = system.values(targets.source, targets.target)
+        predicted = system.values(targets.source, targets.target)
         if self.clip:
             known = known_ratings(split).value
-            found = found.clamp(float(known.min()), float(known.max()))
+            predicted = predicted.clamp(float(known.min()), float(known.max()))
         value = weights_of(split, targets.edge)
-        table = predicted_table(split, when, targets.source, targets.target, value, found)
+        table = predicted_table(split, when, targets.source, targets.target, value, predicted)
         return Predicted(table, {"history": HISTORY[when]})
 
     def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:

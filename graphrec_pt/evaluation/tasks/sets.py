@@ -70,8 +70,8 @@ class SetTask:
         """Return the chance of every candidate for every source."""
         targets = targets_of(split, when)
         source, target, label = every_pair(split, targets.source, targets.target)
-        found = system.values(source, target)
-        table = predicted_table(split, when, source, target, label, found)
+        chances = system.values(source, target)
+        table = predicted_table(split, when, source, target, label, chances)
         return Predicted(table, {"history": HISTORY[when], THRESHOLD: str(self.threshold)})
 
     def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:
@@ -107,8 +107,8 @@ def every_pair(
     label = torch.zeros(len(nodes), len(catalogue), dtype=torch.float64)
     label[row, target - catalogue.start] = 1
     candidates = torch.arange(catalogue.start, catalogue.stop)
-    asked = nodes.repeat_interleave(len(catalogue)), candidates.repeat(len(nodes))
-    return *asked, label.flatten()
+    pairs = nodes.repeat_interleave(len(catalogue)), candidates.repeat(len(nodes))
+    return *pairs, label.flatten()
 
 
 def _catalogue(graph: Graph, relation: str) -> range:
