@@ -1,4 +1,4 @@
-"""Interaction histories measured: what may make numbers on a graph untrustworthy."""
+"""Measurements of interaction histories that may distort an evaluation: ties, repeats, id order."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ Ints = npt.NDArray[np.int64]
 TELLING = 0.5
 """Rank correlation from which an id order is worth a warning."""
 NEXT_OVER_CHANCE = 10
-"""How many times more often than by chance "the last id + 1" may be right without a warning."""
+"""Ratio to chance of steps to "the last id + 1" from which a warning is given."""
 
 
 @dataclass(frozen=True)
 class IdOrder:
-    """How much ids tell about the order in which targets turn up.
+    """How well ids predict the order in which targets first appear.
 
     Args:
         ids: Which ids: ``"raw"`` or ``"node"``.
@@ -52,7 +52,7 @@ class Histories:
         tied_last: Sources whose last step is one.
         short: Sources with fewer than three edges.
         cold_last: Sources whose last target is in no other place of any history.
-        orders: What ids tell: raw ids (if they are numbers) and node ids.
+        orders: Order of raw ids (if they are numbers) and of node ids.
     """
 
     relation: str
@@ -153,7 +153,7 @@ def _numeric(raw: pl.Series) -> Ints | None:
 
 
 def _first(target: Ints, when: Ints, n: int) -> Ints:
-    """Return when each target appears first: the largest integer for those that never do."""
+    """Return the first time of each target; the largest integer for targets without events."""
     first = np.full(n, np.iinfo(np.int64).max)
     np.minimum.at(first, target, when)
     return first
@@ -176,7 +176,7 @@ def _agreement(ids: Ints, first: Ints) -> tuple[float, bool]:
 
 
 def warnings_of(found: Histories) -> Iterator[str]:
-    """Say in sentences what to be careful about."""
+    """Yield warnings about the histories, a sentence each."""
     name, steps = found.relation, found.sources
     if found.duplicates:
         edges = counted(found.duplicates, "duplicate edge")

@@ -1,4 +1,4 @@
-"""Raw ids → integers: which there are, in what order, and which differ in their writing only."""
+"""Raw ids → integer codes in sorted order, and checks for ids that differ only in spelling."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def distinct(column: pl.Series) -> pl.Series:
 
 
 def same_but(one: str, other: str) -> str:
-    """Say how two ids that look alike differ: ``.0``, spaces, zeros; empty if they do not."""
+    """Return how two similar ids differ: ``.0``, spaces, zeros; empty for any other difference."""
     if one == other:
         return ""
     if one.removesuffix(".0") == other.removesuffix(".0"):
@@ -91,21 +91,21 @@ def same_but(one: str, other: str) -> str:
 
 
 def alike(ids: pl.Expr, how: str) -> pl.Expr:
-    """Return ids without what :func:`same_but` may say that they differ in."""
+    """Return ids normalized by one of the differences that :func:`same_but` returns."""
     if how == "'.0'":
         return ids.str.replace(r"^([-+]?\d+)\.0$", "$1")
     return ids.str.strip_chars() if how == "spaces" else ids.str.replace(r"^0+(\d)", "$1")
 
 
 def alike_hint(how: str, column: str, table: str) -> str:
-    """Return what to write in a card against a difference of ids."""
+    """Return the option of a card that removes a difference of ids."""
     if how == "spaces":
         return f"`derive: {{{column}: TRIM({column})}}` in table {table!r}"
     return f"`types: {{{column}: int}}` in table {table!r}"
 
 
 def differences(ids: pl.Series, others: pl.Series) -> Iterator[tuple[str, str, str]]:
-    """Yield how ids would equal others but for their writing: (how, an id, the other)."""
+    """Yield ids that differ from others only in spelling: (difference, an id, the other)."""
     for how in DIFFERENCES:
         one = pl.DataFrame({"one": ids}).with_columns(key=alike(pl.col("one"), how))
         two = pl.DataFrame({"two": others}).with_columns(key=alike(pl.col("two"), how))

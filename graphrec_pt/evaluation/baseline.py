@@ -46,7 +46,19 @@ class Baseline(Protocol):
 
 
 baseline: Registry[Baseline] = Registry("baseline")
-"""``@baseline("name")`` makes a class usable as a baseline."""
+"""``@baseline("name")`` makes a class usable as a baseline.
+
+Example:
+    >>> @baseline("by_id")
+    ... @dataclass(frozen=True)
+    ... class ById:
+    ...     def fit(self, graph, relation=None):
+    ...         name = predicted_relation(graph, relation)
+    ...         items = graph.num_nodes(graph.schema.relation(name).target)
+    ...         return Constant(torch.arange(items, dtype=torch.float32))
+    >>> baseline.build("by_id").fit(checkerboard(10)).score.shape
+    torch.Size([10])
+"""
 
 
 @dataclass(frozen=True, eq=False)

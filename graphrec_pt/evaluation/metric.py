@@ -40,7 +40,19 @@ class Metric(Protocol):
 
 
 metric: Registry[Metric] = Registry("metric")
-"""``@metric("name")`` makes a class usable as ``name`` or, with an option `k`, as ``name@k``."""
+"""``@metric("name")`` makes a class usable as ``name`` or, with an option `k`, as ``name@k``.
+
+Example:
+    >>> @metric("best_rank")
+    ... @dataclass(frozen=True)
+    ... class BestRank:
+    ...     def values(self, ranks):
+    ...         return ranks.per_user(np.where(ranks.place == 1, ranks.rank, 0))
+    >>> parts = split(checkerboard(10), "leave_one_out")
+    >>> popular = Popularity().fit(parts.train).on(parts.history("test"))
+    >>> evaluate(rank_targets(popular, parts, "test"), ["best_rank", "hr@5"])
+    {'best_rank': 4.0, 'hr@5': 1.0}
+"""
 
 
 def parse_metric(name: str) -> Metric:

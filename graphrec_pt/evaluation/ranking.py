@@ -48,6 +48,12 @@ def rank_targets(
 
     Raises:
         GraphRecError: When there are no targets, and for scores of a wrong shape or with NaN.
+
+    Example:
+        >>> parts = split(checkerboard(10), "leave_one_out")
+        >>> popular = Popularity().fit(parts.train).on(parts.history("test"))
+        >>> evaluate(rank_targets(popular, parts, "test"), ["hr@5", "mrr"])
+        {'hr@5': 1.0, 'mrr': 0.25}
     """
     history = split.history(when)
     relation = split.graph.schema.relation(split.relation)

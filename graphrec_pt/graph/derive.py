@@ -42,6 +42,12 @@ def derive(graph: Graph, configs: Sequence[Any] | None = None) -> Graph:
 
     Raises:
         GraphRecError: When a config is wrong or its relation's name is taken.
+
+    Example:
+        >>> parts = split(checkerboard(10), "leave_one_out")
+        >>> graph = derive(parts.train, [{"name": "transition", "window": 2}])
+        >>> graph.num_edges("followed_by")
+        10
     """
     wanted = [derivation.build(config) for config in _configs(graph.schema, configs)]
     if not wanted:

@@ -75,7 +75,20 @@ DEFAULT_SPLIT = "leave_one_out"
 SPLIT_OF_CARD = "split_by_default"
 """Where a graph's provenance keeps the protocol of its card."""
 protocol: Registry[SplitProtocol] = Registry("protocol")
-"""``@protocol("name")`` makes a class usable as a split."""
+"""``@protocol("name")`` makes a class usable as a split.
+
+Example:
+    >>> @protocol("first_half")
+    ... @dataclass(frozen=True)
+    ... class FirstHalf:
+    ...     relation: str | None = None
+    ...
+    ...     def assign(self, events, key):
+    ...         late = np.arange(len(events.source)) % 2
+    ...         return np.where(late, SplitPart.TEST, SplitPart.TRAIN).astype(np.int8)
+    >>> len(split(checkerboard(10), "first_half").test)
+    20
+"""
 
 ProtocolField = Annotated[SplitProtocol, protocol]
 """Type of a config field that holds a split protocol."""

@@ -1,4 +1,4 @@
-"""Columns as tensors and back: what libraries that know no tables can carry."""
+"""Conversion of columns to tensors and back, for libraries without tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -40,11 +40,11 @@ def edge_columns(graph: Graph, relation: str, edge: Tensor) -> pl.DataFrame | No
 
 
 TIMES = ("time", "edge_time", "timestamp", "edge_timestamp", "timestamps", "t")
-"""What libraries call the times of edges; the first that is there is read."""
+"""Names of edge times in other libraries; the first that exists is read."""
 WEIGHTS = ("edge_weight", "weight")
-"""What they call the weights."""
+"""Names of edge weights in other libraries."""
 OF_A_SPLIT = ("edge_label", "pos_edge_label", "neg_edge_label")
-"""How attributes begin that name pairs for training or test, negatives too, and not edges."""
+"""Prefixes of attributes that list training or test pairs, with negatives, instead of edges."""
 
 
 def node_table(
@@ -64,7 +64,7 @@ def node_table(
         notes: A sentence is added for attributes that no column can hold.
 
     Raises:
-        GraphRecError: For raw ids that are not one for each node.
+        GraphRecError: Unless each node has exactly one raw id.
     """
     given = dict(attributes)
     raw = given.pop(RAW_ID, None)
@@ -90,7 +90,7 @@ def edge_list(
         notes: A sentence is added for attributes that are left out.
 
     Raises:
-        GraphRecError: For numbers that no node has, and times or weights that are none.
+        GraphRecError: For numbers outside the nodes, and for invalid times or weights.
     """
     called = f"{kind[0]}–{kind[1]}–{kind[2]}"
     for ids, name, size in zip(ends, (kind[0], kind[2]), sizes, strict=True):
