@@ -145,7 +145,7 @@ class Table:
         return [f"{file}{line} {shown(value)}" for file, line, value in rows.rows()]
 
     def emptied_by(self) -> str | None:
-        """Return the option of the card that removed the last rows, None for an empty table."""
+        """Return the last step of the card that left any row, None for an empty table."""
         sizes = [(name, bool(len(f.head(1).collect()))) for name, f in self.steps]
         last = None
         for name, filled in sizes:
