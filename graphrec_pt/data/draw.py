@@ -176,7 +176,7 @@ def _forward(graph: Graph, source: int, target: int, name: str) -> Link:
 def _title(graph: Graph, node: int) -> str:
     title = printable(" ".join(graph.title(node).split()))
     if title == graph.raw_id(node) and title.isdigit():
-        title = f"{graph.type_of(node)} {title}"  # a number alone says nothing
+        title = f"{graph.type_of(node)} {title}"  # a number alone is not informative
     return title
 
 

@@ -28,7 +28,7 @@ def edge_list(
     tables: Mapping[str, Table],
     problems: Problems,
 ) -> EdgeList:
-    """Replace raw ids by codes, drop or refuse dangling ends, merge duplicates."""
+    """Return edges with codes for raw ids; drop or refuse dangling ends, merge duplicates."""
     codes = {end: numbered[type_].codes(rows[end]) for end, type_ in edge_ends(edge).items()}
     keep = np.ones(len(rows), bool)
     for end, type_ in edge_ends(edge).items():

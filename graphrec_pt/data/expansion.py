@@ -1,4 +1,4 @@
-"""How much a compressed file may grow: a bomb of a few kilobytes must not fill memory or disk."""
+"""Limits of decompression, so that a small crafted archive cannot fill memory or disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,16 +9,16 @@ from typing import BinaryIO
 from graphrec_pt.core.errors import GraphRecError
 
 RATIO = 200
-"""Times its size that a file may grow; text of data sets grows 3 to 30 times."""
+"""Largest ratio of decompressed to compressed size; text of data sets grows 3 to 30 times."""
 FREE = 256 << 20
-"""Bytes that any file may have, however small it was."""
+"""Decompressed bytes that are always allowed, for any compressed size."""
 
 _ratio: ContextVar[int] = ContextVar("expansion", default=RATIO)
 
 
 @contextmanager
 def expanding(ratio: int) -> Iterator[None]:
-    """Let compressed files grow to so many times their size inside the block.
+    """Allow compressed files to grow to `ratio` times their size inside the block.
 
     Args:
         ratio: Instead of :data:`RATIO`.
@@ -36,7 +36,7 @@ class Expanded(BufferedIOBase):
     Args:
         stream: Decompressed bytes.
         packed: Bytes of the compressed file.
-        who: Names the file in errors.
+        who: Name of the file in errors.
     """
 
     def __init__(self, stream: BinaryIO, packed: int, who: str) -> None:

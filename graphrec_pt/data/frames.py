@@ -26,7 +26,7 @@ def any_frame(name: str, frame: Any) -> pl.DataFrame:
     """Return a frame of the user as a Polars frame; ids beyond 128 bits become text.
 
     Raises:
-        GraphRecError: For what is no frame; for every column whose values are of several types.
+        GraphRecError: For an object that is no frame, and for columns with values of several types.
     """
     if isinstance(frame, pl.DataFrame):
         return frame
@@ -55,7 +55,7 @@ def any_frame(name: str, frame: Any) -> pl.DataFrame:
 
 
 def _cells(who: str, column: str, values: list[Any]) -> pl.Series:
-    """Return one column that polars would not take as it is: ids beyond 64 bits become text."""
+    """Return a column that polars cannot convert directly: ids beyond 64 bits become text."""
     values = [None if value is None or value != value else value for value in values]
     kinds = {type(value) for value in values if value is not None}
     if kinds == {int}:
@@ -70,7 +70,7 @@ def _cells(who: str, column: str, values: list[Any]) -> pl.Series:
 
 
 def plain(frame: pl.LazyFrame) -> pl.LazyFrame:
-    """Return the rows with texts instead of categories, which only say how texts are stored."""
+    """Return the rows with category columns converted to text."""
     casts: list[pl.Expr] = []
     for column, dtype in frame.collect_schema().items():
         listed = isinstance(dtype, pl.List)

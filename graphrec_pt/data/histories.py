@@ -1,4 +1,4 @@
-"""Interaction histories measured: what may make numbers on a graph untrustworthy."""
+"""Measurements of interaction histories that may distort an evaluation: ties, repeats, id order."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ Ints = npt.NDArray[np.int64]
 TELLING = 0.5
 """Rank correlation from which an id order is worth a warning."""
 NEXT_OVER_CHANCE = 10
-"""How many times more often than by chance "the last id + 1" may be right without a warning."""
+"""Ratio to chance of steps to "the last id + 1" from which a warning is given."""
 
 
 @dataclass(frozen=True)
 class IdOrder:
-    """How much ids tell about the order in which targets turn up.
+    """How well ids predict the order in which targets first appear.
 
     Args:
         ids: Which ids: ``"raw"`` or ``"node"``.
@@ -52,7 +52,7 @@ class Histories:
         tied_last: Sources whose last step is one.
         short: Sources with fewer than three edges.
         cold_last: Sources whose last target is in no other place of any history.
-        orders: What ids tell: raw ids (if they are numbers) and node ids.
+        orders: Order of raw ids (if they are numbers) and of node ids.
     """
 
     relation: str
@@ -133,12 +133,12 @@ def _orders(
     for name, ids in every.items():
         if ids is None:
             continue
-        found = [_agreement(ids, first) for first in firsts]
+        agreements = [_agreement(ids, first) for first in firsts]
         follows = step & (ids[target[1:]] == ids[target[:-1]] + 1)
         yield IdOrder(
             name,
-            max((rho for rho, _ in found), default=None),
-            any(exact for _, exact in found),
+            max((rho for rho, _ in agreements), default=None),
+            any(exact for _, exact in agreements),
             float(follows.sum() / max(int(step.sum()), 1)),
         )
 
@@ -148,12 +148,12 @@ def _numeric(raw: pl.Series) -> Ints | None:
     numbers = raw.str.extract(r"^\D*(\d{1,18})$").cast(pl.Int64)
     if len(raw) == 0 or numbers.null_count() > 0.01 * len(raw):
         return None
-    found: Ints = numbers.fill_null(-1).to_numpy()
-    return found
+    ids: Ints = numbers.fill_null(-1).to_numpy()
+    return ids
 
 
 def _first(target: Ints, when: Ints, n: int) -> Ints:
-    """Return when each target appears first: the largest integer for those that never do."""
+    """Return the first time of each target; the largest integer for targets without events."""
     first = np.full(n, np.iinfo(np.int64).max)
     np.minimum.at(first, target, when)
     return first
@@ -176,7 +176,7 @@ def _agreement(ids: Ints, first: Ints) -> tuple[float, bool]:
 
 
 def warnings_of(found: Histories) -> Iterator[str]:
-    """Say in sentences what to be careful about."""
+    """Yield warnings about the histories, a sentence each."""
     name, steps = found.relation, found.sources
     if found.duplicates:
         edges = counted(found.duplicates, "duplicate edge")
@@ -213,19 +213,19 @@ def warnings_of(found: Histories) -> Iterator[str]:
 
 def _order_warnings(found: Histories, order: IdOrder) -> Iterator[str]:
     rho, chance = order.appearance, 1 / max(found.targets, 1)
-    told = []
+    sentences = []
     if rho is not None and (order.exact or rho >= TELLING):
         how = "exactly" if order.exact else f"nearly (rank correlation {rho:.2f})"
-        told.append(f"targets turn up {how} in the order of their {order.ids} ids")
+        sentences.append(f"targets turn up {how} in the order of their {order.ids} ids")
     if order.successor >= 0.001 and order.successor > NEXT_OVER_CHANCE * chance:
         times = f"{order.successor / chance:,.0f} times chance"
-        told.append(f"{order.successor:.1%} of steps go to the next {order.ids} id ({times})")
-    if told:
+        sentences.append(f"{order.successor:.1%} of steps go to the next {order.ids} id ({times})")
+    if sentences:
         remedy = {
             "raw": "make no feature or tie-break of raw ids",
             "node": "build with a permutation seed",
         }[order.ids]
-        yield f"{found.relation}: {' and '.join(told)}; {remedy}"
+        yield f"{found.relation}: {' and '.join(sentences)}; {remedy}"
 
 
 def _some(part: int, whole: int, one: str, many: str) -> str:

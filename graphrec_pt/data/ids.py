@@ -1,4 +1,4 @@
-"""Raw ids → integers: which there are, in what order, and which differ in their writing only."""
+"""Raw ids → integer codes in sorted order, and checks for ids that differ only in spelling."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ class Numbering:
         """Return the code of each raw id: int32 or int64, −1 where unknown or null."""
         if self.ids.dtype == pl.Int64 and raw.dtype == pl.Int64 and not raw.null_count():
             return self._integer_codes(raw.to_numpy())
-        asked = pl.DataFrame({"id": raw.cast(self.ids.dtype, strict=False)})
+        wanted = pl.DataFrame({"id": raw.cast(self.ids.dtype, strict=False)})
         known = pl.DataFrame({"id": self.ids}).with_row_index("code")
-        found = asked.join(known, on="id", how="left", maintain_order="left")["code"]
-        return found.cast(pl.Int64).fill_null(UNKNOWN).to_numpy()
+        codes = wanted.join(known, on="id", how="left", maintain_order="left")["code"]
+        return codes.cast(pl.Int64).fill_null(UNKNOWN).to_numpy()
 
     def _integer_codes(self, raw: npt.NDArray[np.int64]) -> IdCodes:
         ids = self.ids.to_numpy()
@@ -57,8 +57,12 @@ def number(columns: Sequence[pl.Series]) -> Numbering:
     """Number all distinct raw ids of some columns, nulls left out."""
     whole = bool(columns) and all(column.dtype.is_integer() for column in columns)
     dtype = pl.Int64() if whole else pl.String()
-    found: list[Any] = [distinct(c.cast(dtype)) for c in columns]
-    ids = pl.concat(found).unique().sort() if found else pl.Series([], dtype=pl.String)
+    columns_of_ids: list[Any] = [distinct(c.cast(dtype)) for c in columns]
+    ids = (
+        pl.concat(columns_of_ids).unique().sort()
+        if columns_of_ids
+        else pl.Series([], dtype=pl.String)
+    )
     return Numbering(ids.rename("id"))
 
 
@@ -75,7 +79,7 @@ def distinct(column: pl.Series) -> pl.Series:
 
 
 def same_but(one: str, other: str) -> str:
-    """Say how two ids that look alike differ: ``.0``, spaces, zeros; empty if they do not."""
+    """Return how two similar ids differ: ``.0``, spaces, zeros; empty for any other difference."""
     if one == other:
         return ""
     if one.removesuffix(".0") == other.removesuffix(".0"):
@@ -87,21 +91,21 @@ def same_but(one: str, other: str) -> str:
 
 
 def alike(ids: pl.Expr, how: str) -> pl.Expr:
-    """Return ids without what :func:`same_but` may say that they differ in."""
+    """Return ids normalized by one of the differences that :func:`same_but` returns."""
     if how == "'.0'":
         return ids.str.replace(r"^([-+]?\d+)\.0$", "$1")
     return ids.str.strip_chars() if how == "spaces" else ids.str.replace(r"^0+(\d)", "$1")
 
 
 def alike_hint(how: str, column: str, table: str) -> str:
-    """Return what to write in a card against a difference of ids."""
+    """Return the option of a card that removes a difference of ids."""
     if how == "spaces":
         return f"`derive: {{{column}: TRIM({column})}}` in table {table!r}"
     return f"`types: {{{column}: int}}` in table {table!r}"
 
 
 def differences(ids: pl.Series, others: pl.Series) -> Iterator[tuple[str, str, str]]:
-    """Yield how ids would equal others but for their writing: (how, an id, the other)."""
+    """Yield ids that differ from others only in spelling: (difference, an id, the other)."""
     for how in DIFFERENCES:
         one = pl.DataFrame({"one": ids}).with_columns(key=alike(pl.col("one"), how))
         two = pl.DataFrame({"two": others}).with_columns(key=alike(pl.col("two"), how))

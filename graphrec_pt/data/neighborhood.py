@@ -1,4 +1,4 @@
-"""The nodes and links around a node that a picture has room for."""
+"""Selection of the nodes and links around a node that fit in a picture."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ def neighborhood(
 ) -> Neighborhood:
     """Choose nodes and links around a node; the same graph gives the same choice.
 
-    First come neighbours that more of the nodes of the last hop lead to, then the latest (where
-    the root's edges carry times), then those with fewer edges, which say more about a node than
-    hubs do. On the first hop relations take turns, further out node types do, with two thirds of
-    the places.
+    The order prefers neighbours with more links from the previous hop, then the latest (where the
+    root's edges carry times), then those with fewer edges, which are more specific than hubs. On
+    the first hop the relations take turns, on later hops the node types, with two thirds of the
+    places.
 
     Args:
         graph: The graph.

@@ -1,4 +1,4 @@
-"""Nodes of a graph: raw ids → integers, which of them survive, and their columns in id order."""
+"""Nodes of a graph: raw ids → integers, the k-core filter, and node columns in id order."""
 
 import re
 from collections.abc import Mapping
@@ -37,8 +37,8 @@ def number_nodes(
     """Number the nodes of every type; also return the rows that describe them.
 
     Raises:
-        GraphRecError: When a column of ids has a type that cannot be used, and for ids of two
-            tables that are written differently and so never meet.
+        GraphRecError: When a column of ids has an unusable type, and when two tables share no id
+            because they spell their ids differently.
     """
     numbered, details = {}, {}
     for name, node in plan.nodes.items():
@@ -86,7 +86,7 @@ def _require_meeting(
     numbering: Numbering,
     problems: Problems,
 ) -> None:
-    """Refuse or tell relations that share no id with the type's table, or with each other."""
+    """Refuse or report relations that share no id with the type's table, or with each other."""
     node, text = plan.nodes[name], numbering.ids.dtype == pl.String
     if known is not None and (not len(known) or len(known) == len(numbering)):
         return  # an empty table, or one that knows every id
@@ -127,7 +127,7 @@ def _require_meeting(
 
 
 def _tell_odd_ids(name: str, numbering: Numbering, problems: Problems) -> None:
-    """Tell ids that only spaces set apart from another, and lists that were taken for one id."""
+    """Report ids that differ from another only in spaces, and lists that were read as one id."""
     ids = numbering.ids
     if ids.dtype != pl.String:
         return
@@ -309,7 +309,7 @@ def _vectors(who: str, column: pl.Series) -> pl.Series:
 
 
 def number_hint(column: str, texts: pl.Series) -> str:
-    """Return how a card reads numbers that are written for people, such as ``12,99 €``.
+    """Return the card option that parses numbers with currency or separators, such as ``12,99 €``.
 
     Args:
         column: Its name.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#999933", "#7F7F7F")
 INK, GREY = "#222222", "#5F6368"
 HEIGHT = 14.0
-"""Of a pill."""
+"""Height of a pill."""
 SIZES = {"label": 8.5, "header": 7.5, "legend": 8.5, "title": 11.0}
 """Font sizes of texts by kind."""
 
@@ -65,7 +65,7 @@ class Picture:
         links: Four control points of a Bézier curve, and the number of its colour.
         texts: (x, y of the base line, text, a key of :data:`SIZES`).
         dots: (x, y, number of the colour) of the legend.
-        about: The same in words, for people who listen to the page.
+        about: Text description of the picture, for screen readers.
     """
 
     width: float

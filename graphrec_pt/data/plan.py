@@ -19,7 +19,7 @@ class NodePlan(Strict):
     """Where the nodes of one type come from.
 
     Args:
-        table: Table with one row per node; without one, nodes are whatever edges mention.
+        table: Table with one row per node; without one, the nodes are the ends of edges.
         id: Column of that table with the raw ids.
         columns: Column → ``category``, ``number``, ``text`` or ``vector``.
         title: The column that names a node for a person.
@@ -120,7 +120,7 @@ class EdgePlan(Strict):
 
 
 class Core(Strict):
-    """Keep only nodes of a relation with enough edges, until nothing more falls away (k-core).
+    """Keep only nodes of a relation with enough edges, repeated until no node is removed (k-core).
 
     Args:
         relation: The relation that is counted.
@@ -166,7 +166,7 @@ class Plan(Strict):
             cls.model_validate(sound)
         except ValidationError as error:
             known = {str(e) for e in errors}
-            # Only what stands at the root: names that do not fit each other.
+            # Errors of the root only: names that do not fit each other.
             rest = [e for e in error.errors() if not e["loc"]]
             causes = [e.get("ctx", {}).get("error") for e in rest]
             for cause in causes:
@@ -245,10 +245,10 @@ def planned_schema(
 
     Args:
         plan: The plan.
-        edges: Those of its edges whose tables are there.
-        node_types: Those of its node types that occur.
-        described: Those of the node types whose tables are there.
-        lists: The edges themselves: they know whether there are times and weights.
+        edges: The edge plans whose tables exist.
+        node_types: The node types that occur.
+        described: The node types whose tables exist.
+        lists: The edges, which determine whether a relation has times and weights.
 
     Raises:
         GraphRecError: When two relations would have one name.
@@ -292,7 +292,7 @@ def planned_schema(
 
 
 def _sound_part(content: Any, error: ValidationError) -> Any:
-    """Return a copy of a plan's content without the options that are wrong in themselves."""
+    """Return a copy of a plan's content without the options that are invalid on their own."""
     sound = copy.deepcopy(content)
     if not isinstance(sound, dict):
         return sound
@@ -313,7 +313,7 @@ def _sound_part(content: Any, error: ValidationError) -> Any:
 
 
 def _forget(content: Any, where: list[Any]) -> None:
-    """Remove what stands at a place; a node type or a table keeps its name."""
+    """Remove the option at a place; a node type or a table keeps its name."""
     for part in where[:-1]:
         if isinstance(content, dict) and part not in content:
             return  # a choice of types, which pydantic names too

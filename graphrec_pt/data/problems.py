@@ -1,4 +1,4 @@
-"""The audit of a build: rows that cannot be used, and whatever else changes the data."""
+"""The audit of a build: unusable rows and all other changes of the data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ LONGEST = 60
 
 @dataclass
 class Problems:
-    """Collects what was dropped, what was changed and what is refused while a graph is built.
+    """Collects dropped rows, changes and errors while a graph is built.
 
     Args:
         dropped: Rows that the card leaves out, as ``where``, ``expected``, ``rows``, ``examples``.
-        notes: Other changes that a person should know of, one sentence each.
+        notes: Other changes for the user, one sentence each.
         copies: Files that were left out because they are copies, a sentence each.
         refused: Errors that stop the build; they are raised together by :meth:`settle`.
     """
@@ -36,7 +36,7 @@ class Problems:
         drop: bool,
         hint: str,
     ) -> None:
-        """Record rows that will be dropped, or refuse them.
+        """Record unusable rows: as dropped if the card allows it, else as an error.
 
         Args:
             where: Table or relation.

@@ -1,9 +1,9 @@
-"""Raw files as a user has them: plain, compressed, or members of zip and tar archives.
+"""Raw files: plain, compressed, or members of zip and tar archives.
 
-Compression is told by the first bytes of a file, whatever its name says.
+The first bytes of a file decide how it is compressed; its name does not matter.
 
-Archives are read as streams and never unpacked, so a member cannot write anywhere; one whose
-name points outside its folder is refused all the same.
+Archives are read as streams and never unpacked, so a member cannot write anywhere. An archive with
+a member whose name points outside its folder is refused as well.
 """
 
 import bz2
@@ -52,7 +52,7 @@ DAMAGED = (
 
 @dataclass(frozen=True)
 class RawFile:
-    """One raw file, wherever it lies.
+    """One raw file, on disk or in an archive.
 
     Args:
         path: The file, or the archive that holds it.
@@ -64,13 +64,13 @@ class RawFile:
 
     @property
     def name(self) -> str:
-        """What errors call it, without the ending of its compression."""
+        """Name of the file in errors, without the suffix of its compression."""
         name = PurePosixPath(self.member or self.path.name).name
         return name.removesuffix(next((e for e in COMPRESSED if name.lower().endswith(e)), ""))
 
     @property
     def plain(self) -> bool:
-        """Whether it can be read in place."""
+        """Whether the file can be read in place."""
         if self.member is not None:
             return False
         with self.path.open("rb") as stream:
@@ -89,11 +89,11 @@ class RawFile:
                 yield stream
         except (*DAMAGED, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
-                raise  # of the disk, not of the content
+                raise  # an error of the disk, not of the content
             raise GraphRecError(
                 self.path.name, "a complete compressed file", error, "downloading it again"
             ) from error
-        except (RuntimeError, NotImplementedError) as error:  # what zipfile says of secret members
+        except (RuntimeError, NotImplementedError) as error:  # encrypted members
             if self.member is None:
                 raise
             raise GraphRecError(
@@ -161,7 +161,7 @@ class RawFile:
         Args:
             scratch: Folder for copies.
             encoding: Encoding of the file.
-            unmarked: Whether a byte-order mark is in the way.
+            unmarked: Whether a byte-order mark must be removed.
 
         Raises:
             GraphRecError: At the first line that is not text in this encoding.
@@ -184,11 +184,11 @@ class RawFile:
 
 
 def find_files(folder: Path, pattern: str, copies: list[str] | None = None) -> list[RawFile]:
-    """Find what a card calls `pattern`: in the folder, below it, or inside its archives.
+    """Find the files that match `pattern`: in the folder, below it, or inside its archives.
 
     A plain file wins over its compressed copy, a file near the top over one deeper down, and any
     file over archive members. Members of several archives are all returned. The one member of
-    ``NAME.zip`` serves as ``NAME`` whatever it is called.
+    ``NAME.zip`` serves as ``NAME`` under any name.
 
     Args:
         folder: The raw folder, or a single file or archive.
@@ -304,7 +304,7 @@ def _compression(start: bytes) -> str | None:
 
 
 def _unmarked(name: str, line: bytes, encoding: str) -> bytes:
-    """Return the first line of a file without its byte-order mark, or refuse what is no text."""
+    """Return the first line of a file without its byte-order mark; raise if it is not text."""
     for magic, (what, hint) in FOREIGN.items():
         if line.startswith(magic):
             raise GraphRecError(name, "text", what, hint)

@@ -1,4 +1,4 @@
-"""What readers of single formats share: their registry, and lines and JSON with their place."""
+"""The reader family: the registry, and functions that read lines and JSON with line numbers."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def read_lines(file: RawFile, encoding: str = "utf-8", *, keep_blank: bool = Fal
     Args:
         file: The file.
         encoding: Its text encoding.
-        keep_blank: Whether blank lines count as rows; otherwise they are passed over.
+        keep_blank: Whether blank lines count as rows; by default they are skipped.
 
     Raises:
         GraphRecError: For a file without text or a line in another encoding.
@@ -62,7 +62,7 @@ def require_fields(file: RawFile, lines: pl.DataFrame, good: pl.Expr, expected: 
 
 
 def require_paths(who: str, paths: dict[str, str], seen: set[str], known: set[str]) -> None:
-    """Refuse options that name a place which no record has: option → path.
+    """Refuse options with a path that no record has.
 
     Args:
         who: The reader and its option.
@@ -80,7 +80,7 @@ def read_json(file: RawFile, encoding: str = "utf-8") -> Any:
     """Read one JSON document.
 
     Raises:
-        GraphRecError: At the line where it stops being JSON.
+        GraphRecError: At the line with the first syntax error.
     """
     text = "\n".join(line for _, line in file.lines(encoding))
     if not text.strip():
@@ -125,14 +125,14 @@ def require_object(file: RawFile, value: Any) -> dict[str, Any]:
 
 
 def find_file(who: str, files: Sequence[RawFile], name: str) -> RawFile:
-    """Return the file of that name among those a card's pattern found."""
+    """Return the file of a given name among the files that match the card's pattern."""
     for file in files:
         if file.name == name:
             return file
-    found = ", ".join(file.name for file in files)
-    raise GraphRecError(who, f"a file {name}", found, "another --raw folder")
+    names = ", ".join(file.name for file in files)
+    raise GraphRecError(who, f"a file {name}", names, "another --raw folder")
 
 
 def empty(file: RawFile) -> GraphRecError:
-    """Return the error of a file with nothing in it."""
+    """Return the error for an empty file."""
     return GraphRecError(file.name, "at least one line", "an empty file", "downloading it again")

@@ -235,7 +235,7 @@ def check_condition(who: str, frame: pl.LazyFrame, where: str) -> None:
 
 
 def _require_readable(who: str, plan: EdgePlan, table: Table, problems: Problems) -> None:
-    """Tell values that would be lost in silence: of numbers to bin, of flags, of number columns."""
+    """Report values that would be lost silently: in bins, in flags and in number columns."""
     checks: list[tuple[str, str, pl.Expr]] = []
     if plan.bins:
         column = plan.target.partition(".")[2]
@@ -273,7 +273,7 @@ def _chosen(frame: pl.LazyFrame, odd: pl.Expr, value: pl.Expr) -> pl.LazyFrame:
 def _tell_empty_lists(
     who: str, plan: EdgePlan, table: Table, dtypes: Dtypes, problems: Problems
 ) -> None:
-    """Tell rows that list no target at all: they make no edge and are no mistake."""
+    """Report rows with an empty list of targets: they make no edge and are no mistake."""
     column = plan.target.partition(".")[2]
     if plan.split is not None:
         nothing = _parts(plan).list.len() == 0
@@ -293,7 +293,7 @@ def _tell_empty_lists(
 
 
 def _parts(plan: EdgePlan) -> pl.Expr:
-    """Return the texts that a separator sets apart, without empty ones."""
+    """Return the texts between separators, without empty ones."""
     assert plan.split is not None
     texts = pl.col(plan.target.partition(".")[2]).cast(pl.String)
     parts = texts.str.split(plan.split).list.eval(pl.element().str.strip_chars())
@@ -305,7 +305,7 @@ def _flag(column: str) -> pl.Expr:
 
 
 def _finite(column: str, dtype: pl.DataType | None = None) -> pl.Expr:
-    """Return a column as numbers, null where it holds none."""
+    """Return a column as finite numbers, null for other values."""
     number = pl.col(column).cast(pl.Float64, strict=False)
     if dtype is not None:
         number = number.cast(dtype)

@@ -1,4 +1,4 @@
-"""What a card makes of a table's columns: renamed, looked up in other tables, derived, filtered."""
+"""Column operations of a card on a table: rename, look up in other tables, derive, filter."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -36,12 +36,12 @@ def shaped(
     """Apply a plan's renames, lookups, derived columns and filter.
 
     Args:
-        name: What the card calls the table.
-        frame: Its rows.
-        plan: How it is read.
+        name: Name of the table in the card.
+        frame: Rows of the table.
+        plan: Options of the table.
         earlier: The tables opened so far.
-        steps: Takes the rows after each step, by option.
-        tell: Told of lookups that find nothing.
+        steps: Receives the rows after each step, with the option of the step.
+        tell: Called with a sentence about each lookup without any match.
 
     Raises:
         GraphRecError: For columns that are not there and SQL that is wrong.
@@ -73,9 +73,9 @@ def look_up(
     Args:
         who: The table, for errors.
         frame: The rows to add columns to.
-        lookups: New column → where it is found.
+        lookups: New column → table and column to take it from.
         earlier: The tables opened so far.
-        tell: Told of lookups that find nothing.
+        tell: Called with a sentence about each lookup without any match.
 
     Raises:
         GraphRecError: When a column that a lookup names is not there.
@@ -91,11 +91,11 @@ def look_up(
         for column in (key, value):
             _require(f"{at} in table {plan.table!r}", column, other.columns)
         keys, values = pl.col(key).cast(pl.String).alias(KEY), pl.col(value).alias(VALUE)
-        found = other.select(keys, values).unique(KEY, keep="first", maintain_order=True)
-        asked = frame.with_columns(pl.col(plan.column).cast(pl.String).alias(KEY))
+        values_by_key = other.select(keys, values).unique(KEY, keep="first", maintain_order=True)
+        keyed = frame.with_columns(pl.col(plan.column).cast(pl.String).alias(KEY))
         if tell is not None:
-            _tell_no_match(at, plan, key, asked.select(KEY), found, tell)
-        joined = asked.join(found.lazy(), on=KEY, how="left", maintain_order="left")
+            _tell_no_match(at, plan, key, keyed.select(KEY), values_by_key, tell)
+        joined = keyed.join(values_by_key.lazy(), on=KEY, how="left", maintain_order="left")
         frame = joined.with_columns(pl.col(VALUE).alias(new)).drop(KEY, VALUE)
     return frame
 
@@ -111,7 +111,7 @@ def _tell_no_match(
             return
         first = asked.head(1).collect()[KEY].to_list()
     except pl.exceptions.PolarsError:
-        return  # rows that do not parse are told when they are read
+        return  # rows that do not parse are reported when they are read
     if not first:
         return
     known = found[KEY].head(1000).to_list()

@@ -1,4 +1,4 @@
-"""One raw file as rows, whatever its format: CSV, JSON lines, JSON, Parquet or Arrow."""
+"""Rows of one raw file in any supported format: CSV, JSON lines, JSON, Parquet or Arrow."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ class Source(Protocol):
 
     file: RawFile
     place: str
-    """What stands between the file's name and the number of a row in errors."""
+    """Text between the file's name and the number of a row in errors."""
 
     def scan(self, dtypes: Dtypes, *, numbered: bool) -> pl.LazyFrame:
         """Return the rows, text columns of CSV parsed as `dtypes` says.
@@ -40,26 +40,26 @@ class Source(Protocol):
         ...
 
     def recover(self) -> bool:
-        """Turn to a slower way of reading; return whether there is one left.
+        """Switch to a slower way of reading; return whether there is one left.
 
         Raises:
-            GraphRecError: At the row that no way reads.
+            GraphRecError: At the row that cannot be read in any way.
         """
         ...
 
     def explain(self, error: Exception) -> None:
-        """Raise an error that names the row to blame for a failure, if one is found."""
+        """Raise an error that names the row that caused a failure, if it can be found."""
         ...
 
 
 def open_source(file: RawFile, plan: TablePlan, scratch: Path, problems: Problems) -> Source:
-    """Return the rows of a file, whose format its name tells.
+    """Return the rows of a file; its name decides the format.
 
     Args:
         file: The file.
         plan: How it is read.
         scratch: Folder for decompressed copies.
-        problems: Where changed rows are told.
+        problems: Where changed rows are reported.
 
     Raises:
         GraphRecError: When the file is empty, damaged, or does not fit the plan.
@@ -104,8 +104,8 @@ class _Columnar:
 class _Json:
     """A file with one JSON object a line, or one list of objects.
 
-    Polars reads it; where it cannot (a column that changes its kind late, NaN), Python does, and
-    a column of several kinds becomes text.
+    Polars reads the file. If polars fails (a column changes its type late, NaN), Python reads it,
+    and a column of several types becomes text.
     """
 
     def __init__(self, file: RawFile, plan: TablePlan, scratch: Path) -> None:
@@ -180,7 +180,7 @@ def _column(name: str, values: Sequence[Any]) -> pl.Series:
 
 
 def parsed(column: str, type_: ColumnType, dtype: pl.DataType) -> pl.Expr:
-    """Return a column as `types` in a card asks, null where a value is not of that type.
+    """Return a column with the type that `types` in a card gives, null for values of other types.
 
     A float that is a whole number, as pandas writes ids beside gaps, counts as a whole number.
 

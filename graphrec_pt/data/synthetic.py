@@ -1,9 +1,9 @@
-"""Invented shops with a known truth: typed, timed, textual, of any size, made from a key.
+"""Synthetic data sets with known clusters: typed, timed, with texts, of any size, from a key.
 
-Users and items fall into clusters. A user mostly takes items of the own cluster, popular ones
-more often (a power law), and after an item often its fixed successor in a cycle through the
-cluster. Attributes, title words, ratings and ages follow the clusters. So popularity,
-collaborative, content, knowledge-graph and sequential models each have something to find.
+Users and items belong to clusters. A user mostly takes items of its cluster, popular items more
+often (a power law), and often takes the fixed successor of its last item in a cycle through the
+cluster. Attributes, title words, ratings and ages depend on the cluster. So popularity,
+collaborative, content, knowledge-graph and sequential models all have a signal to learn.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.graph import Graph
 
 AT_HOME = 0.85
-"""Share of draws, of items and of attribute values, that come from the own cluster."""
+"""Share of drawn items and attribute values that come from the user's or item's cluster."""
 FOLLOWS = 0.4
 """Share of interactions that go to the successor of the item before."""
 POPULARITY = 0.8
@@ -27,7 +27,7 @@ POPULARITY = 0.8
 FEWEST = 3
 """Interactions that every user has at least (before repeats are left out)."""
 VALUES, WORDS = 6, 40
-"""Attribute values and title words that a cluster calls its own."""
+"""Number of attribute values, and of title words, of each cluster."""
 START, DAY = 1_600_000_000, 86_400
 
 ATTRIBUTES = ("category", "brand", "style", "material")
@@ -36,7 +36,7 @@ _SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
 
 @dataclass(frozen=True)
 class _Items:
-    """Items by cluster: two orders of every cluster, one after popularity, one a cycle."""
+    """Items by cluster, in two orders: by popularity, and in a cycle."""
 
     cluster: Ints  # [n]
     start: Ints  # [clusters], where a cluster begins in the orders
@@ -55,11 +55,11 @@ class _Items:
         return item
 
     def after(self, item: Ints, steps: Ints | int) -> Ints:
-        """Return the item that many steps further in the cycle."""
+        """Return the items `steps` places later in the cycle."""
         cluster = self.cluster[item]
         at = (self.place[item] + steps) % self.size[cluster]
-        found: Ints = self.cycle[self.start[cluster] + at]
-        return found
+        items: Ints = self.cycle[self.start[cluster] + at]
+        return items
 
 
 def synthetic_graph(
@@ -72,7 +72,13 @@ def synthetic_graph(
     repeats: bool = False,
     key: Key = Key(0),  # noqa: B008  (immutable)
 ) -> Graph:
-    """Return the graph of :func:`synthetic_tables`, ids permuted by the key's seed."""
+    """Return the graph of :func:`synthetic_tables`, ids permuted by the key's seed.
+
+    Example:
+        >>> graph = synthetic_graph(users=100, items=50, interactions=1000)
+        >>> graph.num_nodes("user")
+        100
+    """
     plan, tables = synthetic_tables(
         users,
         items,
@@ -95,11 +101,11 @@ def synthetic_tables(
     repeats: bool = False,
     key: Key = Key(0),  # noqa: B008  (immutable)
 ) -> tuple[Plan, dict[str, pl.DataFrame]]:
-    """Return the tables of an invented shop and the plan that makes them a graph.
+    """Return the tables of a synthetic shop and the plan of its graph.
 
-    Tables ``users``, ``items`` and ``interactions``, the last by (user, time). Columns ``cluster``
-    of the first two tell the truth; the plan leaves them out. The same arguments give the same
-    tables.
+    Tables ``users``, ``items`` and ``interactions``, the last ordered by (user, time). The columns
+    ``cluster`` of the first two hold the true clusters; the plan leaves them out. The same
+    arguments give the same tables.
 
     Args:
         users: How many users.
@@ -108,9 +114,9 @@ def synthetic_tables(
         attributes: How many attributes an item has: category (under a department), brand, style,
             material, attribute_5, …
         clusters: How many groups of users and items.
-        repeats: Keep a user's second and later interactions with an item. They fall away without
-            it, and fewer interactions than drawn remain (five in six with large catalogues).
-        key: The source of chance.
+        repeats: Keep a user's second and later interactions with an item. By default they are
+            dropped, and fewer interactions than drawn remain (five in six with large catalogues).
+        key: Key of all random draws.
 
     Raises:
         GraphRecError: When the numbers do not fit together.
@@ -267,6 +273,6 @@ def _words(numbers: Ints) -> pl.Series:
     """Return a pronounceable word for every number."""
     every, place = np.unique(numbers, return_inverse=True)
     base = len(_SYLLABLES)
-    mixed = every * 7919 % base**3  # neighbours in number are strangers in sound
+    mixed = every * 7919 % base**3  # close numbers give unlike words
     words = ["".join(_SYLLABLES[m // base**k % base] for k in range(3)) for m in mixed.tolist()]
     return pl.Series(words, dtype=pl.String).gather(place)

@@ -1,4 +1,4 @@
-"""Tables: a table plan and a raw folder in, a lazy frame out, with line numbers on demand."""
+"""Tables: open the raw files of a table plan as a lazy frame, with line numbers on demand."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,15 +29,15 @@ class Table:
     """One table of a card or of the user, ready to be read.
 
     Args:
-        name: What the plan calls it.
+        name: Name of the table in the plan.
         frame: The rows, lazily.
         located: The same rows, untyped where they may not parse, with ``__file`` (``"x.csv:"``)
-            and ``__line``, for pointing at bad ones; by default those of `frame`, numbered.
+            and ``__line``, to locate bad rows in errors; by default those of `frame`, numbered.
         reread: Reads the rows another way after a failure of polars, or returns the error to show.
         drop_bad: Whether rows that cannot be used may be dropped.
         in_card: Whether options of a card apply to it.
-        steps: What made the rows, by option: the rows before each.
-        misnamed: Options of the card that name columns which the files lack.
+        steps: Option of the card and rows after it, for each step that made the rows.
+        misnamed: Errors of options that name columns which the files lack.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Table:
         return self.collect(lambda frame: frame.select(columns))
 
     def _retried(self, action: Query) -> pl.LazyFrame:
-        """Run an action on the rows, again after every other way to read them."""
+        """Run an action on the rows; after a failure, try every other way to read them."""
         while True:
             try:
                 action(self.frame).collect_schema()
@@ -113,7 +113,7 @@ class Table:
         return did_you_mean(column, self.columns)
 
     def type_hint(self, column: str, type_: str) -> str:
-        """Return how a user gives a column another type."""
+        """Return the hint to give a column another type."""
         if self.in_card:
             return f"`types: {{{column}: {type_}}}` in table {self.name!r} of the card"
         if type_ == "int":
@@ -121,7 +121,7 @@ class Table:
         return f"`.astype({{{column!r}: str}})` in pandas"
 
     def drop_hint(self, examples: Sequence[str] = ()) -> str:
-        """Return how a user leaves unusable rows out, or says that a text means no value."""
+        """Return the hint to leave unusable rows out, or to declare a text as a missing value."""
         if not self.in_card:
             return "leaving these rows out of the frame"
         texts = {gap for gap in GAPS if any(e.endswith(f" {gap!r}") for e in examples)}
@@ -145,7 +145,7 @@ class Table:
         return [f"{file}{line} {shown(value)}" for file, line, value in rows.rows()]
 
     def emptied_by(self) -> str | None:
-        """Return the option of the card after which no row was left, None for an empty table."""
+        """Return the last step of the card that left any row, None for an empty table."""
         sizes = [(name, bool(len(f.head(1).collect()))) for name, f in self.steps]
         last = None
         for name, filled in sizes:
@@ -166,8 +166,8 @@ def open_table(
     """Open one table of a card.
 
     Args:
-        name: What the card calls the table.
-        plan: How it is read.
+        name: Name of the table in the card.
+        plan: Options of the table.
         raw: The raw folder.
         scratch: Folder for decompressed copies.
         problems: Where dropped and changed rows are counted.
@@ -186,10 +186,10 @@ def open_table(
         frame = shaped(name, card_rows(name, plan.rows).lazy(), plan, tables, steps, problems.note)
         return Table(name, frame, steps=steps)
     for layout in (plan, *plan.or_else):
-        found = [find_files(raw, pattern, problems.copies) for pattern in _patterns(layout)]
-        for one in found:
-            _one_format(name, one)
-        files = [file for one in found for file in one]
+        matches = [find_files(raw, pattern, problems.copies) for pattern in _patterns(layout)]
+        for files_of_pattern in matches:
+            _one_format(name, files_of_pattern)
+        files = [file for files_of_pattern in matches for file in files_of_pattern]
         if files and layout.reader is not None:
             return _open_reader(name, layout, files, problems, cache, tables)
         if files:
@@ -268,7 +268,7 @@ def _open_files(
 
 
 class _Files:
-    """The files of one table, read fast, or by other ways where that fails."""
+    """The files of one table, read with polars, or by slower ways if that fails."""
 
     def __init__(
         self, name: str, plan: TablePlan, sources: Sequence[Source], problems: Problems
@@ -295,7 +295,7 @@ class _Files:
         return whole if self.fast else _without(plain(whole), self.plan.missing)
 
     def typed(self) -> pl.LazyFrame:
-        """Return the rows as `types` asks; those that do not parse are told and left out."""
+        """Return the rows with the columns of `types` cast; drop and report rows that fail."""
         text = Table(self.name, self.scan(), reread=self.untyped_again)
         schema = text.frame.collect_schema()
         self.columns = text.columns
@@ -324,7 +324,7 @@ class _Files:
         return again if isinstance(again, GraphRecError) else self.shape(self.typed())
 
     def untyped_again(self, error: Exception) -> pl.LazyFrame | GraphRecError:
-        """The same for rows that are neither typed nor shaped."""
+        """Return the raw rows, without types and column operations, read another way."""
         try:
             if [source for source in self.sources if source.recover()]:
                 return self.scan()

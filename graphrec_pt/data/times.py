@@ -1,4 +1,4 @@
-"""Times of a table as whole numbers; texts are read as Python's strptime reads them."""
+"""Times of a table as whole numbers; text is parsed with the patterns of Python's strptime."""
 
 import re
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ import polars as pl
 from graphrec_pt.data.plan import TimePlan
 from graphrec_pt.graph.schema import TimeUnit
 
-TRIES = 1000  # different texts that Python tries before it gives a column up
+TRIES = 1000  # distinct texts that Python parses before it gives up on a column
 SLOW = re.compile(r"(?<!\.)%f|%Z")
 FORMATS = (
     "%Y-%m-%d",
@@ -47,8 +47,8 @@ def integer_time(plan: TimePlan, dtype: pl.DataType, unit: TimeUnit) -> pl.Expr:
     """Return a time column as whole numbers, null where it holds no time.
 
     Args:
-        plan: The column, and how it is read.
-        dtype: Its type.
+        plan: The column and its format.
+        dtype: Type of the column.
         unit: Unit of dates: milliseconds for ``"ms"``, otherwise seconds since 1970 (UTC).
     """
     column = pl.col(plan.column)
@@ -71,12 +71,12 @@ def integer_time(plan: TimePlan, dtype: pl.DataType, unit: TimeUnit) -> pl.Expr:
 
 
 def guess_format(text: str) -> str | None:
-    """Return the strptime pattern of a time that a person wrote, if it is a common one."""
+    """Return the strptime pattern of a time, if its format is a common one."""
     return next((f for f in FORMATS if _python(text.strip(), f) is not None), None)
 
 
 def _epoch(texts: pl.Series, pattern: str, ticks: str) -> pl.Series:
-    """Parse texts; Polars reads most patterns fast, Python those of other grammar."""
+    """Parse texts: with Polars, which is fast, or with Python for patterns that Polars lacks."""
     times = pl.Series(texts.name, [None], dtype=pl.Int64).new_from_index(0, len(texts))
     if not SLOW.search(pattern):
         # In the grammar of Polars, %.f is a fraction of any length and %#z takes Z as well.

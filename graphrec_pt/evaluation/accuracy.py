@@ -93,8 +93,8 @@ class RetrievedIdealNDCG:
 
     def values(self, ranks: Ranks) -> Floats:
         """Return one value per user: ``[U]``."""
-        found = hits(ranks, self.k).astype(np.int64)
-        return _gain(ranks, self.k) / np.where(found > 0, _ideal(found), 1)
+        count = hits(ranks, self.k).astype(np.int64)
+        return _gain(ranks, self.k) / np.where(count > 0, _ideal(count), 1)
 
 
 @metric("mrr")
@@ -135,7 +135,7 @@ class AUC:
         np.maximum.at(most, ranks.user, ranks.candidates)
         others = np.maximum(most - n, 0)
         above = n * others + n * (n + 1) / 2 - total
-        # Without other candidates nothing was ranked: neither right nor wrong.
+        # Without other candidates the AUC is undefined; it counts as one half.
         share = np.where(others * n > 0, above / np.maximum(others * n, 1), 0.5)
         return share * n / ranks.count
 

@@ -1,4 +1,4 @@
-"""The baseline family: training-free or closed-form systems that every report prints."""
+"""The baseline family: training-free or closed-form systems that every report compares with."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,22 +21,22 @@ _DENSE = 0.1  # share of entries from which a dense product is the faster one
 
 
 class Fitted(Protocol):
-    """What a baseline learnt; scores once it is told what may be seen."""
+    """A fitted baseline; :meth:`on` makes it a scorer for a history graph."""
 
     def on(self, history: Graph) -> Scorer:
-        """Return the scorer for what a history graph shows."""
+        """Return the scorer for a history graph."""
         ...
 
 
 class Baseline(Protocol):
-    """Learns from the graph it is given and from nothing else; a frozen config."""
+    """Learns from the edges of a given graph only; a frozen config."""
 
     def fit(self, graph: Graph, relation: str | None = None) -> Fitted:
-        """Return what is learnt.
+        """Return the fitted baseline.
 
         Args:
-            graph: Whose edges may be learnt from: ``split.train``, or ``split.history("test")``
-                when statistics of validation events are wanted too (which must then be said).
+            graph: The training graph: ``split.train``, or ``split.history("test")`` to learn from
+                validation events too, which a report must then state.
             relation: The relation to predict; the first interaction relation by default.
 
         Raises:
@@ -46,7 +46,19 @@ class Baseline(Protocol):
 
 
 baseline: Registry[Baseline] = Registry("baseline")
-"""``@baseline("name")`` makes a class usable as a baseline."""
+"""``@baseline("name")`` makes a class usable as a baseline.
+
+Example:
+    >>> @baseline("by_id")
+    ... @dataclass(frozen=True)
+    ... class ById:
+    ...     def fit(self, graph, relation=None):
+    ...         name = predicted_relation(graph, relation)
+    ...         items = graph.num_nodes(graph.schema.relation(name).target)
+    ...         return Constant(torch.arange(items, dtype=torch.float32))
+    >>> baseline.build("by_id").fit(checkerboard(10)).score.shape
+    torch.Size([10])
+"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +69,7 @@ class LinearBaseline:
         relation: The relation that is predicted.
         weights: ``[V, V]``, sparse or dense; row = candidate of the query.
         query: Makes the queries of all sources, ``[sources, V]``, from a history graph.
-        prior: *p*, float32 ``[V]``, the same for everybody; None for nothing.
+        prior: *p*, float32 ``[V]``, the same for all sources; None for zeros.
     """
 
     relation: str
@@ -67,14 +79,14 @@ class LinearBaseline:
 
     def on(self, history: Graph) -> "LinearScorer":
         """Return the scorer for a history graph of the same nodes."""
-        found = history.schema.relation(self.relation)
+        definition = history.schema.relation(self.relation)
         queries, weights = self.query(history, self.relation), self.weights
         if queries.shape[1] != weights.shape[0]:
-            expected = f"a history with {weights.shape[0]} nodes of type {found.target!r}"
+            expected = f"a history with {weights.shape[0]} nodes of type {definition.target!r}"
             raise GraphRecError("baseline", expected, queries.shape[1])
         if isinstance(weights, csr_array) and weights.nnz > _DENSE * np.prod(weights.shape):
             weights = weights.toarray()
-        return LinearScorer(history.nodes(found.source), queries, weights, self.prior)
+        return LinearScorer(history.nodes(definition.source), queries, weights, self.prior)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,14 +120,16 @@ def predicted_relation(graph: Graph, relation: str | None, *, timed: bool = Fals
     Raises:
         GraphRecError: When there is none, or it should have times and has not.
     """
-    found = graph.schema.interaction(relation)
-    if timed and not found.timed:
-        raise GraphRecError("baseline", "a timed relation", repr(found.name), "popularity or ease")
-    return found.name
+    definition = graph.schema.interaction(relation)
+    if timed and not definition.timed:
+        raise GraphRecError(
+            "baseline", "a timed relation", repr(definition.name), "popularity or ease"
+        )
+    return definition.name
 
 
 def met(graph: Graph, relation: str) -> Sparse:
-    """Return which candidates each source has met, as zeros and ones: float32 ``[sources, V]``."""
+    """Return the binary interaction matrix of sources and candidates: float32 ``[sources, V]``."""
     from graphrec_pt.data.convert.scipy import to_scipy
 
     matrix: Sparse = to_scipy(graph, relation, weights=False)

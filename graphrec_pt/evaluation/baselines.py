@@ -25,7 +25,7 @@ from graphrec_pt.graph.sequences import sequences, transition_counts
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """The same scores for everybody.
+    """The same scores for all sources.
 
     Args:
         score: float32 ``[V]``.
@@ -34,7 +34,7 @@ class Constant:
     score: Tensor
 
     def on(self, history: Graph) -> "Constant":
-        """Return itself: no history matters."""
+        """Return itself; the scores do not depend on histories."""
         return self
 
     def scores(self, nodes: Tensor) -> Tensor:
@@ -58,8 +58,8 @@ class Popularity:
 class Markov:
     """Score = how often a candidate came right after the last event, then its popularity.
 
-    Most successors were met once and most candidates never, so counts alone leave nearly all of
-    the catalogue tied. Popularity enters as a share below 1: it never outweighs a transition.
+    Most successors occur once and most candidates never, so counts alone leave nearly all of the
+    catalogue tied. Popularity is added as a share below 1, so that it never outweighs a transition.
     """
 
     def fit(self, graph: Graph, relation: str | None = None) -> LinearBaseline:
@@ -110,7 +110,7 @@ def largest(
     value: npt.NDArray[np.floating[Any]],
     k: int,
 ) -> npt.NDArray[np.int64]:
-    """Return where the `k` largest values of each group are; of equal ones the lower members'.
+    """Return the places of the `k` largest values of each group; ties go to the lower member.
 
     Args:
         group: ``[n]`` not negative.
@@ -139,16 +139,16 @@ def transition_matrix(
     source_power: float = 0.5,
     target_power: float = 0.3,
 ) -> Sparse:
-    """Return how strongly each candidate leads to each other: ``W = D^−a C D^−b``.
+    """Return the weights of transitions between candidates: ``W = D^−a C D^−b``.
 
     ``C[i, j]`` sums ``1/d`` over all places where *j* comes *d* ≤ `window` events after *i* in
     some history, and ``backward/d`` where it comes before; ``D`` counts interactions.
 
     Args:
-        graph: Whose histories are read.
+        graph: The graph of the histories.
         relation: A timed relation.
         window: Largest distance.
-        backward: Weight of the way back.
+        backward: Weight of transitions in reverse order.
         source_power: *a*, how much popular origins are damped.
         target_power: *b*, how much popular destinations are damped.
 
@@ -187,7 +187,7 @@ class TransitionKNN:
         backward: Weight of a transition read the other way.
         source_power: Damping of popular origins.
         target_power: Damping of popular destinations.
-        last: How many of the latest events are asked.
+        last: Number of the latest events that are used.
         decay: Weight of an event relative to the next later one.
     """
 
@@ -213,7 +213,7 @@ class TransitionKNN:
 
 
 LARGEST = 40_000
-"""Catalogue from which the dense inverse no longer fits a common memory (6.4 GB a copy)."""
+"""Largest catalogue of EASE: beyond it the dense inverse (6.4 GB a copy) may not fit in memory."""
 
 
 @baseline("ease")
@@ -244,5 +244,5 @@ class EASE:
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))
         weights = inverse.div_(-inverse.diagonal().clone())  # column j over −P_jj
         weights.fill_diagonal_(0)
-        # LAPACK leaves columns side by side; every query would copy them into rows.
+        # LAPACK returns a column-major matrix; without this, every query would copy it.
         return LinearBaseline(name, np.ascontiguousarray(weights.numpy(), np.float32), met)

@@ -1,4 +1,4 @@
-"""Quality of paths given as explanations: are they true, do they explain, do they differ."""
+"""Quality of explanation paths: faithfulness to the graph and diversity."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def valid_paths(graph: Graph, paths: Paths) -> Tensor:
     looked up, whatever the path says about positions.
 
     Args:
-        graph: What the user may be told about: the history graph, never the held-out edges.
+        graph: The history graph, which has no held-out edges.
         paths: P explanations; a path without hops explains nothing and is not valid.
 
     Returns:
@@ -54,7 +54,7 @@ def faithful(graph: Graph, paths: Paths, source: Tensor, item: Tensor) -> Tensor
         graph: The history graph.
         paths: Explanations; ``paths.root`` is the row of the recommendation.
         source: int64 ``[B]`` global ids recommended to, ``B = paths.size``.
-        item: int64 ``[B]`` global ids of what is recommended.
+        item: int64 ``[B]`` global ids of the recommended items.
 
     Returns:
         bool ``[B]``.
@@ -67,8 +67,8 @@ def faithful(graph: Graph, paths: Paths, source: Tensor, item: Tensor) -> Tensor
         raise GraphRecError("faithful", f"{paths.size} sources and items", got)
     last = paths.nodes.gather(1, paths.length.clamp(min=0).unsqueeze(1)).squeeze(1)
     joins = (paths.nodes[:, 0] == source[paths.root]) & (last == item[paths.root])
-    told = joins & valid_paths(graph, paths)
-    return torch.bincount(paths.root[told], minlength=paths.size) > 0
+    valid = joins & valid_paths(graph, paths)
+    return torch.bincount(paths.root[valid], minlength=paths.size) > 0
 
 
 def diversity(paths: Paths) -> Tensor:
@@ -99,13 +99,13 @@ def linking_diversity(paths: Paths) -> Tensor:
 
 
 def explained(scorer: PathScorer, made: Split) -> dict[str, float]:
-    """Return how many recommendations at test a path leads to, and how true the paths are.
+    """Return the share of test recommendations with a path, and the quality of the paths.
 
-    Of the best :data:`TOP` unseen items of at most :data:`ASKED` test users, evenly taken.
+    Measured on the best :data:`TOP` unseen items of at most :data:`ASKED` evenly spaced test users.
 
     Args:
-        scorer: Made for the history at test.
-        made: Split data.
+        scorer: The scorer, made for the history graph of the test.
+        made: The split.
 
     Returns:
         ``users``; ``reached``, the share of items that a path leads to; ``valid``, the share of
@@ -117,17 +117,20 @@ def explained(scorer: PathScorer, made: Split) -> dict[str, float]:
     nodes = nodes[:: -(-len(nodes) // ASKED)].contiguous()
     k = min(TOP, shown.num_nodes(shown.schema.relation(made.relation).target))
     lists = top_lists(scorer, shown, made.relation, nodes, k)
-    told = scorer.paths(nodes, lists.items.clamp(min=lists.start))
-    of_user = replace(told, root=told.root // k, size=len(nodes))
+    explanations = scorer.paths(nodes, lists.items.clamp(min=lists.start))
+    of_user = replace(explanations, root=explanations.root // k, size=len(nodes))
     parts = {
-        "valid": valid_paths(shown, told).double(),
+        "valid": valid_paths(shown, explanations).double(),
         "diversity": diversity(of_user),
         "linking_diversity": linking_diversity(of_user),
     }
     return {
         "users": len(nodes),
-        "reached": len(told) / max(int((lists.items >= 0).sum()), 1),
-        **{name: float(values.nanmean()) if len(told) else 0.0 for name, values in parts.items()},
+        "reached": len(explanations) / max(int((lists.items >= 0).sum()), 1),
+        **{
+            name: float(values.nanmean()) if len(explanations) else 0.0
+            for name, values in parts.items()
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""How sure a mean over users is: bootstrap intervals and paired tests."""
+"""Bootstrap confidence intervals of means over users, and paired tests of two systems."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ def bootstrap(values: Floats, key: Key, resamples: int = RESAMPLES) -> Floats:
     """Return the means of resamples with replacement over users (Efron, 1979).
 
     Resample *r* takes user ``(bits · U) >> 32`` with the Philox bits of (place, r), so two
-    systems with the same users and key are resampled alike.
+    systems with the same users and key get the same resamples.
 
     Args:
         values: ``[U]`` per-user values, or ``[U, M]`` of several metrics.
@@ -36,8 +36,8 @@ def bootstrap(values: Floats, key: Key, resamples: int = RESAMPLES) -> Floats:
         raise GraphRecError("bootstrap", "at least one user and one resample", len(values))
     table = torch.from_numpy(np.ascontiguousarray(values, np.float64).reshape(len(values), -1))
     means = [counts @ table / len(table) for counts in _counts(len(table), key, resamples)]
-    found: Floats = torch.cat(means).numpy().reshape(resamples, *values.shape[1:])
-    return found
+    resampled_means: Floats = torch.cat(means).numpy().reshape(resamples, *values.shape[1:])
+    return resampled_means
 
 
 def interval(
@@ -72,13 +72,13 @@ def resampled(
     Returns:
         ``[resamples, M]``.
     """
-    asked = [statistic(outcome, name) for name in metrics]
+    statistics = [statistic(outcome, name) for name in metrics]
     parts = [
-        np.stack([each(counts.numpy()) for each in asked], axis=1)
+        np.stack([over(counts.numpy()) for over in statistics], axis=1)
         for counts in _counts(len(outcome.users), key, resamples)
     ]
-    found: Floats = np.concatenate(parts)  # [resamples, M]
-    return found
+    values: Floats = np.concatenate(parts)  # [resamples, M]
+    return values
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def compare(
 ) -> Comparison:
     """Test whether two systems differ, user by user.
 
-    A system that was trained with several seeds is what it is on average: a user's value is the
-    mean over them, so that the luck of one seed is no gain of the system.
+    For a system that was trained with several seeds, a user's value is the mean over the seeds, so
+    that one lucky seed does not count as a gain.
 
     Args:
         ours: Outcome of one system, or its outcomes with several seeds.
@@ -133,9 +133,9 @@ def compare(
     once = np.ones((1, users))
 
     def apart(of: Callable[[Outcome], Floats]) -> Floats:
-        ours, theirs = (np.mean([of(each) for each in seeds], axis=0) for seeds in (one, other))
-        found: Floats = ours - theirs
-        return found
+        ours, theirs = (np.mean([of(run) for run in seeds], axis=0) for seeds in (one, other))
+        gain: Floats = ours - theirs
+        return gain
 
     difference = float(apart(lambda each: statistic(each, metric)(once))[0])
     means = apart(lambda each: resampled(each, [metric], key, resamples))
@@ -154,15 +154,15 @@ def compare(
 
 
 def _seeds(outcomes: Outcome | Sequence[Outcome]) -> Sequence[Outcome]:
-    found = outcomes if isinstance(outcomes, Sequence) else [outcomes]
-    if not found:
+    runs = outcomes if isinstance(outcomes, Sequence) else [outcomes]
+    if not runs:
         raise GraphRecError("compare", "at least one outcome of each system", "none")
-    return found
+    return runs
 
 
 def _check_comparable(ours: Outcome, theirs: Outcome) -> None:
     if not ours.targets.equals(theirs.targets):
-        rows = [Counter(each.targets.iter_rows()) for each in (ours, theirs)]
+        rows = [Counter(outcome_of.targets.iter_rows()) for outcome_of in (ours, theirs)]
         apart = (rows[0] - rows[1]) + (rows[1] - rows[0])
         got = f"{apart.total()} that only one has"
         raise GraphRecError("compare", "the same targets", got)

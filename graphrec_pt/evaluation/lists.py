@@ -1,4 +1,4 @@
-"""What lists say beyond accuracy: coverage, novelty, popularity, inequality."""
+"""Beyond-accuracy measures of recommendation lists: coverage, novelty, popularity, inequality."""
 
 import torch
 from torch import Tensor
@@ -9,12 +9,12 @@ from graphrec_pt.predict.lists import Lists
 
 
 def coverage(lists: Lists) -> float:
-    """Return the share of the catalogue that anybody is recommended."""
+    """Return the share of the catalogue that is recommended to at least one source."""
     return float((lists.counts() > 0).double().mean())
 
 
 def gini(lists: Lists) -> float:
-    """Return how unequally recommendations fall on the catalogue: 0 evenly, towards 1 on one item.
+    """Return the Gini index of recommendations per item: 0 if equal, near 1 for a single item.
 
     ``Σ_i (2i − V − 1) c_i / (V Σ c)`` with counts ``c_1 ≤ … ≤ c_V``.
     """
@@ -25,13 +25,13 @@ def gini(lists: Lists) -> float:
 
 
 def novelty(lists: Lists, degree: Tensor, users: int) -> float:
-    """Return the mean self-information of what is recommended, in bits.
+    """Return the mean self-information of the recommended items, in bits.
 
-    ``−log₂(degree / users)`` (Zhou et al., PNAS 2010); items that nobody has count as if one user
-    had them.
+    ``−log₂(degree / users)`` (Zhou et al., PNAS 2010); an item without interactions counts as if
+    one user had it.
 
     Args:
-        lists: What is recommended.
+        lists: The recommended items.
         degree: int64 ``[V]``, training interactions of each candidate.
         users: Training users.
     """
@@ -39,28 +39,28 @@ def novelty(lists: Lists, degree: Tensor, users: int) -> float:
 
 
 def mean_popularity(lists: Lists, degree: Tensor) -> float:
-    """Return the mean training interactions of what is recommended; `degree` int64 ``[V]``."""
+    """Return the mean training interactions of recommended items; `degree` int64 ``[V]``."""
     return float(_of_each(lists, degree).mean())
 
 
 def beyond_accuracy(lists: Lists, train: Graph, relation: str) -> dict[str, float]:
-    """Return what lists say beyond accuracy: ``coverage@k``, ``gini@k``, ``novelty@k`` and more.
+    """Return ``coverage@k``, ``gini@k``, ``novelty@k`` and ``popularity@k`` of lists.
 
-    ``popularity@k`` is the mean training interactions of what is recommended.
+    ``popularity@k`` is the mean number of training interactions of the recommended items.
 
     Args:
-        lists: The k best of some sources.
-        train: The graph that was learnt from.
+        lists: The k best candidates of some sources.
+        train: The training graph.
         relation: The relation that is predicted.
     """
-    found = train.schema.relation(relation)
+    definition = train.schema.relation(relation)
     bought = train.edges(relation).target - lists.start
     degree = torch.bincount(bought, minlength=lists.catalogue)
     k = lists.items.shape[1]
     return {
         f"coverage@{k}": coverage(lists),
         f"gini@{k}": gini(lists),
-        f"novelty@{k}": novelty(lists, degree, train.num_nodes(found.source)),
+        f"novelty@{k}": novelty(lists, degree, train.num_nodes(definition.source)),
         f"popularity@{k}": mean_popularity(lists, degree),
     }
 

@@ -26,29 +26,41 @@ DEFAULT = (
 class Metric(Protocol):
     """Measures the targets of each user; a frozen config.
 
-    One that is no mean over users also has ``over(outcome, counts) -> [R]``: its values when each
-    user counts as often as ``counts [R, U]`` says. One that does not measure
-    :class:`~graphrec_pt.evaluation.ranks.Ranks` says so: ``of: ClassVar[str] = "Predicted"``.
+    A metric that is no mean over users also has ``over(outcome, counts) -> [R]``: its values when
+    users are weighted by ``counts [R, U]``. A metric of values instead of
+    :class:`~graphrec_pt.evaluation.ranks.Ranks` has ``of: ClassVar[str] = "Predicted"``.
     """
 
     def values(self, outcome: Any) -> Floats:
         """Return one value per user, in the order of ``outcome.users``: ``[U]``.
 
-        Their mean is the metric, unless it has ``over``; NaN for users who tell nothing alone.
+        Their mean is the metric, unless it has ``over``; NaN for users whose value is undefined.
         """
         ...
 
 
 metric: Registry[Metric] = Registry("metric")
-"""``@metric("name")`` makes a class usable as ``name`` or, with an option `k`, as ``name@k``."""
+"""``@metric("name")`` makes a class usable as ``name`` or, with an option `k`, as ``name@k``.
+
+Example:
+    >>> @metric("best_rank")
+    ... @dataclass(frozen=True)
+    ... class BestRank:
+    ...     def values(self, ranks):
+    ...         return ranks.per_user(np.where(ranks.place == 1, ranks.rank, 0))
+    >>> parts = split(checkerboard(10), "leave_one_out")
+    >>> popular = Popularity().fit(parts.train).on(parts.history("test"))
+    >>> evaluate(rank_targets(popular, parts, "test"), ["best_rank", "hr@5"])
+    {'best_rank': 4.0, 'hr@5': 1.0}
+"""
 
 
 def parse_metric(name: str) -> Metric:
     """Return the metric that a text like ``"ndcg@10"`` or ``"mrr"`` names.
 
     Raises:
-        GraphRecError: For unknown names, with what was probably meant, and cut-offs that are
-            missing, not wanted or not whole numbers from 1.
+        GraphRecError: For unknown names, with a suggestion, and for cut-offs that are missing,
+            superfluous or not whole numbers from 1.
     """
     kind, at, cutoff = name.partition("@")
     if not at:
@@ -64,7 +76,7 @@ def measures(name: str) -> str:
 
 
 def per_user(outcome: Outcome, name: str) -> Floats:
-    """Return a metric's value for each user alone, in the order of ``outcome.users``: ``[U]``.
+    """Return a metric's value for each user, in the order of ``outcome.users``: ``[U]``.
 
     Raises:
         GraphRecError: For names that :func:`parse_metric` refuses, no targets at all, metrics of
@@ -89,11 +101,11 @@ def statistic(outcome: Outcome, name: str) -> Callable[[Floats], Floats]:
 def evaluate(outcome: Outcome, metrics: Sequence[str] = DEFAULT) -> dict[str, float]:
     """Return each metric over all users, who count once each.
 
-    Names of metrics over sampled negatives carry how they were sampled, e.g.
-    ``"compat:sampled99_uniform_seed0:ndcg@10"``, so that nobody takes them for the real ones.
+    Names of metrics over sampled negatives include the sampling, e.g.
+    ``"compat:sampled99_uniform_seed0:ndcg@10"``, to distinguish them from metrics of full rankings.
 
     Args:
-        outcome: Of one split.
+        outcome: The outcome of one split.
         metrics: Names such as ``"ndcg@10"``.
 
     Raises:

@@ -13,11 +13,11 @@ from graphrec_pt.kernels.negative import negative, popularity
 
 @dataclass(frozen=True)
 class Sampled:
-    """Rank each target among a few candidates that its source never chose.
+    """Rank each target among a few candidates that its source never interacted with.
 
     Such metrics are inconsistent: they may order two systems the other way round than a full
     ranking does (Krichene and Rendle, "On Sampled Metrics for Item Recommendation", KDD 2020).
-    They exist here to compare with tables that were made this way, and their names say so.
+    Use them only to compare with published tables of this kind; their metric names say so.
 
     Args:
         count: Negatives per target, all different.
@@ -38,18 +38,18 @@ class Sampled:
         return f"sampled{self.count}_{how}_seed{self.seed}"
 
     def draw(self, split: Split, source: Tensor, edge: Tensor) -> Tensor:
-        """Return negatives that are in no part of the source's data, held out or not.
+        """Return negatives: candidates without any edge to the source, held out or not.
 
         Args:
-            split: Where targets come from.
+            split: The split of the targets.
             source: int64 ``[n]`` global ids.
-            edge: int64 ``[n]`` edge ids of the targets, whose draws they are.
+            edge: int64 ``[n]`` edge ids of the targets, which select the random draws.
 
         Returns:
             int64 ``[n, count]``, counted from the first candidate.
 
         Raises:
-            GraphRecError: When a source leaves fewer candidates than that.
+            GraphRecError: When a source has fewer than `count` negatives.
         """
         schema = split.graph.schema
         catalogue = split.graph.nodes(schema.relation(split.relation).target)
@@ -83,7 +83,7 @@ class Sampled:
 
 
 def _first_distinct(drawn: Tensor, count: int) -> tuple[Tensor, int]:
-    """Return the first `count` different ids of each row, and how many the poorest row has."""
+    """Return the first `count` distinct ids of each row, and the smallest number of any row."""
     ordered = torch.sort(drawn, dim=1, stable=True)
     fresh = torch.ones_like(drawn, dtype=torch.bool)
     fresh[:, 1:] = ordered.values[:, 1:] != ordered.values[:, :-1]

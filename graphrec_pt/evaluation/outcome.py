@@ -1,4 +1,4 @@
-"""What a task gives for the targets of one split: a table by raw ids, kept with a run."""
+"""The outcome of a task for the targets of one split: a table by raw ids, saved with a run."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,20 +11,20 @@ from graphrec_pt.core.scratch import finished_file
 from graphrec_pt.graph.stored_tables import read_parquet
 
 HISTORY = "history"
-"""Key of a policy that says what a system was shown."""
+"""Key of a policy with the edges that the system saw."""
 
 
 class Outcome(Protocol):
-    """One row per target; metrics, slices and tests are made of it alone."""
+    """One row per target; metrics, slices and tests need nothing else."""
 
     @property
     def table(self) -> pl.DataFrame:
-        """Columns ``split``, ``user``, ``item`` (raw ids), and what the task tells of a target."""
+        """Columns ``split``, ``user``, ``item`` (raw ids), and the task's columns of a target."""
         ...
 
     @property
     def policy(self) -> Mapping[str, str]:
-        """How it was made: what had been seen, and what departs from a full ranking."""
+        """Evaluation policy: the edges that the system saw, and deviations from a full ranking."""
         ...
 
     @property
@@ -34,11 +34,11 @@ class Outcome(Protocol):
 
     @property
     def targets(self) -> pl.DataFrame:
-        """What was to be predicted, in order: equal for systems that can be compared."""
+        """The targets in order; two systems are comparable if their targets are equal."""
         ...
 
     def where(self, kept: pl.Expr | pl.Series) -> Self:
-        """Return the outcome of some targets alone."""
+        """Return the outcome of some targets only."""
         ...
 
     def __len__(self) -> int:
@@ -49,20 +49,20 @@ class Outcome(Protocol):
 def write_outcomes(path: str | Path, outcomes: Sequence[Outcome]) -> None:
     """Write one or more splits to a Parquet file, their policy into its metadata.
 
-    What a system was shown may differ between splits, and is then told of each.
+    The edges that the system saw may differ between splits; the file then records them per split.
 
     Raises:
-        GraphRecError: For none, and splits that were made by different policies.
+        GraphRecError: For no outcomes, and for splits with different policies.
     """
-    shown = {each.table["split"][0]: each.policy.get(HISTORY) for each in outcomes}
-    policies = [{**each.policy, HISTORY: ""} for each in outcomes]
+    shown = {part.table["split"][0]: part.policy.get(HISTORY) for part in outcomes}
+    policies = [{**part.policy, HISTORY: ""} for part in outcomes]
     if not outcomes or any(policy != policies[0] for policy in policies):
         raise GraphRecError("write_outcomes", "outcomes made by one policy", policies)
     policy = dict(outcomes[0].policy)
     if len(set(shown.values())) > 1:
         policy[HISTORY] = "; ".join(f"{when}: {history}" for when, history in shown.items())
     with finished_file(Path(path)) as made:
-        pl.concat([each.table for each in outcomes]).write_parquet(made, metadata=policy)
+        pl.concat([part.table for part in outcomes]).write_parquet(made, metadata=policy)
 
 
 def read_tables(
@@ -71,8 +71,8 @@ def read_tables(
     """Return the table of each split of a file that :func:`write_outcomes` wrote, and its policy.
 
     Args:
-        path: Of the file.
-        columns: That the tables should have.
+        path: Path of the file.
+        columns: Required columns of the tables.
 
     Raises:
         GraphRecError: When the file is missing or is no such table.

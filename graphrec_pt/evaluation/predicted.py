@@ -1,4 +1,4 @@
-"""What was predicted for the targets where nothing is ranked: ratings and clicks."""
+"""Predicted values of the targets, for tasks that rank nothing: ratings, clicks and sets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,7 +31,7 @@ class Predicted:
     Args:
         table: One row per target with the columns ``split``, ``user``, ``item`` (raw ids),
             ``value`` (a rating, or 0 and 1) and ``predicted``. A pair may occur more than once.
-        policy: How it was made: ``history``, and ``labels`` where some were drawn.
+        policy: Evaluation policy: ``history``, and ``labels`` where some were drawn.
 
     Raises:
         GraphRecError: For missing columns, several splits, and values that are not finite.
@@ -67,12 +67,12 @@ class Predicted:
 
     @cached_property
     def value(self) -> Floats:
-        """What was true: ``[n]``."""
+        """True value of each target: ``[n]``."""
         return self.table["value"].to_numpy()
 
     @cached_property
     def predicted(self) -> Floats:
-        """What was predicted: ``[n]``."""
+        """Predicted value of each target: ``[n]``."""
         return self.table["predicted"].to_numpy()
 
     @cached_property
@@ -82,12 +82,12 @@ class Predicted:
         return self.table.select(kept).sort(kept)
 
     def where(self, kept: pl.Expr | pl.Series) -> Self:
-        """Return what was predicted for some targets alone."""
+        """Return the predictions for some targets only."""
         return replace(self, table=self.table.filter(kept))
 
 
 def read_predicted(path: str | Path) -> dict[str, Predicted]:
-    """Return what was predicted for each split of a file.
+    """Return the predictions for each split of a file.
 
     Raises:
         GraphRecError: When the file is missing or is no table of predictions.
@@ -102,12 +102,12 @@ def predicted_table(
     """Return one row per pair, as :class:`~graphrec_pt.evaluation.predicted.Predicted` has them.
 
     Args:
-        split: Whose graph names the nodes.
+        split: The split; its graph has the raw ids of the nodes.
         when: Name of the part.
         source: int64 ``[n]`` global ids.
         target: int64 ``[n]`` global ids.
-        value: Floats ``[n]``, what is true.
-        predicted: Floats ``[n]``.
+        value: Floats ``[n]``, true values.
+        predicted: Floats ``[n]``, predicted values.
     """
     relation = split.graph.schema.relation(split.relation)
 

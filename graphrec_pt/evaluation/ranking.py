@@ -1,4 +1,4 @@
-"""Full ranking of the real catalogue, a block of queries at a time."""
+"""Full ranking of the whole catalogue, a block of queries at a time."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -35,46 +35,52 @@ def rank_targets(
 
     ``rank(t) = 1 + #{v : s_v > s_t} + ½ #{v ≠ t : s_v = s_t}``, over the candidates *v*.
 
-    Targets of one user are ranked in one list. A target that its source has met before is no
-    candidate under ``"mask"`` and gets rank ∞.
+    Targets of one user are ranked in one list. Under ``"mask"`` a target that its source has
+    already interacted with is no candidate and gets rank ∞.
 
     Args:
-        scorer: What is evaluated; made with the same history that the split shows at `when`.
-        split: Where the targets come from.
-        when: Which targets.
-        seen: Whether what a source has met in ``split.history(when)`` is left out or kept.
-        sampled: Rank among sampled negatives instead, to reproduce an old table.
-        cells: Scores that may exist at once; at least one row is always scored whole.
+        scorer: The evaluated system, made for ``split.history(when)``.
+        split: The split with the targets.
+        when: Validation or test targets.
+        seen: Whether items of a source in ``split.history(when)`` are left out or kept.
+        sampled: Rank among sampled negatives instead, to reproduce a published table.
+        cells: Most scores held in memory at once; at least one row is always scored.
 
     Raises:
         GraphRecError: When there are no targets, and for scores of a wrong shape or with NaN.
+
+    Example:
+        >>> parts = split(checkerboard(10), "leave_one_out")
+        >>> popular = Popularity().fit(parts.train).on(parts.history("test"))
+        >>> evaluate(rank_targets(popular, parts, "test"), ["hr@5", "mrr"])
+        {'hr@5': 1.0, 'mrr': 0.25}
     """
     history = split.history(when)
     relation = split.graph.schema.relation(split.relation)
     catalogue = split.graph.nodes(relation.target)
-    asked = _asked(split, when)
-    if not len(asked.source):
+    wanted = _asked(split, when)
+    if not len(wanted.source):
         raise GraphRecError("rank_targets", f"targets at {when}", "none", "another protocol")
     if seen not in ("mask", "keep"):
         raise GraphRecError("rank_targets", "seen 'mask' or 'keep'", repr(seen))
-    negatives = None if sampled is None else sampled.draw(split, asked.source, asked.edge)
-    rank = torch.empty(len(asked.source), dtype=torch.float64)
+    negatives = None if sampled is None else sampled.draw(split, wanted.source, wanted.edge)
+    rank = torch.empty(len(wanted.source), dtype=torch.float64)
     candidates = torch.full((len(rank),), 1 + sampled.count if sampled else len(catalogue))
-    for first, last, nodes, row in _blocks(asked.source, max(cells // len(catalogue), 1)):
+    for first, last, nodes, row in _blocks(wanted.source, max(cells // len(catalogue), 1)):
         part = slice(first, last)
         if negatives is not None:
             scores = checked_scores(scorer, nodes, split.graph, len(catalogue))
-            rank[part] = _against_some(scores, row, asked.column[part], negatives[part])
+            rank[part] = _against_some(scores, row, wanted.column[part], negatives[part])
             continue
         scores = shaped_scores(scorer, nodes, len(catalogue))
-        met = seen_pairs(history, split.relation, nodes) if seen == "mask" else None
-        found = ranked(scores, row, asked.column[part], met)
-        check_numbers(found.rank, nodes[row], split.graph)
-        rank[part], candidates[part] = found
+        seen_items = seen_pairs(history, split.relation, nodes) if seen == "mask" else None
+        ranks = ranked(scores, row, wanted.column[part], seen_items)
+        check_numbers(ranks.rank, nodes[row], split.graph)
+        rank[part], candidates[part] = ranks
     policy: dict[str, str] = {"seen": seen, "history": HISTORY[when]}
-    if sampled is not None:  # what a source has met is never among its negatives
+    if sampled is not None:  # negatives never include items of the source
         policy |= {"seen": "mask", COMPAT: str(sampled)}
-    return Ranks(_table(split, when, asked, rank, candidates), policy)
+    return Ranks(_table(split, when, wanted, rank, candidates), policy)
 
 
 class _Asked(NamedTuple):

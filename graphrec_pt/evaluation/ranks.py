@@ -1,4 +1,4 @@
-"""Where the targets stand: all that accuracy metrics need, in raw ids and on disk."""
+"""The ranks of the targets by raw ids, in memory and on disk: the input of accuracy metrics."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "candidates": pl.Int64,
 }
 COMPAT = "compat"
-"""Key of a policy that departs from a full ranking."""
+"""Key of a policy that deviates from a full ranking."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,7 +111,7 @@ class Ranks:
         return self.table.select("user", "item").sort("user", "item")
 
     def where(self, kept: pl.Expr | pl.Series) -> Self:
-        """Return the ranks of some targets alone."""
+        """Return the ranks of some targets only."""
         return replace(self, table=self.table.filter(kept))
 
 

@@ -1,4 +1,4 @@
-"""Which candidates a source has met before, and what is done about them."""
+"""Targets that repeat an earlier interaction, and the policies about seen candidates."""
 
 import torch
 
@@ -11,15 +11,15 @@ HISTORY: dict[When, str] = {"valid": "train", "test": "train + valid"}
 
 
 def repeats(split: Split, when: When = "test") -> int:
-    """Count the targets that their source has met before."""
+    """Count the targets that their source has already interacted with."""
     targets = targets_of(split, when)
     nodes, row = torch.unique(targets.source, return_inverse=True)
     history = split.history(when)
     catalogue = history.nodes(history.schema.relation(split.relation).target)
     ptr, column = seen_pairs(history, split.relation, nodes)
     owner = ranges(ptr[:-1], ptr.diff())[1]
-    asked = row * len(catalogue) + targets.target - catalogue.start
-    return int(torch.isin(asked, owner * len(catalogue) + column).sum())
+    pairs = row * len(catalogue) + targets.target - catalogue.start
+    return int(torch.isin(pairs, owner * len(catalogue) + column).sum())
 
 
 def seen_policies(split: Split, when: When = "test") -> tuple[SeenPolicy, ...]:
@@ -28,6 +28,6 @@ def seen_policies(split: Split, when: When = "test") -> tuple[SeenPolicy, ...]:
 
 
 def targets_of(split: Split, when: When) -> Targets:
-    """Return what is to be predicted at validation or at test."""
-    split.history(when)  # complains about other words
+    """Return the targets of validation or of test."""
+    split.history(when)  # raises for any other word
     return split.valid if when == "valid" else split.test

@@ -1,7 +1,7 @@
-"""Metrics of predicted sets: Jaccard, F1 and the area under precision and recall of each source.
+"""Metrics of predicted sets: Jaccard, F1 and area under the precision–recall curve per source.
 
-As medication recommendation is measured (GAMENet, Shang et al., AAAI 2019; G-BERT, IJCAI 2019): a
-number for each visit, and the mean over visits.
+These are the metrics of medication recommendation (GAMENet, Shang et al., AAAI 2019; G-BERT, IJCAI
+2019): a number for each visit, and the mean over visits.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from graphrec_pt.evaluation.predicted import Predicted
 from graphrec_pt.evaluation.ranks import Floats
 
 THRESHOLD = "threshold"
-"""Key of a policy that says from which chance on a node is in the predicted set; .5 without it."""
+"""Key of a policy with the least chance of a node in the predicted set; .5 by default."""
 
 
 @metric("jaccard")
@@ -61,13 +61,13 @@ class PRAUC:
     def over(self, predicted: Predicted, counts: Floats) -> Floats:
         """Return its values over resampled sources: ``[R, U]`` to ``[R]``."""
         values = self.values(predicted)
-        told = ~np.isnan(values)
-        if not told.any():
+        defined = ~np.isnan(values)
+        if not defined.any():
             raise GraphRecError("pr_auc", "a set that is not empty", "none")
-        weight = counts[:, told]
-        # A resample without such a source finds nothing.
-        found: Floats = weight @ values[told] / np.maximum(weight.sum(axis=1), 1)
-        return found
+        weight = counts[:, defined]
+        # A resample without such a source has a value of 0.
+        precision: Floats = weight @ values[defined] / np.maximum(weight.sum(axis=1), 1)
+        return precision
 
 
 def average_precision(label: Floats, score: Floats) -> float:
@@ -82,10 +82,10 @@ def average_precision(label: Floats, score: Floats) -> float:
     order = np.argsort(-score, kind="stable")
     label, score = label[order], score[order]
     step = np.append(np.diff(score) != 0, True)  # the last of each run of ties
-    found = np.cumsum(label)[step]
+    hits = np.cumsum(label)[step]
     shown = np.flatnonzero(step) + 1
-    gained = np.diff(found, prepend=0) / label.sum()
-    return float((gained * found / shown).sum())
+    gained = np.diff(hits, prepend=0) / label.sum()
+    return float((gained * hits / shown).sum())
 
 
 def _sizes(predicted: Predicted) -> tuple[Floats, Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Parts of the targets that deserve a row of their own: cold and rare nodes, head and tail."""
+"""Slices of the targets that reports show separately: cold and rare nodes, head and tail."""
 
 from typing import TypeVar
 
@@ -25,16 +25,16 @@ def slices(outcome: Part, train: Graph, relation: str) -> dict[str, Part]:
     ``long_users`` part the users. Slices without targets are left out.
 
     Args:
-        outcome: Of one split.
-        train: The graph that was learnt from.
+        outcome: The outcome of one split.
+        train: The training graph.
         relation: The relation that is predicted.
     """
-    found = train.schema.relation(relation)
-    bought = train.edges(relation).target - train.nodes(found.target).start
-    degree = torch.bincount(bought, minlength=train.num_nodes(found.target))
-    items = _degrees(train, found.target, degree, "item", "seen")
+    definition = train.schema.relation(relation)
+    bought = train.edges(relation).target - train.nodes(definition.target).start
+    degree = torch.bincount(bought, minlength=train.num_nodes(definition.target))
+    items = _degrees(train, definition.target, degree, "item", "seen")
     items = items.with_columns(pl.Series("tail", tail(degree).numpy()))
-    users = _degrees(train, found.source, train.degree(relation), "user", "length")
+    users = _degrees(train, definition.source, train.degree(relation), "user", "length")
     table = outcome.table.join(items, on="item", how="left", maintain_order="left")
     table = table.join(users, on="user", how="left", maintain_order="left")
     seen, length = pl.col("seen"), pl.col("length")

@@ -1,4 +1,4 @@
-"""The task family: what is predicted of the held-out targets, and how it is judged."""
+"""The task family: a task defines what is predicted for held-out targets and how it is measured."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,39 +15,39 @@ from graphrec_pt.training.stage import Stage
 
 @dataclass(frozen=True)
 class RankingConfig:
-    """How a catalogue is ranked; tasks that rank nothing need none of it.
+    """How a catalogue is ranked; other tasks ignore it.
 
     Args:
-        seen: What is done about what a source has interacted with before.
+        seen: Whether items that a source has interacted with are masked or stay candidates.
     """
 
     seen: SeenPolicy = "mask"
 
 
 class Task(Protocol):
-    """Says what a system is asked about the targets of a split; a frozen config.
+    """Defines what a system predicts for the targets of a split; a frozen config.
 
-    A *system* is a trained model or a baseline, made for what the history of a split shows. Models
-    and baselines are judged by the same method, on the same targets.
+    A *system* is a trained model or a baseline, made for the history graph of a split. The same
+    method evaluates models and baselines, on the same targets.
     """
 
     file: ClassVar[str]
-    """Of a run's folder, where outcomes are kept."""
+    """File of a run's folder with the outcomes."""
     metrics: ClassVar[tuple[str, ...]]
-    """What is measured unless a recipe says otherwise."""
+    """Default metrics."""
     watch: ClassVar[str]
-    """What the best model is chosen by, unless a recipe says otherwise."""
+    """Default metric for the choice of the best model."""
     outcome: ClassVar[str]
     """Class of the outcomes."""
     family: ClassVar[Registry[Any]]
-    """Of the baselines."""
+    """Registry of the baselines."""
 
     def check(self, stage: Stage) -> None:
-        """Raise unless a last stage teaches what the task asks."""
+        """Raise unless the objectives of the last stage can predict what the task needs."""
         ...
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
-        """Raise unless a split has what the task asks for, and enough of it for the metrics."""
+        """Raise unless a split has the data that the task and its metrics need."""
         ...
 
     def baselines(self, split: Split) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Task(Protocol):
         ...
 
     def policies(self, split: Split) -> tuple[SeenPolicy, ...]:
-        """Return the policies about what was seen that test targets are judged under."""
+        """Return the policies about seen items to evaluate the test targets with."""
         ...
 
     def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Any:
@@ -67,15 +67,15 @@ class Task(Protocol):
         ...
 
     def judge(self, system: Any, split: Split, when: When, policy: RankingConfig) -> Outcome:
-        """Return what a system makes of the targets."""
+        """Return the outcome of a system for the targets."""
         ...
 
     def beyond(self, system: Any, split: Split, policy: RankingConfig) -> dict[str, float]:
-        """Return what test targets do not tell: how broad, new and even its lists are."""
+        """Return beyond-accuracy measures of the lists: coverage, novelty, inequality."""
         ...
 
     def read(self, path: Path) -> Mapping[str, Outcome]:
-        """Return the outcomes of each split that a run kept."""
+        """Return the saved outcomes of each split of a run."""
         ...
 
 

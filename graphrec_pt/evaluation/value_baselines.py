@@ -1,4 +1,4 @@
-"""Baselines that predict values: means, biases, rates; and the pairs that they learn from."""
+"""Baselines that predict values: means, biases and rates; and their training pairs."""
 
 from dataclasses import dataclass
 
@@ -29,12 +29,12 @@ def known_ratings(split: Split) -> Known:
 
 
 def known_clicks(split: Split, negatives: int, seed: int) -> Known:
-    """Return training edges as clicks, and drawn pairs that are none in training as no clicks.
+    """Return training edges as clicks, and drawn pairs without a training edge as non-clicks.
 
     Args:
-        split: Its training graph alone says what is no click.
+        split: The split; negatives have no edge in its training graph.
         negatives: Pairs drawn for each click, uniformly.
-        seed: Of the draws.
+        seed: Seed of the draws.
     """
     graph = split.train
     edges, relation = graph.edges(split.relation), graph.schema.relation(split.relation)
@@ -48,7 +48,7 @@ def known_clicks(split: Split, negatives: int, seed: int) -> Known:
         low=items.start,
         high=items.stop,
         item=edges.edge,
-    )  # [n, K], −1 for sources who have met everything
+    )  # [n, K], −1 for sources with an edge to every candidate
     source = torch.cat([edges.source, edges.source.repeat_interleave(negatives)])
     target = torch.cat([edges.target, drawn.flatten()])
     value = torch.zeros(len(source), dtype=torch.float64)
@@ -62,13 +62,13 @@ class Same:
     """The same value for every pair.
 
     Args:
-        value: That value.
+        value: The predicted value.
     """
 
     value: float
 
     def values(self, source: Tensor, target: Tensor) -> Tensor:
-        """Return it for each pair: float64 ``[n]``."""
+        """Return the value once per pair: float64 ``[n]``."""
         return torch.full((len(source),), self.value, dtype=torch.float64)
 
 
@@ -83,11 +83,11 @@ class GlobalMean:
 
 @dataclass(frozen=True, eq=False)
 class Added:
-    """A mean, and what source and target add to it.
+    """The sum of a mean, the bias of the source and the bias of the target.
 
     Args:
-        mean: Of all.
-        bias: float64 ``[N]`` of each node.
+        mean: Mean of all training values.
+        bias: float64 ``[N]``, bias of each node.
     """
 
     mean: float
@@ -103,7 +103,7 @@ class Biases:
     """``ŷ = μ + b_u + b_i`` with regularised means in closed form, items first.
 
     ``b_i = Σ_u (y_ui − μ) / (λ_i + n_i)``, then ``b_u = Σ_i (y_ui − μ − b_i) / (λ_u + n_u)``
-    (Koren, "Factor in the Neighbors", TKDD 2010). Nodes that training never met have 0.
+    (Koren, "Factor in the Neighbors", TKDD 2010). Nodes without training edges have bias 0.
 
     Args:
         item: λ of items.
@@ -125,22 +125,22 @@ class Biases:
 
 @dataclass(frozen=True, eq=False)
 class OfTarget:
-    """The value of the target, whoever the source is.
+    """The value of the target, for every source.
 
     Args:
-        value: float64 ``[N]`` of each node.
+        value: float64 ``[N]``, value of each node.
     """
 
     value: Tensor
 
     def values(self, source: Tensor, target: Tensor) -> Tensor:
-        """Return that of each target: float64 ``[n]``."""
+        """Return the value of each target: float64 ``[n]``."""
         return self.value[target]
 
 
 @value_baseline("popularity_rate")
 class PopularityRate:
-    """``ŷ_i = (Σ_u y_ui + s μ) / (n_i + s)``: an item's own rate, drawn to the mean where few know.
+    """``ŷ_i = (Σ_u y_ui + s μ) / (n_i + s)``: an item's rate, shrunk to the mean for rare items.
 
     Args:
         strength: *s*, how many pairs of mean value every item starts with.
@@ -149,7 +149,7 @@ class PopularityRate:
     strength: float = Field(10.0, gt=0)
 
     def fit(self, known: Known) -> OfTarget:
-        """Count."""
+        """Compute the rates."""
         total, count = sums_by_node(known.target, known.value, known.nodes)
         mean = known.value.mean()
         return OfTarget((total + self.strength * mean) / (count + self.strength))

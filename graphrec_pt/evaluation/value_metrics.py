@@ -1,7 +1,7 @@
 """Metrics of predicted values and labels: RMSE, MAE, log loss, AUC, grouped AUC.
 
-None of them is a mean over users, so each says what it is when users count more or less often:
-that is what a bootstrap over users asks.
+None of them is a mean over users, so each has a method ``over`` that weights users by counts; the
+bootstrap over users needs it.
 """
 
 from typing import ClassVar
@@ -25,13 +25,13 @@ class RMSE:
 
     def values(self, predicted: Predicted) -> Floats:
         """Return that of each user's targets: ``[U]``."""
-        found: Floats = np.sqrt(_sums(predicted, _squares(predicted)) / _sizes(predicted))
-        return found
+        errors: Floats = np.sqrt(_sums(predicted, _squares(predicted)) / _sizes(predicted))
+        return errors
 
     def over(self, predicted: Predicted, counts: Floats) -> Floats:
         """Return its values over resampled users: ``[R, U]`` to ``[R]``."""
-        found: Floats = np.sqrt(_ratio(predicted, _squares(predicted), counts))
-        return found
+        errors: Floats = np.sqrt(_ratio(predicted, _squares(predicted), counts))
+        return errors
 
 
 @metric("mae")
@@ -82,20 +82,20 @@ class LabelGAUC:
     def over(self, predicted: Predicted, counts: Floats) -> Floats:
         """Return its values over resampled users: ``[R, U]`` to ``[R]``."""
         values = self.values(predicted)
-        told = ~np.isnan(values)
-        if not told.any():
+        defined = ~np.isnan(values)
+        if not defined.any():
             raise GraphRecError("label_gauc", "a user with positives and negatives", "none")
-        weight = counts[:, told] * _sizes(predicted)[told]
+        weight = counts[:, defined] * _sizes(predicted)[defined]
         total = weight.sum(axis=1)
-        # A resample without such a user tells nothing: neither right nor wrong.
-        return np.where(total > 0, weight @ values[told] / np.maximum(total, 1), 0.5)
+        # The AUC of a resample without such a user is undefined; it counts as one half.
+        return np.where(total > 0, weight @ values[defined] / np.maximum(total, 1), 0.5)
 
 
 @metric("label_auc")
 class LabelAUC:
     """Chance that a target labelled 1 is predicted above one labelled 0, ties counting half.
 
-    Over all pairs of targets, whoever's they are.
+    Over all pairs of targets, of one user or of two.
     """
 
     of: ClassVar[str] = "Predicted"

@@ -1,4 +1,4 @@
-"""What predicts values of pairs: ratings, or the chance of a click; baselines for both."""
+"""Interfaces of systems and baselines that predict values of pairs: ratings or click chances."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -34,10 +34,10 @@ class Values(Protocol):
 
 
 class PredictedValues(NamedTuple):
-    """What a function of pairs predicts.
+    """Predicts values with a function of pairs.
 
     Args:
-        of: From int64 ``[n, 2]`` global ids to floats ``[n]``.
+        of: Function from int64 ``[n, 2]`` global ids to floats ``[n]``.
     """
 
     of: Callable[[Tensor], Tensor]
@@ -51,7 +51,7 @@ class ValueBaseline(Protocol):
     """Learns from known pairs in closed form; a frozen config."""
 
     def fit(self, known: Known) -> Values:
-        """Return what is learnt."""
+        """Return the fitted baseline."""
         ...
 
 

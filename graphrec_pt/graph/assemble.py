@@ -1,4 +1,4 @@
-"""Edge lists in, segmented CSR out: the one place where adjacency arrays are laid out."""
+"""Build the segmented CSR of a graph from edge lists; no other module lays out adjacency arrays."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of nodes besides who met them: their attributes and the words of their texts."""
+"""Content features of nodes: their attributes and the words of their texts, no interactions."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ Ints = npt.NDArray[np.int64]
 BUCKETS = 2**14
 """Numbers that features are hashed to."""
 COMMON = 2
-"""Nodes that must share a feature for it to tell anything."""
+"""Least number of nodes that must share a feature; rarer features are left out."""
 
 
 def content_features(graph: Graph, node_type: str, buckets: int = BUCKETS) -> csr_array:
@@ -25,12 +25,12 @@ def content_features(graph: Graph, node_type: str, buckets: int = BUCKETS) -> cs
     the same on another graph.
 
     Args:
-        graph: Where they stand.
-        node_type: Whose nodes.
-        buckets: F, how many numbers there are.
+        graph: The graph that holds the nodes.
+        node_type: Node type whose features are returned.
+        buckets: F, the number of hash buckets.
 
     Returns:
-        float64 ``[n, F]``; rows of nodes of which nothing is known are empty.
+        float64 ``[n, F]``; the row of a node without features is empty.
     """
     size = graph.num_nodes(node_type)
     rows, names = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]

@@ -1,4 +1,4 @@
-"""Relations computed from interactions: only ever from the edges of the graph at hand."""
+"""Derived relations: computed from the interactions of the given graph and of no other."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,11 +18,11 @@ class Derivation(Protocol):
     """Computes one relation from the edges of a graph."""
 
     def relation(self, schema: Schema) -> Relation:
-        """Return the relation it will make, ``derived=True``."""
+        """Return the relation that :meth:`edges` fills; it has ``derived=True``."""
         ...
 
     def edges(self, graph: Graph) -> EdgeList:
-        """Return its edges, numbered inside their node types."""
+        """Return the edges of the relation, numbered inside their node types."""
         ...
 
 
@@ -37,17 +37,23 @@ def derive(graph: Graph, configs: Sequence[Any] | None = None) -> Graph:
     """Return the graph with derived relations, computed from its own edges.
 
     Args:
-        graph: The graph; give the train graph of a split and nothing can leak.
+        graph: The graph. Give the train graph of a split, so that held-out edges are not used.
         configs: Names, configs or objects; by default those of the graph's schema.
 
     Raises:
         GraphRecError: When a config is wrong or its relation's name is taken.
+
+    Example:
+        >>> parts = split(checkerboard(10), "leave_one_out")
+        >>> graph = derive(parts.train, [{"name": "transition", "window": 2}])
+        >>> graph.num_edges("followed_by")
+        10
     """
     wanted = [derivation.build(config) for config in _configs(graph.schema, configs)]
     if not wanted:
         return graph
     graph = without_derived(graph)
-    # The schema remembers them, so that a split derives them anew from what each view may see.
+    # The schema keeps the configs, so that a split derives the relations again for each view.
     recorded = tuple(config_of(made) for made in wanted)
     graph = replace(graph, schema=graph.schema.model_copy(update={"derive": recorded}))
     relations, lists = list(graph.schema.relations), forward_lists(graph)

@@ -1,4 +1,4 @@
-"""The content of a graph as one digest: equal content, equal digest, wherever it is stored."""
+"""A digest of the content of a graph; it does not depend on where the graph is stored."""
 
 import json
 from collections.abc import Iterator

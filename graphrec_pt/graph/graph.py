@@ -23,7 +23,8 @@ RAW_ID = "id"
 class Edges(NamedTuple):
     """The edges of one relation, one row each, ordered by (source, time).
 
-    Those of one source and time stand in an order of chance, edges without a time by target.
+    Edges of one source at one time stand in a random order; edges without a time are ordered by
+    target.
 
     Args:
         source: int64 ``[E_r]`` global ids.
@@ -51,13 +52,13 @@ class Graph:
         csr: The adjacency arrays; may be memory-mapped.
         tables: Node type → columns, row *n* describing the *n*-th node of the type; the first
             column ``id`` is the raw id as text.
-        edge_tables: Relation → extra edge columns, row *n* describing the *n*-th edge id of it.
+        edge_tables: Relation → extra edge columns, row *n* describing its *n*-th edge id.
         edge_offset: Relation → first of its edge ids (forward relations only).
         fingerprint: Hex digest of the content.
-        provenance: How it came to be: card, permutation seed, problems met, split.
-        folder: Where it is stored, if it is.
-        edge_ids: How many edge ids were given out; removed edges leave gaps. None: as many as
-            the stored edges show.
+        provenance: Origin of the graph: card, permutation seed, problems of the build, split.
+        folder: Folder of a stored graph, else None.
+        edge_ids: Number of edge ids ever assigned; removed edges leave gaps. By default one more
+            than the highest id of the stored edges.
     """
 
     schema: Schema
@@ -72,7 +73,7 @@ class Graph:
 
     @property
     def device(self) -> torch.device:
-        """Where the adjacency arrays are: what is sampled of the graph comes from there."""
+        """Device of the adjacency arrays, and of all samples from the graph."""
         return self.csr.indices.device
 
     def to(self, device: torch.device | str) -> "Graph":
@@ -107,8 +108,11 @@ class Graph:
 
     def segments(self, relation: str) -> tuple[Tensor, Tensor]:
         """Return where each source node's edges of a relation start and end: two ``[n_s]``."""
-        found = self.schema.relation(relation)
-        index, slots = self.schema.node_index(found.source), len(self.schema.leaving(found.source))
+        definition = self.schema.relation(relation)
+        index, slots = (
+            self.schema.node_index(definition.source),
+            len(self.schema.leaving(definition.source)),
+        )
         first, last = int(self.csr.base[index]), int(self.csr.base[index + 1])
         slot = self.schema.slot(relation)
         low = self.csr.segment[first + slot : last : slots]
@@ -121,10 +125,10 @@ class Graph:
 
     def edges(self, relation: str) -> Edges:
         """Return the edges of one relation as columns."""
-        found = self.schema.relation(relation)
+        definition = self.schema.relation(relation)
         low, high = self.segments(relation)
         degree = high - low
-        owned, device = self.nodes(found.source), self.device
+        owned, device = self.nodes(definition.source), self.device
         source = torch.arange(owned.start, owned.stop, device=device).repeat_interleave(degree)
         before = torch.cumsum(degree, 0) - degree
         place = torch.arange(len(source), device=device)
@@ -134,8 +138,10 @@ class Graph:
             source,
             self.csr.indices[position].long(),
             position,
-            self.csr.time[position] if self.csr.time is not None and found.timed else None,
-            self.csr.weight[position] if self.csr.weight is not None and found.weighted else None,
+            self.csr.time[position] if self.csr.time is not None and definition.timed else None,
+            self.csr.weight[position]
+            if self.csr.weight is not None and definition.weighted
+            else None,
             position if edge is None else edge[position].long(),
         )
 
@@ -161,8 +167,7 @@ class Graph:
 
         Args:
             position: int64 into ``csr.indices``.
-            source: int64 of the same shape, the node that each edge leaves; saves the search for
-                it where it is known.
+            source: int64 of the same shape, the node that each edge leaves; saves a search.
         """
         csr, table = self.csr, self._slot_relation.to(position.device)
         if source is None:
@@ -189,15 +194,15 @@ class Graph:
         """Return the global ids of raw ids: int64 ``[len(raw_ids)]``, −1 where unknown.
 
         Args:
-            node_type: Their type.
-            raw_ids: Texts, or numbers that are written the same way.
+            node_type: Node type of the raw ids.
+            raw_ids: Raw ids as text, or as numbers whose text is the raw id.
         """
         known = self._raw_index(node_type)
         if isinstance(raw_ids, str):
             raise GraphRecError("node_ids", "a sequence of ids", repr(raw_ids), "node_id")
-        asked = pl.DataFrame({RAW_ID: pl.Series(map(str, raw_ids), dtype=pl.String)})
-        found = asked.join(known, on=RAW_ID, how="left", maintain_order="left")["node"]
-        return torch.from_numpy(found.fill_null(-1).to_numpy().copy())
+        wanted = pl.DataFrame({RAW_ID: pl.Series(map(str, raw_ids), dtype=pl.String)})
+        nodes = wanted.join(known, on=RAW_ID, how="left", maintain_order="left")["node"]
+        return torch.from_numpy(nodes.fill_null(-1).to_numpy().copy())
 
     def node_id(self, node_type: str, raw_id: object) -> int:
         """Return the global id of one raw id.
@@ -215,7 +220,7 @@ class Graph:
         return node
 
     def title(self, node: int) -> str:
-        """Return what a person would call a node: its title column, else its raw id."""
+        """Return the name of a node for a person: its title column, else its raw id."""
         node_type = self.type_of(node)
         column = self.schema.node(node_type).title
         if column is None:

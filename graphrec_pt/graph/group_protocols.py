@@ -1,6 +1,7 @@
-"""Protocols that keep together what belongs together: the turns of a dialogue, sets of an owner.
+"""Split protocols that hold out whole groups: the turns of a dialogue, the sets of an owner.
 
-What such events hang on is in other relations, so these protocols read the graph first (``on``).
+Other relations say which group an event belongs to, so these protocols read the graph first, in
+their method ``on``.
 """
 
 from dataclasses import dataclass
@@ -21,17 +22,17 @@ _CONTEXT = {SplitPart.VALID: SplitPart.VALID_CONTEXT, SplitPart.TEST: SplitPart.
 
 @protocol("groups")
 class Groups:
-    """Random groups are new: all events that hang on one node are held out together.
+    """Hold out random groups: all events of a group are held out together.
 
     A group is what the relations `by` join: the turns of a dialogue, the sessions of a user, the
     outfits of a designer, the visits of a patient. Groups that share a member are one group.
-    Nothing of a held-out group is trained on: what other relations say of its members (the movies
+    Training sees no edge of a held-out group. What other relations say of its members (the movies
     that a turn names) is seen when the group is evaluated. Its members are then not linked to each
-    other, as a later turn of a dialogue tells the answer of an earlier one.
+    other, because a later turn of a dialogue reveals the answer of an earlier one.
 
     Args:
         by: One or several relations that join the sources of the predicted relation, or its
-            targets, with what groups them; without any, each source is a group of its own.
+            targets, with the nodes that group them; without any, each source is its own group.
         relation: Interaction relation to predict; the first one by default.
         valid: Share of the groups for validation.
         test: Share for test.
@@ -48,7 +49,7 @@ class Groups:
         check_shares("groups", self.valid, self.test)
 
     def assign(self, events: Events, key: Key) -> Stages:
-        """Raise: events do not tell their groups, :meth:`on` asks the graph."""
+        """Raise an error: only the protocol that :meth:`on` returns knows the groups of events."""
         raise GraphRecError("groups", "a graph with groups", "events alone", "split(graph, …)")
 
     def on(self, graph: Graph) -> "GroupsOf":
@@ -72,12 +73,12 @@ class Groups:
         at_target = bool(joining) and predicted.source not in types
         edges = [graph.edges(name) for name in names]
         none, size = np.empty(0, np.int64), graph.num_nodes()
-        source = np.concatenate([none, *(each.source.numpy() for each in edges)])
-        target = np.concatenate([none, *(each.target.numpy() for each in edges)])
+        source = np.concatenate([none, *(part.source.numpy() for part in edges)])
+        target = np.concatenate([none, *(part.target.numpy() for part in edges)])
         links = coo_array((np.ones(len(source), np.int8), (source, target)), shape=(size, size))
         _, label = connected_components(links, directed=False)
         first = np.full(int(label.max(initial=-1)) + 1, size)
-        np.minimum.at(first, label, np.arange(size))  # a group is called by its first node
+        np.minimum.at(first, label, np.arange(size))  # a group has the number of its first node
         return GroupsOf(self, graph, frozenset(names), first[label], at_target)
 
 
@@ -90,7 +91,7 @@ class GroupsOf:
         graph: The graph.
         by: Names of the relations that join a group.
         group: int64 ``[N]``, the first node of each node's group.
-        at_target: Whether events hang on the group of their target.
+        at_target: Whether an event belongs to the group of its target instead of its source.
     """
 
     config: Groups
@@ -111,7 +112,7 @@ class GroupsOf:
         return np.where(stages > 0, stages, follow_pairs(events, stage, other, key))
 
     def beside(self, events: Events, stage: Stages) -> Stages:
-        """Return the stages of plain edges, as nothing of a held-out group is trained on.
+        """Return the stages of plain edges, so that training sees none of a held-out group.
 
         Returns:
             int8 ``[edge ids]``.
@@ -142,14 +143,14 @@ class GroupsOf:
 
 @protocol("latest_sets")
 class LatestSets:
-    """Random owners are new, and what their last set holds is predicted.
+    """Hold out random owners, and predict the content of their last set.
 
     Sources of the predicted relation are sets (visits hold codes, baskets items), and each belongs
-    to one owner (a patient, a user). Nothing of a drawn owner is trained on. What was in the
-    earlier sets is seen when the owner is evaluated; so is what other interaction relations tell
-    of the last set, as far as it is `given`: the diagnoses of a visit whose medication is asked
-    for. What came after it is never seen. G-BERT (Shang et al., IJCAI 2019) splits by patient too,
-    and predicts every visit from the second on.
+    to one owner (a patient, a user). Training sees no edge of a drawn owner. The evaluation of an
+    owner sees its earlier sets, and those edges of its last set whose relations are `given`, such
+    as the diagnoses of a visit whose medication is predicted. No view shows anything later than
+    the last set. G-BERT (Shang et al., IJCAI 2019) splits by patient too, and predicts every visit
+    from the second on.
 
     Args:
         owner: Timed relation from owners to their sets; says which set is the last.
@@ -171,7 +172,7 @@ class LatestSets:
         check_shares("latest_sets", self.valid, self.test)
 
     def assign(self, events: Events, key: Key) -> Stages:
-        """Raise: events do not tell their owners, :meth:`on` asks the graph."""
+        """Raise an error: only the protocol that :meth:`on` returns knows the owners of events."""
         raise GraphRecError("latest_sets", "a graph with owners", "events alone", "split(graph, …)")
 
     def on(self, graph: Graph) -> "OwnedSets":
@@ -231,7 +232,7 @@ class OwnedSets:
         return np.where(dropped, SplitPart.DROPPED, stage).astype(np.int8)
 
     def _fate(self, events: Events, asked: Events, key: Key) -> tuple[Stages, Stages]:
-        """Return, for every node, the stage of its owner and where it stands by the last set."""
+        """Return, for every node, the stage of its owner and its place relative to the last set."""
         full = np.unique(events.source)
         order = np.lexsort((self.node, self.time, self.owner))
         owner, node = self.owner[order], self.node[order]

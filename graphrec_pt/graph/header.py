@@ -1,4 +1,4 @@
-"""``graph.json``: what a stored graph says of itself, read with suspicion."""
+"""``graph.json``: the header of a stored graph, checked as untrusted input when it is read."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ NAME = "graph.json"
 REQUIRED = ("offset", "slots", "base", "segment", "indices")
 OPTIONAL = ("time", "weight", "edge")
 MOST = 2**48
-"""Numbers of nodes, edges and ids are below it, so that no sum of them overflows."""
+"""Upper limit of the numbers of nodes, edges and ids, so that no sum of them overflows."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What ``graph.json`` says, of the right types; see :mod:`graphrec_pt.graph.store`."""
+    """The content of ``graph.json`` with checked types; see :mod:`graphrec_pt.graph.store`."""
 
     schema: Schema
     fingerprint: str
@@ -38,24 +38,24 @@ class Header:
 
 
 def read_header(folder: Path) -> Header:
-    """Return what the header of a saved graph says.
+    """Return the header of a saved graph.
 
     Raises:
-        GraphRecError: When there is none, or one that is damaged or of another format.
+        GraphRecError: When there is no header, or it is damaged or of another format.
     """
     path, again = folder / NAME, "building it again"
     try:
-        found = read_json_object(path, again)
+        content = read_json_object(path, again)
     except (FileNotFoundError, NotADirectoryError):
         raise GraphRecError(
             str(folder), "a saved graph (graph.json)", "none", "`graphrec data build NAME`"
         ) from None
     except OSError as error:
         raise GraphRecError(str(path), "a file that can be read", error, again) from error
-    if found.get("format") != FORMAT:
-        raise GraphRecError(str(path), f"graph format {FORMAT}", found.get("format"), again)
-    digest = found.pop("digest", "")
-    if digest and digest != digest_of(found):
+    if content.get("format") != FORMAT:
+        raise GraphRecError(str(path), f"graph format {FORMAT}", content.get("format"), again)
+    digest = content.pop("digest", "")
+    if digest and digest != digest_of(content):
         raise GraphRecError(str(path), "the content that was saved", "another", again)
     shapes: dict[str, Callable[[Any], bool]] = {
         "fingerprint": lambda value: isinstance(value, str),
@@ -70,28 +70,28 @@ def read_header(folder: Path) -> Header:
         "provenance": lambda value: isinstance(value, dict),
         "checksums": lambda value: isinstance(value, dict),
     }
-    found.setdefault("checksums", {})  # graphs saved before there were any
+    content.setdefault("checksums", {})  # absent from graphs of an older format
     for name, right in shapes.items():
-        if not right(found.get(name)):
-            raise GraphRecError(f"{path} {name}", "what was saved", repr(found.get(name)), again)
-    if unknown := found.keys() - shapes.keys() - {"format", "schema"}:
+        if not right(content.get(name)):
+            raise GraphRecError(f"{path} {name}", "what was saved", repr(content.get(name)), again)
+    if unknown := content.keys() - shapes.keys() - {"format", "schema"}:
         raise GraphRecError(str(path), "what was saved", f"also {min(unknown)!r}", again)
-    schema = Schema.checked(found.get("schema"), f"{path} schema")
+    schema = Schema.checked(content.get("schema"), f"{path} schema")
     check_names(schema)
     forward = [r.name for r in schema.relations if not r.backward]
-    if unknown := {*found["edge_offset"], *found["edge_tables"]} - set(forward):
+    if unknown := {*content["edge_offset"], *content["edge_tables"]} - set(forward):
         raise GraphRecError(str(path), "relations of the graph", repr(min(unknown)), again)
     return Header(
         schema=schema,
-        fingerprint=found["fingerprint"],
-        nodes=found["nodes"],
-        edges=found["edges"],
-        arrays=tuple(found["arrays"]),
-        edge_tables=tuple(found["edge_tables"]),
-        edge_offset=found["edge_offset"],
-        edge_ids=found["edge_ids"],
-        provenance=found["provenance"],
-        checksums=found["checksums"],
+        fingerprint=content["fingerprint"],
+        nodes=content["nodes"],
+        edges=content["edges"],
+        arrays=tuple(content["arrays"]),
+        edge_tables=tuple(content["edge_tables"]),
+        edge_offset=content["edge_offset"],
+        edge_ids=content["edge_ids"],
+        provenance=content["provenance"],
+        checksums=content["checksums"],
         digest=digest,
     )
 
@@ -113,7 +113,7 @@ def _names(value: object) -> bool:
 
 
 def check_names(schema: Schema) -> None:
-    """Raise for names that stand twice, that no file can have, or that nothing has."""
+    """Raise for names that occur twice, that a file cannot have, or that the schema lacks."""
     errors = []
     for what, names in (("node type", schema.node_names), ("relation", schema.relation_names)):
         for name in dict.fromkeys(names):

@@ -1,6 +1,6 @@
-"""What a split hides beside the held-out events themselves, so that no relation says them again.
+"""Edges that a split hides beside the held-out events, because they repeat those events.
 
-The rule is told in :mod:`graphrec_pt.graph.leaks`; here it is applied relation by relation.
+:mod:`graphrec_pt.graph.leaks` states the rule; this module applies it relation by relation.
 """
 
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ from graphrec_pt.graph.schema import Relation
 
 @dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The stages of all edges in the making, and what reports must say about them.
+    """The stages of all edges while a split is made, and warnings for reports.
 
     Args:
         graph: The whole graph.
@@ -48,8 +48,9 @@ class HeldOut:
 
         Args:
             events: Its events.
-            assigned: What the protocol says.
-            given: Whether the data say so: what repeats a hidden event is told, not hidden.
+            assigned: The stages that the protocol returned.
+            given: Whether the data contain the split: repeats of a hidden event are then reported,
+                not hidden.
         """
         name = events.relation
         relation = self.graph.schema.relation(name)
@@ -73,14 +74,16 @@ class HeldOut:
         return stages
 
     def hide_copies(self, predicted: Relation) -> None:
-        """Hide held-out pairs in what says an interaction relation again; count them elsewhere."""
-        found: dict[str, list[Overlap]] = {}
+        """Hide held-out pairs in copies of an interaction relation; count them elsewhere."""
+        by_relation: dict[str, list[Overlap]] = {}
         for interaction in self.graph.schema.interactions:
             for other in beside(self.graph, interaction):
-                found.setdefault(other.name, []).append(overlap(self.graph, interaction, other))
-        for name, each in found.items():
+                by_relation.setdefault(other.name, []).append(
+                    overlap(self.graph, interaction, other)
+                )
+        for name, compared in by_relation.items():
             other = self.graph.schema.relation(name)
-            copied = max((one for one in each if one.copy), key=Overlap.likeness, default=None)
+            copied = max((one for one in compared if one.copy), key=Overlap.likeness, default=None)
             if copied is not None:
                 self._hide_copy(self.graph.schema.relation(copied.interaction), other)
             elif other in beside(self.graph, predicted):
@@ -99,16 +102,16 @@ class HeldOut:
             )
 
     def joining_nodes(self, predicted: Relation) -> tuple[Tensor, Tensor] | None:
-        """Return the nodes that are events but not declared so, and the views that show them."""
+        """Return undeclared event nodes, and the first view that shows each of them."""
         nodes, levels = list[Tensor](), list[Tensor]()
-        for found in undeclared_events(self.graph, predicted):
+        for joining in undeclared_events(self.graph, predicted):
             events = events_of(self.graph, predicted.name)
-            level = found.levels(events, self.stage[events.edge])
-            nodes.append(torch.from_numpy(found.node))
+            level = joining.levels(events, self.stage[events.edge])
+            nodes.append(torch.from_numpy(joining.node))
             levels.append(torch.from_numpy(level))
             if count := int((level > 0).sum()):
                 self.told.append(
-                    f"{found.name}: each node joins a pair of {predicted.name}; {count:,} "
+                    f"{joining.name}: each node joins a pair of {predicted.name}; {count:,} "
                     f"of held-out pairs {_were(count)} emptied (name them in `event:`)"
                 )
         return (torch.cat(nodes), torch.cat(levels)) if nodes else None
@@ -138,15 +141,15 @@ class HeldOut:
 
 
 def telling_events(graph: Graph, seen: Tensor) -> Tensor:
-    """Return the event nodes that tell of interactions not seen.
+    """Return the event nodes that would reveal a hidden interaction.
 
-    They are the events of unseen interactions and, unless a seen interaction needs them, other
-    nodes of that kind that link the same two nodes: the second review of a pair of which one was
-    kept.
+    They are the event nodes of hidden interactions, and other event nodes of that type that link
+    the same two nodes, such as a second review of the pair, unless one belongs to a visible
+    interaction.
 
     Args:
         graph: The graph.
-        seen: bool ``[edge ids]``.
+        seen: bool ``[edge ids]``, whether the view shows the edge.
 
     Returns:
         int64 global ids; repeats are possible.
@@ -188,12 +191,12 @@ def _linking(graph: Graph, relation: Relation, pairs: pl.DataFrame) -> Tensor:
     sources = ends.filter(pl.col("node").is_in(pairs["source"].unique().implode()))
     targets = ends.filter(pl.col("node").is_in(pairs["target"].unique().implode()))
     both = sources.rename({"node": "source"}).join(targets.rename({"node": "target"}), on="event")
-    found = both.join(pairs.lazy(), on=["source", "target"], how="semi")
-    return found.select("event").unique().collect()["event"].to_torch()
+    linking = both.join(pairs.lazy(), on=["source", "target"], how="semi")
+    return linking.select("event").unique().collect()["event"].to_torch()
 
 
 def later(one: Stages, two: Stages) -> Stages:
-    """Return of two stages of each edge the one that fewer views show."""
+    """Return, for each edge, the one of two stages that fewer views show."""
     return np.where(LEVEL[two] > LEVEL[one], two, one)
 
 

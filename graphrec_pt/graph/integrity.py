@@ -1,7 +1,7 @@
-"""Arrays of a stored graph, checked at the speed of memory before any kernel reads them.
+"""Checks of the arrays of a stored graph, which run before any kernel reads the arrays.
 
-Kernels do not check what the arrays say, so a number out of range would make them read or write
-outside of an array. The checks need no memory of their own.
+Kernels do not check the values of the arrays, so a number out of range would make them read or
+write outside of an array. The checks read each array once and allocate no memory.
 """
 
 from typing import Any, NamedTuple
@@ -21,12 +21,12 @@ _SWEEP = np.uint64(32)
 
 
 class Problem(NamedTuple):
-    """What is wrong with an array.
+    """A fault of an array.
 
     Args:
-        array: Its name.
-        expected: What it should hold.
-        got: What it holds.
+        array: Name of the array.
+        expected: What the array should hold.
+        got: What the array holds.
     """
 
     array: str
@@ -37,8 +37,9 @@ class Problem(NamedTuple):
 def checksum(content: npt.NDArray[np.uint8]) -> str:
     """Return a checksum of bytes: FNV-1a over words of 64 bits in four lanes, 16 hex digits.
 
-    It finds damage, not forgery: any change of a single word changes it. The content of a graph
-    that somebody may have forged is compared by :func:`~graphrec_pt.graph.fingerprint.fingerprint`.
+    It detects damage: any change of a single word changes the checksum. It does not detect forgery;
+    :func:`~graphrec_pt.graph.fingerprint.fingerprint` compares the content of a graph that somebody
+    may have forged.
 
     Args:
         content: uint8 ``[n]``, contiguous.
@@ -56,13 +57,13 @@ def checksum(content: npt.NDArray[np.uint8]) -> str:
 def problem_of(
     schema: Schema, csr: SegmentedCSR, edge_offset: dict[str, int], edge_ids: int
 ) -> Problem | None:
-    """Return what would lead a kernel astray, or None for arrays that fit together.
+    """Return the first fault that would let a kernel leave an array, or None if there is none.
 
     Args:
         schema: Node types and relations.
         csr: One-dimensional arrays of the right types.
         edge_offset: Relation → first of its edge ids.
-        edge_ids: How many edge ids were given out.
+        edge_ids: Number of edge ids ever assigned.
     """
     offset, slots, base = (np.asarray(a) for a in (csr.offset, csr.slots, csr.base))
     segment = np.asarray(csr.segment)
@@ -83,8 +84,8 @@ def problem_of(
         expected = f"numbers that ascend from 0 to {edges}, the edges"
         return Problem("segment", expected, f"{segment[at]} at {at if at >= 0 else len(segment)}")
     for number, node in enumerate(schema.nodes):
-        own = segment[first[number] : first[number + 1] + 1]
-        problem = _of_type(schema, csr, node.name, own, edge_offset, edge_ids)
+        segments = segment[first[number] : first[number + 1] + 1]
+        problem = _of_type(schema, csr, node.name, segments, edge_offset, edge_ids)
         if problem is not None:
             return problem
     return None
@@ -95,11 +96,13 @@ def edges_outside(schema: Schema, csr: SegmentedCSR, relation: str, low: int, hi
     if csr.edge is None:
         return False
     number, leaving = schema.node_index(schema.relation(relation).source), []
-    for each in schema.leaving(schema.relation(relation).source):
-        leaving.append((low, high) if each.name == relation else (-(2**62), 2**62))
-    own = np.asarray(csr.segment)[int(csr.base[number]) : int(csr.base[number + 1]) + 1]
+    for leaver in schema.leaving(schema.relation(relation).source):
+        leaving.append((low, high) if leaver.name == relation else (-(2**62), 2**62))
+    segments = np.asarray(csr.segment)[int(csr.base[number]) : int(csr.base[number + 1]) + 1]
     bounds = np.array(leaving, np.int64)
-    return bool(_outside(own, np.asarray(csr.edge), bounds[:, 0].copy(), bounds[:, 1].copy()) >= 0)
+    return bool(
+        _outside(segments, np.asarray(csr.edge), bounds[:, 0].copy(), bounds[:, 1].copy()) >= 0
+    )
 
 
 def _of_type(
@@ -158,7 +161,7 @@ def _mixed(words: Any) -> Any:
         b = (b ^ words[i + 1]) * _PRIME
         c = (c ^ words[i + 2]) * _PRIME
         d = (d ^ words[i + 3]) * _PRIME
-        # High bits go down, or they would have no influence on what follows.
+        # Multiplication carries upwards only; the shift lets high bits influence low ones.
         a ^= a >> _SWEEP
         b ^= b >> _SWEEP
         c ^= c >> _SWEEP

@@ -1,32 +1,32 @@
-"""Held-out pairs that another relation says again: what a split hides there, and what it tells.
+"""Held-out pairs that another relation repeats: which of them a split hides, and which it reports.
 
 A split holds events of one relation out. Other relations between the same two node types, in
 either direction, may hold the same pairs. For every interaction relation I with the set P of pairs,
 and every plain relation R with the set Q (unordered pairs where both ends have one type):
 
-- **R is a copy of I** when Q = P, when it says nothing but I (nine tenths of Q are in P), or all of
-  I and not much more (nine tenths of P are in Q, and half of Q are in P). Shares are counted beyond
-  chance, ``(share − chance) / (1 − chance)``, with the density of the other set as chance: where
-  everybody meets everything, an unrelated relation agrees with I and still is no copy. That covers
-  mirrors that were coalesced, reweighted, cut or made a bit longer, and selections such as "rated
-  four stars". Held-out pairs are hidden in copies, whatever share of them is readable. Of the
-  parallel edges of a pair as many are seen as I has seen events: a pair that was bought before, in
-  training, stays in both, so that its absence tells nothing. With times, an edge is hidden as well
-  that is not strictly earlier than a hidden event of its pair.
-- **Anything else stays whole.** To take the held-out pairs out of a wish list, a page of offers or
-  ``also_bought`` would falsify it, and a model would learn that what is missing there is the
-  answer. The held-out pairs that can be read in it are counted, those of chance too, and
-  ``describe`` and every report warn of them.
-- **A node type that is not declared as event** but whose nodes nearly all (nine tenths) join one
-  source with one target, hardly any pair of them outside P, is treated as the events of I: the
-  nodes of hidden pairs lose their edges, columns and raw ids.
+- **R is a copy of I** when Q = P, when R holds little but I (nine tenths of Q are in P), or when R
+  holds nearly all of I and not much more (nine tenths of P are in Q, and half of Q are in P).
+  Shares are counted beyond chance, ``(share − chance) / (1 − chance)``, with the density of the
+  other set as chance: in a dense graph an unrelated relation agrees with I and is still no copy.
+  The rule covers mirrors that were coalesced, reweighted, cut or made a bit longer, and selections
+  such as "rated four stars". A split hides all held-out pairs in copies. Of the parallel edges of a
+  pair, a view shows as many as it shows events of I: a pair that was bought before, in training,
+  stays in both relations, so that its absence reveals nothing. With times, a split also hides every
+  edge that is not strictly earlier than a hidden event of its pair.
+- **Any other relation stays whole.** Removing the held-out pairs from a wish list, a page of offers
+  or ``also_bought`` would falsify it, and a model would learn that the missing pairs are the
+  answer. The split counts the held-out pairs that such a relation shows, including those that agree
+  by chance, and ``describe`` and every report warn of them.
+- **An undeclared event node type**: nine tenths of its nodes join one source with one target, and
+  hardly any of these pairs lies outside P. A split treats such nodes as the events of I: the nodes
+  of hidden pairs lose their edges, columns and raw ids.
 
-A copy of several interaction relations follows the one that it is most like.
+A copy of several interaction relations follows the one that it resembles most.
 
-In I itself a hidden pair is also hidden in events at the same time or later (in all of them without
-times), and, when I is undirected (nine tenths of its pairs, beyond chance, stand there in both
-directions), backwards. Where the split is given by the data (``fixed``), events stay where the data
-put them, and reports warn.
+In I itself, a split also hides the events of a hidden pair at the same time or later (all of them
+where events have no times). When I is undirected (nine tenths of its pairs, beyond chance, occur in
+both directions), it hides the reverse pair too. Where the data contain the split (``fixed``),
+events keep the stage that the data give, and reports warn.
 """
 
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ from graphrec_pt.graph.protocol import Events, Ints, SplitPart, Stages
 from graphrec_pt.graph.schema import Relation
 
 COPY = 0.9
-"""Share of pairs, beyond chance, from which one relation says the same as another."""
+"""Share of pairs, beyond chance, from which one relation is a copy of another."""
 HALF = 0.5
 """Share of a relation's pairs that must be interactions when it holds more than those."""
 LEVEL = np.array([0, 2, 3, 1, 2, 3], np.int8)
@@ -49,13 +49,13 @@ LEVEL = np.array([0, 2, 3, 1, 2, 3], np.int8)
 UNPREDICTED = np.array(
     [SplitPart.TRAIN, SplitPart.VALID_CONTEXT, SplitPart.TEST_CONTEXT, SplitPart.DROPPED], np.int8
 )
-"""First view that shows an event → stage of an event that nobody predicts."""
+"""First view that shows an event → stage of an event that is not predicted."""
 Levels = npt.NDArray[np.int8]
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """How much a relation says of what an interaction relation says.
+    """The overlap of the pairs of a relation with those of an interaction relation.
 
     Args:
         relation: The relation.
@@ -63,7 +63,7 @@ class Overlap:
         shared: Pairs that both join.
         pairs: Pairs that the interaction relation joins.
         own: Pairs that the relation joins.
-        copy: Whether it says the same, so that a split hides held-out pairs in it.
+        copy: Whether the relation is a copy, so that a split hides held-out pairs in it.
     """
 
     relation: str
@@ -79,12 +79,12 @@ class Overlap:
 
 
 def overlaps(graph: Graph) -> Iterator[Overlap]:
-    """Yield how much plain relations say of each interaction relation, where they say something."""
+    """Yield the overlaps of plain relations with each interaction relation, empty ones left out."""
     for interaction in graph.schema.interactions:
         for other in beside(graph, interaction):
-            found = overlap(graph, interaction, other)
-            if found.shared:
-                yield found
+            compared = overlap(graph, interaction, other)
+            if compared.shared:
+                yield compared
 
 
 def beside(graph: Graph, interaction: Relation) -> list[Relation]:
@@ -133,15 +133,15 @@ def undirected(graph: Graph, relation: Relation) -> bool:
 
 
 def without_repeats(events: Events, stage: Stages, *, backwards: bool) -> tuple[Stages, int]:
-    """Hide what says a hidden event again inside the same relation.
+    """Hide events that repeat a hidden event of the same relation.
 
     Args:
         events: The events.
         stage: int8 ``[n]``, what the protocol assigned.
-        backwards: Whether (b, a) says the same as (a, b).
+        backwards: Whether (b, a) counts as a repeat of (a, b).
 
     Returns:
-        The stages, and how many of the events that change were to be seen in training.
+        The stages, and how many training events were hidden.
     """
     level = LEVEL[stage]
     ahead, back = _key(events.source, events.target), _key(events.target, events.source)
@@ -154,10 +154,10 @@ def without_repeats(events: Events, stage: Stages, *, backwards: bool) -> tuple[
     if backwards:
         directed = pl.DataFrame({"ahead": ahead[rows], "back": back[rows], "level": level[rows]})
         first = directed.group_by("ahead").agg(pl.col("level").min().alias("other"))
-        met = directed.join(
+        mirrored = directed.join(
             first, left_on="back", right_on="ahead", how="left", maintain_order="left"
         )
-        needed = np.maximum(needed, met["other"].fill_null(0).to_numpy())
+        needed = np.maximum(needed, mirrored["other"].fill_null(0).to_numpy())
     raised = needed > level[rows]
     changed = stage.copy()
     changed[rows[raised]] = UNPREDICTED[needed[raised]]
@@ -173,8 +173,8 @@ def levels_of_copy(
         graph: The whole graph.
         other: The copy.
         interaction: The interaction relation.
-        events: Its events.
-        stage: int8 ``[n]``, their stages.
+        events: The events of the interaction relation.
+        stage: int8 ``[n]``, the stages of the events.
     """
     edges = graph.edges(other.name)
     ahead = _key(edges.source.numpy(), edges.target.numpy())
@@ -204,7 +204,7 @@ def _levels_by_pair(
     mine = np.flatnonzero(np.isin(pair, other[rows]))
     by_level = mine[np.lexsort((level[mine], pair[mine]))]
     by_time = rows[np.lexsort((rows if time is None else time[rows], other[rows]))]
-    # The n-th edge of a pair is seen with the n-th event of it, further ones with the last.
+    # The n-th edge of a pair has the level of the pair's n-th event, further ones that of the last.
     keys, begin, count = np.unique(pair[by_level], return_index=True, return_counts=True)
     at = np.searchsorted(keys, other[by_time])
     first = np.flatnonzero(np.diff(other[by_time], prepend=-1))
@@ -241,7 +241,7 @@ class JoiningNodes:
 
 
 def undeclared_events(graph: Graph, interaction: Relation) -> Iterator[JoiningNodes]:
-    """Yield the node types that say an interaction relation again, a node for a pair."""
+    """Yield the node types whose nodes repeat the pairs of an interaction relation."""
     source, target = interaction.source, interaction.target
     declared = {relation.event for relation in graph.schema.interactions}
     mine: Ints | None = None
@@ -270,7 +270,7 @@ def _single(graph: Graph, name: str, end: str) -> Ints | None:
     span = graph.nodes(name)
     low = np.full(len(span), np.iinfo(np.int64).max)
     high = np.full(len(span), -1)
-    met = False
+    linked = False
     for relation in graph.schema.relations:
         if relation.backward or relation.interaction or relation.derived:
             continue
@@ -282,8 +282,8 @@ def _single(graph: Graph, name: str, end: str) -> Ints | None:
             node, other = other, node
         np.minimum.at(low, node - span.start, other)
         np.maximum.at(high, node - span.start, other)
-        met = True
-    return np.where(high < 0, -1, np.where(low == high, high, -2)) if met else None
+        linked = True
+    return np.where(high < 0, -1, np.where(low == high, high, -2)) if linked else None
 
 
 def _compared(graph: Graph, interaction: Relation, name: str, mine: Ints, theirs: Ints) -> Overlap:
@@ -311,9 +311,9 @@ def _latest_so_far(pair: Ints, time: Ints, level: Levels) -> Levels:
     so_far = np.maximum.accumulate(group * 4 + level[order]) - group * 4
     ends = np.flatnonzero(np.append(new[1:] | (np.diff(time) != 0), True))  # of one pair and time
     at_end = np.repeat(so_far[ends], np.diff(np.append(-1, ends)))
-    found = np.empty(len(pair), np.int8)
-    found[order] = at_end
-    return found
+    latest = np.empty(len(pair), np.int8)
+    latest[order] = at_end
+    return latest
 
 
 def _key(source: Ints, target: Ints) -> Ints:
@@ -338,5 +338,5 @@ def readable(pair: Ints, level: Levels, other: Ints, shown: Levels) -> tuple[int
     first = pl.DataFrame({"pair": pair, "level": level}).group_by("pair").min()
     hidden = first.filter(pl.col("level") > 0)
     there = pl.DataFrame({"pair": other, "shown": shown}).join(hidden, on="pair", how="semi")
-    met = hidden.join(there.group_by("pair").min(), on="pair")
-    return len(hidden), len(met.filter(pl.col("shown") < pl.col("level")))
+    both = hidden.join(there.group_by("pair").min(), on="pair")
+    return len(hidden), len(both.filter(pl.col("shown") < pl.col("level")))

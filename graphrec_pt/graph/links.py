@@ -1,4 +1,4 @@
-"""How strongly each item is linked to each other one: by order, by company, by content."""
+"""Item-to-item links: transition counts, co-occurrence in histories, content similarity."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,24 +14,24 @@ from graphrec_pt.graph.sequences import Sequences, rank_in_group, sequences, tra
 
 Floats = npt.NDArray[np.float32]
 Order = Literal["after", "before"]
-BUDGET = 1 << 24  # likenesses held at once
+BUDGET = 1 << 24  # similarities held at once
 
 
 @dataclass(frozen=True, eq=False)
 class Links:
-    """A sparse matrix over a catalogue, and the share that a single history has in it.
+    """A sparse item-to-item matrix, and what a single history contributed to it.
 
-    Two events of one history, the second d places after the first (before it where d < 0), have
-    added ``w(d) · left[first] · right[second]`` to ``matrix[first, second]``, with w from `near`
-    for ``|d| ≤ W`` and `far` beyond. A history that is to be predicted must not be told of itself:
-    with this its share can be taken out.
+    Two events of one history, the second d places after the first (before it where d < 0), added
+    ``w(d) · left[first] · right[second]`` to ``matrix[first, second]``, with w from `near` for
+    ``|d| ≤ W`` and `far` beyond. During training the model must not read the history that it
+    predicts from the matrix; with this formula the contribution of one history can be subtracted.
 
     Args:
         matrix: float32 ``[V, V]``, sorted, without a diagonal.
         left: float32 ``[V]``.
         right: float32 ``[V]``.
         near: float32 ``[2W + 1]``, weights of the distances ``−W … W``.
-        far: Weight of all other distances.
+        far: Weight of all larger distances.
     """
 
     matrix: csr_array
@@ -83,7 +83,7 @@ def co_interaction_links(
 ) -> Links:
     """Return how often two items stand in one history, whatever the order: ``D^−a C D^−a``.
 
-    With ``a = ½`` and no repeats this is the cosine of who met them (ItemKNN).
+    With ``a = ½`` and no repeats this is the cosine of the items' user vectors (ItemKNN).
 
     Args:
         graph: Whose histories are read.
@@ -93,14 +93,14 @@ def co_interaction_links(
     """
     read = sequences(graph, relation)
     once = np.ones(len(read.item))
-    met = coo_array((once, (read.source, read.item)), shape=read.shape).tocsr()
+    interactions = coo_array((once, (read.source, read.item)), shape=read.shape).tocsr()
     scale = _damped(read, power)
-    matrix = _scaled(met.T @ met, scale, scale, most)
+    matrix = _scaled(interactions.T @ interactions, scale, scale, most)
     return Links(matrix, scale, scale, np.zeros(1, np.float32), 1.0)
 
 
 def content_links(graph: Graph, node_type: str, *, most: int = 50) -> Links:
-    """Return the cosine of what is known of two items besides who met them.
+    """Return the cosine of the content features of two items.
 
     Args:
         graph: Whose attributes and texts are read; see
@@ -138,10 +138,10 @@ def _scaled(
     counts: csr_array | csc_array, left: Floats, right: Floats, most: int | None
 ) -> csr_array:
     scaled = diags_array(left.astype(np.float64)) @ counts @ diags_array(right.astype(np.float64))
-    found = _without_diagonal(csr_array(scaled), 0)
+    entries = _without_diagonal(csr_array(scaled), 0)
     if most is not None:
-        found = _strongest(found, most)
-    matrix = csr_array(found).astype(np.float32)
+        entries = _strongest(entries, most)
+    matrix = csr_array(entries).astype(np.float32)
     matrix.sort_indices()
     return matrix
 

@@ -1,4 +1,4 @@
-"""Split protocols: each says, for every interaction, when it may be seen."""
+"""Split protocols: a protocol assigns a stage (training, validation, test) to every interaction."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Stages = npt.NDArray[np.int8]
 
 
 class SplitPart(IntEnum):
-    """When an interaction may be seen, and whether it is to be predicted."""
+    """The stage of an interaction: which views show it, and whether it is a target."""
 
     TRAIN = 0
     """Always seen."""
@@ -58,7 +58,8 @@ class Events:
 class SplitProtocol(Interface):
     """Assigns a stage to every interaction.
 
-    One that must know more than events has ``on(graph)``, which returns what assigns.
+    A protocol that needs more than the events has a method ``on(graph)``, which returns the
+    protocol for that graph.
     """
 
     relation: str | None
@@ -74,7 +75,20 @@ DEFAULT_SPLIT = "leave_one_out"
 SPLIT_OF_CARD = "split_by_default"
 """Where a graph's provenance keeps the protocol of its card."""
 protocol: Registry[SplitProtocol] = Registry("protocol")
-"""``@protocol("name")`` makes a class usable as a split."""
+"""``@protocol("name")`` makes a class usable as a split.
+
+Example:
+    >>> @protocol("first_half")
+    ... @dataclass(frozen=True)
+    ... class FirstHalf:
+    ...     relation: str | None = None
+    ...
+    ...     def assign(self, events, key):
+    ...         late = np.arange(len(events.source)) % 2
+    ...         return np.where(late, SplitPart.TEST, SplitPart.TRAIN).astype(np.int8)
+    >>> len(split(checkerboard(10), "first_half").test)
+    20
+"""
 
 ProtocolField = Annotated[SplitProtocol, protocol]
 """Type of a config field that holds a split protocol."""
@@ -83,7 +97,7 @@ Follow = Callable[[Events, Stages, Events, Key], Stages]
 
 
 def follow_pairs(events: Events, stage: Stages, other: Events, key: Key) -> Stages:
-    """Return the stages of another interaction relation: it shares its pairs' fate.
+    """Return the stages of another interaction relation, copied from events of the same pairs.
 
     An event of the other relation between a held-out pair, in either direction, gets the stage of
     the held-out event, unless it happened strictly before it (a view before the purchase is known
@@ -99,21 +113,21 @@ def follow_pairs(events: Events, stage: Stages, other: Events, key: Key) -> Stag
             else events.time[held],
         }
     ).sort("pair", "from")
-    asked = pl.DataFrame({"pair": _pairs(other)}).with_row_index("row")
+    rows = pl.DataFrame({"pair": _pairs(other)}).with_row_index("row")
     happened = np.zeros(len(other.source), np.int64)
     if events.time is not None and other.time is not None:
         happened = other.time
-    met = asked.with_columns(pl.Series("time", happened)).join(pairs, on="pair", how="inner")
-    met = met.filter(pl.col("time") >= pl.col("from"))
-    # An event after several held-out ones is as late as the latest of them.
-    latest = met.sort("row", "from").group_by("row", maintain_order=True).last()
+    matches = rows.with_columns(pl.Series("time", happened)).join(pairs, on="pair", how="inner")
+    matches = matches.filter(pl.col("time") >= pl.col("from"))
+    # An event after several held-out ones gets the latest of their stages.
+    latest = matches.sort("row", "from").group_by("row", maintain_order=True).last()
     stages = np.zeros(len(other.source), np.int8)
     stages[latest["row"].to_numpy()] = latest["stage"].to_numpy()
     return stages
 
 
 def follow_nodes(node: Ints, stage: Stages, other: Events) -> Stages:
-    """Return the stages of another interaction relation: it shares its nodes' fate.
+    """Return the stages of another interaction relation, copied from the nodes of its events.
 
     Args:
         node: int64 ``[n]``, the node that decides about each event of the predicted relation.

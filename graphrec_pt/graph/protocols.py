@@ -24,10 +24,10 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 @protocol("leave_one_out")
 class LeaveOneOut:
-    """Last event of each source to test, the one before to validation.
+    """Hold out the last event of each source for test, the one before for validation.
 
-    Untimed events are put in a random order first, fixed by the key; of events at one time the
-    graph's own order of chance says which is the last.
+    Untimed events are put in a random order first, fixed by the key; events at one time are in the
+    random order in which the graph stores them.
 
     Args:
         relation: Interaction relation to predict; the first one by default.
@@ -80,7 +80,7 @@ class Ratio:
 
 @protocol("global_time")
 class GlobalTime:
-    """Two dates for everyone: what happened from `test_from` on is test, from `valid_from` valid.
+    """Cut at two dates: events from `test_from` on are test, from `valid_from` on validation.
 
     Args:
         relation: Interaction relation to predict; the first one by default.
@@ -186,7 +186,7 @@ class SessionProtocol:
 
 @protocol("cold_items")
 class ColdItems:
-    """Random targets are new: all their events are held out.
+    """Hold out all events of random targets (cold items).
 
     Args:
         relation: Interaction relation to predict; the first one by default.
@@ -212,9 +212,9 @@ class ColdItems:
 
 @protocol("cold_users")
 class ColdUsers:
-    """Random sources are new: none of their events is trained on.
+    """Hold out random sources (cold users): training sees none of their events.
 
-    Their first `context` events are seen when they are evaluated, the rest is predicted.
+    The evaluation sees their first `context` events and predicts the rest.
 
     Args:
         relation: Interaction relation to predict; the first one by default.
@@ -248,9 +248,9 @@ class ColdUsers:
 
 @protocol("fixed")
 class Fixed:
-    """A column of the edges says where each belongs.
+    """Read the split from a column of the edges.
 
-    The parts are used as they are given; :class:`~graphrec_pt.graph.split.Split` warns where one
+    The parts are used unchanged; :class:`~graphrec_pt.graph.split.Split` warns where one part
     repeats pairs of another.
 
     Args:
@@ -283,11 +283,11 @@ class Fixed:
             self.valid: SplitPart.VALID,
             self.test: SplitPart.TEST,
         }
-        said = events.columns[self.column].cast(pl.String)
-        other = sorted({str(name) for name in said.unique()} - set(names))
+        parts = events.columns[self.column].cast(pl.String)
+        other = sorted({str(name) for name in parts.unique()} - set(names))
         if other:
             raise GraphRecError("fixed", "one of " + ", ".join(names), ", ".join(other[:3]))
-        return said.replace_strict(names, return_dtype=pl.Int8).to_numpy().astype(np.int8)
+        return parts.replace_strict(names, return_dtype=pl.Int8).to_numpy().astype(np.int8)
 
     def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
         """Read another interaction relation's own column, or hold its pairs out."""
@@ -325,7 +325,7 @@ def _times(events: Events, who: str) -> Ints:
 
 
 def drawn(nodes: Ints, key: Key, valid: float, test: float) -> Stages:
-    """Return a stage per node, drawn by its own random bits: stable whatever else is there."""
+    """Return a stage per node; a node's draw depends on the key and on its id alone."""
     bits = draw32(key, nodes.astype(np.uint32)).astype(np.float64) / 2**32
     return np.select(
         [bits < test, bits < test + valid], [SplitPart.TEST, SplitPart.VALID], SplitPart.TRAIN

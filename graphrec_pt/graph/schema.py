@@ -1,4 +1,4 @@
-"""What a graph is made of: node types with columns, relations with their inverses."""
+"""The schema of a graph: node types with columns, relations with their inverses."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -14,7 +14,7 @@ TimeUnit = Literal["s", "ms", "ordinal"]
 
 
 class Strict(BaseModel):
-    """A frozen model that refuses keys it does not know."""
+    """A frozen pydantic model that refuses unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, ignored_types=(cached_property,))
 
@@ -23,7 +23,7 @@ class Strict(BaseModel):
         """Return the model that `content` describes.
 
         Raises:
-            GraphRecError: For every mistake in it at once; `who` names it.
+            GraphRecError: For all mistakes in `content` at once; `who` names it in the error.
         """
         try:
             return cls.model_validate(content)
@@ -33,7 +33,7 @@ class Strict(BaseModel):
 
 
 class Checked(Strict):
-    """One whose constructor reports mistakes as :meth:`Strict.checked` does."""
+    """A strict model whose constructor reports mistakes as :meth:`Strict.checked` does."""
 
     def __init__(self, **options: Any) -> None:
         """Validate everything.
@@ -63,14 +63,14 @@ class NodeType(Strict):
 
 
 class Relation(Strict):
-    """One kind of edge, stored in one direction; its inverse is a relation of its own.
+    """One kind of edge, stored in one direction; its inverse is a separate relation.
 
     Args:
         name: What the relation is called, e.g. ``"rates"``.
-        source: Node type it leaves.
-        target: Node type it enters.
+        source: Node type that the edges leave.
+        target: Node type that the edges enter.
         inverse: Name of the relation that stores the same edges backwards, if any.
-        backward: True for the one of the pair that was made from the other.
+        backward: True for the inverse, which was made from the forward relation.
         timed: Whether its edges carry times.
         weighted: Whether its edges carry weights.
         interaction: Whether a split may hold its edges out.
@@ -135,7 +135,7 @@ class Schema(Strict):
 
     def with_relations(self, relations: Iterable[Relation]) -> "Schema":
         """Return the schema with other relations."""
-        # Made anew: a copy would carry the cached names along.
+        # A new object, because a copy would keep the cached names.
         return Schema(
             nodes=self.nodes,
             relations=tuple(relations),
@@ -173,8 +173,8 @@ class Schema(Strict):
 
     def slot(self, relation: str) -> int:
         """Return which slot of its source type a relation has."""
-        found = self.relation(relation)
-        return [r.name for r in self.leaving(found.source)].index(relation)
+        definition = self.relation(relation)
+        return [r.name for r in self.leaving(definition.source)].index(relation)
 
     def interaction(self, name: str | None = None) -> Relation:
         """Return the named interaction relation, or the first one.

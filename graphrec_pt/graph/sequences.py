@@ -1,4 +1,4 @@
-"""Histories as sequences: which candidate follows which, and what came last."""
+"""Histories as sequences of candidates in time order, and counts of their transitions."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ class Sequences(NamedTuple):
     Args:
         source: int64 ``[E]``, counted from the first source, ascending.
         item: int64 ``[E]``, counted from the first candidate.
-        age: int64 ``[E]``, events of the same source that come after; 0 for the last.
+        age: int64 ``[E]``, number of later events of the same source; 0 for the last.
         shape: (sources, candidates).
     """
 
@@ -38,12 +38,12 @@ class Sequences(NamedTuple):
 
 def sequences(graph: Graph, relation: str) -> Sequences:
     """Read the histories of a relation."""
-    found, edges = graph.schema.relation(relation), graph.edges(relation)
+    definition, edges = graph.schema.relation(relation), graph.edges(relation)
     degree = graph.degree(relation).numpy()
-    source = (edges.source - graph.nodes(found.source).start).numpy()
-    item = (edges.target - graph.nodes(found.target).start).numpy()
+    source = (edges.source - graph.nodes(definition.source).start).numpy()
+    item = (edges.target - graph.nodes(definition.target).start).numpy()
     age = np.cumsum(degree)[source] - 1 - np.arange(len(source))
-    return Sequences(source, item, age, (len(degree), graph.num_nodes(found.target)))
+    return Sequences(source, item, age, (len(degree), graph.num_nodes(definition.target)))
 
 
 def transition_counts(read: Sequences, window: int, falloff: float = 1.0) -> csr_array:

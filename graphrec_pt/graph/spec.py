@@ -1,4 +1,4 @@
-"""The outline of a graph: what must be known of it to build a model, without any of its data."""
+"""The outline of a graph: the names and sizes that a model is built from, without any data."""
 
 from typing import Self
 

@@ -1,4 +1,4 @@
-"""Splits that cannot leak: held-out interactions are absent, not hidden."""
+"""Splits: training and history graphs from which held-out interactions are absent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -55,19 +55,19 @@ class Targets(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """A graph cut into what may be seen and what is to be predicted.
+    """A graph split into views that a system may see and targets that it must predict.
 
     Args:
-        graph: The whole graph; nothing that learns should touch it.
+        graph: The whole graph; no model or baseline should read it.
         relation: The interaction relation that is predicted.
         stage: int8 ``[edge ids]`` of :class:`~graphrec_pt.graph.protocol.SplitPart`; edges that are
             no interactions are TRAIN.
         protocol: Config of the protocol.
         seed: Of the key.
-        warnings: Held-out pairs that the train view still shows, and what was removed because it
-            said them again; a sentence for each relation.
-        joining: int64 global ids of nodes that say an interaction again and are not declared as
-            its events, and int8, the first view that shows each (0 train, 1 valid, 2 test).
+        warnings: Held-out pairs that the train view still shows, and the edges that were removed
+            because they repeat held-out pairs; a sentence for each relation.
+        joining: int64 global ids of undeclared event nodes, and int8, the first view that shows
+            each (0 train, 1 valid, 2 test).
     """
 
     graph: Graph
@@ -113,9 +113,9 @@ class Split:
 
     def _made(self, when: str) -> Graph:
         seen = torch.isin(self.stage, torch.tensor(SEEN[when], dtype=torch.int8))
-        told = {"warnings": list(self.warnings)} if self.warnings else {}
-        provenance = {"split": {**self.protocol, "seed": self.seed, "view": when, **told}}
-        given = without_derived(self.graph)  # whatever was derived saw the held-out edges
+        warnings = {"warnings": list(self.warnings)} if self.warnings else {}
+        provenance = {"split": {**self.protocol, "seed": self.seed, "view": when, **warnings}}
+        given = without_derived(self.graph)  # derived relations contain held-out edges
         telling = telling_events(given, seen)
         if self.joining is not None:
             nodes, level = self.joining
@@ -143,7 +143,7 @@ def split(
     held-out pairs are absent too, and where a relation says something else and shows some of
     them, ``warnings`` counts them. Derived relations are computed anew from what each view may see.
 
-    What no split can know, and a card should avoid or name in its notes:
+    A split cannot detect the following leaks; a card should avoid them or name them in its notes:
 
     - Relations between other node types stay whole, weights included. One made from the rows of an
       interaction table (a user "opens" the sessions that hold the clicks) shows held-out rows;
@@ -152,8 +152,8 @@ def split(
     - Node columns are taken as given: averages, counters and prices over all time, the labels of a
       category, and ``quantiles`` bins see the whole data. So do a k-core (a node with fewer
       training edges than the core has held-out ones) and the counts in ``provenance``.
-    - Edge ids stay what they are, so that targets can be looked up: gaps tell how many edges a node
-      lost and, without times, between which targets. They name edges and are no feature.
+    - Edge ids do not change, so that targets can be looked up: gaps reveal how many edges a node
+      lost and, without times, between which targets. Never use edge ids as a feature.
     - With ``seed=None`` in :func:`~graphrec_pt.data.build.build`, ids keep the order of the raw
       ids, which often is the order of first appearance.
 
@@ -161,10 +161,15 @@ def split(
         graph: The whole graph.
         how: A protocol's name, config or object; by default that of the graph's card, else
             leave-one-out.
-        seed: For protocols that draw.
+        seed: Seed of protocols that draw at random.
 
     Raises:
         GraphRecError: When the protocol does not fit the graph, or leaves nothing to train on.
+
+    Example:
+        >>> parts = split(checkerboard(10), "leave_one_out")
+        >>> parts.train.num_edges("likes"), len(parts.valid), len(parts.test)
+        (20, 10, 10)
     """
     if how is None:
         how = graph.provenance.get(SPLIT_OF_CARD) or DEFAULT_SPLIT

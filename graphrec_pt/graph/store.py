@@ -7,13 +7,12 @@
     nodes/<type>.arrow    raw ids and columns, row n = node n of the type
     edges/<relation>.arrow extra edge columns, row n = edge id n of the relation
 
-A folder is checked when it is opened, so that no number in it can lead a kernel outside of an
-array: types, lengths, ascending offsets, the range of every number, and the checksum of every file
-(a damaged file is told, whatever was damaged). A process remembers which files it has checked, by
-their size, time and inode, and opens them again without reading them. It remembers this in memory
-only: a note in the folder could be forged with the rest, and one elsewhere would be something that
-the user does not see. A forger can write checksums too; `verify` compares the content with a
-fingerprint from another source.
+Opening a folder checks types, lengths, ascending offsets, the range of every number and the
+checksum of every file, so that no number can lead a kernel outside of an array. A process remembers
+the size, time and inode of the files that it has checked, and opens them again without reading
+them. It keeps this in memory only: a record in the folder could be forged with the rest, and a
+record elsewhere would be hidden from the user. Checksums detect damage; a forger can write them
+too, so `verify` compares the content with a fingerprint from another source.
 """
 
 import copyreg
@@ -48,10 +47,10 @@ from graphrec_pt.kernels.csr import SegmentedCSR
 
 
 def new_folder(out: str | Path) -> Path:
-    """Return a path where nothing stands yet.
+    """Return a path that does not exist yet.
 
     Raises:
-        GraphRecError: When something does.
+        GraphRecError: When it exists.
     """
     out = Path(out)
     if out.exists():
@@ -60,7 +59,7 @@ def new_folder(out: str | Path) -> Path:
 
 
 def check_target(folder: Path) -> None:
-    """Refuse to put a graph where something else lies.
+    """Refuse to save a graph over something that is not a graph.
 
     Raises:
         GraphRecError: When the folder holds something that is not a graph, or is a file.
@@ -100,18 +99,23 @@ def save_graph(graph: Graph, folder: str | Path) -> Graph:
 def open_graph(folder: str | Path, *, verify: bool = False) -> Graph:
     """Open a saved graph; arrays and tables are memory-mapped, so the size does not matter.
 
-    Its arrays are checked when a process opens them for the first time, some 0.3 s per GB in
-    memory; tables when they are first read.
+    A process checks the arrays when it opens them for the first time, some 0.3 s per GB in memory,
+    and the tables when it first reads them.
 
     Args:
-        folder: Of the graph.
-        verify: Compare the content with the fingerprint that the folder claims, which takes some
-            seconds per GB: for a folder that somebody else may have changed, whose fingerprint you
-            know from elsewhere.
+        folder: Folder of the graph.
+        verify: Compare the content with the fingerprint in the folder, which takes some seconds
+            per GB: for a folder that somebody else may have changed, whose fingerprint you know
+            from another source.
 
     Raises:
         GraphRecError: When the folder holds no graph, one of another format, or one that is
             damaged.
+
+    Example:
+        >>> saved = save_graph(checkerboard(10), "graphs/checkerboard")
+        >>> open_graph("graphs/checkerboard", verify=True).num_nodes("user")
+        10
     """
     folder = Path(folder)
     header = read_header(folder)
@@ -134,9 +138,9 @@ def open_graph(folder: str | Path, *, verify: bool = False) -> Graph:
         if isinstance(error, GraphRecError):
             raise
         raise GraphRecError(str(folder), "a complete graph", error, "building it again") from error
-    if verify and (found := fingerprint(graph)) != graph.fingerprint:
+    if verify and (digest := fingerprint(graph)) != graph.fingerprint:
         expected = f"the content of fingerprint {graph.fingerprint[:12]}"
-        raise GraphRecError(str(folder), expected, found[:12], "another copy of the graph")
+        raise GraphRecError(str(folder), expected, digest[:12], "another copy of the graph")
     return graph
 
 
@@ -144,9 +148,9 @@ def reopen_graph(folder: str, fingerprint: str, checked: "Identity | None" = Non
     """Open a graph that another process has open.
 
     Args:
-        folder: Of the graph.
-        fingerprint: Of its content.
-        checked: The files that the other process has checked, which need no second check.
+        folder: Folder of the graph.
+        fingerprint: Fingerprint of the content.
+        checked: The files that the other process has checked; they are not checked again.
     """
     path = Path(folder)
     check_unchanged(path, fingerprint)
@@ -202,7 +206,7 @@ def _arrays(graph: Graph) -> list[tuple[str, torch.Tensor]]:
 
 
 _NO_HEADER = (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, TokenError)
-"""What numpy raises for a damaged header, which it reads as an expression of Python."""
+"""Errors that numpy raises for a damaged header, which it parses as a Python expression."""
 _LONG, _SHORT = np.dtype(np.int64), np.dtype(np.int32)
 _TYPES = {
     **dict.fromkeys(("offset", "slots", "base", "segment"), (_LONG,)),
@@ -214,7 +218,7 @@ _TYPES = {
 
 
 def _files(header: Mapping[str, Any]) -> list[str]:
-    """Return the names of the files that a header tells of."""
+    """Return the names of the files that a header lists."""
     nodes = [node["name"] for node in header["schema"]["nodes"]]
     arrays = [f"{name}.npy" for name in header["arrays"]]
     tables = [f"nodes/{name}.arrow" for name in nodes]
@@ -222,7 +226,7 @@ def _files(header: Mapping[str, Any]) -> list[str]:
 
 
 def _mapped_arrays(folder: Path, header: Header) -> dict[str, Any]:
-    """Return the arrays of a graph, of the types and lengths that belong together."""
+    """Return the memory-mapped arrays of a graph after a check of their types and lengths."""
     arrays: dict[str, Any] = {name: _mapped(folder, name) for name in header.arrays}
     edges = sum(header.edges.values())
     for name in ("indices", "time", "weight", "edge"):
@@ -244,12 +248,12 @@ def _mapped(folder: Path, name: str) -> torch.Tensor:
         except _NO_HEADER as error:
             raise GraphRecError(str(path), "an .npy file", error, "building it again") from error
         start, size = file.tell(), path.stat().st_size
-    told = f"{dtype} {shape}"
+    form = f"{dtype} {shape}"
     if len(shape) != 1 or dtype not in _TYPES[name] or fortran not in (False, True):
         expected = f"{' or '.join(map(str, _TYPES[name]))} of one dimension"
-        raise GraphRecError(str(path), expected, told, "building it again")
+        raise GraphRecError(str(path), expected, form, "building it again")
     if size != start + shape[0] * dtype.itemsize or start % 16:
-        raise GraphRecError(str(path), f"{told} in {size} bytes", "another size", "building again")
+        raise GraphRecError(str(path), f"{form} in {size} bytes", "another size", "building again")
     # Copy-on-write: shared with every reader of the file, and torch sees a writable array.
     large = size > 4096
     return torch.from_numpy(np.load(path, mmap_mode="c") if large else np.load(path))
@@ -277,7 +281,7 @@ def _identity(folder: Path, names: Sequence[str]) -> Identity:
 
 
 def _check_arrays(who: str, graph: Graph) -> None:
-    """Raise for arrays of a graph that would lead a kernel astray."""
+    """Raise for arrays of a graph that would let a kernel leave an array."""
     integrity = import_module("graphrec_pt.graph.integrity")  # compiled code, loaded when needed
     given = graph.schema, graph.csr, dict(graph.edge_offset), graph.num_edge_ids
     if (problem := integrity.problem_of(*given)) is not None:

@@ -43,7 +43,7 @@ class TableCheck:
 
 
 class StoredTables(Mapping[str, pl.DataFrame]):
-    """Arrow files of a graph, each read when it is first asked for."""
+    """The Arrow files of a graph; each is read on first access."""
 
     def __init__(self, folder: Path, kind: str, names: Sequence[str], check: TableCheck) -> None:
         self._folder, self._kind, self._names = folder, kind, tuple(names)
@@ -76,7 +76,7 @@ class StoredTables(Mapping[str, pl.DataFrame]):
 
 
 PANIC: type[BaseException] = pl.exceptions.PanicException
-"""What polars raises for some damaged files; no Exception, so that it must be named."""
+"""What polars raises for some damaged files; it is no subclass of Exception."""
 
 
 def check_arrow(path: Path) -> None:
@@ -97,17 +97,17 @@ def check_arrow(path: Path) -> None:
 def _read_arrow(path: Path) -> pl.DataFrame:
     """Return a memory-mapped table after a check of all its offsets, texts and codes.
 
-    Arrow's own reader checks what it is asked to check; that of polars trusts a mapped file.
+    The reader of pyarrow can check a mapped file; that of polars does not.
     """
     try:
         with pa.memory_map(str(path)) as source:
             table = pa.ipc.open_file(source).read_all()
         table.validate(full=True)
-        found = pl.from_arrow(table, rechunk=False)
+        rows = pl.from_arrow(table, rechunk=False)
     except (pa.ArrowException, PANIC) as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    assert isinstance(found, pl.DataFrame)
-    return found
+    assert isinstance(rows, pl.DataFrame)
+    return rows
 
 
 ROWS_PER_BYTE = 16
@@ -130,9 +130,9 @@ def read_parquet(path: str | Path) -> tuple[pl.DataFrame, dict[str, str]]:
                 raise ValueError(f"{file.metadata.num_rows:,} rows in a file of its size")
             table, texts = file.read(), file.metadata.metadata or {}
         table.validate(full=True)
-        found = pl.from_arrow(table)
+        rows = pl.from_arrow(table)
         named = {name.decode(): value.decode() for name, value in texts.items()}
     except (pa.ArrowException, pl.exceptions.PolarsError, PANIC) as error:
         raise ValueError((str(error).splitlines() or ["damaged"])[0]) from error
-    assert isinstance(found, pl.DataFrame)
-    return found, named
+    assert isinstance(rows, pl.DataFrame)
+    return rows, named

@@ -1,4 +1,4 @@
-"""A graph with fewer edges: the operation under every split."""
+"""A graph without some of its edges; every view of a split is made with it."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,16 +19,15 @@ def keep_edges(
     isolated: Tensor | None = None,
     provenance: Mapping[str, Any] | None = None,
 ) -> Graph:
-    """Return the graph without some edges; both directions of an edge share one fate.
+    """Return the graph without some edges; both directions of an edge are kept or removed.
 
-    Node ids, edge ids and relations stay what they are; the extra columns of edges that go are
-    emptied.
+    Node ids, edge ids and relations do not change; the extra columns of removed edges are emptied.
 
     Args:
         graph: The graph.
         kept: bool ``[edge ids]``.
         isolated: int64 global ids of nodes that lose every edge, all their columns and the raw id.
-        provenance: Added to the graph's own.
+        provenance: Entries to add to the provenance of the graph.
     """
     csr = graph.csr
     assert csr.edge is not None
@@ -81,7 +80,7 @@ def _blanked(graph: Graph, nodes: Tensor) -> dict[str, pl.DataFrame]:
         gone = torch.zeros(len(table), dtype=torch.bool)
         gone[nodes[types == index] - graph.nodes(name).start] = True
         mask = pl.Series(gone.numpy())
-        # The raw id goes as well: a review's often spells out who wrote it about what.
+        # The raw id is emptied as well: that of a review often names its user and its item.
         opaque = pl.format("hidden #{}", pl.int_range(pl.len()))
         tables[name] = table.with_columns(
             pl.when(~mask).then(pl.col(c)).otherwise(opaque if c == RAW_ID else None).alias(c)
@@ -91,7 +90,7 @@ def _blanked(graph: Graph, nodes: Tensor) -> dict[str, pl.DataFrame]:
 
 
 def _without_rows(graph: Graph, kept: Tensor) -> dict[str, pl.DataFrame]:
-    """Return the edge tables with the rows of edges that go emptied."""
+    """Return the edge tables with the rows of removed edges emptied."""
     tables = {}
     for name, table in graph.edge_tables.items():
         first = graph.edge_offset[name]

@@ -1,4 +1,4 @@
-"""Beam search over paths: what a path language model says next, among what is allowed."""
+"""Beam search over paths of a path language model, restricted to the allowed next tokens."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,12 +26,12 @@ CELLS, KEPT = 1 << 24, 1 << 26
 
 @dataclass(frozen=True, eq=False)
 class Beams:
-    """Paths that are gone on with; there may be one relation more than there are hops.
+    """The unfinished paths of a beam search; the last token is a node or a relation.
 
     Args:
         nodes: int64 ``[n, h+1]``.
         relations: int64 ``[n, h]`` or ``[n, h+1]``.
-        row: int64 ``[n]``, whose they are.
+        row: int64 ``[n]``, row of the user that each path starts from.
         score: float32 ``[n]``, log-probability.
         chance: float32 ``[n]``, sum of the probabilities of the tokens.
     """
@@ -47,21 +47,21 @@ class Beams:
         return len(self.row)
 
     def select(self, rows: Tensor) -> "Beams":
-        """Return some of them."""
+        """Return the beams of some rows."""
         return Beams(**{name: value[rows] for name, value in vars(self).items()})
 
     def to(self, node: Tensor, step: Tensor) -> "Beams":
-        """Return them with one node more each, at a log-probability of `step`."""
+        """Return the beams with one more node each, at a log-probability of `step`."""
         nodes = torch.cat([self.nodes, node.unsqueeze(1)], dim=1)
         return Beams(nodes, self.relations, self.row, *self._scored(step))
 
     def by(self, relation: Tensor, step: Tensor) -> "Beams":
-        """Return them with one relation more each, at a log-probability of `step`."""
+        """Return the beams with one more relation each, at a log-probability of `step`."""
         relations = torch.cat([self.relations, relation.unsqueeze(1)], dim=1)
         return Beams(self.nodes, relations, self.row, *self._scored(step))
 
     def best(self, most: int) -> "Beams":
-        """Return the most probable ones of each row; equal ones in the order they stand in."""
+        """Return the most probable beams of each row; ties keep their order."""
         order = torch.argsort(self.score, descending=True, stable=True)
         order = order[torch.argsort(self.row[order], stable=True)]
         row = self.row[order]
@@ -76,7 +76,7 @@ class Beams:
 def joined(parts: Sequence[Beams]) -> Beams:
     """Return beams of equal length one after the other."""
     columns = zip(*(vars(part).values() for part in parts), strict=True)
-    return Beams(*(torch.cat(each) for each in columns))
+    return Beams(*(torch.cat(column) for column in columns))
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,9 +84,10 @@ class Ends:
     """Paths of one length to every item.
 
     Args:
-        beams: Without the last node.
-        score: ``[n, V]``, log-probability of the whole path, or the mean probability of the tokens
-            that were said where items are ranked by that; −∞ for items that it cannot end in.
+        beams: The paths without the last node.
+        score: ``[n, V]``, log-probability of the whole path, or the mean probability of its
+            generated tokens where items are ranked by that; −∞ for items that the path cannot
+            end in.
     """
 
     beams: Beams
@@ -94,11 +95,11 @@ class Ends:
 
 
 class PathDecoder:
-    """Decodes as :class:`~graphrec_pt.objectives.decoding.Decoding` says.
+    """Decodes paths with the options of :class:`~graphrec_pt.objectives.decoding.Decoding`.
 
     Args:
-        reading: The model, at rest, and what it sees and walks.
-        found: With a readout of paths.
+        reading: The model, in evaluation mode, and its graph.
+        found: The objective whose readout decodes paths.
 
     Raises:
         GraphRecError: For another linearizer than ``path`` with relations as tokens.
@@ -119,7 +120,7 @@ class PathDecoder:
         self._small: dict[str, Tensor] = {}
 
     def ends(self, users: Tensor) -> Iterator[Ends]:
-        """Yield what the paths of some users end in, shorter paths first.
+        """Yield the scores of the last items of the paths of some users, shorter paths first.
 
         Args:
             users: int64 ``[B]`` global ids; ``beams.row`` counts them.
@@ -162,7 +163,7 @@ class PathDecoder:
         return given.select(row).to(node, score)
 
     def _say_relation(self, beams: Beams, hop: int) -> Beams:
-        """Return beams with one relation more, of those that can still lead to an item."""
+        """Return beams with one more relation, among relations that can still lead to an item."""
         hidden = self._read(beams)
         logits = self.readout.relations(hidden, self.reading.model, self.head).float().cpu()
         last = beams.nodes[:, -1]
@@ -170,17 +171,17 @@ class PathDecoder:
         allowed = self._leads[self.wanted.hops - hop - 1][kind]  # [n, R]
         if self.wanted.constrained:
             allowed = allowed & (self._degrees(last, kind) > 0)
-        said = _normalised(logits, allowed)
+        logp = _normalised(logits, allowed)
         which, relation = allowed.nonzero(as_tuple=True)
-        step = said[which, relation]
+        step = logp[which, relation]
         return beams.select(which).by(relation, step).best(self.wanted.beams)
 
     def _say_node(self, beams: Beams) -> Beams:
-        """Return beams with one node more."""
+        """Return beams with one more node."""
         parts = []
         for chosen, logits, allowed, start in self._nodes(beams):
-            said = _normalised(logits, allowed)
-            best = said.topk(min(self.wanted.beams, said.shape[1]), dim=1)
+            logp = _normalised(logits, allowed)
+            best = logp.topk(min(self.wanted.beams, logp.shape[1]), dim=1)
             which, place = (best.values > -torch.inf).cpu().nonzero(as_tuple=True)
             node = best.indices.cpu()[which, place] + start
             step = best.values.cpu()[which, place]
@@ -204,17 +205,17 @@ class PathDecoder:
                 yield Ends(chosen, step.add_(chosen.score.to(step).unsqueeze(1)))
 
     def _nodes(self, beams: Beams) -> Iterator[tuple[Beams, Tensor, Tensor, int]]:
-        """Yield beams of one relation, logits and permission of its targets, and the first id."""
+        """Yield beams of one relation, logits and allowed mask of its targets, and the first id."""
         for index in torch.unique(beams.relations[:, -1]).tolist():
-            found = self.history.schema.relations[index]
-            targets = self.history.nodes(found.target)
+            definition = self.history.schema.relations[index]
+            targets = self.history.nodes(definition.target)
             same = (beams.relations[:, -1] == index).nonzero().squeeze(1)
             for part in torch.split(same, max(CELLS // max(len(targets), 1), 1)):
                 chosen = beams.select(part)
                 logits = self.readout.nodes(
-                    self._read(chosen), self.reading.model, self.head, found.target
+                    self._read(chosen), self.reading.model, self.head, definition.target
                 ).float()  # [n, V]
-                allowed = self._edges(found, chosen.nodes[:, -1], logits)
+                allowed = self._edges(definition, chosen.nodes[:, -1], logits)
                 before = chosen.nodes - targets.start
                 visited = ((before >= 0) & (before < len(targets))).nonzero(as_tuple=True)
                 place = visited[0].to(logits.device), before[visited].to(logits.device)
@@ -224,8 +225,8 @@ class PathDecoder:
     def _read(self, beams: Beams) -> Tensor:
         """Return the state after the last token of each beam: ``[n, D]``."""
         nodes, relations = beams.nodes, beams.relations
-        asked = relations.shape[1] == nodes.shape[1]  # the last token is a relation
-        if asked:
+        ends_in_relation = relations.shape[1] == nodes.shape[1]  # the last token is a relation
+        if ends_in_relation:
             nodes = torch.cat([nodes, nodes[:, :1]], dim=1)  # a stand-in, taken off below
         size = len(nodes)
         if not size:
@@ -234,14 +235,14 @@ class PathDecoder:
         unknown, none = torch.full_like(relations, -1), torch.zeros(size)
         paths = Paths(nodes, relations, length, torch.arange(size), none, unknown, size)
         tokens = self.linearizer.linearize(self.history, paths, KEY)
-        if asked and size:
+        if ends_in_relation and size:
             stays = torch.ones(len(tokens.id), dtype=torch.bool)
             stays[tokens.ptr[1:] - 1] = False
             tokens = tokens.take(stays.nonzero().squeeze(1))
         return self.reading.encode(View(tokens, "causal"), nodes[:, 0]).pooled("last")
 
     def _edges(self, relation: Relation, source: Tensor, logits: Tensor) -> Tensor:
-        """Return which nodes a relation leads to, all of them for free paths: bool ``[n, V]``."""
+        """Return which nodes a relation leads to, all nodes for free paths: bool ``[n, V]``."""
         if not self.wanted.constrained:
             return torch.ones_like(logits, dtype=torch.bool)
         at = source - self.history.nodes(relation.source).start
@@ -275,10 +276,10 @@ class PathDecoder:
         return degrees
 
     def _unseen(self, users: Tensor) -> Tensor:
-        """Return which items each user has not met: bool ``[B, V]``."""
-        ptr, met = seen_pairs(self.history, self.relation.name, users)
+        """Return which items each user has not interacted with: bool ``[B, V]``."""
+        ptr, items = seen_pairs(self.history, self.relation.name, users)
         unseen = torch.ones(len(users), len(self.items), dtype=torch.bool)
-        unseen[ranges(ptr[:-1], ptr.diff())[1], met] = False
+        unseen[ranges(ptr[:-1], ptr.diff())[1], items] = False
         return unseen.to(self.reading.device)
 
     @property
@@ -289,7 +290,7 @@ class PathDecoder:
     def _targets(self) -> Tensor:
         """The node type that each relation leads to: int64 ``[R]``."""
         schema = self.history.schema
-        return torch.tensor([schema.node_index(each.target) for each in schema.relations])
+        return torch.tensor([schema.node_index(relation.target) for relation in schema.relations])
 
     @cached_property
     def _leads(self) -> list[Tensor]:
@@ -300,15 +301,15 @@ class PathDecoder:
             leaves[schema.node_index(relation.source), index] = True
         near = torch.zeros(len(schema.nodes), dtype=torch.bool)
         near[self._item_type] = True
-        found = []
+        leads = []
         for _ in range(self.wanted.hops):
-            found.append(leaves & near[self._targets])
-            near = near | found[-1].any(1)
-        return found
+            leads.append(leaves & near[self._targets])
+            near = near | leads[-1].any(1)
+        return leads
 
 
 def _normalised(logits: Tensor, allowed: Tensor) -> Tensor:
-    """Return log-probabilities among what is allowed; −∞ elsewhere, and where nothing is."""
+    """Return log-probabilities among the allowed tokens; −∞ for all other tokens."""
     refused = ~allowed
-    said = log_softmax(logits.masked_fill(refused, -torch.inf), dim=1)
-    return said.masked_fill_(refused, -torch.inf)  # NaN in rows where nothing is allowed
+    logp = log_softmax(logits.masked_fill(refused, -torch.inf), dim=1)
+    return logp.masked_fill_(refused, -torch.inf)  # NaN in rows where nothing is allowed

@@ -26,7 +26,7 @@ class Lists:
     Args:
         nodes: int64 ``[Q]`` global ids of the sources.
         items: int64 ``[Q, k]`` global ids, best first; −1 where fewer candidates are left.
-        score: ``[Q, k]``, falling; −∞ there.
+        score: ``[Q, k]``, descending; −∞ where `items` is −1.
         catalogue: How many candidates there are.
         start: Global id of the first of them.
     """
@@ -55,13 +55,13 @@ def top_lists(
     """Return the best candidates of each source; equal scores go to the lower id.
 
     Args:
-        scorer: What recommends.
-        history: What may be seen; its edges are left out under ``"mask"``.
+        scorer: The system that recommends.
+        history: The history graph; ``"mask"`` leaves its items out.
         relation: The relation to recommend for.
         nodes: int64 ``[Q]`` global ids.
         k: How many.
-        seen: Whether what a source has interacted with is left out or kept.
-        cells: Scores that may exist at once; one row of them always may.
+        seen: Whether items that a source has interacted with are left out or kept.
+        cells: Most scores held in memory at once; at least one row is always scored.
 
     Raises:
         GraphRecError: When `k` is below 1 or larger than the catalogue, and for scores of a wrong
@@ -85,22 +85,22 @@ def best_of(
     """Return the best candidates of each source, as :func:`top_lists`.
 
     Args:
-        scorer: What recommends.
-        history: Has the candidates.
+        scorer: The system that recommends.
+        history: The graph of the candidates.
         relation: The relation to recommend for.
-        nodes: int64 ``[Q]``, what the scorer calls the sources.
+        nodes: int64 ``[Q]``, sources as the scorer numbers them.
         k: How many.
         left_out: int64 ``[Q + 1]`` and ``[S]``, candidates that a source must not get, counted from
             the first of their type.
-        among: bool ``[V]``, candidates that anybody may get; all by default.
-        cells: Scores that may exist at once; one row of them always may.
+        among: bool ``[V]``, the allowed candidates; all by default.
+        cells: Most scores held in memory at once; at least one row is always scored.
     """
     catalogue = history.nodes(history.schema.relation(relation).target)
     if not 1 <= k <= len(catalogue):
         raise GraphRecError("top_lists", f"1 <= k <= {len(catalogue)}, the catalogue", k)
     products = isinstance(scorer, Factorised) and scorer.bias is None and among is None
     rows = max(cells // min(len(catalogue), ITEMS if products else len(catalogue)), 1)
-    scored, found = [torch.empty(0, k)], [torch.empty(0, k, dtype=torch.int64)]
+    scored, items_of = [torch.empty(0, k)], [torch.empty(0, k, dtype=torch.int64)]
     for low in range(0, len(nodes), rows):
         block = nodes[low : low + rows]
         refused = None if left_out is None else _rows_of(left_out, low, low + len(block))
@@ -112,8 +112,8 @@ def best_of(
             scores = checked_scores(scorer, block, history, len(catalogue))
             score, best = _best_of_scores(scores, k, refused, among)
         scored.append(score.cpu())
-        found.append(best.cpu())
-    items, scores = torch.cat(found), torch.cat(scored[1:] or scored)
+        items_of.append(best.cpu())
+    items, scores = torch.cat(items_of), torch.cat(scored[1:] or scored)
     items = torch.where(items < 0, items, items + catalogue.start)
     return Lists(nodes, items, scores, len(catalogue), catalogue.start)
 

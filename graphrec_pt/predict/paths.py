@@ -1,4 +1,4 @@
-"""A path language model as a scorer: every item by the paths that end in it."""
+"""A path language model as a scorer: an item's score is that of the best path that ends in it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,15 +18,15 @@ BLOCK = 256
 
 @dataclass(frozen=True, eq=False)
 class PathScorer:
-    """Ranks the whole catalogue by decoded paths, and tells them.
+    """Ranks the whole catalogue by decoded paths, and returns these paths.
 
-    Items that paths end in stand above all others, in the order of their scores; the others follow
-    in the order in which the model would say them right after the user and the interaction
-    relation. Items that the user has met are among the others.
+    Items at the end of a decoded path come first, in the order of their scores. All other items,
+    including those that the user has interacted with, follow in the order of their logits right
+    after the user and the interaction relation.
 
     Args:
-        reading: The model and what it sees and walks.
-        found: With a readout of paths.
+        reading: The model and its graph.
+        found: The objective whose readout decodes paths.
     """
 
     reading: Reading
@@ -50,8 +50,8 @@ class PathScorer:
             items: int64 ``[B, K]`` global ids.
 
         Returns:
-            At most one path for each of B·K roots; its score is its log-probability, or the mean
-            probability of its tokens where that is what items are ranked by.
+            At most one path for each of B·K roots. Its score is its log-probability, or the mean
+            probability of its tokens where items are ranked by that.
         """
         with self.reading.at_rest():
             return self._best_paths(nodes, items)
@@ -86,11 +86,13 @@ class PathScorer:
         for start in range(0, size, BLOCK):
             for end in self.decoder.ends(nodes[start : start + BLOCK]):
                 row = end.beams.row + start  # [n]
-                asked = column[row]  # [n, K]
-                found = end.score.gather(1, asked.to(end.score.device)).cpu()
+                columns = column[row]  # [n, K]
+                scores = end.score.gather(1, columns.to(end.score.device)).cpu()
                 length = end.beams.relations.shape[1]
-                best = value.scatter_reduce(0, row.unsqueeze(1).expand_as(found), found, "amax")
-                which, place = ((found == best[row]) & (found > value[row])).nonzero(as_tuple=True)
+                best = value.scatter_reduce(0, row.unsqueeze(1).expand_as(scores), scores, "amax")
+                which, place = ((scores == best[row]) & (scores > value[row])).nonzero(
+                    as_tuple=True
+                )
                 at = row[which], place
                 path[at], relations[at] = -1, -1
                 path[*at, :length] = end.beams.nodes[which]
@@ -98,13 +100,13 @@ class PathScorer:
                 relations[*at, :length] = end.beams.relations[which]
                 value = best
         row, place = (value > -torch.inf).nonzero(as_tuple=True)
-        told = relations[row, place]
+        steps = relations[row, place]
         return Paths(
             nodes=path[row, place],
-            relations=told,
-            length=(told >= 0).sum(1),
+            relations=steps,
+            length=(steps >= 0).sum(1),
             root=row * many + place,
             score=value[row, place],
-            position=torch.full_like(told, -1),
+            position=torch.full_like(steps, -1),
             size=size * many,
         )

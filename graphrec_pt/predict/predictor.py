@@ -1,8 +1,8 @@
-"""The predictor: what a trained model says of sources, candidates and pairs.
+"""The predictor: scores, rankings, values and paths of a trained model.
 
-Evaluation, serving, exports and the command line all ask here. Vectors of items are made once for
-each predictor, so it is made anew after weights have changed. Everything runs in blocks: scores of
-the whole catalogue exist for some sources at a time.
+Evaluation, serving, exports and the command line all use this class. A predictor computes the
+vectors of items once, so make a new one after the weights have changed. Everything runs in blocks:
+memory holds the scores of the whole catalogue for a few sources at a time.
 """
 
 from collections.abc import Sequence
@@ -50,7 +50,7 @@ BLOCK = 256
 MODEL, HISTORY = "model", "history"
 """Folders of a run: the trained model, and the graph that it may see."""
 Histories = Sequence[Tensor]
-"""Sources that no graph knows: global ids of the items of each, int64 ``[n]``, oldest first."""
+"""Sources outside the graph: for each, the global ids of its items, int64 ``[n]``, oldest first."""
 
 
 class RunLike(Protocol):
@@ -67,14 +67,14 @@ class Predictor:
 
     Args:
         model: Trained or loaded.
-        graph: What may be seen of sources and candidates; without one sources must be histories.
-        stage: The last one of the training; by default what the model remembers of it.
-        relation: What is predicted; by default what the model remembers, else the first
+        graph: The history graph of sources and candidates; without one, sources must be histories.
+        stage: The last stage of the training; by default the stage that is saved in the model.
+        relation: The relation to predict; by default that of the saved stage, else the first
             interaction relation.
-        trust_code: Let what the model remembers name code outside the library, which is then run.
+        trust_code: Allow the saved stage to name code outside the library, which is then run.
 
     Raises:
-        GraphRecError: For a model that was never trained and is given no stage.
+        GraphRecError: For an untrained model without a stage.
 
     Example:
         >>> predictor = Predictor.load("runs/sasrec")
@@ -111,12 +111,13 @@ class Predictor:
     def load(
         cls, source: str | Path | RunLike, *, graph: Graph | None = None, trust_code: bool = False
     ) -> Self:
-        """Return what predicts with a saved model.
+        """Return the predictor of a saved model.
 
         Args:
             source: A run, its folder, or the folder of a saved model.
-            graph: What may be seen; by default the graph of the run.
-            trust_code: Let the model's configs name code outside the library, which is then run.
+            graph: The history graph; by default the graph of the run.
+            trust_code: Allow the model's configs to name code outside the library, which is then
+                run.
 
         Raises:
             GraphRecError: When there is no saved model.
@@ -140,16 +141,16 @@ class Predictor:
 
     @property
     def prior(self) -> CooccurrencePrior | None:
-        """The term from links of the graph beside the inner products, if there is one."""
+        """The co-occurrence prior that is added to the inner products, if there is one."""
         readout = self.reading.taught.ranking().readout
         return readout.prior if isinstance(readout, QueryReadout) else None
 
     def scorer(self, sources: Tensor | Histories) -> Scorer:
-        """Return what scores the whole catalogue for some sources, for many calls.
+        """Return a scorer of the whole catalogue for some sources, which can be called repeatedly.
 
         Args:
-            sources: int64 ``[Q]`` global ids, ascending; or histories, which the scorer knows by
-                their number from 0 on.
+            sources: int64 ``[Q]`` global ids, ascending; or histories, which the scorer numbers
+                from 0.
 
         Raises:
             GraphRecError: For a model that ranks nothing or has no head; for histories that it
@@ -170,7 +171,7 @@ class Predictor:
         raise GraphRecError("readout", "a subclass of a readout that ranks", got)
 
     def score(self, sources: Tensor | Histories, candidates: Tensor | None = None) -> Tensor:
-        """Return scores; only those of one source can be compared.
+        """Return scores; they are comparable within one source only.
 
         Args:
             sources: int64 ``[B]`` global ids, or B histories.
@@ -206,8 +207,8 @@ class Predictor:
         Args:
             sources: int64 ``[B]`` global ids, or B histories.
             k: How many.
-            seen: Whether what a source has interacted with is left out or kept.
-            among: int64 ``[n]`` global ids of the only candidates; the whole catalogue by default.
+            seen: Whether items that a source has interacted with are left out or kept.
+            among: int64 ``[n]`` global ids of the candidates; the whole catalogue by default.
 
         Raises:
             GraphRecError: When `k` is below 1 or larger than the catalogue.
@@ -304,7 +305,7 @@ class Predictor:
         return PathScorer(self.reading, found).paths(sources, items)
 
     def _asked(self, sources: Tensor | Histories) -> tuple[Scorer, Tensor, Tensor]:
-        """Return a scorer, what it calls the different sources, and which of them each one is."""
+        """Return a scorer, its numbers of the distinct sources, and the index of each source."""
         if isinstance(sources, Tensor):
             names, row = torch.unique(sources, return_inverse=True)
             return self.scorer(names), names, row
@@ -312,11 +313,11 @@ class Predictor:
         return self.scorer(sources), number, number
 
     def _seen(self, sources: Tensor | Histories, names: Tensor) -> tuple[Tensor, Tensor]:
-        """Return pointers and columns of what each source has interacted with."""
+        """Return pointers and columns of the items that each source has interacted with."""
         if isinstance(sources, Tensor):
             return seen_pairs(self.graph, self.reading.relation.name, names)
         columns = [torch.unique(self._columns(history)) for history in sources]
-        count = torch.tensor([0, *(len(each) for each in columns)])
+        count = torch.tensor([0, *(len(past) for past in columns)])
         return count.cumsum(0), torch.cat([torch.empty(0, dtype=torch.int64), *columns])
 
     def _columns(self, items: Tensor) -> Tensor:
@@ -377,7 +378,7 @@ class Predictor:
     def _sequences(
         self, readout: QueryReadout, block: Tensor, sources: Tensor | Histories
     ) -> Tokens:
-        """Return the sequence of each source, with a MASK at the end where that is read."""
+        """Return the sequence of each source, with a MASK at the end if the readout reads one."""
         reading, asks = self.reading, readout.where == "end"
         taught = reading.taught.with_room() if asks else reading.taught
         if isinstance(sources, Tensor):
@@ -390,7 +391,7 @@ class Predictor:
     def _prior(
         self, term: CooccurrencePrior, head: torch.nn.Module, tokens: Tokens
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return how many items get a term after each sequence, which, and what is added."""
+        """Return the items with a prior term after each sequence: counts, items, terms."""
         known = self.model.graph or self.graph
         some = (tokens.lengths() > 0).nonzero().squeeze(1)
         last = tokens.ptr[1:][some] - 1

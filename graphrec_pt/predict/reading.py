@@ -1,4 +1,4 @@
-"""A trained model at rest, and how it reads the graph: the one place where inference encodes."""
+"""A trained model in evaluation mode and its graph; all encoding at inference happens here."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,20 +22,20 @@ from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.tokens import Tokens
 
 KEY = Key(0)
-"""Of what samplers draw at inference: the same for every call."""
+"""Key of the samplers at inference; the same for every call."""
 READS_SEQUENCES = "a model that reads sequences"
 KNOWN, NEW = "sources that it knows", "new ones"
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """What all answers of a model have in common.
+    """Samples, linearizes and encodes sources with a trained model.
 
     Args:
-        model: Trained; left in the mode that it is in.
-        taught: By its last stage.
-        graph: What may be seen.
-        relation: Leads from sources to candidates.
+        model: The trained model; its training mode is restored after each call.
+        taught: Sampler, linearizer and objectives of its last stage.
+        graph: The history graph.
+        relation: The relation from sources to candidates.
     """
 
     model: Model
@@ -56,12 +56,12 @@ class Reading:
 
     @property
     def device(self) -> torch.device:
-        """Of the model."""
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     @contextmanager
     def at_rest(self) -> Iterator[None]:
-        """Have the model in evaluation mode, without gradients; tables are made once for all."""
+        """Put the model in evaluation mode, without gradients; cache the tables of all nodes."""
         training = self.model.training
         self.model.eval()
         try:
@@ -74,7 +74,7 @@ class Reading:
         """Return the trained head of an objective.
 
         Raises:
-            GraphRecError: When the model has none, although it has weights.
+            GraphRecError: When the model lacks the head of an objective that has weights.
         """
         kept = self.model.labelled_heads()
         if found.label in kept:
@@ -90,10 +90,10 @@ class Reading:
 
         Args:
             roots: int64 ``[B]`` or ``[B, 2]`` global ids.
-            taught: Says how to sample and linearize, in place of the model's.
+            taught: Sampler and linearizer to use in place of the model's.
 
         Raises:
-            GraphRecError: For a linearizer that makes more or fewer.
+            GraphRecError: For a linearizer that returns more or fewer sequences.
         """
         chosen = taught or self.taught
         sample = chosen.sampler.sample(self.graph, roots.contiguous(), KEY)
@@ -102,11 +102,11 @@ class Reading:
     def tokens_of_events(
         self, histories: Sequence[Tensor], *, taught: Taught | None = None
     ) -> Tokens:
-        """Return one sequence for each history of a source that the graph does not know.
+        """Return one sequence for each history of a source outside the graph.
 
         Args:
             histories: int64 ``[n]`` global ids of items each, oldest first.
-            taught: Says how to sample and linearize, in place of the model's.
+            taught: Sampler and linearizer to use in place of the model's.
 
         Raises:
             GraphRecError: For a linearizer whose sequences name their source.
@@ -136,32 +136,32 @@ class Reading:
 
 
 def with_mask(tokens: Tokens, node_type: int) -> Tokens:
-    """Return sequences with one more node at the end, of which only the type is known."""
-    asked = specials(Special.MASK, len(tokens))
-    types = torch.full_like(asked.id, node_type)
-    ones = torch.ones_like(asked.id)
-    return side_by_side([tokens, replace(asked, type=types, hop=ones, slot=ones)])
+    """Return sequences with a MASK at the end; its node type is given, its node is not."""
+    masks = specials(Special.MASK, len(tokens))
+    types = torch.full_like(masks.id, node_type)
+    ones = torch.ones_like(masks.id)
+    return side_by_side([tokens, replace(masks, type=types, hop=ones, slot=ones)])
 
 
 def events_of(
     graph: Graph, relation: str, histories: Sequence[Tensor], window: int | None = None
 ) -> Subgraphs:
-    """Return histories that no graph holds, as the history sampler would return them.
+    """Return histories outside the graph in the format of the history sampler.
 
     Args:
-        graph: Knows the items.
-        relation: By which they were met.
+        graph: The graph of the items.
+        relation: The interaction relation.
         histories: int64 ``[n]`` global ids each, oldest first.
         window: Events at most, the latest ones.
 
     Returns:
-        Sequences of a root that stands for nobody (the first source) and its events, untimed.
+        Sequences of a placeholder root (the first source) and its events, untimed.
     """
-    found = graph.schema.relation(relation)
-    kept = [each if window is None else each[max(len(each) - window, 0) :] for each in histories]
-    nobody = torch.tensor([graph.nodes(found.source).start])
-    node = torch.cat([part for each in kept for part in (nobody, each)])
-    size = torch.tensor([len(each) + 1 for each in kept])
+    definition = graph.schema.relation(relation)
+    kept = [past if window is None else past[max(len(past) - window, 0) :] for past in histories]
+    nobody = torch.tensor([graph.nodes(definition.source).start])
+    node = torch.cat([part for events in kept for part in (nobody, events)])
+    size = torch.tensor([len(events) + 1 for events in kept])
     ptr = torch.cat([size.new_zeros(1), size.cumsum(0)])
     event = torch.ones_like(node)
     event[ptr[:-1]] = 0
@@ -179,10 +179,10 @@ def events_of(
 
 
 def graph_without_edges(model: Model) -> Graph:
-    """Return the nodes that a saved model knows, as a graph in which nothing is linked.
+    """Return a graph of the nodes of a saved model, without any edges.
 
     Raises:
-        GraphRecError: For a model that was never bound or loaded.
+        GraphRecError: For a model without a graph: neither bound to one nor loaded.
     """
     vocabulary, spec = model.vocabulary, model.spec
     if vocabulary is None:

@@ -1,4 +1,4 @@
-"""Items of a source in the order of their subgraphs: vectors for all, subgraphs for the best."""
+"""Two-stage ranking: inner products for the whole catalogue, subgraphs for the best items."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,11 +20,11 @@ BLOCK, SOURCES = 2048, 256
 
 @dataclass(frozen=True, eq=False)
 class PairScorer:
-    """Scores and values by the sequences of pairs, as their readout says.
+    """Scores and values of pairs, read off the sequence that is sampled around each pair.
 
     Args:
-        reading: The model and what it sees.
-        found: With a readout of pairs.
+        reading: The model and its graph.
+        found: The objective whose readout reads pairs.
     """
 
     reading: Reading
@@ -38,7 +38,7 @@ class PairScorer:
         return readout
 
     def scores(self, nodes: Tensor) -> Tensor:
-        """Return the scores of the whole catalogue, those of subgraphs on top: ``[B, V]``."""
+        """Return the scores of the whole catalogue, reranked items first: ``[B, V]``."""
         reading, catalogue = self.reading, self.reading.items
         with reading.at_rest():
             scores = self._by_vectors(nodes)  # [B, V]
@@ -70,9 +70,9 @@ class PairScorer:
 
     def values(self, pairs: Tensor) -> Tensor:
         """Return the predicted value of each pair: float64 ``[n]`` on the CPU."""
-        found = self.of_pairs(pairs)
-        found = found if self.readout.value is None else self.readout.value(found)
-        return found.double().cpu()
+        values = self.of_pairs(pairs)
+        values = values if self.readout.value is None else self.readout.value(values)
+        return values.double().cpu()
 
     def _by_vectors(self, nodes: Tensor) -> Tensor:
         reading = self.reading
@@ -87,11 +87,11 @@ class PairScorer:
 
 
 class CatalogueScorer(NamedTuple):
-    """Scores of a readout that makes those of the whole catalogue at once.
+    """Scores of a readout that scores the whole catalogue at once.
 
     Args:
-        reading: The model and what it sees.
-        found: With a readout of the catalogue.
+        reading: The model and its graph.
+        found: The objective whose readout scores the catalogue.
     """
 
     reading: Reading

@@ -1,4 +1,4 @@
-"""What scores a catalogue: anything that is evaluated, and the inner products of models."""
+"""Scorers of a catalogue: the interface of all ranked systems, and the inner products of models."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -11,14 +11,14 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 
 BLOCK = 256
-"""Sources whose scores of the whole catalogue exist at once."""
+"""Number of sources whose scores of the whole catalogue are held in memory at once."""
 
 
 class Scorer(Protocol):
     """Scores every candidate for some queries.
 
-    A scorer is made for one history graph: what it may know about a source at validation or at
-    test is settled before it is asked.
+    A scorer is made for one history graph, which fixes what it knows of a source at validation or
+    at test.
     """
 
     def scores(self, nodes: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class Scorer(Protocol):
 class Factorised:
     """Inner products of query vectors with a catalogue: ``s(q, v) = q · t_v + b_v``.
 
-    Only the product of the block that is asked for ever exists.
+    Each call computes the product for its own sources only; the full ``[Q, V]`` is never stored.
 
     Args:
         nodes: int64 ``[Q]``, global ids of the sources, ascending.
@@ -77,8 +77,8 @@ class Factorised:
     def pairs(self, nodes: Tensor, column: Tensor) -> Tensor:
         """Return the inner products of sources with one candidate each: ``[B]``."""
         at = column.to(self.table.device)
-        found = (self.of(nodes) * self.table[at]).sum(1)
-        return found if self.bias is None else found + self.bias[at]
+        products = (self.of(nodes) * self.table[at]).sum(1)
+        return products if self.bias is None else products + self.bias[at]
 
     def of(self, nodes: Tensor) -> Tensor:
         """Return the query vectors of some sources: ``[B, D]``."""
@@ -90,13 +90,13 @@ class Factorised:
 
 @dataclass(frozen=True, eq=False)
 class WithPrior:
-    """Inner products, and a term ``b(u, v)`` of the items that links from the history lead to.
+    """Inner products plus a term ``b(u, v)`` for items that are linked to the user's history.
 
     Args:
         plain: The inner products of Q sources.
-        ptr: int64 ``[Q + 1]``, pairs of each source.
-        item: int64 ``[N]`` in ``[0, V)``, different ones for each source.
-        term: Floats ``[N]``, what is added to their scores.
+        ptr: int64 ``[Q + 1]``, bounds of the pairs of each source.
+        item: int64 ``[N]`` in ``[0, V)``, distinct within each source.
+        term: Floats ``[N]``, added to the scores of these items.
 
     Raises:
         GraphRecError: For pointers and pairs that do not fit.
@@ -111,7 +111,7 @@ class WithPrior:
         if len(self.ptr) != len(self.plain.nodes) + 1 or not (
             int(self.ptr[-1]) == len(self.item) == len(self.term)
         ):
-            got = [list(each.shape) for each in (self.ptr, self.item, self.term)]
+            got = [list(part.shape) for part in (self.ptr, self.item, self.term)]
             expected = f"ptr [{len(self.plain.nodes) + 1}], item [N] and term [N]"
             raise GraphRecError("WithPrior", expected, got)
 
@@ -129,8 +129,8 @@ def chances(scorer: Scorer, source: Tensor, column: Tensor) -> Tensor:
     """Return ``σ(s(u, i))`` of pairs: float64 ``[n]`` on the CPU.
 
     Args:
-        scorer: Knows the sources.
-        source: int64 ``[n]``, as it calls them.
+        scorer: The scorer.
+        source: int64 ``[n]``, sources as the scorer numbers them.
         column: int64 ``[n]``, candidates counted from the first of their type.
     """
     if isinstance(scorer, Factorised):

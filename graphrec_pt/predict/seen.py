@@ -9,14 +9,14 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 
 SeenPolicy = Literal["mask", "keep"]
-"""Whether what a source has interacted with is left out of its ranking or stays a candidate."""
+"""Whether the items that a source has interacted with are masked or stay candidates."""
 
 
 def seen_pairs(history: Graph, relation: str, nodes: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what each source has met, each candidate once.
+    """Return the candidates that each source has interacted with, each candidate once.
 
     Args:
-        history: What may be seen.
+        history: The history graph.
         relation: The relation that is predicted.
         nodes: int64 ``[B]`` global ids of sources.
 
@@ -24,10 +24,10 @@ def seen_pairs(history: Graph, relation: str, nodes: Tensor) -> tuple[Tensor, Te
         ptr int64 ``[B+1]`` and int64 ``[S]`` candidates, counted from the first of their type and
         ascending for each source.
     """
-    found = history.schema.relation(relation)
-    catalogue = history.nodes(found.target)
+    definition = history.schema.relation(relation)
+    catalogue = history.nodes(definition.target)
     low, high = history.segments(relation)
-    at = nodes - history.nodes(found.source).start
+    at = nodes - history.nodes(definition.source).start
     position, row = ranges(low[at], (high - low)[at])
     column = history.csr.indices[position].long() - catalogue.start
     pairs = torch.unique(row * len(catalogue) + column)

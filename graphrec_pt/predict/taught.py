@@ -1,4 +1,4 @@
-"""What a model was taught by its last stage, and what it can be asked for that reason."""
+"""The parts of a model's last training stage that decide what the model can predict."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
@@ -17,16 +17,16 @@ RATES: dict[Value, str] = {
     "number": "regress on pairs, which has the weights of edges",
     "chance": "link with form: bce or regress with above: on pairs, or pointwise on nodes",
 }
-"""What an error says of objectives whose options make them predict a value."""
+"""Hint of the error for a value: objectives whose options make them predict one."""
 
 
 class Found(NamedTuple):
-    """A readout that answers a question.
+    """An objective of the stage together with its readout.
 
     Args:
-        label: Of the objective, under which the model keeps its head.
+        label: Label of the objective, under which the model keeps its head.
         objective: The objective.
-        readout: How the answer is read off the model.
+        readout: How the prediction is read off the model.
     """
 
     label: str
@@ -36,14 +36,14 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Taught:
-    """The parts of a last stage that matter after training.
+    """The parts of a last stage that inference uses.
 
     Args:
-        name: Of the stage, for errors.
+        name: Name of the stage, for errors.
         sampler: Samples around a source.
         linearizer: Turns a sample into tokens.
-        objectives: By label.
-        relation: What is predicted; None for the first interaction relation.
+        objectives: Label → objective.
+        relation: The relation to predict; None for the first interaction relation.
     """
 
     name: str
@@ -54,13 +54,13 @@ class Taught:
 
     @classmethod
     def by(cls, stage: Stage) -> Self:
-        """Return what a stage teaches."""
+        """Return the parts of a stage."""
         objectives = {term.label: term.objective for term in stage.objectives}
         return cls(stage.name, stage.sampler, stage.linearizer, objectives)
 
     @classmethod
     def built(cls, usage: Usage) -> Self:
-        """Return what a saved model was taught.
+        """Return the parts of the last stage of a saved model.
 
         Raises:
             GraphRecError: For names and options that are not known.
@@ -82,7 +82,7 @@ class Taught:
         return self._first(lambda readout: readout.ranks, "an objective that ranks")
 
     def rating(self, value: Value) -> Found:
-        """Return the first readout that predicts such values of pairs.
+        """Return the first readout that predicts this kind of value of pairs.
 
         Raises:
             GraphRecError: When no objective teaches that.
@@ -108,7 +108,7 @@ class Taught:
 
         Args:
             kind: The class.
-            wanted: What such an objective does, for the error.
+            wanted: Description of such an objective, for the error.
 
         Raises:
             GraphRecError: When no objective teaches that.
@@ -117,25 +117,25 @@ class Taught:
 
     def _first(self, fits: Callable[[Readout], bool], wanted: str, hint: str = "") -> Found:
         roots = kind_of_roots(self.sampler)
-        for label, each in self.objectives.items():
-            readout = each.readout()
-            found = None if readout is None else readout.on(roots)
-            if found is not None and fits(found):
-                return Found(label, each, found)
+        for label, part in self.objectives.items():
+            readout = part.readout()
+            fitting = None if readout is None else readout.on(roots)
+            if fitting is not None and fits(fitting):
+                return Found(label, part, fitting)
         got = ", ".join(self.objectives)
         names = ", ".join(_names(fits, roots))
         hint = hint or (f"{names}, on roots that are {roots}" if names else "another sampler")
         raise GraphRecError(f"stage {self.name!r}", wanted, got, hint)
 
     def with_room(self) -> Self:
-        """Return the same with one place of every window left free, for a token put at the end."""
+        """Return the same parts with every window one shorter, so that a token can be appended."""
         return replace(
             self, sampler=_with_room(self.sampler), linearizer=_with_room(self.linearizer)
         )
 
 
 def _with_room(part: T) -> T:
-    """Return a sampler or linearizer that leaves a place of its window free."""
+    """Return a sampler or linearizer whose window is one shorter."""
     if not is_dataclass(part) or not any(field.name == "window" for field in fields(part)):
         return part
     window = vars(part)["window"]

@@ -1,4 +1,4 @@
-"""What a stage learns from, sampled and linearized, as files for other programs."""
+"""Export of the sampled and linearized training sequences of a stage to Parquet files."""
 
 import json
 from collections.abc import Iterator
@@ -50,25 +50,25 @@ def export_corpus(
     ``part-00000.parquet``, …, a row for each sequence: ``epoch``; ``root`` (raw id, a list of them
     for pairs and sets); lists with an entry for each token: ``kind``, ``id`` (raw id of a node,
     name of a relation or special token, number of a word), ``type`` (of nodes), and the fields
-    that the linearizer fills. They are as sampled from the training edges with the first seed of
-    the run, before any objective hides or changes something. ``corpus.json`` says from what.
+    that the linearizer fills. The sequences are sampled from the training edges with the first seed
+    of the run, before any objective masks or changes tokens. ``corpus.json`` records the origin.
 
     Args:
-        run: Whose recipe.
+        run: The run of the recipe.
         out: A new folder.
-        stage: Name; the first one by default.
-        epochs: How many.
+        stage: Name of the stage; the first one by default.
+        epochs: Number of epochs to write.
         shard: Rows of a file at most.
         raw: Folder of raw files; without it they are downloaded.
         cache: Where downloads are kept.
-        tell: Told what is being done.
+        tell: Called with a sentence about each step.
 
     Returns:
         The files.
 
     Raises:
-        GraphRecError: When the folder is there already, for an unknown stage, and for data other
-            than those of the run.
+        GraphRecError: When the folder exists, for an unknown stage, and for data other than those
+            of the run.
     """
     chosen, out = _stage(run, stage), new_folder(out)
     graph = graph_of(run.recipe.data, raw, cache=cache, tell=tell)
@@ -131,11 +131,11 @@ def _tables(graph: Graph, stage: Stage, seed: int, epochs: int, tell: Tell | Non
 
 
 class _Written:
-    """Turns tokens into tables with the names of things.
+    """Turns tokens into tables with raw ids and names.
 
     Args:
-        graph: Knows them.
-        stage: Its linearizer says which fields are filled.
+        graph: The graph of the nodes and relations.
+        stage: The stage; its linearizer decides which fields are filled.
     """
 
     def __init__(self, graph: Graph, stage: Stage) -> None:
@@ -176,7 +176,7 @@ class _Written:
         return names
 
     def _labels(self, tokens: Tokens) -> pl.Series:
-        """Return what is asked for: nodes where a token has a type, else relations."""
+        """Return the labels: nodes where a token has a type, else relations."""
         node = _named(self.raw, torch.where(tokens.type >= 0, tokens.labels, -1))
         relation = _named(self.relations, torch.where(tokens.type < 0, tokens.labels, -1))
         return pl.select(pl.coalesce(node, relation)).to_series()

@@ -12,7 +12,7 @@ from graphrec_pt.kernels.paths import paths
 from graphrec_pt.predict.predictor import Predictor
 
 CAP = 50
-"""Neighbours that an item is expanded to under each relation, best first."""
+"""Most neighbours of an item under each relation, best first."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class ExplanationPath:
     Args:
         nodes: Global ids; a known user comes first, a new one is left out.
         relations: Names of the relations between them.
-        score: Mean score of the two edges between the items: ``1 / √(degree · degree)`` of the
-            ends, so that what few items share counts for more; what a path language model gives
-            a path that it decoded.
+        score: Mean score of the two edges between the items, ``1 / √(degree · degree)`` of their
+            ends, so that rare shared nodes count for more; for a decoded path, the score of the
+            path language model.
     """
 
     nodes: tuple[int, ...]
@@ -42,24 +42,24 @@ class ExplanationPath:
 
 
 class Explainer:
-    """Finds the best paths item → something shared → item, over all relations of items.
+    """Finds the best paths item → shared node → item, over all relations of items.
 
     For an item *h* of the history and a recommended item *i*, every relation that leaves items and
     has an inverse gives paths of two hops: over a brand, a genre, another user. The selection is
-    that of MCRec (Hu et al., KDD 2018). Paths come from the graph at hand alone, so none rests on
-    an edge that was held out.
+    that of MCRec (Hu et al., KDD 2018). Paths use edges of the given graph only; give the history
+    graph, so that no path uses a held-out edge.
 
     Args:
-        graph: What may be told.
-        relation: Leads from users to items.
+        graph: The history graph.
+        relation: The relation from users to items.
     """
 
     def __init__(self, graph: Graph, relation: str) -> None:
-        found = graph.schema.relation(relation)
+        definition = graph.schema.relation(relation)
         self.graph, self.relation = graph, relation
         self.ways = [
             (way.name, way.inverse)
-            for way in graph.schema.leaving(found.target)
+            for way in graph.schema.leaving(definition.target)
             if way.inverse is not None
         ]
         self.score = edge_score(graph.csr)
@@ -70,21 +70,21 @@ class Explainer:
         """Return the best paths to each item, best first.
 
         Args:
-            history: Global ids of items that the user met.
+            history: Global ids of items that the user has interacted with.
             items: Global ids of recommended items.
             user: Global id of the user, who then begins every path; None for a new one.
             top: Paths per item at most.
         """
         known = [item for item in dict.fromkeys(history) if item not in set(items)]
-        found: list[list[ExplanationPath]] = [[] for _ in items]
+        by_item: list[list[ExplanationPath]] = [[] for _ in items]
         if not known or not items:
-            return found
+            return by_item
         source = torch.tensor(known).repeat(len(items))
         target = torch.tensor(items).repeat_interleave(len(known))
         for name, back in self.ways:
             for number, path in self._instances(source, target, name, back, top, user):
-                found[number // len(known)].append(path)
-        return [sorted(each, key=lambda path: -path.score)[:top] for each in found]
+                by_item[number // len(known)].append(path)
+        return [sorted(paths, key=lambda path: -path.score)[:top] for paths in by_item]
 
     def _instances(
         self, source: Tensor, target: Tensor, name: str, back: str, top: int, user: int | None
@@ -93,7 +93,7 @@ class Explainer:
         schema = self.graph.schema
         slots = [schema.slot(name), schema.slot(back)]
         if user is not None and schema.relation(name).target == self.graph.type_of(user):
-            top = top + 1  # the user links all that he met; those paths explain nothing
+            top = top + 1  # paths over the user itself link all its items and explain nothing
         made = paths(self.graph.csr, source, target, slots, top, score=self.score, cap=CAP)
         pair, place = (made.nodes[:, :, 0] >= 0).nonzero(as_tuple=True)
         nodes, scores = made.nodes[pair, place].tolist(), made.score[pair, place].tolist()
@@ -107,19 +107,19 @@ class Explainer:
 
 
 def decoded(predictor: Predictor, user: int, items: Sequence[int]) -> list[list[ExplanationPath]]:
-    """Return the paths that a path language model recommends items by, at most one each.
+    """Return the decoded paths of a path language model to some items, at most one per item.
 
     Args:
-        predictor: Of the model.
+        predictor: The predictor of the model.
         user: Global id.
         items: Global ids.
     """
-    told = predictor.paths(torch.tensor([user]), torch.tensor([list(items)]))
+    paths = predictor.paths(torch.tensor([user]), torch.tensor([list(items)]))
     names = predictor.graph.schema.relation_names
-    found: list[list[ExplanationPath]] = [[] for _ in items]
-    for row, root in enumerate(told.root.tolist()):
-        hops = int(told.length[row])
-        relations = tuple(names[index] for index in told.relations[row, :hops].tolist())
-        nodes = tuple(told.nodes[row, : hops + 1].tolist())
-        found[root].append(ExplanationPath(nodes, relations, float(told.score[row])))
-    return found
+    by_item: list[list[ExplanationPath]] = [[] for _ in items]
+    for row, root in enumerate(paths.root.tolist()):
+        hops = int(paths.length[row])
+        relations = tuple(names[index] for index in paths.relations[row, :hops].tolist())
+        nodes = tuple(paths.nodes[row, : hops + 1].tolist())
+        by_item[root].append(ExplanationPath(nodes, relations, float(paths.score[row])))
+    return by_item

@@ -1,4 +1,4 @@
-"""What a trained model knows, as files for other programs."""
+"""Export of the input vectors of a trained model to Parquet files."""
 
 from pathlib import Path
 
@@ -21,14 +21,14 @@ def export_embeddings(run: Run, out: str | Path) -> list[Path]:
     of the node ids.
 
     Args:
-        run: Whose model.
+        run: The run of the model.
         out: A new folder.
 
     Returns:
         The files.
 
     Raises:
-        GraphRecError: When the folder is there already.
+        GraphRecError: When the folder exists.
     """
     out = new_folder(out)
     model, names = run.model(), []

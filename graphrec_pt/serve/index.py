@@ -1,4 +1,4 @@
-"""An index of the catalogue for approximate search, as files for other programs."""
+"""Export of the catalogue as an index for approximate nearest-neighbour search."""
 
 import json
 from importlib import import_module
@@ -24,21 +24,21 @@ Floats = npt.NDArray[np.float32]
 def export_index(run: Run, out: str | Path) -> list[Path]:
     """Write an index (HNSW, Malkov & Yashunin, TPAMI 2020) whose inner products rank the items.
 
-    ``items.usearch`` holds the items' side of the scores under the keys of ``items.parquet``
-    (``key``, raw ``id``); ``queries.parquet`` the users' side (raw ``id``, ``vector``), from what
-    the run recommends from. A query's inner product with an item is its score; items that a user
-    has met are among them.
+    ``items.usearch`` holds the item vectors under the keys of ``items.parquet`` (``key``, raw
+    ``id``); ``queries.parquet`` holds the user vectors (raw ``id``, ``vector``), made from the
+    history graph of the run. The inner product of a query and an item is the score; items that a
+    user has interacted with are not masked.
 
     Args:
-        run: Whose model.
+        run: The run of the model.
         out: A new folder.
 
     Returns:
         The files.
 
     Raises:
-        GraphRecError: When the folder is there already, usearch is not installed, and for a model
-            whose scores are no inner products.
+        GraphRecError: When the folder exists, usearch is not installed, and for a model whose
+            scores are no inner products.
     """
     out = new_folder(out)
     usearch = _usearch()

@@ -1,4 +1,4 @@
-"""A trained model of histories as one ONNX file, which needs neither this library nor torch."""
+"""Export of a trained history model as one ONNX file, which runs without torch and this library."""
 
 import json
 from importlib import import_module
@@ -33,13 +33,13 @@ WHO = "export onnx"
 class PaddedHistories(nn.Module):
     """A causal transformer over padded histories: the modules of a model once the graph is read.
 
-    Padding stands behind every event, so that the causal mask hides it.
+    Padding follows the events, so that the causal mask hides it from them.
 
     Args:
         backbone: The trained layers.
         head: Scores the catalogue.
-        vectors: ``[V, D]``, the items as they go in.
-        places: ``[W, D]``, what is added to the events of a history of W.
+        vectors: ``[V, D]``, input vectors of the items.
+        places: ``[W, D]``, position vectors of a history of W events.
     """
 
     vectors: Tensor
@@ -77,22 +77,22 @@ def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def export_onnx(run: Run, out: str | Path) -> list[Path]:
-    """Write a model that reads histories of items to ONNX, everything of the graph folded in.
+    """Write a model that reads histories of items to ONNX, item vectors included.
 
-    ``model.onnx`` takes ``items`` int64 ``[B, L]`` (keys, oldest first, padded behind the end) and
-    ``lengths`` int64 ``[B]``, any B, any L up to the window, and gives ``scores`` ``[B, V]``,
-    items that were met among them. ``items.parquet`` has the raw ``id`` of each ``key``.
+    ``model.onnx`` takes ``items`` int64 ``[B, L]`` (keys, oldest first, padded at the end) and
+    ``lengths`` int64 ``[B]``, any B, any L up to the window. It returns ``scores`` ``[B, V]``,
+    including those of items in the history. ``items.parquet`` has the raw ``id`` of each ``key``.
 
     Args:
-        run: Whose model.
+        run: The run of the model.
         out: A new folder.
 
     Returns:
         The files.
 
     Raises:
-        GraphRecError: When the folder is there already, the packages are not installed, and for a
-            model that reads more than the items of a history in their order.
+        GraphRecError: When the folder exists, the packages are not installed, and for a model
+            that reads more than the items of a history in their order.
     """
     out = new_folder(out)
     _check_installed()
@@ -114,7 +114,7 @@ def _write(padded: PaddedHistories, file: Path) -> None:
     batch, events = torch.export.Dim("batch", max=1 << 20), torch.export.Dim("events", max=window)
     example = torch.zeros(2, min(window, 3), dtype=torch.int64), torch.ones(2, dtype=torch.int64)
     with catch_warnings():
-        simplefilter("ignore")  # what torch says of its own modules and of names of axes
+        simplefilter("ignore")  # torch warns of its own modules and of axis names
         torch.onnx.export(
             padded,
             example,
@@ -177,7 +177,7 @@ def _longest(predictor: Predictor) -> Tokens:
     reading = predictor.reading
     sampler, linearizer = reading.taught.sampler, reading.taught.linearizer
     windows = cast(HistorySampler, sampler).window, cast(HistoryLinearizer, linearizer).window
-    window = min(each for each in windows if each is not None)
+    window = min(limit for limit in windows if limit is not None)
     return reading.tokens_of_events([torch.full((window,), reading.items.start)])
 
 

@@ -1,4 +1,4 @@
-"""Recommendations of a finished run, without the data set at hand."""
+"""Recommendations from the folder of a finished run; the raw data set is not needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,9 +26,9 @@ class Item:
 
     Args:
         id: Raw id.
-        title: What a person calls it.
-        score: Higher is better; of one user's items alone comparable.
-        paths: Why, best first; empty unless asked for, or where nothing links it to the history.
+        title: The item's title column, else its raw id.
+        score: Higher is better; comparable within one user only.
+        paths: Explanation paths, best first; empty unless requested, or if none exists.
     """
 
     id: str
@@ -39,14 +39,14 @@ class Item:
 
 @dataclass(frozen=True)
 class Recommended:
-    """What a user is recommended.
+    """The recommendations for one user.
 
     Args:
         user: Raw id; None for a new user.
-        history: Raw ids of what the user met, oldest first.
-        items: Best first.
-        by: What ranked them: the ``"model"``, or the ``"popularity"`` of the items, for a user of
-            whom nothing is known.
+        history: Raw ids of items that the user has interacted with, oldest first.
+        items: Recommended items, best first.
+        by: Ranked by the ``"model"``, or by the ``"popularity"`` of the items for a user without
+            any history.
     """
 
     user: str | None
@@ -56,14 +56,14 @@ class Recommended:
 
 
 class Recommender:
-    """Recommends from what the graph of a run shows: training and validation edges.
+    """Recommends from the history graph of a run: training and validation edges.
 
-    So the list of a known user is the ranking that the test measured. A new user without any event,
-    and one that nobody knows, is given what most users interacted with, and the answer says so.
+    The list of a known user is therefore the ranking that the test measured. A user without any
+    history gets the most popular items, and the result says so.
 
     Args:
-        predictor: Of the trained model.
-        seen: Whether what a user has interacted with is left out or kept.
+        predictor: The predictor of the trained model.
+        seen: Whether items that a user has interacted with are left out or kept.
 
     Example:
         >>> recommender = from_pretrained("runs/sasrec")
@@ -79,7 +79,7 @@ class Recommender:
 
     @cached_property
     def explainer(self) -> Explainer:
-        """What finds paths; made when it is first asked."""
+        """Finds explanation paths; made on first use."""
         return Explainer(self.history, self.relation)
 
     def recommend(
@@ -94,14 +94,14 @@ class Recommender:
 
         Args:
             users: Raw ids of known users, or histories of new ones, in any mixture.
-            k: Items per user; fewer where the catalogue has no more that are not left out.
-            explain: Paths per item at most; True for three. A path language model gives the one
-                that it decoded, and none for an item that it decoded no path to.
-            unknown: What is done about a raw id that the graph does not have.
+            k: Items per user; fewer when the catalogue has too few items that are not masked.
+            explain: Paths per item at most; True for three. A path language model returns at most
+                one path per item, the decoded one.
+            unknown: What to do about a raw id that the graph does not have.
 
         Raises:
-            GraphRecError: For users and items that the graph does not know, `k` beyond the
-                catalogue, and new users of a model that knows its users only.
+            GraphRecError: For users and items outside the graph, `k` beyond the catalogue, and new
+                users of a model that can only rank for its training users.
         """
         if isinstance(users, str):
             raise GraphRecError("recommend", "a list of users", repr(users), f"[{users!r}]")
@@ -113,7 +113,7 @@ class Recommender:
         known = iter(
             self._known([node for node in nodes if node is not None and node >= 0], k, top)
         )
-        new = iter(self._new([each for each in histories if len(each)], k, top))
+        new = iter(self._new([history for history in histories if len(history)], k, top))
         made = []
         for user, node in zip(users, nodes, strict=True):
             if node is not None and node >= 0:
@@ -127,18 +127,18 @@ class Recommender:
     def _nodes(self, users: Sequence[User], unknown: str) -> list[int | None]:
         """Return the node of each known user, −1 where there is none, None for histories."""
         named = [user for user in users if isinstance(user, str)]
-        found = self.history.node_ids(self.user_type, named).tolist()
-        for user, node in zip(named, found, strict=True):
+        known = self.history.node_ids(self.user_type, named).tolist()
+        for user, node in zip(named, known, strict=True):
             if node < 0 and unknown == "refuse":
                 self.history.node_id(self.user_type, user)  # raises
-        each = iter(found)
-        return [next(each) if isinstance(user, str) else None for user in users]
+        following = iter(known)
+        return [next(following) if isinstance(user, str) else None for user in users]
 
     def _known(self, nodes: Sequence[int], k: int, explain: int) -> list[Recommended]:
         if not nodes:
             return []
-        asked = torch.tensor(nodes)
-        best, reading = self.predictor.rank(asked, k, seen=self.seen), self.predictor.reading
+        users = torch.tensor(nodes)
+        best, reading = self.predictor.rank(users, k, seen=self.seen), self.predictor.reading
         made = []
         for row, node in enumerate(nodes):
             items = best.items[row][best.items[row] >= 0]
@@ -166,7 +166,7 @@ class Recommender:
         return made
 
     def _popular(self, user: str | None, k: int) -> Recommended:
-        """Return what most users interacted with, for one of whom nothing is known."""
+        """Return the most popular items, for a user without any history."""
         items, score = self._most_popular
         none = torch.empty(0, dtype=torch.int64)
         paths: list[list[ExplanationPath]] = [[] for _ in range(k)]
@@ -174,7 +174,7 @@ class Recommender:
 
     @cached_property
     def _most_popular(self) -> tuple[Tensor, Tensor]:
-        """Items by falling number of interactions, and these numbers."""
+        """Items by descending number of interactions, and these numbers."""
         edges = self.history.edges(self.relation)
         count = torch.bincount(edges.target - self.items.start, minlength=len(self.items))
         score, place = torch.sort(count.float(), descending=True, stable=True)
@@ -202,11 +202,11 @@ class Recommender:
 
 
 def from_pretrained(run: str | Path | Run, *, trust_code: bool = False) -> Recommender:
-    """Return what recommends with the model of a finished run.
+    """Return a recommender with the model of a finished run.
 
     Args:
         run: The run, or its folder.
-        trust_code: Let recipe and model name code outside the library, which is then run.
+        trust_code: Allow recipe and model to name code outside the library, which is then run.
 
     Raises:
         GraphRecError: When there is no finished run.

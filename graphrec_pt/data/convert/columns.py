@@ -1,4 +1,4 @@
-"""Columns as tensors and back: what libraries that know no tables can carry."""
+"""Conversion of columns to tensors and back, for libraries without tables."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -32,19 +32,19 @@ def edge_columns(graph: Graph, relation: str, edge: Tensor) -> pl.DataFrame | No
         relation: The relation.
         edge: int64 ``[n]`` edge ids.
     """
-    found = graph.schema.relation(relation)
-    forward = found.inverse or relation if found.backward else relation
+    definition = graph.schema.relation(relation)
+    forward = definition.inverse or relation if definition.backward else relation
     if forward not in graph.edge_tables:
         return None
     return graph.edge_tables[forward][(edge - graph.edge_offset[forward]).numpy()]
 
 
 TIMES = ("time", "edge_time", "timestamp", "edge_timestamp", "timestamps", "t")
-"""What libraries call the times of edges; the first that is there is read."""
+"""Names of edge times in other libraries; the first that exists is read."""
 WEIGHTS = ("edge_weight", "weight")
-"""What they call the weights."""
+"""Names of edge weights in other libraries."""
 OF_A_SPLIT = ("edge_label", "pos_edge_label", "neg_edge_label")
-"""How attributes begin that name pairs for training or test, negatives too, and not edges."""
+"""Prefixes of attributes that list training or test pairs, with negatives, instead of edges."""
 
 
 def node_table(
@@ -64,7 +64,7 @@ def node_table(
         notes: A sentence is added for attributes that no column can hold.
 
     Raises:
-        GraphRecError: For raw ids that are not one for each node.
+        GraphRecError: Unless each node has exactly one raw id.
     """
     given = dict(attributes)
     raw = given.pop(RAW_ID, None)
@@ -90,7 +90,7 @@ def edge_list(
         notes: A sentence is added for attributes that are left out.
 
     Raises:
-        GraphRecError: For numbers that no node has, and times or weights that are none.
+        GraphRecError: For numbers outside the nodes, and for invalid times or weights.
     """
     called = f"{kind[0]}–{kind[1]}–{kind[2]}"
     for ids, name, size in zip(ends, (kind[0], kind[2]), sizes, strict=True):
@@ -146,9 +146,9 @@ def _raw_ids(name: str, values: Any, rows: int) -> list[str]:
         array = array.astype(np.int64)
     if array.dtype.kind not in "iuOUS":
         raise GraphRecError(f"id of {name!r}", "whole numbers or texts", str(array.dtype))
-    ids = [each.decode() if isinstance(each, bytes) else str(each) for each in array.tolist()]
+    ids = [raw.decode() if isinstance(raw, bytes) else str(raw) for raw in array.tolist()]
     if len(set(ids)) < len(ids):
-        twice = next(each for each, count in Counter(ids).items() if count > 1)
+        twice = next(raw for raw, count in Counter(ids).items() if count > 1)
         raise GraphRecError(f"id of {name!r}", "an id of its own for each node", f"{twice!r} twice")
     return ids
 
@@ -235,8 +235,8 @@ def tensor_column(name: str, values: Any, categories: list[str] | None = None) -
 
 def categories_of(series: pl.Series) -> list[str]:
     """Return the texts that the codes of a category column stand for."""
-    found: list[str] = _enum(series).dtype.categories.to_list()  # type: ignore[attr-defined]
-    return found
+    categories: list[str] = _enum(series).dtype.categories.to_list()  # type: ignore[attr-defined]
+    return categories
 
 
 def _enum(series: pl.Series) -> pl.Series:

@@ -43,7 +43,7 @@ def import_dgl() -> Any:
     if spec is None or spec.origin is None:
         raise GraphRecError("dgl", "DGL to be installed", hint="pip install 'graphrec-pt[dgl]'")
     for name in [name for name in sys.modules if name.startswith("dgl.")]:
-        del sys.modules[name]  # left behind by an import that failed
+        del sys.modules[name]  # a failed import leaves it there
     stubs = {} if _graphbolt_fits(spec) else _stubs()
     try:
         with _quiet_import(stubs):
@@ -68,7 +68,7 @@ def _graphbolt_fits(spec: ModuleSpec) -> bool:
 
 
 def _stubs() -> dict[str, ModuleType]:
-    """Return the modules to find instead of those that DGL 2.1 misses."""
+    """Return stand-ins for the modules that DGL 2.1 cannot import."""
     graphbolt = ModuleType("dgl.graphbolt", "Stub: GraphBolt has no library for this torch.")
     graphbolt.FusedCSCSamplingGraph = type("FusedCSCSamplingGraph", (), {})  # type: ignore[attr-defined]
     stubs = {"dgl.graphbolt": graphbolt}
@@ -154,7 +154,7 @@ def from_dgl(
 
     Raises:
         GraphRecError: For a block of sampled neighbors, for `tables` that do not fit `data`, and
-            for times, weights or ids that are none.
+            for invalid times, weights or ids.
     """
     if not hasattr(data, "canonical_etypes") or data.is_block:
         what = "a block" if hasattr(data, "is_block") else type(data).__name__
@@ -189,5 +189,5 @@ def from_dgl(
 
 
 def _tensors(table: pl.DataFrame) -> dict[str, torch.Tensor]:
-    found = {c.name: column_tensor(c) for c in table if c.name != RAW_ID}
-    return {name: tensor for name, tensor in found.items() if tensor is not None}
+    tensors = {c.name: column_tensor(c) for c in table if c.name != RAW_ID}
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}

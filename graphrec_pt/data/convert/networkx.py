@@ -1,4 +1,4 @@
-"""networkx: a Graph, or a part of one, as a ``MultiDiGraph`` to look at."""
+"""networkx: a Graph, or a part of one, as a ``MultiDiGraph`` for inspection."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ def to_networkx(
     Args:
         graph: What to convert.
         nodes: Keep these and the edges between them; all by default.
-        inverses: Whether inverse relations are edges too; they say nothing new.
+        inverses: Whether to add the edges of inverse relations, which repeat the forward edges.
 
     Raises:
         GraphRecError: When `nodes` names a node that is not there.

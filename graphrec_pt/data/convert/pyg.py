@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from torch_geometric.data import Data, HeteroData
 
 MOST = 2**31
-"""Nodes of a type are fewer: each gets a raw id, a text."""
+"""Upper limit of the nodes of a type, because each gets a raw id as text."""
 SPARSE = 1000
-"""Numbers for each node that an edge names, at most, where nobody says how many nodes there are."""
+"""Limit of the inferred number of nodes per node that edges name, without a given number."""
 _NO_COLUMN = ("edge_index", "adj_t", "adj", "edge_id", "num_nodes")
 
 
@@ -82,8 +82,8 @@ def from_pyg(
     weights, other attributes of one row per node or edge columns. A type without ``num_nodes`` has
     as many nodes as its attributes have rows, else as the edges name. Edge types that mirror each
     other become a relation and its inverse. Edges are sorted by (source, time, target), so their
-    order may differ from that of `data`. What is left out, such as the ``edge_label_index`` of
-    ``RandomLinkSplit``, is told by :func:`~graphrec_pt.data.describe.describe`.
+    order may differ from that of `data`. :func:`~graphrec_pt.data.describe.describe` lists omitted
+    attributes, such as the ``edge_label_index`` of ``RandomLinkSplit``.
 
     Args:
         data: Nodes and edges; with ``edge_index``, or ``adj_t`` in its place.
@@ -91,8 +91,8 @@ def from_pyg(
         time_unit: Unit of the edge times.
 
     Raises:
-        GraphRecError: When `data` names nodes that it does not have, or carries times, weights or
-            ids that are none.
+        GraphRecError: When edges name nodes that `data` does not have, and for invalid times,
+            weights or ids.
     """
     hetero = _hetero(data)
     names = list(hetero.node_types)
@@ -172,7 +172,7 @@ def _count(
     ends: Mapping[EdgeType, tuple[Array, Array, Any]],
     notes: list[str],
 ) -> int:
-    """Return how many nodes a type has: as it says, as its attributes do, or as edges name."""
+    """Return the number of nodes of a type: as given, else by its attributes, else by its edges."""
     if store.get("num_nodes") is not None:
         try:
             rows = int(store["num_nodes"])

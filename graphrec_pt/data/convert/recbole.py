@@ -22,7 +22,7 @@ FieldType = Literal["token", "token_seq", "float", "float_seq"]
 
 TIME, WEIGHT = "timestamp", "rating"
 TYPED_ENDS = {"head_id": "head_type", "tail_id": "tail_type"}
-"""Columns of our own in ``.kg``; RecBole leaves them out unless told to load them."""
+"""Additional columns in ``.kg``; RecBole loads them only on request."""
 
 
 def to_recbole(graph: Graph, folder: str | Path, *, relation: str | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""RecBole atomic files in, Graph out; :mod:`graphrec_pt.data.convert.recbole` tells the format."""
+"""Read RecBole atomic files as a graph; see :mod:`graphrec_pt.data.convert.recbole`."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import ColumnKind, TimeUnit
 
 ENTITY = "entity"
-"""Node type of what a foreign ``.kg`` file names and ``.link`` does not."""
+"""Node type of ``.kg`` entities without an entry in ``.link``."""
 
 KINDS: dict[str, ColumnKind] = {
     "token": "category",
@@ -40,8 +40,8 @@ def from_recbole(
 
     The first two ``token`` fields of ``.inter`` are the ends of the interaction (``user_id`` makes
     the node type ``user``), ``timestamp`` its time, ``rating`` its weight. An entity of ``.kg``
-    that ``.link`` gives to an item *is* that item (to several: its edges are theirs, each); other
-    entities are nodes of type ``entity``. Relations get inverses called ``rev_NAME``.
+    that ``.link`` maps to an item *is* that item (if it maps to several, each gets its edges);
+    other entities are nodes of type ``entity``. Relations get inverses called ``rev_NAME``.
     ``NAME.train.inter``, ``NAME.valid.inter`` and ``NAME.test.inter`` are read as one, with a
     column ``split`` for the protocol ``fixed``.
 
@@ -57,15 +57,15 @@ def from_recbole(
         GraphRecError: When there is no ``.inter`` file, or one is not in the format.
     """
     folder = Path(folder)
-    found = without_copies(sorted(folder.glob("*.inter")), Path.as_posix)
-    parts_of = given_parts([RawFile(path) for path in found])
-    if not found or (len(found) > 1 and None in parts_of):
-        names = ", ".join(f.name for f in found) or "none"
+    paths = without_copies(sorted(folder.glob("*.inter")), Path.as_posix)
+    parts_of = given_parts([RawFile(path) for path in paths])
+    if not paths or (len(paths) > 1 and None in parts_of):
+        names = ", ".join(f.name for f in paths) or "none"
         raise GraphRecError(str(folder), "one .inter file", names, "the folder of one data set")
-    name = found[0].stem if parts_of[0] is None else found[0].stem.rpartition(".")[0]
+    name = paths[0].stem if parts_of[0] is None else paths[0].stem.rpartition(".")[0]
     beside = [folder / f"{name}.{suffix}" for suffix in ("user", "item", "kg", "link")]
     files = {path.suffix[1:]: _read(path) for path in beside if path.is_file()}
-    files["inter"] = _joined([_read(path) for path in found], parts_of)
+    files["inter"] = _joined([_read(path) for path in paths], parts_of)
     parts = _Parts()
     user, item = parts.add_interactions(files["inter"], relation)
     for name, suffix in ((user, "user"), (item, "item")):
@@ -92,7 +92,7 @@ class _File:
 
 @dataclass
 class _Parts:
-    """Nodes, edges and tables of a plan in the making."""
+    """Nodes, edges and tables of the plan under construction."""
 
     nodes: dict[str, NodePlan] = field(default_factory=dict)
     edges: dict[str, EdgePlan] = field(default_factory=dict)
@@ -162,7 +162,7 @@ class _Parts:
 
 
 def _linked(rows: pl.DataFrame, link: _File | None, end: str, kind: str, item: str) -> pl.DataFrame:
-    """Replace the entities at one end of triples by the items that they are."""
+    """Replace the entities at one end of triples by the items that they are linked to."""
     if link is None:
         return rows.with_columns(pl.lit(ENTITY).alias(kind))
     items = link.rows.select(pl.nth(0).alias("__item"), pl.nth(1).alias(end)).unique()

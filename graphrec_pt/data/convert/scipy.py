@@ -25,13 +25,13 @@ def to_scipy(graph: Graph, relation: str, *, weights: bool = True) -> "csr_array
     """
     from scipy.sparse import csr_array
 
-    found = graph.schema.relation(relation)
+    definition = graph.schema.relation(relation)
     edges = graph.edges(relation)
     degree = graph.degree(relation)
     rows = torch.cat([degree.new_zeros(1), torch.cumsum(degree, 0)])  # [n_s + 1]
-    columns = edges.target - graph.nodes(found.target).start
+    columns = edges.target - graph.nodes(definition.target).start
     values = edges.weight if weights and edges.weight is not None else torch.ones(len(columns))
-    shape = (graph.num_nodes(found.source), graph.num_nodes(found.target))
+    shape = (graph.num_nodes(definition.source), graph.num_nodes(definition.target))
     matrix = csr_array((values.numpy(), columns.numpy(), rows.numpy()), shape=shape)
     matrix.sum_duplicates()  # also sorts the columns of each row
     return matrix

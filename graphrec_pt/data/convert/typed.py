@@ -1,4 +1,4 @@
-"""Typed edge lists of another library in, Graph out: the schema is inferred."""
+"""Build a graph from the typed edge lists of another library; the schema is inferred."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -83,7 +83,7 @@ def typed_graph(
 
 
 def unique_names(kinds: Collection[EdgeType]) -> dict[EdgeType, str]:
-    """Return a name of its own for every edge type: the relation's, if no other has it."""
+    """Return a unique name for every edge type: that of its relation, if no other has it."""
     shared = Counter(relation for _, relation, _ in kinds)
     names = {kind: kind[1] for kind in kinds if shared[kind[1]] == 1}
     for kind in kinds:

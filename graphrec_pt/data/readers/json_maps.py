@@ -1,4 +1,4 @@
-"""JSON objects that are really tables: keys with lists, and named maps."""
+"""JSON objects that encode tables: keys with lists, and named maps."""
 
 from collections.abc import Sequence
 from typing import Any

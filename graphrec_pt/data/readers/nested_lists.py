@@ -1,7 +1,7 @@
 """Sessions as nested lists of whole numbers: Python text, JSON, or the bytes a pickler wrote.
 
-Pickled bytes are never unpickled: the few opcodes that write lists, tuples and whole numbers are
-interpreted here, and any other one is refused, so a file can run nothing.
+Pickled bytes are never unpickled: this module interprets the few opcodes of lists, tuples and whole
+numbers and refuses any other opcode, so a file cannot run code.
 """
 
 import ast

@@ -89,5 +89,5 @@ def _add(rows: dict[str, list[tuple[Any, ...]]], dialogue: dict[str, Any], split
     rows["movies"] += dict(dialogue["movieMentions"] or {}).items()
     answers = dialogue["initiatorQuestions"] or dialogue["respondentQuestions"] or {}
     for movie, answer in answers.items():
-        said = [answer[q] if answer[q] != UNSAID else None for q in ("seen", "liked")]
-        rows["answers"].append((key, seeker, movie, answer["suggested"], *said))
+        opinions = [answer[q] if answer[q] != UNSAID else None for q in ("seen", "liked")]
+        rows["answers"].append((key, seeker, movie, answer["suggested"], *opinions))

@@ -1,4 +1,4 @@
-"""What is asked of held-out targets: rank, rating, whether they are clicked, whole sets."""
+"""The evaluation tasks: ranking, rating, click and sets."""
 
 from graphrec_pt.evaluation.tasks import click, ranking, rating, sets  # registers its members
 

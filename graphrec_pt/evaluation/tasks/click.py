@@ -30,9 +30,10 @@ class Click:
     """The chance that a pair is a click, by AUC, grouped AUC and log loss.
 
     Labels are observed or drawn. With `above`, held-out edges of at least that weight are clicks
-    and the others were shown in vain. Without it, every held-out edge is a click, and for each some
-    items are drawn that its source never took, as click models on graphs are measured (RippleNet,
-    Wang et al., CIKM 2018); the log loss then depends on how many, so the policy tells it.
+    and all other held-out edges are not. Without it, every held-out edge is a click, and for each
+    click some items are drawn that its source never interacted with, as in the literature on
+    graphs (RippleNet, Wang et al., CIKM 2018). The log loss then depends on the number of
+    negatives, which the policy records.
 
     The last stage has an objective that predicts the chance of pairs: ``link`` of form ``bce``,
     ``pointwise``, or ``regress`` with `above`.
@@ -54,16 +55,16 @@ class Click:
     seed: int = Field(0, ge=0)
 
     def check(self, stage: Stage) -> None:
-        """Raise unless a stage teaches the chance of pairs."""
+        """Raise unless an objective of the stage predicts the chance of pairs."""
         Taught.by(stage).rating("chance")
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
-        """Raise unless there are the weights that labels are made of, and labels of both kinds."""
+        """Raise unless edges have the weights that labels need, and both labels occur."""
         if self.above is not None and not split.graph.schema.relation(split.relation).weighted:
             got = f"{split.relation!r} without weights"
             raise GraphRecError("click", "a weighted relation", got, "above: null")
         for when in HISTORY:
-            if len(targets_of(split, when)):  # of one kind of label, no AUC can be told
+            if len(targets_of(split, when)):  # AUC needs both labels
                 evaluate(self.judge(Same(0.5), split, when, RankingConfig()), metrics)
 
     def baselines(self, split: Split) -> tuple[str, ...]:
@@ -71,7 +72,7 @@ class Click:
         return ("global_mean", "popularity_rate")
 
     def policies(self, split: Split) -> tuple[SeenPolicy, ...]:
-        """Return the one there is."""
+        """Return the only policy; seen items do not matter here."""
         return ("mask",)
 
     def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Values:
@@ -85,13 +86,13 @@ class Click:
         return value_baseline.build(config).fit(self._known(split))
 
     def judge(self, system: Values, split: Split, when: When, policy: RankingConfig) -> Predicted:
-        """Return what was predicted for every target, and for what was drawn beside it."""
+        """Return the predicted chance of every target and of every drawn negative."""
         targets = targets_of(split, when)
         source, target = targets.source, targets.target
-        told = {"history": HISTORY[when]}
+        made_with = {"history": HISTORY[when]}
         if self.above is not None:
             label = (weights_of(split, targets.edge) >= self.above).double()
-            told["labels"] = f"weights from {self.above:g}"
+            made_with["labels"] = f"weights from {self.above:g}"
         else:
             sampled = Sampled(self.negatives, seed=self.seed)
             drawn = sampled.draw(split, source, targets.edge)  # [n, K], counted from the first
@@ -99,16 +100,16 @@ class Click:
             label = torch.cat([torch.ones(len(source)), torch.zeros(drawn.numel())]).double()
             target = torch.cat([target, drawn.flatten() + items.start])
             source = torch.cat([source, source.repeat_interleave(self.negatives)])
-            told["labels"] = str(sampled)
-        found = system.values(source, target).clamp(0, 1)
-        return Predicted(predicted_table(split, when, source, target, label, found), told)
+            made_with["labels"] = str(sampled)
+        chances = system.values(source, target).clamp(0, 1)
+        return Predicted(predicted_table(split, when, source, target, label, chances), made_with)
 
     def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:
         """Return nothing: there are no lists."""
         return {}
 
     def read(self, path: Path) -> dict[str, Predicted]:
-        """Return what a run kept of each split."""
+        """Return the saved predictions of each split."""
         return read_predicted(path)
 
     def _known(self, split: Split) -> Known:

@@ -1,4 +1,4 @@
-"""Ranking: where the targets stand among the whole catalogue."""
+"""Ranking: the rank of every target among the whole catalogue."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ TIMED, OTHERS = ("markov", "transition_knn"), ("popularity", "item_knn")
 
 
 def _most_candidates(split: Split, when: When) -> int:
-    """Return how many candidates are ranked at most when a history is masked."""
+    """Return the largest number of candidates of a source when its history is masked."""
     history = split.history(when)
     nodes = torch.unique(targets_of(split, when).source)
     catalogue = history.num_nodes(history.schema.relation(split.relation).target)
@@ -43,7 +43,7 @@ def _most_candidates(split: Split, when: When) -> int:
 
 @task("ranking")
 class Ranking:
-    """Next item, next in a session, top-N, items that are new: the split says which.
+    """Next item, session, top-N or cold-start recommendation, depending on the split.
 
     Every target is ranked among the whole catalogue of its node type.
     """
@@ -55,11 +55,11 @@ class Ranking:
     family: ClassVar[Registry[Any]] = baseline
 
     def check(self, stage: Stage) -> None:
-        """Raise unless a stage teaches to rank."""
+        """Raise unless an objective of the stage ranks candidates."""
         Taught.by(stage).ranking()
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
-        """Raise for cut-offs beyond the catalogue, or what a masked history leaves of it."""
+        """Raise for cut-offs larger than the catalogue without the masked history."""
         graph = split.graph
         catalogue = graph.num_nodes(graph.schema.relation(split.relation).target)
         most = min(_most_candidates(split, "valid"), _most_candidates(split, "test"))
@@ -77,7 +77,7 @@ class Ranking:
             raise GraphRecError("evaluate.metrics", expected, ", ".join(wide), f"`{hint}`")
 
     def baselines(self, split: Split) -> tuple[str, ...]:
-        """Return those that the relation has times for and the catalogue is small enough for."""
+        """Return the baselines that fit: some need times, some a small catalogue."""
         graph = split.graph
         relation = graph.schema.relation(split.relation)
         names = [*OTHERS, *(TIMED if relation.timed else ())]
@@ -111,5 +111,5 @@ class Ranking:
         return beyond_accuracy(lists, split.train, split.relation)
 
     def read(self, path: Path) -> dict[str, Ranks]:
-        """Return the ranks of each split that a run kept."""
+        """Return the saved ranks of each split."""
         return read_ranks(path)

@@ -40,7 +40,7 @@ class Rating:
     clip: bool = True
 
     def check(self, stage: Stage) -> None:
-        """Raise unless a stage teaches numbers of pairs."""
+        """Raise unless an objective of the stage predicts a number of pairs."""
         Taught.by(stage).rating("number")
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
@@ -54,7 +54,7 @@ class Rating:
         return ("global_mean", "biases")
 
     def policies(self, split: Split) -> tuple[SeenPolicy, ...]:
-        """Return the one there is."""
+        """Return the only policy; seen items do not matter here."""
         return ("mask",)
 
     def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Values:
@@ -68,14 +68,14 @@ class Rating:
         return value_baseline.build(config).fit(known_ratings(split))
 
     def judge(self, system: Values, split: Split, when: When, policy: RankingConfig) -> Predicted:
-        """Return what was predicted for every target."""
+        """Return the predicted rating of every target."""
         targets = targets_of(split, when)
-        found = system.values(targets.source, targets.target)
+        predicted = system.values(targets.source, targets.target)
         if self.clip:
             known = known_ratings(split).value
-            found = found.clamp(float(known.min()), float(known.max()))
+            predicted = predicted.clamp(float(known.min()), float(known.max()))
         value = weights_of(split, targets.edge)
-        table = predicted_table(split, when, targets.source, targets.target, value, found)
+        table = predicted_table(split, when, targets.source, targets.target, value, predicted)
         return Predicted(table, {"history": HISTORY[when]})
 
     def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:
@@ -83,5 +83,5 @@ class Rating:
         return {}
 
     def read(self, path: Path) -> dict[str, Predicted]:
-        """Return what a run kept of each split."""
+        """Return the saved predictions of each split."""
         return read_predicted(path)

@@ -1,4 +1,4 @@
-"""Sets: what a source is linked to, every candidate yes or no."""
+"""Sets: whether each candidate of the catalogue is linked to a source."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,8 +26,8 @@ from graphrec_pt.training.stage import Stage
 class SetTask:
     """The whole set of each held-out source: the medication of a visit, the next basket.
 
-    Every source of a target is asked about every candidate of the catalogue, which should be small
-    enough for that; it is in the predicted set from a chance of `threshold` on.
+    The system predicts the chance of every candidate for every source of a target, so the catalogue
+    should be small. A candidate is in the predicted set if its chance is at least `threshold`.
 
     Args:
         threshold: .3 in the released code of G-BERT (Shang et al., IJCAI 2019).
@@ -42,18 +42,18 @@ class SetTask:
     threshold: float = Field(0.3, gt=0, lt=1)
 
     def check(self, stage: Stage) -> None:
-        """Raise unless a stage teaches sets."""
+        """Raise unless an objective of the stage predicts sets."""
         Taught.by(stage).setting()
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Accept any split."""
 
     def baselines(self, split: Split) -> tuple[str, ...]:
-        """Return how often each candidate is in a set."""
+        """Return the rate of each candidate in training sets."""
         return ("popularity_rate",)
 
     def policies(self, split: Split) -> tuple[SeenPolicy, ...]:
-        """Return the one there is: what is in a set is not seen before."""
+        """Return the only policy: the content of a held-out set was not seen before."""
         return ("mask",)
 
     def trained(self, model: Model, stage: Stage, split: Split, when: When) -> Values:
@@ -70,8 +70,8 @@ class SetTask:
         """Return the chance of every candidate for every source."""
         targets = targets_of(split, when)
         source, target, label = every_pair(split, targets.source, targets.target)
-        found = system.values(source, target)
-        table = predicted_table(split, when, source, target, label, found)
+        chances = system.values(source, target)
+        table = predicted_table(split, when, source, target, label, chances)
         return Predicted(table, {"history": HISTORY[when], THRESHOLD: str(self.threshold)})
 
     def beyond(self, system: Values, split: Split, policy: RankingConfig) -> dict[str, float]:
@@ -79,12 +79,12 @@ class SetTask:
         return {}
 
     def read(self, path: Path) -> dict[str, Predicted]:
-        """Return what a run kept of each split."""
+        """Return the saved predictions of each split."""
         return read_predicted(path)
 
 
 def known_sets(split: Split) -> Known:
-    """Return every training source with a set, beside every candidate: 1 if it is in, else 0."""
+    """Return the pairs of every training source with every candidate: 1 if in its set, else 0."""
     edges = split.train.edges(split.relation)
     return Known(*every_pair(split, edges.source, edges.target), split.graph.num_nodes())
 
@@ -92,12 +92,12 @@ def known_sets(split: Split) -> Known:
 def every_pair(
     split: Split, source: torch.Tensor, target: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return each of some sources beside every candidate.
+    """Return the pairs of some sources with every candidate.
 
     Args:
-        split: Whose relation leads to the candidates.
+        split: The split; its relation leads to the candidates.
         source: int64 ``[n]``.
-        target: int64 ``[n]``, what is in the set of each.
+        target: int64 ``[n]``, members of the sets of these sources.
 
     Returns:
         int64 ``[Q · V]`` sources and candidates, float64 ``[Q · V]`` 1 for those in the set.
@@ -107,8 +107,8 @@ def every_pair(
     label = torch.zeros(len(nodes), len(catalogue), dtype=torch.float64)
     label[row, target - catalogue.start] = 1
     candidates = torch.arange(catalogue.start, catalogue.stop)
-    asked = nodes.repeat_interleave(len(catalogue)), candidates.repeat(len(nodes))
-    return *asked, label.flatten()
+    pairs = nodes.repeat_interleave(len(catalogue)), candidates.repeat(len(nodes))
+    return *pairs, label.flatten()
 
 
 def _catalogue(graph: Graph, relation: str) -> range:
