@@ -1,4 +1,4 @@
-"""Answers to prompts: which node stands behind the mask of a template."""
+"""Prompted prediction: a model predicts the node at the mask of a template."""
 
 import torch
 from pydantic import Field
@@ -43,7 +43,7 @@ class Answer(NodePrediction):
 
     @property
     def needs(self) -> RequiredFields:
-        """Masks with their type and what is known of them."""
+        """Return masks with their node type and the node that the sample knew there."""
         return RequiredFields(frozenset({Kind.SPECIAL}), frozenset({"type", "labels"}))
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
@@ -67,12 +67,12 @@ class Answer(NodePrediction):
         return TrainingExamples((View(tokens),), targets | drawn, len(token))
 
     def readout(self) -> Either:
-        """Return what the last mask stands for; of pairs, how well the answer fits."""
+        """Return a ranking from the last mask; for pairs, the second node's log-probability."""
         return Either(QueryReadout("mask"), PairReadout(_fit_of_answers, rerank=self.rerank))
 
 
 def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
-    """Return the log-probability of the second node of each pair behind the last mask: ``[n]``."""
+    """Return the log-probability of each pair's second node at the last mask: ``[n]``."""
     assert isinstance(head, ItemHead)
     spec = model.spec
     name = next(each for each in spec.node_names if int(pairs[0, 1]) in spec.ids(each))

@@ -1,4 +1,4 @@
-"""Other versions of the same history: cropped, masked, reordered, thinned out."""
+"""Augmentations of a history: crop, mask, reorder, drop events, drop words."""
 
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -92,11 +92,11 @@ class Augmentation(Strict):
         return torch.searchsorted(upto, at, right=True).clamp(max=len(self.operations) - 1)
 
     def _cropped(self, tokens: Tokens, history: "_History") -> Tensor:
-        """Return what is left of a stretch of events: bool ``[T]``."""
+        """Return the tokens that cropping keeps: bool ``[T]``."""
         return ~history.owned | history.stretch(self.crop, 0)
 
     def _thinned(self, tokens: Tokens, history: "_History") -> Tensor:
-        """Return what is left when events are dropped: bool ``[T]``."""
+        """Return the tokens that remain after events are dropped: bool ``[T]``."""
         out = choose(
             tokens,
             history.event,
@@ -106,7 +106,7 @@ class Augmentation(Strict):
         return ~with_text(tokens, out)
 
     def _worded(self, tokens: Tokens, history: "_History") -> Tensor:
-        """Return what is left when words are dropped: bool ``[T]``."""
+        """Return the tokens that remain after words are dropped: bool ``[T]``."""
         bits = history.draws.named("words").of_tokens(tokens)[:, 0]
         return (tokens.kind != Kind.TEXT) | (unit(bits) >= self.words)
 
@@ -148,7 +148,7 @@ class _History(NamedTuple):
     draws: SequenceRNG
 
     def stretch(self, share: float, which: int) -> Tensor:
-        """Return a share of the events of each sequence that stand side by side: bool ``[T]``."""
+        """Return consecutive events, a given share of each sequence: bool ``[T]``."""
         words = self.words[:, which]
         length = (self.events * share).floor().long().clamp(min=1)
         start = one_of(words, (self.events - length + 1).clamp(min=1))

@@ -1,4 +1,4 @@
-"""What the graph says of each item after a history, as a learned term of its score."""
+"""Co-occurrence prior: a learned score term from item-to-item links after a history."""
 
 from typing import Annotated, Literal
 
@@ -26,7 +26,7 @@ _matrices: Memo[Matrices] = Memo()  # of a graph
 
 
 class Channel(Strict):
-    """One kind of links, followed from the events of a history, the latest ones most.
+    """One kind of item links, followed from the events of a history with decaying weights.
 
     Args:
         links: What came ``"after"`` or ``"before"`` an item in histories, what stood
@@ -46,7 +46,7 @@ class Channel(Strict):
     target_power: Power = 0.3
 
     def made(self, graph: Graph, relation: str, most: int) -> Links:
-        """Return the links of a graph, at most so many of each item."""
+        """Return the links of a graph, at most a given number per item."""
         if self.links == "content":
             return content_links(graph, graph.schema.relation(relation).target, most=most)
         if self.links == "together":
@@ -101,7 +101,7 @@ class CooccurrencePrior(Strict):
     inner: int = Field(16, ge=1)
 
     def head(self) -> CooccurrenceHead:
-        """Return the learned function, to be filled by ``seeded``."""
+        """Return the learned function; ``seeded`` fills its weights."""
         return CooccurrenceHead(len(self.channels), self.inner)
 
     def catalogue(self, graph: Graph) -> str:
@@ -143,7 +143,7 @@ class CooccurrencePrior(Strict):
     def pairs(
         self, known: Graph, tokens: Tokens, token: Tensor, target: Tensor, *, hide: bool
     ) -> dict[str, Tensor]:
-        """Return the pairs of place and item that the loss treats apart, by name.
+        """Return the (place, item) pairs that the loss treats separately, by name.
 
         Args:
             known: The graph that is trained on, its histories among them.
@@ -207,7 +207,7 @@ def _without_decay(channel: Channel) -> Channel:
 
 
 def stacked(links: list[Links]) -> Matrices:
-    """Return links over one catalogue laid end to end, as the kernel reads them."""
+    """Return the link matrices of one catalogue, concatenated in the kernel's layout."""
     window = max(len(each.near) // 2 for each in links)
     near = np.zeros((len(links), 2 * window + 1), np.float32)
     for row, each in zip(near, links, strict=True):

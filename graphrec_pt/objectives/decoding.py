@@ -1,4 +1,4 @@
-"""How recommendations are read off a path language model."""
+"""Beam search options for recommendation with a path language model."""
 
 from typing import Literal, Self
 

@@ -1,4 +1,4 @@
-"""Knowledge distillation: states and scores of a model like those of its teachers."""
+"""Knowledge distillation: a model imitates the vectors and scores of its teachers."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -81,7 +81,7 @@ class Distillation(Objective):
                 raise GraphRecError("distillation", expected, widths)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return sequences, and what the teachers make of their roots and items."""
+        """Return sequences, and the teachers' vectors of their roots and items."""
         if self.relation is None:
             return self._of_roots(examples)
         graph, relation = examples.graph, examples.graph.schema.relation(self.relation)
@@ -103,7 +103,7 @@ class Distillation(Objective):
         return TrainingExamples((View(found.tokens.select(kept)),), targets, len(kept))
 
     def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
-        """Return W_i, of roots and of items."""
+        """Return the maps W_i, one per teacher for roots and one for items."""
         sides = zip(("root", "item"), self._types(spec), strict=False)
         return nn.ModuleDict(
             {
@@ -150,7 +150,7 @@ class Distillation(Objective):
         )
 
     def _vectors(self, graph: Graph, node_type: str, nodes: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return each teacher's vectors of some nodes, and whom a teacher does not know."""
+        """Return each teacher's vectors of some nodes, and which nodes a teacher lacks."""
         own = graph.nodes(node_type)
         inside = (nodes >= own.start) & (nodes < own.stop)
         if not bool(inside.all()):

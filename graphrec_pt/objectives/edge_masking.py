@@ -1,4 +1,4 @@
-"""Edges that are hidden in sequences, and ends of edges that do not exist."""
+"""Edge masking: hide edges in sequences, and draw negative ends of edges."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 def links(tokens: Tokens) -> Tensor:
-    """Return which nodes were reached over a known edge from a node in sight: bool ``[T]``."""
+    """Return the node tokens whose parent is in the sequence over a known edge: bool ``[T]``."""
     return _joined(tokens) & (tokens.relation >= 0)
 
 
@@ -42,7 +42,7 @@ def same_nodes(first: Tensor, chosen: Tensor) -> Tensor:
 
 
 def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
-    """Return tokens without any sign of the edges between the ends of some links.
+    """Return tokens with all edges between the two ends of some links removed.
 
     Every edge between the two nodes goes, under any relation, in either direction and in every
     slot: the link (parent, relation and time of the token), the relation token before it and the

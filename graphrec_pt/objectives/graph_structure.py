@@ -1,4 +1,4 @@
-"""Graph structure: sequences of neighbours are alike, those of other nodes are not."""
+"""Graph structure reconstruction: sequences of neighbours become similar, others dissimilar."""
 
 from collections.abc import Sequence
 
@@ -99,7 +99,7 @@ class GraphStructure(Objective):
         return TrainingExamples(views, {}, n)
 
     def head(self, spec: GraphSpec, width: int) -> nn.Identity:
-        """Return nothing: cosines have no weights."""
+        """Return an empty module: cosines have no weights."""
         return nn.Identity()
 
     def loss(
@@ -132,7 +132,7 @@ class GraphStructure(Objective):
         size = high - low
         step = one_of(words, size.clamp(min=1))
         position = low + step
-        if exclude is not None and csr.edge is not None:  # the next one then
+        if exclude is not None and csr.edge is not None:  # take the next edge instead
             stored = csr.edge[position.clamp(max=max(len(csr.edge) - 1, 0))]
             refused = (exclude >= 0) & (size > 0) & (stored == exclude)
             position = torch.where(refused, low + (step + 1) % size.clamp(min=1), position)
@@ -142,7 +142,7 @@ class GraphStructure(Objective):
     def _others(
         self, graph: Graph, roots: Tensor, position: Tensor, words: Tensor, key: Key
     ) -> Tensor:
-        """Return K nodes for each root that could be the neighbour and are not: ``[R, K]``."""
+        """Return K nodes per root, of the neighbour's type and not linked to it: ``[R, K]``."""
         relation = relations_of(graph, position, roots)
         return structured_negatives(
             graph, roots, relation, self.negatives, key.named("others"), words

@@ -1,4 +1,4 @@
-"""Masked edges: whether two nodes of a sequence have an edge, and under which relation."""
+"""Masked edge prediction: do two nodes of a sequence have an edge, and of which relation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ class MaskedEdge(Objective):
 
     @property
     def needs(self) -> RequiredFields:
-        """Nodes with their parent and the relation from it."""
+        """Return nodes with their parent and the relation from it."""
         fields = frozenset({"type", "hop", "parent", "relation"})
         return RequiredFields(frozenset({Kind.NODE}), fields)
 
@@ -103,7 +103,7 @@ class MaskedEdge(Objective):
         eligible &= first_of(torch.where(eligible, first, -1))  # once per node that may change
         eligible &= ~same_nodes(first, tokens.hop == 0)
         chosen = choose(tokens, eligible, draws, policy)
-        # An end that changes cannot be the fixed end of another edge.
+        # A replaced end cannot serve as the fixed end of another edge.
         at = chosen.nonzero().squeeze(1)
         chosen[at] = ~same_nodes(first, chosen)[tokens.parents()[at]]
         words = draws.named("ends").of_tokens(tokens)

@@ -1,4 +1,4 @@
-"""Masked language: hidden words of the text of nodes, alone or beside hidden nodes."""
+"""Masked language modelling of node text, alone or together with masked nodes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ _ids: Memo[Tensor] = Memo()  # of a node table
 
 
 class OpinionWords(Strict):
-    """Text tokens whose nodes have another mean number than the rest, as words of opinion do.
+    """Text tokens whose nodes differ in a mean number (such as the rating) from all nodes.
 
     ``z_w = (mean_w − mean) √n_w / sd`` over the nodes that have a text and a number, n_w of which
     hold the token w; those with ``|z_w| ≥ least`` are opinion words, unless they are too rare.
@@ -77,7 +77,7 @@ class OpinionWords(Strict):
         rows = rows.with_columns(number=numbers.cast(pl.Float64).gather(rows["node"])).drop_nulls()
         nodes = rows.unique("node")["number"]
         mean, sd = nodes.mean(), nodes.std(ddof=0)
-        if not sd:  # none, or all alike
+        if not sd:  # no numbers, or all equal
             return token[:0].long()
         z = (pl.col("number").mean() - mean) * pl.len().sqrt() / sd
         words_found = (
@@ -188,13 +188,13 @@ class MaskedToken(NodePrediction):
 
     @cached_property
     def nodes(self) -> Objective:
-        """The part of the nodes."""
+        """The objective for the node tokens."""
         given = {"masking": self.masking, "candidates": self.candidates, "types": self.types}
         return objective.build({"name": "masked_node", **given})
 
     @cached_property
     def language(self) -> Objective | None:
-        """The part of the text."""
+        """The objective for the text tokens."""
         if not self.vocabulary:
             return None
         alone = self.masking.model_copy(update={"everywhere": False})
@@ -208,7 +208,7 @@ class MaskedToken(NodePrediction):
         return RequiredFields(frozenset(kinds), self.nodes.needs.fields)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return one view, and what was hidden in it."""
+        """Return one view, and the nodes and text tokens hidden in it."""
         nodes = self.nodes.corrupt(examples)
         targets = {f"nodes.{name}": value for name, value in nodes.targets.items()}
         if self.language is None:

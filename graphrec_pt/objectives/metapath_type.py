@@ -1,4 +1,4 @@
-"""Metapath types: which metapath led to the nodes of a slot."""
+"""Metapath type prediction: which metapath led to the nodes of a slot."""
 
 from collections.abc import Sequence
 from itertools import pairwise

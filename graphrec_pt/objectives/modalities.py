@@ -1,4 +1,4 @@
-"""Modalities: hidden vectors of nodes, and whether text and image belong together."""
+"""Multi-modal objectives: predict hidden node vectors; match text with nodes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -170,7 +170,7 @@ class ModalityAlignment(Objective):
         return TrainingExamples(tuple(map(View, halves)), targets, len(rows))
 
     def head(self, spec: GraphSpec, width: int) -> nn.Module:
-        """Return what scores a match."""
+        """Return the head that scores a match."""
         return RelationHead(width, 1) if self.form == "match" else nn.Identity()
 
     def loss(

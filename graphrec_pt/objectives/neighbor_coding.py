@@ -60,7 +60,7 @@ class NeighborCoding(Objective):
     cosine: bool = False
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return what is left of every sequence, and what was taken out of it."""
+        """Return the sequences without the removed neighbours, and the removed neighbours."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("neighbor_coding")
         first = first_occurrence(tokens)
@@ -86,7 +86,7 @@ class NeighborCoding(Objective):
         return TrainingExamples((View(left),), targets, len(token))
 
     def head(self, spec: GraphSpec, width: int) -> Coding:
-        """Return what makes a code of a state."""
+        """Return the network from a hidden state to a code."""
         return Coding(width, self.bottleneck > 0, self.cosine, self.temperature)
 
     def loss(
@@ -130,14 +130,14 @@ class NeighborCoding(Objective):
         return normalize(vectors, dim=-1) if self.cosine else vectors
 
     def _shared(self, graph: Graph, types: Tensor, draws: SequenceRNG) -> dict[str, Tensor]:
-        """Return the negatives of every type there is, by name: int64 ``[N]``."""
+        """Return shared negatives for every node type, by name: int64 ``[N]``."""
         return {
             f"negatives.{kind}": shared_nodes(draws, kind, self.negatives, graph)
             for kind in torch.unique(types).tolist()
         }
 
     def _far(self, graph: Graph, examples: Examples, key: Key) -> Tensor:
-        """Return where walks from the roots of a sequence end: ``[B, H]``, −1 for no negative."""
+        """Return the ends of walks from each root: ``[B, H]``, −1 for no negative."""
         tokens = examples.tokens
         root = _first_root(tokens)
         some = (root >= 0).nonzero().squeeze(1)

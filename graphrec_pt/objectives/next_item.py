@@ -1,4 +1,4 @@
-"""What comes next: after every place of a sequence, after its beginning, after the whole."""
+"""Next item prediction: after every place, after a prefix, or after the whole sequence."""
 
 from collections.abc import Sequence
 
@@ -69,7 +69,7 @@ class NextItem(NodePrediction):
             self.cooccurrence.check(spec)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return the sequences as they are, and the next nodes."""
+        """Return the sequences unchanged, and the next node of every place."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("next_item")
         only = None if self.cooccurrence is None else (self.cooccurrence.catalogue(graph),)
@@ -93,7 +93,7 @@ class NextItem(NodePrediction):
         return TrainingExamples((View(tokens, "causal"),), targets | drawn, len(token))
 
     def head(self, spec: GraphSpec, width: int) -> ItemHead:
-        """Return the head of the candidates, with that of the cooccurrence."""
+        """Return the head of the candidates, with the co-occurrence prior if there is one."""
         head = super().head(spec, width)
         assert isinstance(head, ItemHead)
         if self.cooccurrence is not None:
@@ -122,7 +122,7 @@ class NextItem(NodePrediction):
         return node[torch.arange(len(node)) + step]
 
     def readout(self) -> QueryReadout:
-        """Return what comes next, off the last token."""
+        """Return a ranking of the next item from the last token."""
         return QueryReadout("last", "causal", prior=self.cooccurrence)
 
 
@@ -144,7 +144,7 @@ class NextBehaviors(NodePrediction):
     steps: int = Field(2, ge=1)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return the beginnings of the sequences with two events or more, and what follows."""
+        """Return prefixes of the sequences with at least two events, and the following events."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("next_behaviors")
         event = of_types(graph, tokens, self.types) & (tokens.hop != 0)
@@ -157,7 +157,7 @@ class NextBehaviors(NodePrediction):
         rows = (count > 1).nonzero().squeeze(1)
         place = torch.full_like(count, -1).index_copy(0, rows, torch.arange(len(rows)))
         token = coming.nonzero().squeeze(1)
-        # Up to event N and its text; a relation token after it would give the next one away.
+        # Keep event N and its text; the relation token after it would reveal the next event.
         before = (met < shown[row]) | ((met == shown[row]) & (event | (tokens.kind == Kind.TEXT)))
         seen = tokens.take(before.nonzero().squeeze(1)).select(rows)
         words = draws.of_tokens(tokens)[token]
@@ -192,7 +192,7 @@ class NextBehaviors(NodePrediction):
 
 @objective("target_item")
 class TargetItem(OfRelation):
-    """One item for a whole history, which may be of other behaviour than leads to the item.
+    """Predict one item from a whole history, whose events may be of another behaviour.
 
     ``L = −1/n Σ log p(v⁺ | history)``: v⁺ is the target of the edge hidden from the root, else the
     last event, which is taken out. So views predict a purchase, and what was read in one place
@@ -233,12 +233,12 @@ class TargetItem(OfRelation):
         return self.candidates.loss(state, at, model, head)
 
     def readout(self) -> QueryReadout:
-        """Return the state that was compared with the items."""
+        """Return a ranking by the state that training compared with the items."""
         return QueryReadout(self.pool)
 
 
 def first_time(tokens: Tokens) -> Tensor:
-    """Return the nodes that do not stand earlier in their sequence: bool ``[T]``."""
+    """Return the first occurrence of each node in its sequence: bool ``[T]``."""
     is_node = tokens.kind == Kind.NODE
     name = (tokens.sequence_of() << 32) | tokens.id
     order = torch.argsort(name[is_node], stable=True)
@@ -251,7 +251,7 @@ def first_time(tokens: Tokens) -> Tensor:
 
 
 def _is_last(row: Tensor) -> Tensor:
-    """Return where a never falling row is about to change: bool, its shape."""
+    """Return the last position of each value in an ascending vector: bool, the same shape."""
     last = torch.ones_like(row, dtype=torch.bool)
     last[:-1] = row[1:] != row[:-1]
     return last

@@ -1,4 +1,4 @@
-"""Vectors that nodes have, from a column or a file: what is to be predicted or imitated."""
+"""Fixed node vectors from a column or a file, as targets of objectives."""
 
 from functools import cache
 from pathlib import Path
@@ -18,7 +18,7 @@ _vectors: Memo[tuple[Tensor, Tensor]] = Memo()  # of a node table
 
 
 def vectors_of_type(graph: Graph, node_type: str, source: str) -> tuple[Tensor, Tensor]:
-    """Return the vectors of all nodes of a type, and who has none.
+    """Return the vectors of all nodes of a type, and a mask of nodes without one.
 
     Read once and kept as long as the graph's node table.
 

@@ -1,4 +1,4 @@
-"""One vector for a sequence."""
+"""Pooling: one vector per sequence from the hidden states of its tokens."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Values of roots: a category or a number is predicted from the sequence of the root."""
+"""Classification and regression of roots from their sequences."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -90,7 +90,7 @@ class Classify(Objective):
         return binary_cross_entropy_with_logits(logits, label)
 
     def readout(self) -> CategoryReadout:
-        """Return the chance of each category of a root."""
+        """Return the probability of each category of a root."""
         return CategoryReadout(self.column, self._shown, self._chances)
 
     def _shown(self, tokens: Tokens, root: Tensor) -> Tokens:
@@ -187,7 +187,7 @@ class Regress(Objective):
         return binary_cross_entropy_with_logits(found, number)
 
     def readout(self) -> PairReadout | None:
-        """Return the weight of the edge between two roots, or the chance that it is high."""
+        """Return the weight of the edge between two roots, or the probability that it is high."""
         if self.column is not None:
             return None
         of: Value = "number" if self.above is None else "chance"
@@ -203,7 +203,7 @@ def _outputs_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Mo
 
 
 def _outputs(encoded: Encoded, head: nn.Module) -> Tensor:
-    """Return what a head makes of each sequence: ``[B]``."""
+    """Return the output of a head for each sequence: ``[B]``."""
     if isinstance(head, LinkHead):
         found: Tensor = head(encoded, pair_roots(encoded.view.tokens))
         return found

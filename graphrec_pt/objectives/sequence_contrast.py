@@ -1,4 +1,4 @@
-"""Contrast of histories with what comes next, and with thinned versions of themselves."""
+"""Sequence contrast: histories against their next items, and against augmented versions."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ class SequenceItem(OfRelation):
     made_up: float = Field(0.0, ge=0, lt=1)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return histories, and what comes next."""
+        """Return histories, and the next item of each."""
         found = positives(examples, relation_of(examples.graph, self.relation))
         targets = {"node": found.target}
         if self.made_up:

@@ -1,4 +1,4 @@
-"""Sets: which nodes of a type belong to a root, or to the rest of a set."""
+"""Set prediction: which nodes of a type belong to a root, or complete a set."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -79,7 +79,7 @@ class RootSet(OfAttributes):
         return TrainingExamples((View(tokens.select(rows), root=root[rows]),), targets, len(rows))
 
     def head(self, spec: GraphSpec, width: int) -> ItemHead:
-        """Return what scores the nodes of the type, with a bias for each: most are in no set."""
+        """Return the scoring head with a bias per node, since most nodes are in no set."""
         items = len(spec.ids(self.target_type(spec)))
         return ItemHead(width, items=items, transform=self.transform)
 
@@ -90,7 +90,7 @@ class RootSet(OfAttributes):
         return self.label_loss(encoded[0].pooled(self.pool), corrupted, model, head)
 
     def readout(self) -> QueryReadout:
-        """Return the chance of every member, off the state of the root."""
+        """Return the probability of every member from the state of the root."""
         return QueryReadout(self.pool, chance="set")
 
 
@@ -118,7 +118,7 @@ class SetPrediction(Objective):
 
     @property
     def needs(self) -> RequiredFields:
-        """Nodes, and CLS to read off."""
+        """Return nodes, and CLS, whose state is read."""
         return RequiredFields(frozenset({Kind.NODE, Kind.SPECIAL}), frozenset({"type"}))
 
     def check(self, spec: GraphSpec) -> None:
