@@ -71,7 +71,7 @@ class Bottleneck:
     places: tuple[str, ...] | None = None
 
     def attach(self, model: Host, seed: int) -> None:
-        """Put a net behind each place.
+        """Put a bottleneck behind each matching linear map.
 
         Raises:
             GraphRecError: For globs that match no linear map.
@@ -82,7 +82,7 @@ class Bottleneck:
 
 
 class BottleneckNet(nn.Module):
-    """Down, GELU, up, and past it all.
+    """Down projection, GELU, up projection, and a residual connection.
 
     Args:
         width: D.
@@ -123,7 +123,7 @@ def _outputs(module: nn.Module) -> int:
 
 
 def add_output_adapter(host: nn.Module, name: str, part: nn.Module) -> None:
-    """Let what a module returns go through a part, which becomes its child.
+    """Pass the output of a module through a part, which becomes its child.
 
     The weights of the module keep their names, so that saved ones still fit.
 
@@ -225,7 +225,7 @@ class MixtureOfExperts:
 
 
 class AddedExperts(nn.Module):
-    """Experts, and past them.
+    """Experts with a residual connection.
 
     Args:
         width: D.

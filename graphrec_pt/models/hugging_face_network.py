@@ -63,7 +63,7 @@ class Network(nn.Module):
         self._obeyed: set[tuple[str, bool]] = set()
 
     def initialise(self, draw: torch.Generator) -> None:
-        """Take the weights given, or draw new ones by the model's own rule."""
+        """Copy the pre-trained weights, or draw new ones by the model's own rule."""
         from transformers import AutoModel
 
         model = self._given.pop()
@@ -232,7 +232,7 @@ class Network(nn.Module):
         return torch.empty_like(torch.cat(parts)).index_copy(0, torch.cat(rows), torch.cat(parts))
 
     def _check_obeys(self, mode: str, deep: bool) -> None:
-        """Raise unless a mode does what it says; looked into before its first use."""
+        """Raise unless the model respects the mask of a mode; checked before the first use."""
         if (mode, deep) in self._obeyed:
             return
         trained = self.model.training
@@ -257,7 +257,7 @@ class Network(nn.Module):
         return 0
 
     def _checked(self, position: Tensor, ptr: Tensor) -> Tensor:
-        """Return positions if the model can take them."""
+        """Return positions; raise when the model has fewer."""
         if position.device.type != "cpu" or not position.numel():
             return position
         stack = self.model.get_encoder() if self.config.is_encoder_decoder else self.model
@@ -294,14 +294,14 @@ def dense(ptr: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _some(real: Tensor) -> Tensor:
-    """Return a mask in which no sequence is wholly hidden: int64 ``[B, L]``."""
+    """Return the mask with the first token of each row visible: int64 ``[B, L]``."""
     seen_too = torch.zeros_like(real)
     seen_too[:, :1] = True
     return (real | seen_too).long()
 
 
 TOKENS = 4
-LEAK = 1e-4  # of the greatest change; hidden tokens change nothing but for rounding
+LEAK = 1e-4  # share of the greatest change that rounding may cause through hidden tokens
 
 
 def attention_violation(
@@ -311,10 +311,10 @@ def attention_violation(
     prompt: tuple[int, int, int] | None,
     some: Tensor,
 ) -> str:
-    """Return what a model does against a mode, or nothing.
+    """Return how a model violates the attention mask of a mode; an empty text if it respects it.
 
-    Sequence i differs from the last one in token i alone: who sees i must change, nobody else may.
-    With a per-layer prompt all must change when the prompt does.
+    Sequence i differs from the last one in token i alone: tokens that see i must change, no others.
+    With a per-layer prompt every token must change when the prompt changes.
 
     Args:
         run: From (x ``[T, H]``, ptr, position, mode, order, prefix, keys and values) to ``[T, H]``.

@@ -1,4 +1,4 @@
-"""The model: features of nodes, vectors of tokens, a backbone over them."""
+"""The model: node features, token vectors and a backbone, with the objectives' heads."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ OF = "of_"
 
 
 class Model(Host):
-    """From views of tokens to hidden states.
+    """The network from views of tokens to hidden states.
 
     Args:
         config: Its shape.
@@ -146,7 +146,7 @@ class Model(Host):
         self.heads[OF + label] = network
 
     def make_heads(self, configs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Make room for saved heads, whose weights are to be filled, unless they are there.
+        """Create missing heads from saved configs; the caller fills their weights.
 
         Args:
             configs: By label; see :func:`~graphrec_pt.models.head.head_config`.
@@ -300,7 +300,7 @@ class Model(Host):
         return Encoded(view, hidden)
 
     def _check(self, vocabulary: Vocabulary) -> None:
-        """Raise unless every id means the same as in the model."""
+        """Raise unless the graph numbers nodes and relations as the model does."""
         own, spec = self.vocabulary, self.spec
         ends = tuple((r.name, r.source, r.target) for r in spec.relations)
         types = dict(zip(spec.node_names, spec.counts, strict=True))

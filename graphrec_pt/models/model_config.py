@@ -19,7 +19,7 @@ def _none(value: object) -> bool:
 
 
 class ModelConfig(Checked):
-    """Everything that the shape of a model depends on beside its graph: ``model:`` of a recipe.
+    """All options that define the shape of a model beside its graph: ``model:`` of a recipe.
 
     Args:
         features: Of the nodes.
@@ -38,7 +38,7 @@ class ModelConfig(Checked):
     adaptor: AdaptorField | None = Field(None, exclude_if=_none)
 
     def sized(self, spec: GraphSpec) -> Self:
-        """Return the same with the sizes of structural columns that a graph says."""
+        """Return the config with the graph's sizes of structural columns."""
         network: Any = self.backbone
         structure = getattr(network, "structure", None)
         if structure is None or not is_dataclass(network):

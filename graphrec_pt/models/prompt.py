@@ -1,4 +1,4 @@
-"""A soft prompt as backbones take it: tokens before the sequence, keys and values in each layer."""
+"""Prompt states: soft tokens before each sequence, or keys and values in each layer."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from graphrec_pt.kernels.transposed import owners
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PromptStates:
-    """What stands before every sequence; it takes no position away from the tokens.
+    """The prompt of every sequence; it uses none of the tokens' positions.
 
     Args:
         tokens: Soft tokens ``[B, P, D]``, or ``[1, P, D]`` for all sequences (Lester et al.,

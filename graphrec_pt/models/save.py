@@ -1,4 +1,4 @@
-"""A model on disk in the Hugging Face manner: a folder that is whole or not there; never pickle.
+"""Saved models in the Hugging Face layout: a folder written atomically, without pickle.
 
 ::
 
@@ -38,13 +38,13 @@ FILES = (CONFIG, WEIGHTS, VOCABULARY, INPUTS, CARD)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SavedModel:
-    """What a folder holds.
+    """The content of a saved model's folder.
 
     Args:
         kind: Class of the model.
         config: JSON values that its shape depends on.
         heads: Config of each head, by the label of its objective.
-        usage: How it is asked to predict; None for a model that was never trained.
+        usage: How the model predicts; None for a model that was never trained.
         weights: By name.
         vocabulary: Of the graph.
         inputs: What the features read off the graph, by name; None where it was not kept.
@@ -89,7 +89,7 @@ def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
 
 
 def read_model(folder: str | Path) -> SavedModel:
-    """Read what :func:`write_model` wrote, and check that it is that.
+    """Read a folder that :func:`write_model` wrote, and check its digests.
 
     Raises:
         GraphRecError: When a file is missing, cut short, of another model or of another format.
@@ -167,7 +167,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         if stamp == 1:
             hint = "training the model again, for format 1 had no shapes of heads to predict with"
         raise GraphRecError(str(path), f"model format {FORMAT}", stamp or "none", hint)
-    digest = record.pop("digest", None)  # none in models saved before there were any
+    digest = record.pop("digest", None)  # models of older versions have no digest
     if digest is not None and digest != digest_of(record):
         hint = "saving or downloading the model anew"
         raise GraphRecError(str(path), "the config that was saved", "another", hint)
@@ -324,7 +324,7 @@ def upload(folder: Path, name: str, *, private: bool | None, message: str) -> st
             repo_id=repository.repo_id,
             folder_path=folder,
             commit_message=message,
-            delete_patterns=list(FILES),  # no file of an older model stays beside these
+            delete_patterns=list(FILES),  # remove files of an older model
         )
     except ImportError as error:
         raise GraphRecError("push_to_hub", "huggingface-hub", "none", _INSTALL) from error

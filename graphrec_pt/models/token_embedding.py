@@ -1,4 +1,4 @@
-"""What goes into a backbone: a vector for every token, and its structural columns."""
+"""Token embedding: the input of a backbone, a vector and structural columns per token."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -98,7 +98,7 @@ def sizes_of(structure: Mapping[str, int | None], spec: GraphSpec) -> dict[str, 
     """Return the number of values of each structural column, filled in where None.
 
     Raises:
-        GraphRecError: For a column whose size the graph does not tell.
+        GraphRecError: For a column whose size does not follow from the graph.
     """
     told = {
         "type": len(spec.nodes),

@@ -1,4 +1,4 @@
-"""Warm start: the weights of a model, for another graph."""
+"""Warm start: copy the weights of a trained model into a model of another graph."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -31,7 +31,7 @@ Hits = tuple[int, int]
 
 @dataclass(frozen=True)
 class Report:
-    """What the new model has from the old one; ``str`` tells it to a person.
+    """What the new model took over from the old one; ``str`` gives a readable summary.
 
     Args:
         nodes: Node type → nodes of the new graph with a raw id that the old one had.
@@ -74,7 +74,7 @@ def transfer(
     structure: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> tuple[M, Report]:
-    """Return a model for another graph, with all that a trained one knows of it.
+    """Return a model for another graph that takes over every weight that still applies.
 
     Rows of tables go to nodes of the same type and raw id, to relations and node types of the
     same name, to categories of the same column and value, and to the same number where a number
@@ -127,7 +127,7 @@ def _config_for(
     features: Features | None,
     structure: Mapping[str, int],
 ) -> ModelConfig:
-    """Return the config of a model of another graph: what a graph tells is told anew."""
+    """Return the config for another graph: sizes that depend on the graph are read again."""
     config = model.config
     network: Any = config.backbone
     types = len(model.spec.nodes), len(spec.nodes)
@@ -159,12 +159,12 @@ def _named_alike(a: GraphSpec, b: GraphSpec) -> bool:
 
 
 def _told_anew(size: int, before: int, now: int) -> int:
-    """Return a size as the graph tells it, or a larger one that was asked for."""
+    """Return the graph's size, or a larger one that the config sets."""
     return now if size == before else max(size, now)
 
 
 def _rows(model: Model, vocabulary: Vocabulary) -> dict[str, pl.Series]:
-    """Return what rows stand for, by name of the weight; for the others it is their number."""
+    """Return row names by name of the weight; other weights match rows by number."""
     relations = [f"{name}: {source} → {target}" for name, source, target in vocabulary.relations]
     rows = {"embedding.relation.weight": pl.Series(relations, dtype=pl.String)}
     for node_type, path, part in _features(model):
@@ -198,14 +198,14 @@ def _features(model: Model) -> Iterator[tuple[str, str, Feature]]:
 
 
 def _named(names: Sequence[str], size: int) -> pl.Series:
-    """Return names of rows; those beyond the names, which nobody uses yet, have their number."""
+    """Return names of rows; spare rows beyond the names get their number as name."""
     return pl.Series([*names, *(f"row {n}" for n in range(len(names), size))], dtype=pl.String)
 
 
 def _carry(
     old: Model, known: Mapping[str, pl.Series], new: Model, rows: Mapping[str, pl.Series]
 ) -> dict[str, int]:
-    """Copy what fits into the weights of a model; return how many rows of each were filled."""
+    """Copy matching rows into the weights of a model; return how many rows of each."""
     sources, strange = _shared(old), _strange(old, new)
     filled = {}
     for name, target in _shared(new).items():
@@ -231,7 +231,7 @@ def _shared(model: Model) -> dict[str, Tensor]:
 
 
 def _strange(old: Model, new: Model) -> tuple[str, ...]:
-    """Return the paths of features whose weights mean something else than in the old model."""
+    """Return the paths of features whose class or number columns differ from the old model's."""
     before = {path: part for _, path, part in _features(old)}
     return tuple(
         f"{path}."

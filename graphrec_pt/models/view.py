@@ -1,4 +1,4 @@
-"""What a network is shown of a batch, and what it made of it."""
+"""Views: the input of an encoder, and the hidden states that it returns."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ POOLINGS = ("mean", "first", "last")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class View:
-    """Tokens, and who sees whom among them.
+    """Tokens, and the attention mode among them.
 
     Args:
         tokens: The sequences.

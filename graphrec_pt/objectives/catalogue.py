@@ -75,7 +75,7 @@ class Candidates(Strict):
     def targets(
         self, graph: Graph, tokens: Tokens, token: Tensor, words: Tensor, draws: SequenceRNG
     ) -> dict[str, Tensor]:
-        """Return the nodes at some tokens as targets, with the negatives drawn for them.
+        """Return the nodes at some tokens as targets, and their negatives.
 
         Args:
             graph: Whose nodes they are.
@@ -214,7 +214,7 @@ def shared_nodes(draws: SequenceRNG, node_type: int, count: int, graph: Graph) -
 
 
 def _unknown(graph: Graph, name: str) -> dict[str, Tensor]:
-    """Return which nodes of the type that a relation enters it does not lead to: bool ``[V]``."""
+    """Return the nodes of a relation's target type without an incoming edge: bool ``[V]``."""
     relation = graph.schema.relation(name)
     among = graph.nodes(relation.target)
     if relation.inverse is not None:

@@ -1,4 +1,4 @@
-"""Labels: which nodes of a type belong to something, many at once, each yes or no."""
+"""Multi-label prediction: which nodes of a type belong to an item."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Over = Literal["mean", "sum"]
 
 
 class Labels(NamedTuple):
-    """The nodes that belong to each of n things, every pair once.
+    """The label nodes of n rows, every (row, label) pair once.
 
     Args:
         row: int64 ``[M]`` in ``[0, n)``, ascending.
@@ -87,7 +87,7 @@ def multi_label_loss(scores: Tensor, labels: Labels, over: Over = "mean") -> Ten
 
 @dataclass(frozen=True)
 class OfAttributes(Objective):
-    """An objective that predicts all nodes that a relation leads to, each yes or no.
+    """An objective that predicts the targets of a relation, one binary label per node.
 
     Args:
         relation: Leads from what is looked at to the labels.
@@ -211,7 +211,7 @@ class MaskedAttribute(OfAttributes):
 def without_attributes(
     graph: Graph, tokens: Tokens, relation: str, items: Tensor, labels: Labels
 ) -> Tokens:
-    """Return tokens with the attributes of some items hidden where they stand beside them.
+    """Return tokens with the attributes of some items hidden in the same sequence.
 
     Args:
         graph: What may be seen.

@@ -1,4 +1,4 @@
-"""Masked features: what the columns of a hidden node say."""
+"""Masked feature prediction: predict the column values of a hidden node."""
 
 from collections.abc import Mapping, Sequence
 
@@ -74,7 +74,7 @@ class MaskedFeature(Objective):
         return TrainingExamples((View(seen),), targets, count)
 
     def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
-        """Return a net for every column."""
+        """Return one network per column."""
         sizes = {
             (node_type, column): _outputs(spec, node_type, column)
             for node_type, column in self._columns(spec)
@@ -105,7 +105,7 @@ class MaskedFeature(Objective):
         return total / max(corrupted.count, 1)
 
     def _columns(self, spec: GraphSpec) -> list[tuple[str, str]]:
-        """Return (node type, column) of everything to predict."""
+        """Return the (node type, column) pairs to predict."""
         if self.columns is not None:
             return [
                 (node_type, column)

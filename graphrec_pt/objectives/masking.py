@@ -1,4 +1,4 @@
-"""Which tokens of a sequence are hidden, and what is put in their place."""
+"""Masking: choose tokens of a sequence and replace them by MASK or by other nodes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -78,7 +78,7 @@ def choose(tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking
     wanted = wanted if policy.most is None else wanted.clamp(max=policy.most)
     wanted = torch.minimum(wanted, (count - policy.spare).clamp(min=0))
     bits = draws.of_tokens(tokens)[:, 0]
-    rank_key = (row << 33) | ((~eligible).long() << 32) | bits  # the eligible first, per sequence
+    rank_key = (row << 33) | ((~eligible).long() << 32) | bits  # eligible first, per sequence
     order = torch.argsort(rank_key, stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
@@ -86,7 +86,7 @@ def choose(tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking
     if not policy.last:
         return chosen
     alone = unit(draws.of_sequences()[:, 0, 0]) < policy.last
-    end = count.cumsum(0)[row] == (eligible.cumsum(0))  # nothing eligible comes after
+    end = count.cumsum(0)[row] == (eligible.cumsum(0))  # at or after the last eligible one
     at_end = eligible & end & (wanted[row] > 0)
     return torch.where(alone[row], at_end, chosen)
 
@@ -143,7 +143,7 @@ def hide(
     masked, changed, ids = chosen, chosen, tokens.id
     if policy.mask < 1:
         words = draws.of_tokens(tokens)
-        if policy.everywhere:  # all occurrences of a node share one fate, that of its first token
+        if policy.everywhere:  # all occurrences of a node take the draw of its first token
             words = words[first_occurrence(tokens)]
         fate = unit(words[:, 1])
         masked = chosen & (fate < policy.mask)
@@ -177,7 +177,7 @@ def first_occurrence(tokens: Tokens) -> Tensor:
     name = (tokens.sequence_of() << 32) | tokens.id
     _, group = torch.unique(name, return_inverse=True)
     own, none = torch.arange(len(name), device=name.device), len(name)
-    is_node = tokens.kind == Kind.NODE  # a relation or a word may have the same number
+    is_node = tokens.kind == Kind.NODE  # relations and words use the same numbers
     among = torch.where(is_node, own, none)
     first = torch.full_like(own, none).scatter_reduce(0, group, among, "amin")
     return torch.where(is_node, first[group], own)

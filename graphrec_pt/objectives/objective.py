@@ -1,4 +1,4 @@
-"""The objective family: corruption where batches are made, a loss where the model is."""
+"""The objective family: corruption in the loader's workers, a loss in the training process."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +73,7 @@ class Examples:
         return position[same], row[same]
 
     def others(self, words: Tensor, who: str) -> tuple[Tensor, Tokens]:
-        """Return a sequence of another root of the same type for each, made in the same way.
+        """Sample another root of the same type per sequence, with the same sampler and linearizer.
 
         Any root of the type may be the other one, as likely; a type of one node gives itself.
 
@@ -103,7 +103,7 @@ class Examples:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TrainingExamples:
-    """What the model sees and what it is to predict.
+    """The corrupted views that the model encodes, and the targets of the loss.
 
     Args:
         views: What is encoded, in the order of ``loss(encoded, …)``.
@@ -132,11 +132,11 @@ class TrainingExamples:
 
 @dataclass(frozen=True)
 class RequiredFields:
-    """What the tokens of a linearizer must hold for an objective.
+    """The kinds and fields of tokens that an objective needs from the linearizer.
 
     Args:
         kinds: Kinds of token that must be able to occur.
-        fields: Fields that must say something.
+        fields: Token columns that the linearizer must fill.
     """
 
     kinds: frozenset[Kind] = frozenset({Kind.NODE})
@@ -144,7 +144,7 @@ class RequiredFields:
 
 
 class Objective(ABC):
-    """What a model is taught; a subclass says what it hides and what the error costs.
+    """Base class of all objectives: a subclass defines what it hides and its loss.
 
     Members are frozen configs. :meth:`corrupt` and :meth:`loss` are all that a subclass must
     write. Nothing outside an objective asks for its name: what a trained model can answer is
@@ -174,7 +174,7 @@ class Objective(ABC):
 
     @abstractmethod
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return what the model sees and is to predict, in the worker that made the batch.
+        """Return views and targets; runs in the worker that made the batch.
 
         A pure function of the examples. Examples with nothing to learn give fewer terms; a batch
         without any gives ``count=0``.

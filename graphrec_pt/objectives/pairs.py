@@ -36,7 +36,7 @@ _popularities: Memo[Tensor] = Memo()  # of a graph
 
 
 class Positives(NamedTuple):
-    """What each sequence is to be matched with.
+    """The positive node of each sequence.
 
     Args:
         row: int64 ``[n]``, sequences of the batch that have something, ascending.
@@ -96,7 +96,7 @@ class Pairs(Strict):
         negatives = drawn_negatives(
             graph, relation, found.source, draws, self.negatives, self.popularity
         )
-        some = (negatives >= 0).all(1)  # all or none of a row
+        some = (negatives >= 0).all(1)  # keep a row only if all its negatives exist
         kept = some.nonzero().squeeze(1)
         targets = {
             "source": found.source[kept],
@@ -109,7 +109,7 @@ class Pairs(Strict):
         return TrainingExamples(views, targets, len(kept))
 
     def head(self, width: int) -> ItemHead:
-        """Return what scores pairs."""
+        """Return the scorer of pairs."""
         return ItemHead(width, cosine=self.cosine, temperature=self.temperature)
 
     def scores(
@@ -125,7 +125,7 @@ class Pairs(Strict):
         return scores[:, 0], scores[:, 1:]
 
     def readout(self, chance: Literal["pair"] | None = None) -> QueryReadout:
-        """Return the vectors of users whose products with those of items are scores.
+        """Return a readout of user vectors whose inner products with item vectors are scores.
 
         Args:
             chance: Whether the scores are logits of the chance of a pair.
@@ -173,7 +173,7 @@ class OfPairs(Objective):
         return self.pairs.corrupt(examples, self.purpose)
 
     def head(self, spec: GraphSpec, width: int) -> ItemHead:
-        """Return what scores pairs; it has no weights."""
+        """Return the scorer of pairs, which has no weights."""
         return self.pairs.head(width)
 
 
@@ -197,7 +197,7 @@ class Pairwise(OfPairs):
         return bpr(*self.pairs.scores(encoded, corrupted.targets, model, head))
 
     def readout(self) -> QueryReadout:
-        """Return the vectors whose products were compared."""
+        """Return a readout of vectors whose inner products are the scores."""
         return self.pairs.readout()
 
 
@@ -221,7 +221,7 @@ class Pointwise(OfPairs):
         return bce(*self.pairs.scores(encoded, corrupted.targets, model, head))
 
     def readout(self) -> QueryReadout:
-        """Return the vectors whose products are logits of a chance."""
+        """Return a readout of vectors whose inner products are logits of a probability."""
         return self.pairs.readout(chance="pair")
 
 
@@ -307,7 +307,7 @@ def drawn_negatives(
 
 
 def positives(examples: Examples, relation: Relation, *, needs_tokens: bool = True) -> Positives:
-    """Return what each sequence is to be matched with: the hidden edge's target or the last event.
+    """Return the positive node of each sequence: the hidden edge's target or the last event.
 
     Args:
         examples: Roots of the type that the relation leaves.
@@ -357,7 +357,7 @@ def _hidden_targets(examples: Examples, roots: Tensor, relation: Relation) -> Te
 
 
 def _without(tokens: Tokens, taken: Tensor) -> Tokens:
-    """Return tokens without some, at most one a sequence, and their text; later ones move up."""
+    """Remove at most one token per sequence with its text; later positions move up by one."""
     gone = torch.zeros_like(tokens.kind, dtype=torch.bool)
     gone[taken] = True
     gone = with_text(tokens, gone)
@@ -370,7 +370,7 @@ def _without(tokens: Tokens, taken: Tensor) -> Tokens:
 
 
 def _popularity(graph: Graph, relation: str, power: float) -> Tensor:
-    """Return how often each target of a relation is met, as a distribution: int64 ``[V]``."""
+    """Return the relative frequency of each target of a relation: int64 ``[V]``."""
 
     def made() -> Tensor:
         among = graph.nodes(graph.schema.relation(relation).target)

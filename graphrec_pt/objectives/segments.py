@@ -1,4 +1,4 @@
-"""Segments: whether stretches of a sequence stand in their order, or belong together at all."""
+"""Segment objectives: was a sequence rearranged, and do two segments belong together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ _END = 3  # label of the specials at the end, after −1, 0, 1 and 2
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Parts:
-    """What may be moved in a sequence.
+    """The movable parts of a sequence.
 
     Between a head (roots and specials before the first event) and a tail (specials at the end)
     lies the body, made of units: a node with the text that follows it and the relation token
@@ -87,7 +87,7 @@ class Parts:
 
 
 class OfSegments(Objective):
-    """An objective that needs to know roots, and nothing else of a graph."""
+    """An objective that needs only the hop of nodes, which marks the roots."""
 
     @property
     def needs(self) -> RequiredFields:
@@ -221,7 +221,7 @@ class NextSentence(OfTwoSegments):
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences of two segments, some with the second one of another root.
 
-        Those that should get one of a root whose own sequence cannot be divided are left out.
+        Sequences whose drawn partner has no two segments are left out.
         """
         tokens = _divided(examples.tokens)
         rows = divisible(tokens, tokens.labels)  # [K]
@@ -242,19 +242,19 @@ class NextSentence(OfTwoSegments):
 
 
 def _divided(tokens: Tokens) -> Tokens:
-    """Return tokens with their segment as label, which stays with them, or that they end it all."""
+    """Return tokens whose label is their segment, or the mark of the tail."""
     parts = Parts.of(tokens)
     labels = torch.where(parts.part == TAIL, _END, parts.halves(tokens))
     return replace(tokens, labels=labels, edges=None)
 
 
 def _joined(tokens: Tokens, own: Tensor, mate: Tensor) -> Tokens:
-    """Return sequences with the second segments of others, their labels, and what stays of them.
+    """Return sequences that join the first segments of some with the second segments of others.
 
     Args:
         tokens: Divided.
-        own: int64 ``[K]``, whose head, first segment and end.
-        mate: int64 ``[K]``, whose second segment.
+        own: int64 ``[K]``, sequences that give head, first segment and tail.
+        mate: int64 ``[K]``, sequences that give the second segment.
     """
     asked = torch.cat([own, mate])
     at, which = ranges(tokens.ptr[asked], tokens.lengths()[asked])
@@ -315,7 +315,7 @@ def _mean(shown: Encoded, place: Tensor) -> Tensor:
 
 
 def reordered(tokens: Tokens, parts: Parts, rank: Tensor) -> tuple[Tokens, Tensor]:
-    """Return sequences with their bodies ordered by a rank, and no sign of the old order.
+    """Return sequences with bodies ordered by a rank; columns that show the old order go.
 
     Positions are counted anew; times, slots, parents, edges and labels go, and hops end at 1.
 
@@ -333,7 +333,7 @@ def reordered(tokens: Tokens, parts: Parts, rank: Tensor) -> tuple[Tokens, Tenso
 
 
 def neutral(tokens: Tokens) -> Tokens:
-    """Return tokens whose columns say nothing of their order but the place they stand at."""
+    """Return tokens in which only the position shows the order."""
     return replace(
         tokens,
         position=tokens.places(),
@@ -348,7 +348,7 @@ def neutral(tokens: Tokens) -> Tokens:
 
 
 def _renumbered(tokens: Tokens, word: Tensor) -> Tensor:
-    """Return the number of each word in the order in which words stand now: int64 ``[T]``."""
+    """Return the number of each word, counted in the new order: int64 ``[T]``."""
     row = tokens.sequence_of()
     begins = word >= 0
     begins[1:] &= (word[1:] != word[:-1]) | (row[1:] != row[:-1])

@@ -1,4 +1,4 @@
-"""Recipes as files: those that ship, those of the user, and options changed on the way."""
+"""Recipe files: shipped ones, the user's own, and overrides of their options."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources.abc import Traversable
@@ -99,7 +99,7 @@ def override_option(content: dict[str, Any], override: str) -> None:
 
 
 def _entry(place: Any, part: str, path: str, under: str) -> Any:
-    """Return what a part of a path names, ready to be gone into."""
+    """Return the entry that a part of a path names, made if it is missing."""
     key: Any = _number(place, part, path) if isinstance(place, list) else part
     if isinstance(place, dict) and place.get(key) is None:
         place[key] = {}
@@ -119,7 +119,7 @@ def _number(place: Sequence[Any], part: str, path: str) -> int:
 
 
 def check_recipe(name: str | Path, *, trust_code: bool = False) -> Recipe:
-    """Return a recipe, and make sure of its card too: all that can be said without its data.
+    """Return a recipe after checking it and its card, without reading data.
 
     Args:
         name: Of the recipe.

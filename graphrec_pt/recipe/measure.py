@@ -1,4 +1,4 @@
-"""What a run measures: its model and the baselines at a task, how sure that is, and of whom."""
+"""Measurements of a run: confidence intervals, differences from baselines, and slices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ def differences(
     metric: str,
     key: Key,
 ) -> dict[str, dict[str, Any]]:
-    """Return how a model differs from others, tested user by user as means over seeds."""
+    """Return paired tests of a model against others over users, on means over seeds."""
     return {name: asdict(compare(ours, theirs, metric, key)) for name, theirs in others.items()}
 
 
@@ -87,7 +87,7 @@ def spread(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
 
 
 def reads_graph(model: Model, last: Stage) -> bool:
-    """Say whether a model's scores depend on edges that the graph shows, not on weights alone."""
+    """Return whether a model's scores depend on the edges of the given graph."""
     prior = any(
         isinstance(readout := term.objective.readout(), QueryReadout) and readout.prior is not None
         for term in last.objectives
@@ -97,7 +97,7 @@ def reads_graph(model: Model, last: Stage) -> bool:
 
 @dataclass(frozen=True)
 class Compared:
-    """One of several runs.
+    """The test metrics of one of several compared runs.
 
     Args:
         name: Its folder.
@@ -112,7 +112,7 @@ class Compared:
 
 
 def compare_runs(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> list[Compared]:
-    """Return the test metrics of runs, and how sure it is that they differ from the first.
+    """Return the test metrics of runs, and paired tests against the first run.
 
     Args:
         runs: Of the same targets, judged by the same policy.

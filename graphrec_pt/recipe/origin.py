@@ -1,4 +1,4 @@
-"""What a run was made from, kept in its folder as ``data.json``: changed data is noticed there.
+"""The origin of a run's data, kept as ``data.json`` in its folder to detect changed data.
 
 ::
 
@@ -24,7 +24,7 @@ ORIGIN = "data.json"
 
 
 class FileStamp(Strict):
-    """A file as it was when a run began.
+    """Size, time and digest of a file when a run began.
 
     Args:
         bytes: Its size.
@@ -38,14 +38,14 @@ class FileStamp(Strict):
 
     @classmethod
     def of(cls, path: Path) -> "FileStamp":
-        """Return the stamp of a file of today."""
+        """Return the stamp of a file as it is now."""
         state = path.stat()
         with path.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
         return cls(bytes=state.st_size, modified=state.st_mtime_ns, sha256=digest)
 
     def fits(self, path: Path) -> bool:
-        """Say whether a file is what it was; it is read only when its time is another."""
+        """Return whether a file is unchanged; its content is read only when its time changed."""
         state = path.stat()
         if state.st_size != self.bytes:
             return False
@@ -53,7 +53,7 @@ class FileStamp(Strict):
 
 
 class Origin(Strict):
-    """What a run was made from.
+    """The graph and files that a run was made from.
 
     Args:
         format: Of the record.
@@ -74,7 +74,7 @@ class Origin(Strict):
 def write_origin(
     out: Path, data: Data, fingerprint: str, raw: str | Path | None, *, given: bool
 ) -> None:
-    """Note in the folder of a run what it is made from.
+    """Write the origin of a run into its folder.
 
     Args:
         out: Folder of the run.
@@ -94,7 +94,7 @@ def write_origin(
 
 
 def read_origin(out: Path) -> Origin | None:
-    """Return what a run was made from; None where its folder does not say so.
+    """Return the origin of a run; None where its folder has no record.
 
     Raises:
         GraphRecError: For a record that cannot be read, or that another version wrote.
@@ -118,7 +118,7 @@ def kept_raw(out: Path) -> Path | None:
 
 
 def check_files(out: Path, data: Data, raw: str | Path | None) -> None:
-    """Raise when a raw file changed since a run began; a folder that is gone says nothing.
+    """Raise when a raw file changed since a run began; a missing folder raises nothing.
 
     Args:
         out: Folder of the run.

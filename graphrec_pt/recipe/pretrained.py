@@ -1,4 +1,4 @@
-"""Where a model comes from: a finished pre-training in the folder of a run, or a saved model.
+"""Pre-trained models: a finished pre-training in the folder of a run, or a saved model.
 
 ::
 
@@ -49,11 +49,11 @@ class Pretrained:
 
     @property
     def stages(self) -> int:
-        """How many stages it took."""
+        """The number of stages of the pre-training."""
         return len(self.identity["stages"])
 
     def check(self, wanted: Mapping[str, Any]) -> None:
-        """Raise unless it is the pre-training that is wanted.
+        """Raise unless the pre-training has the wanted identity.
 
         Raises:
             GraphRecError: Names the first option that differs.
@@ -62,7 +62,7 @@ class Pretrained:
         check_same_run(who, self.identity, wanted, of="pre-training")
 
     def model(self, graph: Graph) -> Model:
-        """Return its model, bound to the graph that it is to be adapted on."""
+        """Return the pre-trained model, bound to the graph of the adaptation."""
         found = Model.from_pretrained(self.folder / PRETRAINED)
         return found.attach_graph(graph)
 
@@ -105,7 +105,7 @@ def source_of(run: Path) -> str | None:
 
 
 def keep_pretrained(folder: Path, identity: Mapping[str, Any], model: Model) -> None:
-    """Keep a model that is pre-trained."""
+    """Save a pre-trained model in the folder of a run."""
     model.save_pretrained(folder / PRETRAINED, inputs=False)
     _write_record(folder, identity, None)
 
@@ -192,5 +192,5 @@ def saved_model(recipe: Recipe) -> Model:
 
 
 def _plain(chosen: Backbone) -> dict[str, Any]:
-    """Return the options of a backbone, but for those that a graph tells."""
+    """Return the options of a backbone without sizes that depend on the graph."""
     return {name: value for name, value in config_of(chosen).items() if name not in _BY_GRAPH}

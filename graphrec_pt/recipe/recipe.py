@@ -1,4 +1,4 @@
-"""A recipe as data: a data set, a model, stages of training, and what is measured."""
+"""A recipe as data: a data set, a model, training stages and an evaluation."""
 
 from typing import Annotated, Any, Self
 
@@ -47,7 +47,7 @@ BaselineField = Annotated[
 
 
 class Data(Strict):
-    """What is learned from.
+    """The data set of a recipe.
 
     Args:
         card: Name of a shipped card, or a card's YAML file.
@@ -88,12 +88,12 @@ def _split_of_card(card: str | None) -> SplitProtocol | None:
     """Return the protocol of a card; None where it has none, and where there is no such card."""
     try:
         return None if card is None else load_card(card).split
-    except GraphRecError:  # told when the data are read
+    except GraphRecError:  # reading the data raises it
         return None
 
 
 class OtherData(Data):
-    """Data that a trained model is tried on.
+    """Another data set, for the zero-shot test of a trained model.
 
     Args:
         raw: Folder of raw files; without it they are downloaded.
@@ -103,7 +103,7 @@ class OtherData(Data):
 
 
 class Evaluation(Strict):
-    """What is measured, at validation and at test.
+    """The evaluation of a recipe, at validation and at test.
 
     Args:
         task: Name or config of what is asked of held-out targets: their place among the whole
@@ -141,7 +141,7 @@ class Evaluation(Strict):
     @model_validator(mode="before")
     @classmethod
     def _moved(cls, content: Any) -> Any:
-        """Raise for options that are those of objectives now."""
+        """Raise for options that moved to objectives."""
         if isinstance(content, dict) and (moved := MOVED.keys() & content.keys()):
             raise_all(
                 [
@@ -201,7 +201,7 @@ class Recipe(Strict):
     @model_validator(mode="before")
     @classmethod
     def _watched(cls, content: Any) -> Any:
-        """Let a task say what the best model is chosen by, where the recipe does not."""
+        """Take the metric for model selection from the task, where the recipe sets none."""
         if not isinstance(content, dict):
             return content
         options, evaluate = content.get("options", {}), content.get("evaluate", {})
@@ -242,5 +242,5 @@ class Recipe(Strict):
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """Return the form with nothing left open: YAML can hold it, and it resolves to itself."""
+        """Return the YAML-ready form with every default filled in; it resolves to itself."""
         return self.model_dump(mode="json")

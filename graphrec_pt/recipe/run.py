@@ -62,7 +62,7 @@ HISTORY_GRAPH = "history-graph"
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a recipe needs before anything is trained.
+    """The inputs of a recipe before training starts.
 
     Args:
         recipe: What to do.
@@ -79,7 +79,7 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class SeedResult:
-    """What one seed gave.
+    """The results of one seed.
 
     Args:
         seed: Of weights, batches and dropout.
@@ -215,7 +215,7 @@ def train(
 def evaluate_seed(
     ready: Prepared, seed: int, folder: Path, model: Model, control: Model | None
 ) -> SeedResult:
-    """Judge the targets of a trained model and its control, and write model and outcomes."""
+    """Evaluate a trained model and its control, and write model and outcomes."""
     recipe, made = ready.recipe, ready.split
     last, wanted = recipe.stages[-1], recipe.evaluate
     task, policy = wanted.asked, wanted.policy
@@ -262,7 +262,7 @@ def evaluate_seed(
 
 
 def _run_metrics(ready: Prepared, out: Path, seeds: Sequence[SeedResult]) -> dict[str, Any]:
-    """Return what ``metrics.json`` says, but for the cost of the run."""
+    """Return the content of ``metrics.json`` except the cost of the run."""
     recipe, made, first = ready.recipe, ready.split, seeds[0]
     transfer = None
     if ready.other is not None and first.transfer is not None:
@@ -289,7 +289,7 @@ def _run_metrics(ready: Prepared, out: Path, seeds: Sequence[SeedResult]) -> dic
 
 
 def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
-    """Return what measures a model while it is trained."""
+    """Return the function that validates a model during training."""
     last, wanted = recipe.stages[-1], recipe.evaluate
     asked, policy = wanted.asked, wanted.policy
 
@@ -301,7 +301,7 @@ def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, floa
 
 
 def _beside(recipe: Recipe, made: Split, seeds: Sequence[SeedResult]) -> dict[str, Any]:
-    """Return what stands beside the numbers of a model: how sure they are, and baselines.
+    """Return intervals, slices and baselines that accompany the metrics of a model.
 
     Intervals and slices are of the first seed; differences of means over all.
     """
@@ -373,14 +373,14 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
 
 
 def _device(recipe: Recipe) -> str:
-    """Return what the models were trained on."""
+    """Return the name of the device that trained the models."""
     if recipe.options.cpu or not torch.cuda.is_available():
         return "cpu"
     return torch.cuda.get_device_name()
 
 
 def _peak_memory() -> float | None:
-    """Return the most memory that the process ever held, in MiB; None where nobody counts."""
+    """Return the peak memory of the process in MiB; None where the system does not report it."""
     if sys.platform == "win32":
         return None
     import resource

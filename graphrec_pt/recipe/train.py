@@ -1,4 +1,4 @@
-"""The models of a recipe: of all stages, from a finished pre-training, or without one."""
+"""Training the models of a recipe: all stages, from a pre-training, or from scratch."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What one seed of a recipe trains.
+    """The training of one seed of a recipe.
 
     Args:
         recipe: What to do.
@@ -120,7 +120,7 @@ def new_model(recipe: Recipe, made: Split, seed: int) -> Model:
 
 
 def identity(model: Model, recipe: Recipe, made: Split, seed: int, stages: int) -> dict[str, Any]:
-    """Return what the first stages of a recipe make of a new model, from what and how."""
+    """Return the identity of a pre-training: model, data, first stages and options."""
     options = Options(**_options(recipe, seed))
     return identity_of(model, made.train, recipe.stages[:stages], options)
 

@@ -1,4 +1,4 @@
-"""Another strategy for a recipe: the same pre-training, adapted in another of the eight ways."""
+"""Changing the strategy of a recipe: the same pre-training with another adaptation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +30,7 @@ OPEN = {"trains", "head", "reinit"}
 
 
 def pretraining(stages: Sequence[Stage]) -> int:
-    """Return how many stages pre-train: those before the first that adapts, never the last."""
+    """Return the number of pre-training stages: those before the first that adapts, never the last."""
     adapts = (n for n, stage in enumerate(stages) if stage.strategy.name != PRETRAIN)
     return next(adapts, len(stages) - 1)
 
@@ -93,7 +93,7 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
 def _fitted(
     chosen: Strategy, stage: Stage, before: Sequence[Stage], spec: GraphSpec, width: int
 ) -> Strategy:
-    """Return a strategy with what it leaves open, as a stage needs it."""
+    """Return a strategy whose open options are filled in for a stage."""
     made = _heads(stage, spec, width)
     weighted = {label for label, head in made.items() if head}
     if chosen.trains and all(pattern.startswith("heads") for pattern in chosen.trains):
@@ -120,7 +120,7 @@ def _heads(stage: Stage, spec: GraphSpec, width: int) -> dict[str, Shapes]:
 
 
 def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | None) -> Stage:
-    """Return a stage that reads a template where its strategy wants one, and only then."""
+    """Return a stage with a template linearizer exactly if its strategy requires one."""
     found = graph.schema.interaction(relation)
     pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
     read = stage.linearizer
@@ -146,7 +146,7 @@ def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | 
 
 
 def _answered(term: LossTerm, before: Sequence[Stage]) -> LossTerm:
-    """Return a term that answers a template, for one that tells links."""
+    """Return an `answer` term in place of a term that predicts links."""
     if not isinstance(term.objective, LinkPrediction):
         return term
     learnt = (other for stage in before for other in stage.objectives)

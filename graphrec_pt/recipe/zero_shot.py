@@ -1,4 +1,4 @@
-"""Zero-shot: the model of a recipe on data that it was never trained on."""
+"""Zero-shot test: evaluate the model of a recipe on data that it never trained on."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -17,11 +17,11 @@ from graphrec_pt.recipe.recipe import Recipe
 
 
 class TransferResult(NamedTuple):
-    """A model on other data.
+    """The result of a model on other data.
 
     Args:
         outcome: Of the test targets there.
-        untrained: The same by a new model of the same shape, which nobody trained.
+        untrained: The same of an untrained model of the same shape.
         known: How many of the nodes there the model knew by type and raw id, and of how many.
     """
 
@@ -45,7 +45,7 @@ def other_data(recipe: Recipe) -> Split | None:
 
 
 def zero_shot(recipe: Recipe, model: Model, made: Split, seed: int) -> TransferResult:
-    """Return what a trained model makes of other data, without a step of training there.
+    """Evaluate a trained model on other data without any training there.
 
     What reads content goes along, and so do nodes of the same type and raw id; everything else is
     as in a new model; see :func:`~graphrec_pt.models.transfer.transfer`.

@@ -1,4 +1,4 @@
-"""The batches of a stage: where sampling starts, what the objectives get, and how many steps.
+"""The batches of a stage: roots, sampling, linearizing, corruption, and the step count.
 
 Roots are sampled and linearized, each objective corrupts the result, and a loader puts the batches
 in order; with a budget of tokens, steps are planned by the lengths of the roots.
@@ -56,7 +56,7 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """What a loader does with each batch; picklable.
+    """The function that a loader applies to each batch; picklable.
 
     Args:
         graph: What may be seen.
@@ -113,7 +113,7 @@ class Preparation:
 
 
 def _rooted(corrupted: TrainingExamples, examples: Examples) -> TrainingExamples:
-    """Return the same with the roots of the sequences in the views, for prompts that ask."""
+    """Return views with the roots of their sequences, which personalised prompts need."""
     root = examples.root()
     if root is None:
         return corrupted
@@ -245,7 +245,7 @@ def loader_of(
 
 
 def steps_of(stage: Stage, loader: Loader) -> int:
-    """Return how many optimiser steps a stage takes with its batches."""
+    """Return the number of optimiser steps of a stage."""
     asked = _steps_in(stage.epochs, loader) if stage.steps is None else stage.steps
     return asked if stage.most_epochs is None else min(asked, _steps_in(stage.most_epochs, loader))
 

@@ -1,4 +1,4 @@
-"""Does a stage fit a graph and itself: told before anything is sampled, all mistakes at once."""
+"""Checks of stages against a graph before sampling starts; one error lists all mistakes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
 
 @contextmanager
 def _gathering(found: list[GraphRecError], here: str) -> Iterator[None]:
-    """Add the mistakes of a block, with the place where they are."""
+    """Collect the errors of a block, prefixed with the place in the stage."""
     try:
         yield
     except ConfigErrors as errors:

@@ -1,4 +1,4 @@
-"""Nodes as a model encodes them in their neighbourhoods, kept as the first values of their ids."""
+"""Node encodings: vectors from a trained model that initialise an id table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -79,7 +79,7 @@ def encoded_nodes(model: Model, graph: Graph, chosen: NodeEncoding) -> Tensor:
 
 
 def begin_with(model: Model, graph: Graph, chosen: NodeEncoding) -> None:
-    """Fill the id table of a type with what the model now makes of its nodes.
+    """Fill the id table of a type with the model's encodings of its nodes.
 
     Raises:
         GraphRecError: For a type without such a table.

@@ -1,4 +1,4 @@
-"""What is trained: a model, the heads of the objectives, and their balance."""
+"""Multi-task training: a model, the heads of its objectives, and the balance of their losses."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -68,7 +68,7 @@ class MultiTaskModule(nn.Module):
         """Let objectives change their states after an optimiser step, the given one of a stage."""
         for label, state in self.states.items():
             objective = self.terms[label].objective
-            assert isinstance(objective, StatefulObjective)  # it made the state
+            assert isinstance(objective, StatefulObjective)  # only these have a state
             objective.after_step(state, self.model, self.model.heads[OF + label], step)
 
     @property
@@ -79,7 +79,7 @@ class MultiTaskModule(nn.Module):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the weights that the mixture has to do with, under the names that patterns match.
+        """Yield the weights that the mixture uses, under the names that patterns match.
 
         The heads of the mixture are called ``heads.of_LABEL``; heads of other objectives, which the
         model keeps from earlier stages, are left out.

@@ -1,4 +1,4 @@
-"""One stage under way: the optimiser step over a mixture of objectives."""
+"""The optimiser step over a mixture of objectives, with micro-batches and ranks."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -18,7 +18,7 @@ from graphrec_pt.training.stage import Stage
 
 
 class StepResult(NamedTuple):
-    """What an optimiser step did, summed over micro-batches and this process's share of ranks.
+    """The result of an optimiser step, summed over micro-batches and this process's ranks.
 
     Args:
         losses: float32 scalars by label, means over the terms of the whole step.
@@ -146,7 +146,7 @@ class OptimizerLoop:
         limit = self.stage.optimization.clip or float("inf")
         norm = self.accelerator.clip_grad_norm_(parameters, limit)
         assert isinstance(norm, Tensor)
-        scaled = self.accelerator.scaler is not None  # which skips such a step by itself
+        scaled = self.accelerator.scaler is not None  # a scaler skips such a step by itself
         if not scaled and not bool(torch.isfinite(norm)):
             wrong = next(
                 name

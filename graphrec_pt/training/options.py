@@ -1,4 +1,4 @@
-"""How a run runs, whatever it trains."""
+"""Options of a training run that are independent of model and stages."""
 
 from typing import Literal
 

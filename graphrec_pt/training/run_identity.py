@@ -1,4 +1,4 @@
-"""What makes a run the same run: model, graph, stages and the options that change results."""
+"""Run identity: the model, graph, stages and options that determine the results."""
 
 import json
 from collections.abc import Mapping, Sequence

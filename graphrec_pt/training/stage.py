@@ -1,4 +1,4 @@
-"""A stage of training as data: what is sampled, what is learned from it, and how."""
+"""A training stage as data: sampler, linearizer, objectives and optimisation."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -48,7 +48,7 @@ class LossTerm(Strict):
     @model_validator(mode="before")
     @classmethod
     def _entry(cls, entry: Any) -> Any:
-        """Part the options of an objective from those of the term."""
+        """Separate the options of an objective from those of its loss term."""
         if isinstance(entry, LossTerm) or (isinstance(entry, Mapping) and "objective" in entry):
             return entry
         beside: dict[str, Any] = {}
@@ -88,7 +88,7 @@ Mixture = Annotated[tuple[LossTerm, ...], AfterValidator(_different_labels)]
 
 
 class Optimization(Strict):
-    """AdamW, its rate over time, and which parameters it moves.
+    """AdamW, its learning rate schedule, and rules for parameters.
 
     Args:
         lr: Highest learning rate.
@@ -151,7 +151,7 @@ class Stage(Checked):
 
 
 def usage_of(stage: Stage, relation: str | None = None) -> Usage:
-    """Return what a model must remember of its last stage, to be asked as it was taught.
+    """Return the usage that a model saves: its last stage's sampler, linearizer and objectives.
 
     Args:
         stage: The last one.

@@ -1,4 +1,4 @@
-"""A stage in time: epochs, validations and checkpoints around the optimiser step."""
+"""The loop of one stage: epochs, validations and checkpoints around the optimiser steps."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -97,7 +97,7 @@ class StageRun:
 
         Args:
             validate: Called at the ends of epochs, see ``validate_every``.
-            checkpoint: Where to go on from.
+            checkpoint: The checkpoint to resume from.
             save: Called where a checkpoint is due.
             shown: Told every step.
         """
@@ -137,7 +137,7 @@ class StageRun:
             self._finish()
 
     def _only_looked_at(self, validate: Validate | None) -> Iterator[Row]:
-        """Take no step, where nothing trains."""
+        """Validate without a step, for a stage in which no parameter trains."""
         self.learner.to(self.accelerator.device)
         if validate is not None:
             yield self._validated(validate)
@@ -149,10 +149,10 @@ class StageRun:
             self.saved = self.done
 
     def _end_if_asked(self, save: Callable[["StageRun"], None]) -> None:
-        """Save a checkpoint and end, if a signal asked for it on any of the processes.
+        """Save a checkpoint and stop if any process received a signal.
 
         Raises:
-            Interrupted: Then.
+            Interrupted: After the checkpoint is saved.
         """
         number = waiting_signal()
         if catches_signals() and self.accelerator.num_processes > 1:
@@ -163,7 +163,7 @@ class StageRun:
             raise Interrupted(number)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that a checkpoint of the stage must hold."""
+        """Return all tensors of a checkpoint of the stage."""
         optimizer, _ = save_optimizer(self.fitting.plain_optimizer)
         found = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
         if self.average is not None:
@@ -173,7 +173,7 @@ class StageRun:
         return found | _under("best", self.watch.weights)
 
     def state(self) -> dict[str, Any]:
-        """Return what of it JSON can hold."""
+        """Return the JSON part of a checkpoint of the stage."""
         _, optimizer = save_optimizer(self.fitting.plain_optimizer)
         scaler = self.accelerator.scaler
         return {
@@ -200,7 +200,7 @@ class StageRun:
         self.meter = Meter(self.total, self.done)
         if "meter" in state:  # checkpoints of older versions have none
             self.meter.load(state["meter"])
-        self.learner.model.make_heads(state["heads"])  # those of earlier stages too
+        self.learner.model.make_heads(state["heads"])  # heads of earlier stages too
         self.learner.load_state_dict(_of("learner", tensors))
         for label, objective_state in self.learner.states.items():
             objective_state.load_state_dict(_of(f"state/{label}", tensors))
@@ -215,7 +215,7 @@ class StageRun:
     def _steps_of_epoch(
         self, save: Callable[["StageRun"], None], shown: Progress | None
     ) -> Iterator[Row]:
-        """Take the rest of an epoch's steps, or of the stage's."""
+        """Take the remaining steps of the epoch, at most those of the stage."""
         batches = self.loader.epoch(self.epoch, self.step)
         meter, whole = self.meter, self.loader.steps(self.epoch)
         meter.restart_clock()
@@ -264,7 +264,7 @@ class StageRun:
         return self._place() | {f"valid/{name}": value for name, value in metrics.items()}
 
     def _finish(self) -> None:
-        """Leave the best weights in the model, or their average, or the last ones."""
+        """Put the final weights into the model: the best, the averaged or the last ones."""
         if self.watch.weights:
             self.watch.restore(self.learner)
         elif self.average is not None:

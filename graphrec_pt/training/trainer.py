@@ -128,7 +128,7 @@ class Trainer:
         return rows
 
     def _checkpoint(self, resume: bool, identity: dict[str, Any]) -> Checkpoint | None:
-        """Return where to go on from, None for the beginning."""
+        """Return the checkpoint to resume from, None to start anew."""
         if self.folder is None or latest(self.folder / CHECKPOINTS) is None:
             return None
         if not resume:
@@ -189,7 +189,7 @@ def _accelerator(options: Options) -> Accelerator:
 
 
 def _compile(network: nn.Module) -> None:
-    """Compile the parts that a network says can be, else the whole of it."""
+    """Compile the parts that a network offers for it, else the whole network."""
     fuse = getattr(network, "fuse", None)
     if callable(fuse):
         fuse()
@@ -199,7 +199,7 @@ def _compile(network: nn.Module) -> None:
 
 @contextmanager
 def _surroundings(deterministic: bool, device: torch.device) -> Iterator[None]:
-    """Leave the random state and the choice of algorithms as they were.
+    """Restore the random state and torch's choice of algorithms after the block.
 
     On the CPU repeatable algorithms cost nothing to speak of, and are always taken: with several
     threads the gradient of ``x[index]`` otherwise adds up in an order of chance.

@@ -1,4 +1,4 @@
-"""Prompts made from the knowledge graph around what a sequence mentions: UniCRS."""
+"""Knowledge prompts (UniCRS), from the knowledge graph around a sequence's nodes."""
 
 import polars as pl
 import torch
@@ -92,7 +92,7 @@ class Fused(PromptEncoder):
         self.around.attach_graph(graph)
 
     def row_names(self) -> dict[str, pl.Series]:
-        """Return what the network says of its rows."""
+        """Return the row names of the graph network."""
         return {f"around.{name}": names for name, names in self.around.row_names().items()}
 
     def forward(self, view: View, model: Host) -> PromptStates:
@@ -112,7 +112,7 @@ class Fused(PromptEncoder):
         return made
 
     def _of_tokens(self, entity: Tensor, row: Tensor, view: View, vectors: Tensor) -> Tensor:
-        """Return what each entity reads off the node tokens of its sequence: ``[n, D]``."""
+        """Return each entity's attention over the node tokens of its sequence: ``[n, D]``."""
         id, owner = view.tokens.nodes()
         length = torch.bincount(owner, minlength=len(view.tokens))
         start = length.cumsum(0) - length
@@ -156,7 +156,7 @@ def mentioned(view: View, wanted: list[range], size: int) -> Tensor:
 
 
 def _facts(spec: GraphSpec) -> list[str]:
-    """Return the relations that no interaction went into."""
+    """Return all relations except interaction, derived and event relations."""
     facts = [
         relation.name
         for relation in spec.relations

@@ -1,4 +1,4 @@
-"""Prompts made from who is asking: PPR."""
+"""Personalised prompts (PPR): a network makes the prompt from the user's profile."""
 
 import torch
 from pydantic import Field
@@ -48,7 +48,7 @@ class Personalised:
         """Give the model a generator.
 
         Raises:
-            GraphRecError: When the graph has no such node type, or nobody who acts.
+            GraphRecError: When the graph has no such node type, or no node type with interactions.
         """
         of, layers = self.of or _actor(model.spec), layers_of(model, self.where)
         model.spec.node_index(of)
@@ -100,7 +100,7 @@ class Generator(PromptEncoder):
 
 
 def askers(view: View, ids: range, node_type: int) -> Tensor:
-    """Return whom each sequence is of: int64 ``[B]`` global ids, −1 for nobody.
+    """Return the user of each sequence: int64 ``[B]`` global ids, −1 for nobody.
 
     Args:
         view: B sequences.
