@@ -107,12 +107,12 @@ def _maps(backbone: nn.Module, places: tuple[str, ...]) -> list[tuple[str, nn.Mo
         for name, module in backbone.named_modules()
         if any(fnmatchcase(name, place) for place in places)
     }
-    found = [(name, module, width) for name, (module, width) in named.items() if width]
-    if not found:
+    linear_maps = [(name, module, width) for name, (module, width) in named.items() if width]
+    if not linear_maps:
         maps = [name for name, module in backbone.named_modules() if _outputs(module)]
         hint = "places: such as " + ", ".join(maps[:3]) if maps else "another backbone"
         raise GraphRecError("adaptor", "linear maps at its places", "none", hint)
-    return found
+    return linear_maps
 
 
 def _outputs(module: nn.Module) -> int:
@@ -185,19 +185,19 @@ class LoRA:
         config = peft.LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, **options
         )
-        asked = {name: p.requires_grad for name, p in network.named_parameters()}
+        trainable = {name: p.requires_grad for name, p in network.named_parameters()}
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             try:
                 peft.inject_adapter_in_model(config, network, adapter_name=ADAPTOR)
             except ValueError as error:
-                told = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0]
                 raise GraphRecError(
-                    "adaptor 'lora'", "maps to adapt", told, "targets: …"
+                    "adaptor 'lora'", "maps to adapt", reason, "targets: …"
                 ) from error
         # peft freezes the rest; here the strategy says what trains.
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(asked.get(name.replace(".base_layer", ""), True))
+            parameter.requires_grad_(trainable.get(name.replace(".base_layer", ""), True))
 
 
 @adaptor("moe")

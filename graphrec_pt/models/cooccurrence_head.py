@@ -87,10 +87,10 @@ class CooccurrenceHead(nn.Module):
         plain = softmax_loss(left, right, target, temperature=temperature, reduction="none")  # [P]
         row = owners(ptr, len(item))
         score = sddmm(ptr, item.int(), left, right) / temperature  # [N]
-        own = (left * right[target]).sum(1) / temperature  # [P]
+        target_score = (left * right[target]).sum(1) / temperature  # [P]
         term = self(value)  # [N]
         change = torch.where(hidden, -torch.ones_like(term), torch.expm1(term))
-        share = torch.exp(score - (plain + own)[row]) * change  # [N]
+        share = torch.exp(score - (plain + target_score)[row]) * change  # [N]
         moved = torch.zeros_like(plain).index_add(0, row, share)  # Z' / Z − 1
         hit = ((item == target[row]) & ~hidden).nonzero().squeeze(1)
         given = torch.zeros_like(plain).index_add(0, row[hit], term[hit])

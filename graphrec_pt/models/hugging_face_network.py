@@ -132,9 +132,9 @@ class Network(nn.Module):
         x = self.structure(x, structure)
         position = structure.get("position")
         position = places(ptr, len(x)) if position is None else self._checked(position, ptr)
-        own, soft = None, None if prompt is None else prompt.tokens
+        kept_rows, soft = None, None if prompt is None else prompt.tokens
         if soft is not None:
-            x, ptr, own, position, order, prefix, _ = with_soft_tokens(
+            x, ptr, kept_rows, position, order, prefix, _ = with_soft_tokens(
                 soft, x, ptr, position, order, prefix, None
             )
         if self.into is not None:
@@ -153,7 +153,7 @@ class Network(nn.Module):
             hidden = self._masked(x, ptr, position, mode, order, prefix, deep)
         if self.out is not None:
             hidden = self.out(hidden)
-        return hidden if own is None else hidden.index_select(0, own)
+        return hidden if kept_rows is None else hidden.index_select(0, kept_rows)
 
     def two_stream(self, *given: Any, **options: Any) -> tuple[Tensor, Tensor]:
         """Refuse: a Hugging Face model has one stream.
@@ -221,14 +221,14 @@ class Network(nn.Module):
             states = encoder(inputs_embeds=x[index], attention_mask=seen_in).last_hidden_state
             packed: Tensor = states[real]
             return packed
-        found = self.model(
+        output = self.model(
             inputs_embeds=x[rows[0]][index],
             attention_mask=seen_in,
             decoder_inputs_embeds=x[rows[1]][index_out],
             decoder_attention_mask=seen_out,
             use_cache=False,
         )
-        parts = found.encoder_last_hidden_state[real], found.last_hidden_state[real_out]
+        parts = output.encoder_last_hidden_state[real], output.last_hidden_state[real_out]
         return torch.empty_like(torch.cat(parts)).index_copy(0, torch.cat(rows), torch.cat(parts))
 
     def _check_obeys(self, mode: str, deep: bool) -> None:
@@ -341,12 +341,12 @@ def attention_violation(
     try:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             given = (x, ptr, places(ptr, len(x)), mode, order, prefix)
-            found = [run(*given, each) for each in prompts]
+            outputs = [run(*given, each) for each in prompts]
     except GraphRecError:
         raise
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         return (str(error).splitlines() or ["it fails"])[0]
-    states = found[0].view(TOKENS + 1, TOKENS, -1)
+    states = outputs[0].view(TOKENS + 1, TOKENS, -1)
     moved = (states[:-1] - states[-1]).abs().amax(2).T  # [token, changed token]
     sight = seen(ptr, mode, order, prefix)
     sees = torch.ones_like(moved, dtype=torch.bool)
@@ -356,6 +356,6 @@ def attention_violation(
         return "it sees what is hidden"
     if bool((moved[sees] == 0).any()):
         return "it does not see all"
-    if prompt is not None and bool(((found[0] - found[1]).abs().amax(1) == 0).any()):
+    if prompt is not None and bool(((outputs[0] - outputs[1]).abs().amax(1) == 0).any()):
         return "it does not see the prompt"
     return ""

@@ -53,7 +53,7 @@ class Model(Host):
     Attributes:
         vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
         graph: What it was last bound to: what it may know of the world; None before.
-        prompt: What makes the prompt of a batch; None for none.
+        prompt: The prompt encoder; None where the model has no prompt.
         heads: The heads that the model was trained with, each as it was last, by ``of_{label}``.
         usage: How its last stage read the graph, and what it taught; None before any training.
     """
@@ -283,10 +283,10 @@ class Model(Host):
             if view.order is None:
                 raise GraphRecError("model", "an order for two streams", "none", "View(order=…)")
             query = self.embedding.special.weight[Special.MASK].expand_as(x)
-            hidden, asked = cast(TwoStream, self.backbone).two_stream(
+            hidden, query_states = cast(TwoStream, self.backbone).two_stream(
                 x, query, tokens.ptr, structure, view.order, prompt, edges=tokens.edges
             )
-            return Encoded(view, hidden, asked)
+            return Encoded(view, hidden, query_states)
         hidden = self.backbone(
             x,
             tokens.ptr,
@@ -301,7 +301,7 @@ class Model(Host):
 
     def _check(self, vocabulary: Vocabulary) -> None:
         """Raise unless the graph numbers nodes and relations as the model does."""
-        own, spec = self.vocabulary, self.spec
+        known, spec = self.vocabulary, self.spec
         ends = tuple((r.name, r.source, r.target) for r in spec.relations)
         types = dict(zip(spec.node_names, spec.counts, strict=True))
         if (vocabulary.node_types, vocabulary.relations) != (spec.node_names, ends) or (
@@ -309,9 +309,9 @@ class Model(Host):
         ):
             expected = f"a graph of {_told(types, spec.relation_names)}"
             got = _told(vocabulary.counts, vocabulary.relation_names)
-        elif own is not None and not own.nodes.equals(vocabulary.nodes):
+        elif known is not None and not known.nodes.equals(vocabulary.nodes):
             expected = "the nodes that the model knows, numbered as there"
-            got = f"{vocabulary.match(own)} known"
+            got = f"{vocabulary.match(known)} known"
         else:
             return
         raise GraphRecError("model", expected, got, "transfer(model, graph) for another graph")

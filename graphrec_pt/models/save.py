@@ -100,10 +100,10 @@ def read_model(folder: str | Path) -> SavedModel:
         try:
             if not (folder / name).is_file():
                 raise FileNotFoundError("no such file")
-            found = _digest(folder / name)
+            actual = _digest(folder / name)
         except OSError as error:
             raise GraphRecError(str(folder / name), "a file of the model", error) from error
-        if found != digest:
+        if actual != digest:
             hint = "saving or downloading the model anew"
             raise GraphRecError(str(folder / name), "the file that was saved", "another", hint)
     weights = _load_tensors(folder / WEIGHTS)
@@ -129,24 +129,27 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], who: str) -> None:
     Raises:
         GraphRecError: When they are not those of the model, by name and shape.
     """
-    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     for finding, names in (
-        ("nothing for", own.keys() - weights.keys()),
-        ("also", weights.keys() - own.keys()),
-        ("others for", {n for n in own.keys() & weights.keys() if weights[n].shape != own[n]}),
+        ("nothing for", shapes.keys() - weights.keys()),
+        ("also", weights.keys() - shapes.keys()),
+        (
+            "others for",
+            {n for n in shapes.keys() & weights.keys() if weights[n].shape != shapes[n]},
+        ),
     ):
         if names:
-            told = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
-            raise GraphRecError(who, "the weights that the config tells", f"{finding} {told}")
+            listed = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+            raise GraphRecError(who, "the weights that the config tells", f"{finding} {listed}")
     model.load_state_dict(dict(weights))
 
 
 def _check_target(folder: Path) -> None:
     if not folder.exists():
         return
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
-    if found and not ({CONFIG, WEIGHTS, VOCABULARY} <= found <= set(FILES)):
-        got = ", ".join(sorted(found - set(FILES))[:3] or sorted(found))
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+    if present and not ({CONFIG, WEIGHTS, VOCABULARY} <= present <= set(FILES)):
+        got = ", ".join(sorted(present - set(FILES))[:3] or sorted(present))
         raise GraphRecError(str(folder), "a new folder or a saved model", got, "another folder")
 
 

@@ -67,12 +67,12 @@ class TokenEmbedding(nn.Module):
                 name = kind.name.lower()
                 hint = "text: or prompts: in the model" if kind != Kind.NODE else ""
                 raise GraphRecError("model", f"no {name} tokens", f"{len(rows)} of them", hint)
-            found = table(tokens.id.index_select(0, rows))
+            vectors = table(tokens.id.index_select(0, rows))
             if len(rows) == len(tokens.id):
-                return found  # type: ignore[no-any-return]
+                return vectors  # type: ignore[no-any-return]
             if out is None:
-                out = found.new_zeros(len(tokens.id), self.width)
-            out = out.index_copy(0, rows, found)
+                out = vectors.new_zeros(len(tokens.id), self.width)
+            out = out.index_copy(0, rows, vectors)
         return self.special.weight.new_zeros(0, self.width) if out is None else out
 
 
@@ -100,7 +100,7 @@ def sizes_of(structure: Mapping[str, int | None], spec: GraphSpec) -> dict[str, 
     Raises:
         GraphRecError: For a column whose size does not follow from the graph.
     """
-    told = {
+    known_sizes = {
         "type": len(spec.nodes),
         "relation": len(spec.relations),
         "kind": len(Kind),
@@ -111,7 +111,7 @@ def sizes_of(structure: Mapping[str, int | None], spec: GraphSpec) -> dict[str, 
         if name not in COLUMNS:
             hint = did_you_mean(name, COLUMNS)
             raise GraphRecError("structure", "a column of the tokens", repr(name), hint)
-        if size is None and name not in told:
+        if size is None and name not in known_sizes:
             raise GraphRecError("structure", f"a size of {name!r}", "none", f"{name}: 64")
-        sizes[name] = told[name] if size is None else size
+        sizes[name] = known_sizes[name] if size is None else size
     return sizes

@@ -136,9 +136,9 @@ def _config_for(
     if getattr(network, "relations", 0):
         changes["relations"] = _told_anew(network.relations, *relations)
     if sizes := getattr(network, "structure", {}):
-        told = {"type": types, "relation": relations}
-        told = {name: counts for name, counts in told.items() if name in sizes}
-        anew = {name: _told_anew(sizes[name], *counts) for name, counts in told.items()}
+        counts_of = {"type": types, "relation": relations}
+        counts_of = {name: counts for name, counts in counts_of.items() if name in sizes}
+        anew = {name: _told_anew(sizes[name], *counts) for name, counts in counts_of.items()}
         changes["structure"] = {**sizes, **anew, **structure}
     if changes and is_dataclass(network):
         network = replace(network, **changes)  # type: ignore[type-var]
@@ -244,8 +244,8 @@ def _strange(old: Model, new: Model) -> tuple[str, ...]:
 def _places(names: pl.Series, known: pl.Series) -> Tensor:
     """Return where each name stands among the known ones: int64 ``[n]``, −1 for nowhere."""
     places = known.to_frame("name").with_row_index("place")
-    found = names.to_frame("name").join(places, on="name", how="left", maintain_order="left")
-    return torch.from_numpy(found["place"].cast(pl.Int64).fill_null(-1).to_numpy().copy())
+    matched = names.to_frame("name").join(places, on="name", how="left", maintain_order="left")
+    return torch.from_numpy(matched["place"].cast(pl.Int64).fill_null(-1).to_numpy().copy())
 
 
 def _check_names(weight: str, names: int, rows: int) -> None:
@@ -256,12 +256,12 @@ def _check_names(weight: str, names: int, rows: int) -> None:
 def _categories(new: Model, old: Model) -> dict[str, Hits]:
     """Return, for each column that category features read, how many values were known."""
     before = {path: part for _, path, part in _features(old)}
-    found: dict[str, Hits] = {}
+    hits_of: dict[str, Hits] = {}
     for node_type, path, part in _features(new):
         if isinstance(part, CategoricalFeature):
             was = before.get(path)
             known = was.values if isinstance(was, CategoricalFeature) else {}
             for name, values in part.values.items():
                 hits = len(set(values) & set(known.get(name, ())))
-                found[f"{node_type}.{name}"] = hits, len(values)
-    return found
+                hits_of[f"{node_type}.{name}"] = hits, len(values)
+    return hits_of

@@ -142,11 +142,11 @@ class Transformer(nn.Module):
             GraphRecError: For shapes, columns or modes that do not fit.
         """
         mode = mode or self.config.mode
-        x, frame, own = self._begin(x, ptr, structure, prompt, mode, order, prefix, edges)
+        x, frame, kept_rows = self._begin(x, ptr, structure, prompt, mode, order, prefix, edges)
         for number, layer in enumerate(self.layers):
             x = self._step(layer, x, frame, _of_layer(prompt, number))
         out: Tensor = self.norm(x)
-        return out if own is None else out.index_select(0, own)
+        return out if kept_rows is None else out.index_select(0, kept_rows)
 
     def two_stream(
         self,
@@ -174,16 +174,18 @@ class Transformer(nn.Module):
             edges: int64 ``[M, 3]``, as in :meth:`forward`.
         """
         given = (structure, prompt)
-        asking, strict, own = self._begin(query, ptr, *given, "permuted_query", order, None, edges)
+        asking, strict, kept_rows = self._begin(
+            query, ptr, *given, "permuted_query", order, None, edges
+        )
         x, frame, _ = self._begin(x, ptr, *given, "permuted", order, None, edges)
         for number, layer in enumerate(self.layers):
             before = _of_layer(prompt, number)
             asking = self._step(layer, asking, strict, before, x)
             x = self._step(layer, x, frame, before)
         streams: tuple[Tensor, Tensor] = self.norm(x), self.norm(asking)
-        if own is None:
+        if kept_rows is None:
             return streams
-        return streams[0].index_select(0, own), streams[1].index_select(0, own)
+        return streams[0].index_select(0, kept_rows), streams[1].index_select(0, kept_rows)
 
     def _begin(
         self,
@@ -207,15 +209,15 @@ class Transformer(nn.Module):
         position = structure.get("position")
         if position is None:
             position = places(ptr, len(x))
-        own = None
+        kept_rows = None
         if prompt is not None and prompt.tokens is not None:
-            x, ptr, own, position, order, prefix, edges = with_soft_tokens(
+            x, ptr, kept_rows, position, order, prefix, edges = with_soft_tokens(
                 prompt.tokens, x, ptr, position, order, prefix, edges
             )
         turn = None
         if self.config.rotary:
             turn = rotary(self.config.width // self.config.heads, position)
-        return x, Frame(ptr, seen(ptr, mode, order, prefix), turn, edges), own
+        return x, Frame(ptr, seen(ptr, mode, order, prefix), turn, edges), kept_rows
 
     def _step(
         self,

@@ -82,7 +82,7 @@ class Encoded:
             total = self.hidden.new_zeros(len(length), self.hidden.shape[1])
             total = total.index_add(0, self.view.tokens.sequence_of(), self.hidden)
             return total / length.clamp(min=1).unsqueeze(1)
-        found = self.hidden.new_zeros(len(length), self.hidden.shape[1])
+        vectors = self.hidden.new_zeros(len(length), self.hidden.shape[1])
         some = (length > 0).nonzero().squeeze(1)
         place = ptr[:-1] if how == "first" else ptr[1:] - 1
-        return found.index_copy(0, some, self.hidden.index_select(0, place[some]))
+        return vectors.index_copy(0, some, self.hidden.index_select(0, place[some]))

@@ -85,5 +85,5 @@ def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Modu
 def _other_ends(examples: Examples) -> Tensor:
     """Return where the edge hidden from each root leads, −1 where there is none: int64 ``[R]``."""
     position, row = examples.hidden_edges()
-    found = torch.full((len(examples.roots),), -1)
-    return found.index_copy(0, row, examples.graph.csr.indices[position].long())
+    ends = torch.full((len(examples.roots),), -1)
+    return ends.index_copy(0, row, examples.graph.csr.indices[position].long())

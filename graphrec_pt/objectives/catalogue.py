@@ -135,8 +135,8 @@ class Candidates(Strict):
             if not len(rows):
                 continue
             target = node[rows] - model.spec.ids(name).start
-            found = self._of_type(hidden[rows], target, rows, index, at, model.table(name), head)
-            total = total + found * len(rows)
+            loss = self._of_type(hidden[rows], target, rows, index, at, model.table(name), head)
+            total = total + loss * len(rows)
         return total / max(len(node), 1)
 
     def _of_type(
@@ -218,7 +218,7 @@ def _unknown(graph: Graph, name: str) -> dict[str, Tensor]:
     relation = graph.schema.relation(name)
     among = graph.nodes(relation.target)
     if relation.inverse is not None:
-        met = graph.degree(relation.inverse)
+        degree = graph.degree(relation.inverse)
     else:
-        met = torch.bincount(graph.edges(name).target - among.start, minlength=len(among))
-    return {f"unknown.{graph.schema.node_index(relation.target)}": met == 0}
+        degree = torch.bincount(graph.edges(name).target - among.start, minlength=len(among))
+    return {f"unknown.{graph.schema.node_index(relation.target)}": degree == 0}

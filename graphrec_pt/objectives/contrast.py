@@ -232,12 +232,12 @@ def info_nce(
     if cosine:
         a, b = normalize(a, dim=-1), normalize(b, dim=-1)
     scores = a @ b.T / temperature  # [n, m]
-    own = torch.arange(len(a), device=a.device)
+    rows = torch.arange(len(a), device=a.device)
     if same is not None:
         no_negative = same[: len(a), None] == same  # [n, m]
-        no_negative[own, own] = False
+        no_negative[rows, rows] = False
         scores = scores.masked_fill(no_negative, float("-inf"))
-    return cross_entropy(scores, own) if len(a) else scores.sum()
+    return cross_entropy(scores, rows) if len(a) else scores.sum()
 
 
 def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.5, same: Tensor | None = None) -> Tensor:

@@ -85,11 +85,11 @@ class Distillation(Objective):
         if self.relation is None:
             return self._of_roots(examples)
         graph, relation = examples.graph, examples.graph.schema.relation(self.relation)
-        found = positives(examples, relation)
-        draws = examples.draws.named("distillation").select(found.row)
-        negatives = drawn_negatives(graph, relation, found.source, draws, self.negatives)
-        items = torch.cat([found.target.unsqueeze(1), negatives], dim=1)  # [n, 1+K]
-        user, user_missing = self._vectors(graph, relation.source, found.source)
+        pairs = positives(examples, relation)
+        draws = examples.draws.named("distillation").select(pairs.row)
+        negatives = drawn_negatives(graph, relation, pairs.source, draws, self.negatives)
+        items = torch.cat([pairs.target.unsqueeze(1), negatives], dim=1)  # [n, 1+K]
+        user, user_missing = self._vectors(graph, relation.source, pairs.source)
         item, item_missing = self._vectors(graph, relation.target, items.clamp(min=0))
         kept = ((items >= 0).all(1) & ~user_missing & ~item_missing[:, 0]).nonzero().squeeze(1)
         scores = [torch.einsum("nf,nkf->nk", *pair)[kept] for pair in zip(user, item, strict=True)]
@@ -100,7 +100,7 @@ class Distillation(Objective):
         for number, (of_root, of_items) in enumerate(zip(user, item, strict=True)):
             targets[f"root.{number}"] = of_root[kept]
             targets[f"item.{number}"] = of_items[kept, 0]
-        return TrainingExamples((View(found.tokens.select(kept)),), targets, len(kept))
+        return TrainingExamples((View(pairs.tokens.select(kept)),), targets, len(kept))
 
     def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
         """Return the maps W_i, one per teacher for roots and one for items."""
@@ -151,17 +151,17 @@ class Distillation(Objective):
 
     def _vectors(self, graph: Graph, node_type: str, nodes: Tensor) -> tuple[list[Tensor], Tensor]:
         """Return each teacher's vectors of some nodes, and which nodes a teacher lacks."""
-        own = graph.nodes(node_type)
-        inside = (nodes >= own.start) & (nodes < own.stop)
+        ids = graph.nodes(node_type)
+        inside = (nodes >= ids.start) & (nodes < ids.stop)
         if not bool(inside.all()):
             got = repr(graph.type_of(int(nodes[~inside][0])))
             raise GraphRecError("distillation", f"nodes of type {node_type!r}", got)
         vectors, missing = [], torch.zeros_like(inside)
         for teacher in self.teachers:
             given, absent = vectors_of_type(graph, node_type, teacher)
-            row = (nodes - own.start).to(given.device)  # tables stay on the CPU
-            found = given[row].to(nodes.device)
-            vectors.append(normalize(found, dim=-1) if self.cosine else found)
+            row = (nodes - ids.start).to(given.device)  # tables stay on the CPU
+            rows = given[row].to(nodes.device)
+            vectors.append(normalize(rows, dim=-1) if self.cosine else rows)
             missing = missing | absent[row].to(nodes.device)
         return vectors, missing
 
@@ -179,8 +179,8 @@ class Distillation(Objective):
     def _types(self, spec: GraphSpec) -> tuple[str, ...]:
         """Return the type of the roots, and of the items if there is a relation."""
         if self.relation is not None:
-            found = spec.relations[spec.relation_index(self.relation)]
-            return found.source, found.target
+            relation = spec.relations[spec.relation_index(self.relation)]
+            return relation.source, relation.target
         if self.node_type is None:
             raise GraphRecError("distillation", "a relation or a node_type", "neither")
         spec.node_index(self.node_type)

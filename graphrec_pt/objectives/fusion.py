@@ -46,10 +46,10 @@ class Fusion(OfRelation):
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the subgraphs, the users and the items that they take."""
         relation = relation_of(examples.graph, self.relation)
-        found = positives(examples, relation)
-        inside = items_inside(examples.graph, found.tokens, relation)
-        targets = {"source": found.source, "target": found.target, **inside._asdict()}
-        return TrainingExamples((View(found.tokens),), targets, len(found.row))
+        pairs = positives(examples, relation)
+        inside = items_inside(examples.graph, pairs.tokens, relation)
+        targets = {"source": pairs.source, "target": pairs.target, **inside._asdict()}
+        return TrainingExamples((View(pairs.tokens),), targets, len(pairs.row))
 
     def head(self, spec: GraphSpec, width: int) -> PairHead:
         """Return the network for the subgraph's term of an item's score."""

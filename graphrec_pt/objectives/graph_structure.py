@@ -93,9 +93,12 @@ class GraphStructure(Objective):
         parts = torch.cat([roots, neighbor, others.flatten()])
         exclude = torch.cat([hidden, back, torch.full_like(others.flatten(), -1)])
         tokens, _ = examples.resample(parts, exclude)
-        own = torch.arange(len(parts))
+        numbers = torch.arange(len(parts))
         n = len(kept)
-        views = tuple(View(tokens.select(rows)) for rows in (own[:n], own[n : 2 * n], own[2 * n :]))
+        views = tuple(
+            View(tokens.select(rows))
+            for rows in (numbers[:n], numbers[n : 2 * n], numbers[2 * n :])
+        )
         return TrainingExamples(views, {}, n)
 
     def head(self, spec: GraphSpec, width: int) -> nn.Identity:
@@ -157,7 +160,7 @@ def _edge_back(graph: Graph, position: Tensor, roots: Tensor, neighbor: Tensor) 
     """
     csr, relations = graph.csr, graph.schema.relations
     assert csr.edge is not None
-    found = csr.edge[position].long()
+    edges = csr.edge[position].long()
     kind = relations_of(graph, position, roots)
     for index in torch.unique(kind).tolist():
         relation = relations[index]
@@ -168,5 +171,5 @@ def _edge_back(graph: Graph, position: Tensor, roots: Tensor, neighbor: Tensor) 
         low, high = csr.segment[segment].long(), csr.segment[segment + 1].long()
         place, owner = ranges(low, high - low)
         at = (csr.indices[place] == roots[rows][owner]).nonzero().squeeze(1)
-        found[rows[owner[at]]] = csr.edge[place[at]].long()
-    return found
+        edges[rows[owner[at]]] = csr.edge[place[at]].long()
+    return edges

@@ -224,6 +224,6 @@ def without_attributes(
     first = graph.nodes(target).start
     named = (tokens.sequence_of() << 32) | tokens.id
     telling = (tokens.sequence_of()[items][labels.row] << 32) | (labels.label + first)
-    told = (tokens.kind == Kind.NODE) & (tokens.type == graph.schema.node_index(target))
-    told &= torch.isin(named, telling)
-    return masked_out(tokens, told)
+    attributes = (tokens.kind == Kind.NODE) & (tokens.type == graph.schema.node_index(target))
+    attributes &= torch.isin(named, telling)
+    return masked_out(tokens, attributes)

@@ -147,8 +147,8 @@ class MaskedEdge(Objective):
         if self.how == "relation":
             total = cross_entropy(scores[0], at["relation"], reduction="sum")
             return total / max(len(at["relation"]), 1)
-        asked = at["relation"].unsqueeze(1)
-        left, right = (score.gather(1, asked).squeeze(1) for score in scores)  # [n]
+        relation = at["relation"].unsqueeze(1)
+        left, right = (score.gather(1, relation).squeeze(1) for score in scores)  # [n]
         first = at["true"] == 0
         true, false = torch.where(first, left, right), torch.where(first, right, left)
         compare = bpr if self.compare == "pairwise" else bce

@@ -246,8 +246,8 @@ class MaskedToken(NodePrediction):
             }
             count = len(at["token"])
             if count:
-                own = TrainingExamples(corrupted.views, at, count)
-                total = total + count * part.loss(encoded, own, model, head[name])
+                of_part = TrainingExamples(corrupted.views, at, count)
+                total = total + count * part.loss(encoded, of_part, model, head[name])
         return total / max(corrupted.count, 1)
 
 

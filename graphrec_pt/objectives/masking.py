@@ -176,11 +176,11 @@ def first_occurrence(tokens: Tokens) -> Tensor:
     """Return the first token of the same node in the same sequence: int64 ``[T]``."""
     name = (tokens.sequence_of() << 32) | tokens.id
     _, group = torch.unique(name, return_inverse=True)
-    own, none = torch.arange(len(name), device=name.device), len(name)
+    places, none = torch.arange(len(name), device=name.device), len(name)
     is_node = tokens.kind == Kind.NODE  # relations and words use the same numbers
-    among = torch.where(is_node, own, none)
-    first = torch.full_like(own, none).scatter_reduce(0, group, among, "amin")
-    return torch.where(is_node, first[group], own)
+    among = torch.where(is_node, places, none)
+    first = torch.full_like(places, none).scatter_reduce(0, group, among, "amin")
+    return torch.where(is_node, first[group], places)
 
 
 def events(tokens: Tokens, node_type: int | None = None) -> Tensor:
@@ -190,8 +190,8 @@ def events(tokens: Tokens, node_type: int | None = None) -> Tensor:
         tokens: B sequences.
         node_type: Index of their type; any by default.
     """
-    found = (tokens.kind == Kind.NODE) & (tokens.hop != 0)
-    return found if node_type is None else found & (tokens.type == node_type)
+    event = (tokens.kind == Kind.NODE) & (tokens.hop != 0)
+    return event if node_type is None else event & (tokens.type == node_type)
 
 
 def last_of(tokens: Tokens, among: Tensor) -> Tensor:

@@ -122,5 +122,5 @@ class MetapathType(Objective):
             0, at["leader"], torch.ones_like(at["leader"], dtype=hidden.dtype)
         )
         pooled = total.index_select(0, at["path"]) / size.index_select(0, at["path"]).unsqueeze(1)
-        found = cross_entropy(head(pooled), at["slot"], reduction="sum")
-        return found / max(len(at["slot"]), 1)
+        loss = cross_entropy(head(pooled), at["slot"], reduction="sum")
+        return loss / max(len(at["slot"]), 1)

@@ -101,8 +101,8 @@ class NeighborCoding(Objective):
         for kind in range(len(model.spec.nodes)):
             mine = (at["type"] == kind).nonzero().squeeze(1)
             if len(mine):
-                own = code.index_select(0, row[mine])
-                total = total + self._found(own, mine, kind, at, model)
+                codes = code.index_select(0, row[mine])
+                total = total + self._found(codes, mine, kind, at, model)
         return total / max(len(row), 1)
 
     def _found(
@@ -123,8 +123,8 @@ class NeighborCoding(Objective):
             refused = torch.cat([refused, wrong], dim=1)
         false = false.masked_fill(refused, float("-inf"))
         scores = torch.cat([true, false], dim=1) / self.temperature
-        found: Tensor = cross_entropy(scores, torch.zeros_like(node), reduction="sum")
-        return found
+        loss: Tensor = cross_entropy(scores, torch.zeros_like(node), reduction="sum")
+        return loss
 
     def _side(self, vectors: Tensor) -> Tensor:
         return normalize(vectors, dim=-1) if self.cosine else vectors
@@ -179,5 +179,5 @@ def _first_root(tokens: Tokens) -> Tensor:
     """Return the first root of every sequence, −1 for none: int64 ``[B]``."""
     root = (tokens.hop == 0) & (tokens.kind == Kind.NODE)
     at = (first_of(torch.where(root, tokens.sequence_of(), -1)) & root).nonzero().squeeze(1)
-    found = torch.full((len(tokens),), -1)
-    return found.index_copy(0, tokens.sequence_of()[at], tokens.id[at])
+    roots = torch.full((len(tokens),), -1)
+    return roots.index_copy(0, tokens.sequence_of()[at], tokens.id[at])

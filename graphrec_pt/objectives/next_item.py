@@ -150,21 +150,23 @@ class NextBehaviors(NodePrediction):
         event = of_types(graph, tokens, self.types) & (tokens.hop != 0)
         row = tokens.sequence_of()
         count = torch.bincount(row[event], minlength=len(tokens))
-        met = event.long().cumsum(0) - (count.cumsum(0) - count)[row]  # events with this one
+        number = event.long().cumsum(0) - (count.cumsum(0) - count)[row]  # events with this one
         room = (count - self.steps).clamp(min=1)
         shown = 1 + one_of(draws.of_sequences()[:, 0, 0], room)  # N, [B]
-        coming = event & (met > shown[row]) & (met <= (shown + self.steps)[row])
+        coming = event & (number > shown[row]) & (number <= (shown + self.steps)[row])
         rows = (count > 1).nonzero().squeeze(1)
         place = torch.full_like(count, -1).index_copy(0, rows, torch.arange(len(rows)))
         token = coming.nonzero().squeeze(1)
         # Keep event N and its text; the relation token after it would reveal the next event.
-        before = (met < shown[row]) | ((met == shown[row]) & (event | (tokens.kind == Kind.TEXT)))
+        before = (number < shown[row]) | (
+            (number == shown[row]) & (event | (tokens.kind == Kind.TEXT))
+        )
         seen = tokens.take(before.nonzero().squeeze(1)).select(rows)
         words = draws.of_tokens(tokens)[token]
         types = tokens.type[token]
         targets = {
             "sequence": place[row[token]],
-            "ahead": met[token] - shown[row[token]] - 1,
+            "ahead": number[token] - shown[row[token]] - 1,
             "node": tokens.id[token],
             "type": types,
         } | self.candidates.draw(graph, types, words, draws)
@@ -212,13 +214,13 @@ class TargetItem(OfRelation):
         """Return histories, and the item that each leads to."""
         graph, draws = examples.graph, examples.draws.named("target_item")
         relation = relation_of(graph, self.relation)
-        found = positives(examples, relation)
-        types = found.target.new_full(found.target.shape, graph.schema.node_index(relation.target))
-        words = draws.select(found.row).of_sequences()[:, 0]  # [n, 4]
+        pairs = positives(examples, relation)
+        types = pairs.target.new_full(pairs.target.shape, graph.schema.node_index(relation.target))
+        words = draws.select(pairs.row).of_sequences()[:, 0]  # [n, 4]
         drawn = self.candidates.draw(graph, types, words, draws)
-        targets = {"node": found.target, "type": types}
+        targets = {"node": pairs.target, "type": types}
         return TrainingExamples(
-            (View(found.tokens, root=found.source),), targets | drawn, len(found.row)
+            (View(pairs.tokens, root=pairs.source),), targets | drawn, len(pairs.row)
         )
 
     def head(self, spec: GraphSpec, width: int) -> ItemHead:

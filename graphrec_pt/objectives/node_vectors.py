@@ -36,11 +36,11 @@ def vectors_of_type(graph: Graph, node_type: str, source: str) -> tuple[Tensor, 
     """
     if source.endswith(SUFFIX):
         given = _read(str(Path(source).resolve()))
-        found = _of_type(given, node_type, source)
-        if len(found) != graph.num_nodes(node_type):
+        vectors = _of_type(given, node_type, source)
+        if len(vectors) != graph.num_nodes(node_type):
             expected = f"vectors of {graph.num_nodes(node_type)} nodes of {node_type!r}"
-            raise GraphRecError(source, expected, len(found), "vectors made for this graph")
-        return found, torch.zeros(len(found), dtype=torch.bool)
+            raise GraphRecError(source, expected, len(vectors), "vectors made for this graph")
+        return vectors, torch.zeros(len(vectors), dtype=torch.bool)
 
     def made() -> tuple[Tensor, Tensor]:
         column = read_column(graph, node_type, source, "vectors")
@@ -81,7 +81,7 @@ def _of_type(given: dict[str, Tensor], node_type: str, source: str) -> Tensor:
     if node_type not in given:
         hint = did_you_mean(node_type, given)
         raise GraphRecError(source, f"vectors of {node_type!r}", "none", hint)
-    found = given[node_type]
-    if found.ndim != 2:
-        raise GraphRecError(source, f"vectors [n, F] of {node_type!r}", list(found.shape))
-    return found
+    vectors = given[node_type]
+    if vectors.ndim != 2:
+        raise GraphRecError(source, f"vectors [n, F] of {node_type!r}", list(vectors.shape))
+    return vectors

@@ -91,21 +91,21 @@ class Pairs(Strict):
         """
         graph = examples.graph
         relation = relation_of(graph, self.relation)
-        found = positives(examples, relation, needs_tokens=self.user == "state")
-        draws = examples.draws.named(purpose).select(found.row)
+        pairs = positives(examples, relation, needs_tokens=self.user == "state")
+        draws = examples.draws.named(purpose).select(pairs.row)
         negatives = drawn_negatives(
-            graph, relation, found.source, draws, self.negatives, self.popularity
+            graph, relation, pairs.source, draws, self.negatives, self.popularity
         )
         some = (negatives >= 0).all(1)  # keep a row only if all its negatives exist
         kept = some.nonzero().squeeze(1)
         targets = {
-            "source": found.source[kept],
-            "positive": found.target[kept],
+            "source": pairs.source[kept],
+            "positive": pairs.target[kept],
             "negative": negatives[kept],
         }
         views: tuple[View, ...] = ()
         if self.user == "state":
-            views = (View(found.tokens.select(kept), root=found.source[kept]),)
+            views = (View(pairs.tokens.select(kept), root=pairs.source[kept]),)
         return TrainingExamples(views, targets, len(kept))
 
     def head(self, width: int) -> ItemHead:
@@ -260,10 +260,10 @@ def checked_relation(spec: GraphSpec, name: str | None) -> str:
     if name is not None:
         spec.relation_index(name)
         return name
-    found = [each.name for each in spec.relations if each.interaction and not each.backward]
-    if not found:
+    names = [each.name for each in spec.relations if each.interaction and not each.backward]
+    if not names:
         raise GraphRecError("pairs", "an interaction relation", "none", "relation: NAME")
-    return found[0]
+    return names[0]
 
 
 def relation_of(graph: Graph, name: str | None) -> Relation:
@@ -325,10 +325,10 @@ def positives(examples: Examples, relation: Relation, *, needs_tokens: bool = Tr
     taken = latest[latest >= 0]
     target[latest >= 0] = tokens.id[taken]
     seen = _without(tokens, taken) if needs_tokens else tokens
-    found = target >= 0
+    has_target = target >= 0
     if needs_tokens:
-        found &= seen.lengths() > 0
-    row = found.nonzero().squeeze(1)
+        has_target &= seen.lengths() > 0
+    row = has_target.nonzero().squeeze(1)
     return Positives(row, roots[examples.owner[row]], target[row], seen.select(row))
 
 
@@ -336,8 +336,8 @@ def _checked_roots(examples: Examples, relation: Relation) -> Tensor:
     roots = examples.roots
     if not isinstance(roots, Tensor) or roots.ndim != 1:
         raise GraphRecError("pairs", f"roots of type {relation.source!r}", "pairs or sets")
-    own = examples.graph.nodes(relation.source)
-    wrong = (roots < own.start) | (roots >= own.stop)
+    ids = examples.graph.nodes(relation.source)
+    wrong = (roots < ids.start) | (roots >= ids.stop)
     if bool(wrong.any()):
         got = repr(examples.graph.type_of(int(roots[wrong][0])))
         hint = "relation: one that leaves it"
@@ -374,7 +374,7 @@ def _popularity(graph: Graph, relation: str, power: float) -> Tensor:
 
     def made() -> Tensor:
         among = graph.nodes(graph.schema.relation(relation).target)
-        met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
-        return popularity(met, power)
+        degree = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
+        return popularity(degree, power)
 
     return _popularities(graph, (relation, power), made)

@@ -168,8 +168,8 @@ def order_of(tokens: Tokens, chosen: Tensor, bits: Tensor) -> Tensor:
     if not len(named):
         return order
     at = torch.searchsorted(named, name).clamp(max=len(named) - 1)
-    told = (tokens.kind == Kind.TEXT) & (tokens.word >= 0) & (named[at] == name)
-    return torch.where(told, order[chosen][place[at]], order)
+    described = (tokens.kind == Kind.TEXT) & (tokens.word >= 0) & (named[at] == name)
+    return torch.where(described, order[chosen][place[at]], order)
 
 
 def asked_last(tokens: Tokens) -> View:

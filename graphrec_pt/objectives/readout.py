@@ -160,8 +160,8 @@ class QueryReadout(Readout):
 
     def sides(self, head: nn.Module) -> Sides:
         """Return the module that compares the two sides: the objective's head or the default."""
-        found = head if self.part is None else head.get_submodule(self.part)
-        chosen: Sides | nn.Module = self.head or found
+        trained = head if self.part is None else head.get_submodule(self.part)
+        chosen: Sides | nn.Module = self.head or trained
         if not hasattr(chosen, "sides"):
             got = type(chosen).__name__
             hint = "ItemHead as the head, or QueryReadout(head=ItemHead(0))"

@@ -141,8 +141,8 @@ def generated(hidden: Tensor, types: Tensor, bits: Tensor, model: Model, head: I
             scores = head(hidden.index_select(0, some), table)  # [·, V]
             total = scores.double().softmax(dim=1).cumsum(dim=1)
             mark = unit(bits[some]).unsqueeze(1) * total[:, -1:]
-            found = torch.searchsorted(total, mark, right=True).squeeze(1)
-            out[some] = model.spec.ids(name).start + found.clamp(max=len(table) - 1)
+            drawn = torch.searchsorted(total, mark, right=True).squeeze(1)
+            out[some] = model.spec.ids(name).start + drawn.clamp(max=len(table) - 1)
     return out
 
 

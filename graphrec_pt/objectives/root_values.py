@@ -180,11 +180,11 @@ class Regress(Objective):
         head: FeatureHead | LinkHead,
     ) -> Tensor:
         """Return the mean over sequences."""
-        found = _outputs(encoded[0], head)
-        number = corrupted.targets["number"].to(found.dtype)
+        predicted = _outputs(encoded[0], head)
+        number = corrupted.targets["number"].to(predicted.dtype)
         if self.above is None:
-            return mse_loss(found, number)
-        return binary_cross_entropy_with_logits(found, number)
+            return mse_loss(predicted, number)
+        return binary_cross_entropy_with_logits(predicted, number)
 
     def readout(self) -> PairReadout | None:
         """Return the weight of the edge between two roots, or the probability that it is high."""
@@ -205,8 +205,8 @@ def _outputs_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Mo
 def _outputs(encoded: Encoded, head: nn.Module) -> Tensor:
     """Return the output of a head for each sequence: ``[B]``."""
     if isinstance(head, LinkHead):
-        found: Tensor = head(encoded, pair_roots(encoded.view.tokens))
-        return found
+        outputs: Tensor = head(encoded, pair_roots(encoded.view.tokens))
+        return outputs
     flat: Tensor = head(encoded.pooled()).squeeze(1)
     return flat
 
@@ -224,10 +224,12 @@ def root_of_type(examples: Examples, node_type: str, who: str) -> Tensor:
     owned = examples.graph.nodes(node_type)
     roots = examples.roots[examples.owner]
     roots = roots.unsqueeze(1) if roots.ndim == 1 else roots  # [B, 1 or 2]
-    found = torch.full_like(examples.owner, -1)
+    first_roots = torch.full_like(examples.owner, -1)
     for column in reversed(roots.unbind(1)):
-        found = torch.where((column >= owned.start) & (column < owned.stop), column, found)
-    return found
+        first_roots = torch.where(
+            (column >= owned.start) & (column < owned.stop), column, first_roots
+        )
+    return first_roots
 
 
 def column_of(graph: Graph, node_type: str, column: str, nodes: Tensor, who: str) -> Tensor:
@@ -243,8 +245,8 @@ def column_of(graph: Graph, node_type: str, column: str, nodes: Tensor, who: str
     rows = (nodes - graph.nodes(node_type).start).clamp(min=0)
     values = read_column(graph, node_type, column, who).gather(rows.cpu().numpy())
     numbers = values.to_physical().cast(float).fill_null(float("nan"))
-    found = torch.from_numpy(numbers.to_numpy().copy()).to(nodes.device)
-    return torch.where(nodes < 0, float("nan"), found)
+    column_values = torch.from_numpy(numbers.to_numpy().copy()).to(nodes.device)
+    return torch.where(nodes < 0, float("nan"), column_values)
 
 
 def weight_of_excluded(examples: Examples, who: str) -> Tensor:
@@ -272,8 +274,8 @@ def hidden_roots(tokens: Tokens, roots: Tensor) -> Tokens:
         roots: int64 ``[B]`` global ids.
     """
     row = tokens.sequence_of()
-    told = (tokens.kind == Kind.NODE) & (tokens.id == roots[row])
+    hidden = (tokens.kind == Kind.NODE) & (tokens.id == roots[row])
     if tokens.word is not None:
         name = (row << 32) | (tokens.word + 1)
-        told |= (tokens.kind == Kind.TEXT) & torch.isin(name, name[told])
-    return masked_out(tokens, told)
+        hidden |= (tokens.kind == Kind.TEXT) & torch.isin(name, name[hidden])
+    return masked_out(tokens, hidden)

@@ -80,8 +80,8 @@ class Parts:
         row, body = tokens.sequence_of(), self.part == BODY
         is_sep = body & (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.SEP)
         seps = torch.bincount(row[is_sep], minlength=len(tokens))
-        met = is_sep.long().cumsum(0) - (seps.cumsum(0) - seps)[row]  # with this one
-        by_sep = torch.where(met == 0, 0, torch.where(is_sep & (met == 1), 1, 2))
+        seps_so_far = is_sep.long().cumsum(0) - (seps.cumsum(0) - seps)[row]  # with this one
+        by_sep = torch.where(seps_so_far == 0, 0, torch.where(is_sep & (seps_so_far == 1), 1, 2))
         by_unit = torch.where(2 * self.unit >= self.count[row] + self.count[row] % 2, 2, 0)
         return torch.where(body, torch.where(seps[row] > 0, by_sep, by_unit), -1)
 
@@ -142,12 +142,12 @@ class Rearranged(OfSegments):
         parts = Parts.of(tokens)
         # All tokens of a unit have the bits of its first one.
         leads = torch.ones_like(parts.unit, dtype=torch.bool)
-        own = tokens.sequence_of()
-        leads[1:] = (parts.unit[1:] != parts.unit[:-1]) | (own[1:] != own[:-1])
+        sequence = tokens.sequence_of()
+        leads[1:] = (parts.unit[1:] != parts.unit[:-1]) | (sequence[1:] != sequence[:-1])
         drawn = bits[kept][leads.nonzero().squeeze(1)[leads.long().cumsum(0) - 1]]
-        rank = torch.where(chance[rows][own], drawn, parts.unit)
+        rank = torch.where(chance[rows][sequence], drawn, parts.unit)
         seen, _ = reordered(tokens, parts, rank)
-        moved = torch.bincount(own[seen.id != tokens.id], minlength=len(rows)) > 0
+        moved = torch.bincount(sequence[seen.id != tokens.id], minlength=len(rows)) > 0
         return TrainingExamples((View(seen),), {"label": moved}, len(rows))
 
     def head(self, spec: GraphSpec, width: int) -> FeatureHead:
@@ -227,12 +227,12 @@ class NextSentence(OfTwoSegments):
         rows = divisible(tokens, tokens.labels)  # [K]
         words = examples.draws.named("next_sentence").of_sequences()[rows, 0]  # [K, 4]
         random = unit(words[:, 0]) < self.random
-        asked = random.nonzero().squeeze(1)
-        others, usable, whose = _others(examples, examples.owner[rows[asked]], words[asked, 1:3])
-        mate = torch.where(random, -1, rows)  # whose second segment, of all sequences
-        mate[asked[whose]] = len(tokens) + usable
-        kept = (mate >= 0).nonzero().squeeze(1)
-        joined = _joined(concat([tokens, others]), rows[kept], mate[kept])
+        drawn = random.nonzero().squeeze(1)
+        others, usable, whose = _others(examples, examples.owner[rows[drawn]], words[drawn, 1:3])
+        partner = torch.where(random, -1, rows)  # whose second segment, of all sequences
+        partner[drawn[whose]] = len(tokens) + usable
+        kept = (partner >= 0).nonzero().squeeze(1)
+        joined = _joined(concat([tokens, others]), rows[kept], partner[kept])
         targets = {
             "first": (joined.labels == 0).nonzero().squeeze(1),
             "second": (joined.labels == 2).nonzero().squeeze(1),
@@ -256,8 +256,8 @@ def _joined(tokens: Tokens, own: Tensor, mate: Tensor) -> Tokens:
         own: int64 ``[K]``, sequences that give head, first segment and tail.
         mate: int64 ``[K]``, sequences that give the second segment.
     """
-    asked = torch.cat([own, mate])
-    at, which = ranges(tokens.ptr[asked], tokens.lengths()[asked])
+    rows = torch.cat([own, mate])
+    at, which = ranges(tokens.ptr[rows], tokens.lengths()[rows])
     label, of_mate = tokens.labels[at], which >= len(own)
     row = torch.where(of_mate, which - len(own), which)
     stays = ((label == 2) == of_mate).nonzero().squeeze(1)

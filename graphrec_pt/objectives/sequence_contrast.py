@@ -42,12 +42,12 @@ class SequenceItem(OfRelation):
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return histories, and the next item of each."""
-        found = positives(examples, relation_of(examples.graph, self.relation))
-        targets = {"node": found.target}
+        pairs = positives(examples, relation_of(examples.graph, self.relation))
+        targets = {"node": pairs.target}
         if self.made_up:
-            draws = examples.draws.named("made up").select(found.row)
+            draws = examples.draws.named("made up").select(pairs.row)
             targets["bits"] = draws.of_sequences()[:, 0, 0]
-        return TrainingExamples((View(found.tokens, root=found.source),), targets, len(found.row))
+        return TrainingExamples((View(pairs.tokens, root=pairs.source),), targets, len(pairs.row))
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module
@@ -97,10 +97,10 @@ class SequenceSequence(OfRelation):
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return histories, and versions of them."""
         graph, draws = examples.graph, examples.draws.named("sequence_sequence")
-        found = positives(examples, relation_of(graph, self.relation))
-        version = self.augment.apply(graph, found.tokens, draws.select(found.row))
-        views = tuple(View(each, root=found.source) for each in (found.tokens, version))
-        return TrainingExamples(views, {"node": found.target}, len(found.row))
+        pairs = positives(examples, relation_of(graph, self.relation))
+        version = self.augment.apply(graph, pairs.tokens, draws.select(pairs.row))
+        views = tuple(View(each, root=pairs.source) for each in (pairs.tokens, version))
+        return TrainingExamples(views, {"node": pairs.target}, len(pairs.row))
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module

@@ -23,8 +23,8 @@ OF_RUN = "recipe.yaml"
 
 def recipe_files() -> Iterator[Traversable]:
     """Yield the YAML files of all shipped recipes, by name."""
-    found = (f for f in shipped("recipes").iterdir() if f.name.endswith(".yaml"))
-    yield from sorted(found, key=lambda f: f.name)
+    files = (f for f in shipped("recipes").iterdir() if f.name.endswith(".yaml"))
+    yield from sorted(files, key=lambda f: f.name)
 
 
 def recipe_file(name: str | Path) -> Traversable:
@@ -39,9 +39,9 @@ def recipe_file(name: str | Path) -> Traversable:
             raise GraphRecError("recipe", "an existing file", repr(str(name)), "checking the path")
         return path
     known = {f.name.removesuffix(".yaml"): f for f in recipe_files()}
-    found = known.get(str(name)) or known.get(str(name).replace("-", "_").lower())
-    if found is not None:
-        return found
+    file = known.get(str(name)) or known.get(str(name).replace("-", "_").lower())
+    if file is not None:
+        return file
     if (path / OF_RUN).is_file():
         return path / OF_RUN
     expected, got = "a known recipe, a YAML file or the folder of a run", repr(str(name))
@@ -103,12 +103,12 @@ def _entry(place: Any, part: str, path: str, under: str) -> Any:
     key: Any = _number(place, part, path) if isinstance(place, list) else part
     if isinstance(place, dict) and place.get(key) is None:
         place[key] = {}
-    found = place[key]
-    if isinstance(found, str) and (part in NAMED or under == "objectives"):
-        found = place[key] = {"name": found}
-    if not isinstance(found, dict | list):
-        raise GraphRecError(path, f"options under {part!r}", repr(found))
-    return found
+    entry = place[key]
+    if isinstance(entry, str) and (part in NAMED or under == "objectives"):
+        entry = place[key] = {"name": entry}
+    if not isinstance(entry, dict | list):
+        raise GraphRecError(path, f"options under {part!r}", repr(entry))
+    return entry
 
 
 def _number(place: Sequence[Any], part: str, path: str) -> int:

@@ -72,15 +72,15 @@ class Run:
     @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
         """Outcomes of ``valid`` and ``test`` of the first seed: ranks or predictions."""
-        asked = self.recipe.evaluate.asked
-        return asked.read(self.folder / asked.file)
+        task = self.recipe.evaluate.asked
+        return task.read(self.folder / task.file)
 
     @cached_property
     def tests(self) -> Sequence[Outcome]:
         """Outcomes of ``test`` of every seed."""
-        asked, seeds = self.recipe.evaluate.asked, self.recipe.seeds
+        task, seeds = self.recipe.evaluate.asked, self.recipe.seeds
         folders = [folder_of(self.folder, seed, seeds) for seed in seeds]
-        return [asked.read(folder / asked.file)["test"] for folder in folders]
+        return [task.read(folder / task.file)["test"] for folder in folders]
 
     @cached_property
     def history(self) -> Graph:
@@ -242,11 +242,11 @@ class _Metrics(BaseModel):
 def _checked_files(folder: Path) -> list[str]:
     """Return the files of a run that its numbers stand for, each the key to its folder."""
     names = ("*.parquet", "*.jsonl", f"{MODEL}/config.json", f"{HISTORY}/graph.json")
-    found = [
+    files = [
         path for name in names for seed in ("", "seed-*/") for path in folder.glob(seed + name)
     ]
-    found.append(folder / RECIPE)
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+    files.append(folder / RECIPE)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def _digest(path: Path) -> str:

@@ -78,12 +78,12 @@ def _told(outcome: Outcome, metric: str) -> float | None:
 
 def spread(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Return mean and standard deviation (n − 1; 0 for one) of metrics over seeds."""
-    found = {}
+    spreads = {}
     for name in rows[0]:
         values = np.array([row[name] for row in rows])
         sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        found[name] = {"mean": float(values.mean()), "sd": sd}
-    return found
+        spreads[name] = {"mean": float(values.mean()), "sd": sd}
+    return spreads
 
 
 def reads_graph(model: Model, last: Stage) -> bool:
@@ -136,7 +136,7 @@ def compare_runs(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> l
     rows = []
     for number, run in enumerate(runs):
         tested = {name: compare(run.tests, first, name, key) for name in metrics} if number else {}
-        told = spread([evaluate(each, metrics) for each in run.tests])
-        values = {name: each["mean"] for name, each in told.items()}
+        spreads = spread([evaluate(each, metrics) for each in run.tests])
+        values = {name: each["mean"] for name, each in spreads.items()}
         rows.append(Compared(str(run.folder), values, tested))
     return rows

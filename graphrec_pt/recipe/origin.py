@@ -171,14 +171,14 @@ def _files(data: Data, raw: str | Path | None) -> dict[str, Path]:
     """Return the files that a recipe's graph is built from, by name: the user's card, raw files."""
     if data.card is None:
         return {}
-    own = Path(data.card)
-    found = {f"card {own.name}": own} if own.is_file() else {}
+    card = Path(data.card)
+    files = {f"card {card.name}": card} if card.is_file() else {}
     if raw is None or not Path(raw).exists():
-        return found
+        return files
     folder = Path(raw)
     for path in _raw_files(load_card(data.card), folder):
-        found[path.relative_to(folder).as_posix() if folder.is_dir() else path.name] = path
-    return found
+        files[path.relative_to(folder).as_posix() if folder.is_dir() else path.name] = path
+    return files
 
 
 def _raw_files(card: Card, raw: Path) -> list[Path]:

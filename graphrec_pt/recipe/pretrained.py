@@ -63,8 +63,8 @@ class Pretrained:
 
     def model(self, graph: Graph) -> Model:
         """Return the pre-trained model, bound to the graph of the adaptation."""
-        found = Model.from_pretrained(self.folder / PRETRAINED)
-        return found.attach_graph(graph)
+        model = Model.from_pretrained(self.folder / PRETRAINED)
+        return model.attach_graph(graph)
 
 
 def pretrained_of(run: str | Path, seed: int) -> Pretrained:
@@ -85,8 +85,8 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
     if seed not in seeds:
         got, hint = f"seeds {', '.join(map(str, seeds))}", f"seeds={seeds}"
         raise GraphRecError(str(run), f"a pre-training with seed {seed}", got, hint)
-    found = find_pretrained(folder_of(run, seed, seeds))
-    if found is None:
+    pretrained = find_pretrained(folder_of(run, seed, seeds))
+    if pretrained is None:
         got = f"none of seed {seed}"
         if len(content.get("stages") or ()) < 2:
             got, hint = "one of a single stage", "a recipe with stages that pre-train"
@@ -95,7 +95,7 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
         else:
             hint = resume_command(run)
         raise GraphRecError(str(run), expected, got, hint)
-    return found
+    return pretrained
 
 
 def source_of(run: Path) -> str | None:

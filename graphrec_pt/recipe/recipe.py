@@ -207,8 +207,8 @@ class Recipe(Strict):
         options, evaluate = content.get("options", {}), content.get("evaluate", {})
         if not isinstance(evaluate, dict | Evaluation):
             return content  # told elsewhere
-        asked = evaluate.get("task", RANKING) if isinstance(evaluate, dict) else evaluate.task
-        name = asked.get("name") if isinstance(asked, dict) else asked
+        chosen_task = evaluate.get("task", RANKING) if isinstance(evaluate, dict) else evaluate.task
+        name = chosen_task.get("name") if isinstance(chosen_task, dict) else chosen_task
         if not isinstance(options, dict) or name not in task.names():
             return content  # told elsewhere
         return {**content, "options": {"watch": task.get(name).watch, **options}}
@@ -222,23 +222,25 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        found = []
+        errors = []
         names = [stage.name for stage in self.stages]
         for name in sorted({name for name in names if names.count(name) > 1}):
-            found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
+            errors.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
         try:
             self.evaluate.asked.check(self.stages[-1])
         except GraphRecError as error:
             who = f"stages.{len(names) - 1}"
-            found.append(GraphRecError(who, error.expected, error.got, error.hint))
+            errors.append(GraphRecError(who, error.expected, error.got, error.hint))
         if self.options.seed:
             got = f"options.seed: {self.options.seed}"
-            found.append(GraphRecError("recipe", "seeds in a list of their own", got, "seeds: [0]"))
+            errors.append(
+                GraphRecError("recipe", "seeds in a list of their own", got, "seeds: [0]")
+            )
         watched, metrics = self.options.watch, self.evaluate.metrics
         if watched is not None and watched not in metrics:
             expected = f"one of the metrics ({', '.join(metrics)})"
-            found.append(GraphRecError("options.watch", expected, repr(watched)))
-        raise_all(found)
+            errors.append(GraphRecError("options.watch", expected, repr(watched)))
+        raise_all(errors)
         return self
 
     def resolved(self) -> dict[str, Any]:

@@ -291,11 +291,11 @@ def _run_metrics(ready: Prepared, out: Path, seeds: Sequence[SeedResult]) -> dic
 def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
     """Return the function that validates a model during training."""
     last, wanted = recipe.stages[-1], recipe.evaluate
-    asked, policy = wanted.asked, wanted.policy
+    task, policy = wanted.asked, wanted.policy
 
     def validate(model: Model) -> dict[str, float]:
-        system = asked.trained(model, last, made, "valid")
-        return evaluate(asked.judge(system, made, "valid", policy), wanted.metrics)
+        system = task.trained(model, last, made, "valid")
+        return evaluate(task.judge(system, made, "valid", policy), wanted.metrics)
 
     return validate
 
@@ -307,16 +307,16 @@ def _beside(recipe: Recipe, made: Split, seeds: Sequence[SeedResult]) -> dict[st
     """
     first = seeds[0]
     wanted, key = recipe.evaluate, Key(0).named("run")
-    asked, policy = wanted.asked, wanted.policy
+    task, policy = wanted.asked, wanted.policy
     compared = recipe.options.watch or wanted.metrics[0]
     systems = {
-        name: asked.fitted(config, made, "test")
+        name: task.fitted(config, made, "test")
         for name, config in baselines_of(recipe, made).items()
     }
     policies: list[SeenPolicy] = [wanted.seen, *first.other_policy]
     judged = {
         seen: {
-            name: asked.judge(system, made, "test", replace(policy, seen=seen))
+            name: task.judge(system, made, "test", replace(policy, seen=seen))
             for name, system in systems.items()
         }
         for seen in policies
@@ -334,7 +334,7 @@ def _beside(recipe: Recipe, made: Split, seeds: Sequence[SeedResult]) -> dict[st
         "slices": by_slice(test, others, compared, made),
         "beyond_accuracy": {
             "model": dict(first.beyond),
-            **{name: asked.beyond(system, made, policy) for name, system in systems.items()},
+            **{name: task.beyond(system, made, policy) for name, system in systems.items()},
         },
         "other_policy": {
             seen: {

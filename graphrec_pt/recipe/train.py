@@ -131,11 +131,11 @@ def pretrainings(recipe: Recipe, made: Split, run: str | Path) -> dict[int, Pret
     Raises:
         GraphRecError: When there is none, or it differs from that of the recipe.
     """
-    found = {seed: pretrained_of(run, seed) for seed in recipe.seeds}
-    for seed, each in found.items():
+    finished = {seed: pretrained_of(run, seed) for seed in recipe.seeds}
+    for seed, each in finished.items():
         model = new_model(recipe, made, seed)
         each.check(identity(model, recipe, made, seed, each.stages))
-    return found
+    return finished
 
 
 def _options(recipe: Recipe, seed: int) -> dict[str, Any]:

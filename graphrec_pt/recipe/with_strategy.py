@@ -30,7 +30,7 @@ OPEN = {"trains", "head", "reinit"}
 
 
 def pretraining(stages: Sequence[Stage]) -> int:
-    """Return the number of pre-training stages: those before the first that adapts, never the last."""
+    """Count the pre-training stages: those before the first that adapts, never the last."""
     adapts = (n for n, stage in enumerate(stages) if stage.strategy.name != PRETRAIN)
     return next(adapts, len(stages) - 1)
 
@@ -76,13 +76,13 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     """
     first = adapting(recipe)
     chosen = strategy.build(wanted)
-    said = set(wanted) if isinstance(wanted, Mapping) else set()
+    given_options = set(wanted) if isinstance(wanted, Mapping) else set()
     width = recipe.model.backbone.width
     stages = list(recipe.stages[:first])
     for number, stage in enumerate(recipe.stages[first:], start=first + 1):
         if number == len(recipe.stages) or _reads_sequences(stage):
             given = stage, stages, GraphSpec.of(graph), width
-            fitted = chosen if said & OPEN else _fitted(chosen, *given)
+            fitted = chosen if given_options & OPEN else _fitted(chosen, *given)
             relation = recipe.data.split.relation
             stage = stage.model_copy(update={"strategy": fitted})
             stage = _asked(stage, recipe.stages[:first], graph, relation)
@@ -121,28 +121,28 @@ def _heads(stage: Stage, spec: GraphSpec, width: int) -> dict[str, Shapes]:
 
 def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | None) -> Stage:
     """Return a stage with a template linearizer exactly if its strategy requires one."""
-    found = graph.schema.interaction(relation)
-    pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
+    target = graph.schema.interaction(relation)
+    pattern = f"({target.source})-[{target.name}]->(MASK:{target.target})"
     read = stage.linearizer
     if isinstance(read, Template) and read.lead and read.pattern == pattern and read.context:
         read = read.context  # an earlier change put it there
-    asked = stage.objectives
+    terms = stage.objectives
     roots = kind_of_roots(stage.sampler)
     if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):
-        if any(isinstance(term.objective, PathAutoregression) for term in asked):
+        if any(isinstance(term.objective, PathAutoregression) for term in terms):
             who, expected = f"strategy {stage.strategy.name!r}", "sequences or subgraphs to precede"
             got = "paths, which begin with what is asked as they are"
             raise GraphRecError(who, expected, got, "prompt_tune or prompt_and_tune")
         template = {"name": "template", "pattern": pattern, "context": read, "lead": True}
         read = linearizer.build(template)
         if roots == "pairs":
-            asked = tuple(_answered(term, before) for term in asked)
+            terms = tuple(_answered(term, before) for term in terms)
     elif roots == "pairs" and read is not stage.linearizer:
         hint = "strategy=… on the run that its pre-training is from"
         raise GraphRecError(
             f"stage {stage.name!r}", "links to be told", "a template's answers", hint
         )
-    return stage.model_copy(update={"linearizer": read, "objectives": asked})
+    return stage.model_copy(update={"linearizer": read, "objectives": terms})
 
 
 def _answered(term: LossTerm, before: Sequence[Stage]) -> LossTerm:

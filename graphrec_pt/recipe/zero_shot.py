@@ -50,12 +50,12 @@ def zero_shot(recipe: Recipe, model: Model, made: Split, seed: int) -> TransferR
     What reads content goes along, and so do nodes of the same type and raw id; everything else is
     as in a new model; see :func:`~graphrec_pt.models.transfer.transfer`.
     """
-    asked, policy, last = recipe.evaluate.asked, recipe.evaluate.policy, recipe.stages[-1]
+    task, policy, last = recipe.evaluate.asked, recipe.evaluate.policy, recipe.stages[-1]
     there, report = transfer(model, made.train, seed=seed)
     new = Model(recipe.model, GraphSpec.of(made.train), seed).attach_graph(made.train)
     new.heads = deepcopy(there.heads)
     outcomes = [
-        asked.judge(asked.trained(each, last, made, "test"), made, "test", policy)
+        task.judge(task.trained(each, last, made, "test"), made, "test", policy)
         for each in (there, new)
     ]
     return TransferResult(outcomes[0], outcomes[1], report.nodes)
@@ -67,10 +67,10 @@ def zero_shot_metrics(recipe: Recipe, made: Split, result: TransferResult) -> di
     The baselines learn from the training edges of the other data, which the model never saw.
     """
     wanted, key = recipe.evaluate, Key(0).named("run")
-    asked, policy = wanted.asked, wanted.policy
+    task, policy = wanted.asked, wanted.policy
     compared = recipe.options.watch or wanted.metrics[0]
     baselines = {
-        name: asked.judge(asked.fitted(config, made, "test"), made, "test", policy)
+        name: task.judge(task.fitted(config, made, "test"), made, "test", policy)
         for name, config in baselines_of(recipe, made).items()
     }
     others = {**baselines, "untrained": result.untrained}

@@ -246,8 +246,8 @@ def loader_of(
 
 def steps_of(stage: Stage, loader: Loader) -> int:
     """Return the number of optimiser steps of a stage."""
-    asked = _steps_in(stage.epochs, loader) if stage.steps is None else stage.steps
-    return asked if stage.most_epochs is None else min(asked, _steps_in(stage.most_epochs, loader))
+    steps = _steps_in(stage.epochs, loader) if stage.steps is None else stage.steps
+    return steps if stage.most_epochs is None else min(steps, _steps_in(stage.most_epochs, loader))
 
 
 def _steps_in(epochs: float, loader: Loader) -> int:

@@ -23,25 +23,25 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
             the sampler cannot take.
     """
     spec = GraphSpec.of(graph)
-    found: list[GraphRecError] = []
+    errors: list[GraphRecError] = []
     if not stages:
         raise GraphRecError("trainer", "at least one stage", "none")
     for stage in stages:
         here = f"stage {stage.name!r}"
         for term in stage.objectives:
             needs = term.objective.needs
-            with _gathering(found, here):
+            with _gathering(errors, here):
                 require(term.label, stage.linearizer, needs.kinds, needs.fields)
-            with _gathering(found, f"{here} {term.label}"):
+            with _gathering(errors, f"{here} {term.label}"):
                 term.objective.check(spec)
-        with _gathering(found, here):
+        with _gathering(errors, here):
             stage.strategy.check(stage.linearizer)
             if stage.strategy.init_embeddings_from is not None:
                 spec.node_index(stage.strategy.init_embeddings_from.node_type)
-        with _gathering(found, here):
+        with _gathering(errors, here):
             roots, _ = roots_of(graph, stage.sampler, stage.roots)
             stage.sampler.sample(graph, roots[torch.zeros(1, dtype=torch.int64)], Key(0))
-    raise_all(found)
+    raise_all(errors)
 
 
 @contextmanager

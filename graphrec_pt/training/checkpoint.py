@@ -99,14 +99,14 @@ def load_checkpoint(folder: str | Path, step: int | None = None) -> Checkpoint:
             one is never taken in its place.
     """
     folder = Path(folder)
-    found = saved_steps(folder)
-    if not found:
+    steps = saved_steps(folder)
+    if not steps:
         raise GraphRecError(str(folder), "a checkpoint (step-…)", "none", "a folder of a run")
-    step = found[-1] if step is None else step
-    if step not in found:
-        raise GraphRecError(str(folder), f"a checkpoint of step {step}", f"those of steps {found}")
+    step = steps[-1] if step is None else step
+    if step not in steps:
+        raise GraphRecError(str(folder), f"a checkpoint of step {step}", f"those of steps {steps}")
     place = _place(folder, step)
-    others = [other for other in found if other != step]
+    others = [other for other in steps if other != step]
     hint = f"step={others[-1]}, which is here too" if others else "training anew"
     record = _read_record(place / _STATE, hint)
     tensors = place / _TENSORS

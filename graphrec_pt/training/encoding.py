@@ -59,7 +59,7 @@ def encoded_nodes(model: Model, graph: Graph, chosen: NodeEncoding) -> Tensor:
         GraphRecError: For a linearizer that makes more than one sequence of a root.
     """
     device = next(model.parameters()).device
-    owned, found = graph.nodes(chosen.node_type), []
+    owned, vectors = graph.nodes(chosen.node_type), []
     with torch.no_grad(), _at_rest(model), model.cached_embeddings():
         for roots in torch.split(torch.arange(owned.start, owned.stop), BLOCK):
             key = Key(chosen.seed).named("encoding")
@@ -72,10 +72,10 @@ def encoded_nodes(model: Model, graph: Graph, chosen: NodeEncoding) -> Tensor:
                     "init_embeddings_from", "one sequence for each node", got, "join: true"
                 )
             view = View(tokens, root=roots).to(device)
-            found.append(pooled(model.encode(view), chosen.pool))
-    if not found:
+            vectors.append(pooled(model.encode(view), chosen.pool))
+    if not vectors:
         return torch.zeros(0, model.width, device=device)
-    return normalize(torch.cat(found), dim=-1) * chosen.norm
+    return normalize(torch.cat(vectors), dim=-1) * chosen.norm
 
 
 def begin_with(model: Model, graph: Graph, chosen: NodeEncoding) -> None:

@@ -114,8 +114,8 @@ def only_trained(network: nn.Module, groups: ParameterGroups) -> Iterator[None]:
             parameter.requires_grad_(name not in groups.frozen)
         yield
     finally:
-        for parameter, asked in before.items():
-            parameter.requires_grad_(asked)
+        for parameter, required in before.items():
+            parameter.requires_grad_(required)
 
 
 def scale_rates(optimizer: Optimizer, factor: float) -> None:

@@ -102,8 +102,8 @@ class StageRun:
             shown: Told every step.
         """
         options = self.options
-        told = self.stage.name, self.stage.strategy.name, self.trained
-        logger.info("stage %s, strategy %s:\n%s", *told)
+        described = self.stage.name, self.stage.strategy.name, self.trained
+        logger.info("stage %s, strategy %s:\n%s", *described)
         if checkpoint is None:
             start_anew(self.learner, self.graph, self.stage.strategy, options.seed)
             take_heads(self.learner, self.stage.strategy)
@@ -156,8 +156,8 @@ class StageRun:
         """
         number = waiting_signal()
         if catches_signals() and self.accelerator.num_processes > 1:
-            asked = torch.tensor(number, device=self.accelerator.device)
-            number = int(self.accelerator.gather(asked).max())
+            signals = torch.tensor(number, device=self.accelerator.device)
+            number = int(self.accelerator.gather(signals).max())
         if number:
             self._save(save)
             raise Interrupted(number)
@@ -165,12 +165,12 @@ class StageRun:
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors of a checkpoint of the stage."""
         optimizer, _ = save_optimizer(self.fitting.plain_optimizer)
-        found = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
+        tensors = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
         if self.average is not None:
-            found |= _under("average", self.average.tensors())
+            tensors |= _under("average", self.average.tensors())
         for label, state in self.learner.states.items():
-            found |= _under(f"state/{label}", state.state_dict())
-        return found | _under("best", self.watch.weights)
+            tensors |= _under(f"state/{label}", state.state_dict())
+        return tensors | _under("best", self.watch.weights)
 
     def state(self) -> dict[str, Any]:
         """Return the JSON part of a checkpoint of the stage."""
@@ -250,8 +250,8 @@ class StageRun:
             try:
                 # Several processes stop together, which they agree on after it.
                 with deferred(self.accelerator.num_processes > 1):
-                    found = validate(self.learner.model)
-                    metrics = {name: float(value) for name, value in found.items()}
+                    values = validate(self.learner.model)
+                    metrics = {name: float(value) for name, value in values.items()}
             except Interrupted as error:
                 interrupted = error
             else:

@@ -107,13 +107,13 @@ def patterns_of(learner: MultiTaskModule, chosen: Strategy) -> Patterns:
         return ()
     _check_matches(chosen, [p for p in chosen.trains if p != "heads.*"], learner)
     _check_matches(chosen, chosen.frozen, learner)
-    found = [name for name, _ in learner.named_parameters() if trains(name, chosen)]
-    if not found:
+    names = [name for name, _ in learner.named_parameters() if trains(name, chosen)]
+    if not names:
         got = "no weights that " + ", ".join(chosen.trains) + " match"
         hint = "an objective whose head has weights, or more in trains"
         raise GraphRecError(f"strategy {chosen.name!r}", "something to train", got, hint)
     balance = () if learner.log_variance is None else ("log_variance",)
-    return (*found, *balance)
+    return (*names, *balance)
 
 
 def trains(name: str, chosen: Strategy) -> bool:
@@ -187,8 +187,8 @@ def trained(network: nn.Module, groups: ParameterGroups) -> Trained:
     """
     counts: dict[str, list[int]] = {}
     for name, parameter in network.named_parameters():
-        found = counts.setdefault(_part(name), [0, 0])
-        found[name in groups.frozen] += parameter.numel()
+        count = counts.setdefault(_part(name), [0, 0])
+        count[name in groups.frozen] += parameter.numel()
     return Trained(tuple(ParameterCount(name, *numbers) for name, numbers in counts.items()))
 
 

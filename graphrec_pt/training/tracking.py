@@ -98,13 +98,13 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
         *lines, _ = read_text(path, LOG_BYTES).split("\n")
     except OSError as error:
         raise GraphRecError(str(path), "the metrics of a run", error) from error
-    found = []
+    records = []
     for number, line in enumerate(lines, start=1):
         record = parse_json(line, f"{path}:{number}")
         if not isinstance(record, dict) or not isinstance(record.get("step"), int):
             raise GraphRecError(f"{path}:{number}", "an object with a step", line[:80])
-        found.append(record)
-    return found
+        records.append(record)
+    return records
 
 
 def _go_on(path: Path, resumed: int | None, validates: bool) -> None:

@@ -115,9 +115,11 @@ class Trainer:
                 save = partial(self._save, accelerator, identity, index, before)
                 start = 0 if checkpoint is None else checkpoint.state["run"]["done"]
                 shown = progress(run.total, start) if self.progress else nullcontext()
-                asked = validate.get(run.stage.name) if isinstance(validate, Mapping) else validate
+                validation = (
+                    validate.get(run.stage.name) if isinstance(validate, Mapping) else validate
+                )
                 with shown as bar:
-                    for row in run(asked, checkpoint, save, bar):
+                    for row in run(validation, checkpoint, save, bar):
                         step = before + run.done
                         rows.append({"step": step, **row})
                         if tracking is not None:
@@ -134,9 +136,9 @@ class Trainer:
         if not resume:
             hint = "resume=True, or another folder"
             raise GraphRecError(str(self.folder), "a folder without a run", "checkpoints", hint)
-        found = load_checkpoint(self.folder / CHECKPOINTS)
-        check_same_run(str(self.folder), found.state["identity"], identity)
-        return found
+        checkpoint = load_checkpoint(self.folder / CHECKPOINTS)
+        check_same_run(str(self.folder), checkpoint.state["identity"], identity)
+        return checkpoint
 
     def _save(
         self,

@@ -137,10 +137,10 @@ def mentioned(view: View, wanted: list[range], size: int) -> Tensor:
         int64 ``[B, P]`` global ids, −1 where there are no more.
     """
     tokens = view.tokens
-    told = torch.zeros_like(tokens.id, dtype=torch.bool)
+    of_type = torch.zeros_like(tokens.id, dtype=torch.bool)
     for ids in wanted:
-        told |= (tokens.id >= ids.start) & (tokens.id < ids.stop)
-    at = (told & (tokens.kind == Kind.NODE)).nonzero().squeeze(1).flip(0)  # the latest first
+        of_type |= (tokens.id >= ids.start) & (tokens.id < ids.stop)
+    at = (of_type & (tokens.kind == Kind.NODE)).nonzero().squeeze(1).flip(0)  # the latest first
     name = (tokens.sequence_of()[at] << 32) | tokens.id[at]
     order = torch.argsort(name, stable=True)
     fresh = torch.ones_like(order, dtype=torch.bool)
@@ -149,10 +149,10 @@ def mentioned(view: View, wanted: list[range], size: int) -> Tensor:
     row = tokens.sequence_of()[at]
     count = torch.bincount(row, minlength=len(tokens))
     rank = count.cumsum(0)[row] - 1 - torch.arange(len(row), device=row.device)  # 0 for the latest
-    found = tokens.id.new_full((len(tokens), size), -1)
+    nodes = tokens.id.new_full((len(tokens), size), -1)
     kept = rank < size
-    found[row[kept], rank[kept]] = tokens.id[at[kept]]
-    return found
+    nodes[row[kept], rank[kept]] = tokens.id[at[kept]]
+    return nodes
 
 
 def _facts(spec: GraphSpec) -> list[str]:

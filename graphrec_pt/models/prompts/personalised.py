@@ -95,8 +95,8 @@ class Generator(PromptEncoder):
         if len(known):
             x = x.index_copy(0, known, model.nodes(who[known]).to(x.dtype))
         made = self.made(torch.sigmoid(self.inner(self.hidden(x))))  # [B, P · D]
-        found: PromptStates = self.outlet(made.unflatten(1, (self.size, -1)))  # [B, P, D]
-        return found
+        states: PromptStates = self.outlet(made.unflatten(1, (self.size, -1)))  # [B, P, D]
+        return states
 
 
 def askers(view: View, ids: range, node_type: int) -> Tensor:
@@ -115,8 +115,8 @@ def askers(view: View, ids: range, node_type: int) -> Tensor:
     silent = torch.ones_like(who, dtype=torch.bool)
     hidden = (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.MASK) & (tokens.hop == 0)
     silent[tokens.sequence_of()[hidden & (tokens.type == node_type)]] = False
-    told = (tokens.kind == Kind.NODE) & (tokens.id >= ids.start) & (tokens.id < ids.stop)
-    at = (told & silent[tokens.sequence_of()]).nonzero().squeeze(1)
+    of_type = (tokens.kind == Kind.NODE) & (tokens.id >= ids.start) & (tokens.id < ids.stop)
+    at = (of_type & silent[tokens.sequence_of()]).nonzero().squeeze(1)
     row = tokens.sequence_of()[at]  # never falls
     first = torch.ones_like(row, dtype=torch.bool)
     first[1:] = row[1:] != row[:-1]
