@@ -56,6 +56,12 @@ class Model(Host):
         prompt: The prompt encoder; None where the model has no prompt.
         heads: The heads that the model was trained with, each as it was last, by ``of_{label}``.
         usage: How its last stage read the graph, and what it taught; None before any training.
+
+    Example:
+        >>> transformer = {"name": "graph_transformer", "width": 32, "heads": 2}
+        >>> model = Model.of(train, backbone=transformer, seed=0)
+        >>> model.table("item").shape  # 5 items
+        torch.Size([5, 32])
     """
 
     def __init__(self, config: ModelConfig, spec: GraphSpec, seed: int = 0) -> None:

@@ -63,6 +63,11 @@ def load_recipe(
 
     Raises:
         GraphRecError: When there is no such recipe; for all its mistakes at once.
+
+    Example:
+        >>> recipe = load_recipe("sasrec", ["data.card=toy-shop", "stages.0.epochs=1"])
+        >>> recipe.stages[0].epochs
+        1.0
     """
     file = recipe_file(name)
     content = _content(file)

@@ -119,6 +119,11 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
     Raises:
         GraphRecError: When it is none, when the run was interrupted, and for a folder that another
             version wrote.
+
+    Example:
+        >>> run = open_run("runs/toy")
+        >>> predictor_of(run).rank(run.history.node_ids("user", ["ann"]), k=2).items.shape
+        torch.Size([1, 2])
     """
     folder = Path(folder)
     try:

@@ -138,6 +138,14 @@ def run_recipe(
             that holds a run unless `resume`, for one that holds another run or one on other data,
             and for one that another process runs in; for another pre-training than that of the
             recipe.
+
+    Example:
+        >>> split = "data.split={name: global_time, valid: 0.2, test: 0.2}"
+        >>> measure = ["evaluate.metrics=[ndcg@2]", "options.watch=ndcg@2"]
+        >>> changes = ["data.card=toy-shop", split, "stages.0.epochs=1", *measure]
+        >>> run = run_recipe(load_recipe("sasrec", changes), "runs/toy")
+        >>> list(run.metrics["test"])
+        ['ndcg@2']
     """
     out, begin = Path(out), time.monotonic()
     place = {} if cache is None else {"cache": cache}

@@ -129,6 +129,15 @@ class Stage(Checked):
         validate_every: Epochs between validations; the end of the stage always has one.
         patience: Validations without a better one after which the stage ends; 0 for never.
         name: What it is called in logs and checkpoints.
+
+    Example:
+        >>> stage = Stage(
+        ...     sampler={"name": "history", "relations": ["buys"]},
+        ...     linearizer="history",
+        ...     objectives=["next_item"],
+        ...     roots="user",
+        ...     steps=3,
+        ... )
     """
 
     sampler: SamplerField

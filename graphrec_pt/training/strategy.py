@@ -39,6 +39,13 @@ class Strategy:
         init_embeddings_from: How nodes are encoded by the pre-trained model, before any `reinit`;
             they begin with these vectors. See :class:`~graphrec_pt.training.encoding.NodeEncoding`.
         requires_template: Whether the linearizer must write a template around what is asked.
+
+    Example:
+        >>> @strategy("only_heads")
+        ... class OnlyHeads(Strategy):
+        ...     trains: Patterns = ("heads.*",)
+        >>> strategy.build("only_heads").trains
+        ('heads.*',)
     """
 
     trains: Patterns = ("*",)

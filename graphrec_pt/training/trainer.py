@@ -45,6 +45,11 @@ class Trainer:
 
     Raises:
         GraphRecError: For unknown or ill-typed options.
+
+    Example:
+        >>> rows = Trainer("runs/first", seed=0).fit(model, train, stage)
+        >>> [(row["step"], row["stage"]) for row in rows]
+        [(1, 'pretrain'), (2, 'pretrain'), (3, 'pretrain')]
     """
 
     def __init__(
