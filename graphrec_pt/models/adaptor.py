@@ -129,7 +129,7 @@ def add_output_adapter(host: nn.Module, name: str, part: nn.Module) -> None:
 
     Args:
         host: Any module that returns a tensor.
-        name: Of the child.
+        name: Name of the child.
         part: From and to tensors of the shape that `host` returns.
     """
     host.add_module(name, part.to(device_of(host)))
@@ -154,7 +154,7 @@ class LoRA:
     Args:
         rank: r.
         alpha: α.
-        dropout: Of x, in training.
+        dropout: Dropout of x, in training.
         targets: Names of the maps, such as ``query``; peft's choice for the model by default.
     """
 

@@ -29,7 +29,7 @@ def attach(
         graph: To bind a prompt to that reads one.
         prompt: Name, config or object; None for none.
         adaptor: Likewise.
-        seed: Of the first weights.
+        seed: Seed of the first weights.
 
     Raises:
         GraphRecError: When the model has another one, or no place for it.

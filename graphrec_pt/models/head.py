@@ -15,7 +15,7 @@ from graphrec_pt.core.registry import Registry
 H = TypeVar("H", bound=type[Any])
 LIBRARY = f"{__name__.partition('.')[0]}."
 NONE, PARTS, LIST = "none", "parts", "list"
-"""What ``nn.Identity``, ``nn.ModuleDict`` and ``nn.ModuleList`` are called in a saved config."""
+"""Names of ``nn.Identity``, ``nn.ModuleDict`` and ``nn.ModuleList`` in a saved config."""
 
 
 class Head(nn.Module):

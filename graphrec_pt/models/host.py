@@ -16,8 +16,8 @@ class Host(nn.Module):
     """Base class of the model.
 
     Attributes:
-        spec: Of the graph that the model is for.
-        features: Of its nodes.
+        spec: Spec of the graph that the model is for.
+        features: Features of its nodes.
         backbone: From vectors of tokens to hidden states.
         prompt: The prompt encoder; None where the model has no prompt.
     """
@@ -46,7 +46,7 @@ class PromptEncoder(nn.Module):
     """Base class of networks that make the prompt of a batch; kept as ``model.prompt``."""
 
     reads: ClassVar[bool] = False
-    """Whether it needs a graph."""
+    """Whether the prompt encoder needs a graph."""
 
     def attach_graph(self, graph: Graph) -> None:
         """Read the needed parts of a graph; called before the first pass and per new graph."""

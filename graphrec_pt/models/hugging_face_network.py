@@ -32,7 +32,7 @@ class Network(nn.Module):
     position ids (T5, BART) count for themselves, soft tokens included.
 
     Args:
-        config: Of the Hugging Face model.
+        config: Config of the Hugging Face model.
         given: The model with its weights, or None to make a new one.
         width: D.
         mode: What a token sees by default.
@@ -114,7 +114,7 @@ class Network(nn.Module):
             x: ``[T, D]``, token vectors.
             ptr: int64 ``[B+1]``, where each sequence starts.
             structure: int64 ``[T]`` columns by name.
-            prompt: What stands before the sequences.
+            prompt: Prompt states before the sequences.
             mode: See :func:`graphrec_pt.kernels.attention.attention`; that of the config by
                 default.
             order: int64 ``[T]``, for mode ``"permuted"``.

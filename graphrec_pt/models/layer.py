@@ -21,7 +21,7 @@ class Frame:
 
     Args:
         ptr: int64 ``[B+1]``, where each sequence starts.
-        sight: Who sees whom.
+        sight: The attention mask.
         turn: Cosines and sines of rotary positions ``[T, 1, d/2]``, or None.
         edges: int64 ``[M, 3]`` (query token, relation, key token), or None.
         attend: From queries, keys and values ``[B, L, H, d]`` to ``[B, L, H, d]``, for sequences
@@ -47,8 +47,8 @@ class Layer(nn.Module):
         activation: ``"gelu"`` or ``"relu"``.
         relations: Relations that bias attention between adjacent tokens; one number for each
             relation and head, 0 at first (edge encoding of Graphormer, Ying et al., NeurIPS 2021).
-        dropout: Of both branches.
-        attention_dropout: Of attention weights.
+        dropout: Dropout of both branches.
+        attention_dropout: Dropout of attention weights.
     """
 
     def __init__(

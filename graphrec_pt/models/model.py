@@ -47,15 +47,15 @@ class Model(Host):
 
     Args:
         config: Its shape.
-        spec: Of the graph that it is for.
-        seed: Of the first weights, which are a function of it and the config.
+        spec: Spec of the graph that it is for.
+        seed: Seed of the first weights, which are a function of it and the config.
 
     Attributes:
-        vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
-        graph: What it was last bound to: what it may know of the world; None before.
+        vocabulary: Names of the graph's ids; None until the model is bound or loaded.
+        graph: The graph that the model was last bound to; None before.
         prompt: The prompt encoder; None where the model has no prompt.
         heads: The heads that the model was trained with, each as it was last, by ``of_{label}``.
-        usage: How its last stage read the graph, and what it taught; None before any training.
+        usage: Configs of the last training stage; None before any training.
 
     Example:
         >>> transformer = {"name": "graph_transformer", "width": 32, "heads": 2}
@@ -103,14 +103,14 @@ class Model(Host):
         """Return a new model of a graph, bound to it.
 
         Args:
-            graph: What training may see.
+            graph: The training graph.
             backbone: Name, config or object.
             features: One learned vector per node by default.
             text: Size of the text vocabulary.
             prompts: Number of learned prompt tokens.
             prompt: Name, config or object of a soft prompt.
             adaptor: Name, config or object of an adaptor.
-            seed: Of the first weights.
+            seed: Seed of the first weights.
         """
         config = ModelConfig(
             features=features or Features(),
@@ -128,7 +128,7 @@ class Model(Host):
 
     @property
     def num_parameters(self) -> int:
-        """How many weights it has, those of heads left out."""
+        """The number of weights without those of heads."""
         heads = sum(parameter.numel() for parameter in self.heads.parameters())
         return sum(parameter.numel() for parameter in self.parameters()) - heads
 
@@ -140,7 +140,7 @@ class Model(Host):
         """Keep the head of an objective from now on, as the last one.
 
         Args:
-            label: Of the objective.
+            label: Label of the objective.
             network: In place of any head that it has.
 
         Raises:
@@ -256,7 +256,7 @@ class Model(Host):
             inputs: As in :meth:`save_pretrained`; they are a part of the data set, whose licence
                 says whether they may be published.
             private: Whether a new repository is; as the owner's settings say by default.
-            message: Of the commit.
+            message: Message of the commit.
         """
         with TemporaryDirectory() as scratch:
             folder = self.save_pretrained(Path(scratch) / "model", inputs=inputs)
@@ -267,7 +267,7 @@ class Model(Host):
         """Make the vectors of a node type at most once inside the block: one forward pass.
 
         Args:
-            tables: Where they are kept for later blocks, between which no weight changes.
+            tables: Storage for later blocks, between which no weight changes.
         """
         with self.features.cached_embeddings(tables):
             yield
@@ -277,7 +277,7 @@ class Model(Host):
 
         Args:
             view: Tokens and who sees whom.
-            prompt: What stands before every sequence; the model's own prompt by default.
+            prompt: Prompt states before every sequence; the model's own prompt by default.
         """
         tokens = view.tokens
         if prompt is None and self.prompt is not None:

@@ -22,7 +22,7 @@ class ModelConfig(Checked):
     """All options that define the shape of a model beside its graph: ``model:`` of a recipe.
 
     Args:
-        features: Of the nodes.
+        features: Features of the nodes.
         backbone: Name, config or object.
         text: Size of the text vocabulary; 0 for no text tokens.
         prompts: Number of learned prompt tokens that linearizers may place.
@@ -48,10 +48,10 @@ class ModelConfig(Checked):
 
 
 class Shape(ModelConfig):
-    """What ``config.json`` of a saved model holds: its config, and the outline of its graph.
+    """Content of ``config.json`` of a saved model: its config and its graph's spec.
 
     Args:
-        spec: Of the graph.
+        spec: Spec of the graph.
     """
 
     spec: GraphSpec

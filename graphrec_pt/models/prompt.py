@@ -18,7 +18,7 @@ class PromptStates:
             "The power of scale for parameter-efficient prompt tuning", EMNLP 2021).
         keys: ``[layers, B or 1, H, P, d]``, seen by every token of the sequence in each layer
             (Li and Liang, "Prefix-tuning", ACL 2021). Comes with `values`; P may differ.
-        values: Of the shape of `keys`.
+        values: Values, of the shape of `keys`.
 
     Raises:
         GraphRecError: For shapes that do not fit.

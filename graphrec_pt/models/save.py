@@ -46,7 +46,7 @@ class SavedModel:
         heads: Config of each head, by the label of its objective.
         usage: How the model predicts; None for a model that was never trained.
         weights: By name.
-        vocabulary: Of the graph.
+        vocabulary: Vocabulary of the graph.
         inputs: What the features read off the graph, by name; None where it was not kept.
     """
 
@@ -154,7 +154,7 @@ def _check_target(folder: Path) -> None:
 
 
 def _kept(path: Path) -> bool:
-    """Say whether a file is checked on reading; anybody may rewrite the card."""
+    """Return whether a file is checked on reading; the model card may be edited."""
     return path.name != CARD
 
 
@@ -251,7 +251,7 @@ def model_card(config: dict[str, Any], spec: GraphSpec, weights: int, *, ready: 
 
     Args:
         config: JSON-ready, of the model.
-        spec: Of its graph.
+        spec: Spec of its graph.
         weights: How many there are.
         ready: Whether the model runs without its graph.
     """
@@ -310,10 +310,10 @@ def upload(folder: Path, name: str, *, private: bool | None, message: str) -> st
     """Put a saved model on the Hub in one commit, and return its address.
 
     Args:
-        folder: Of the saved model.
+        folder: Folder of the saved model.
         name: ``"owner/name"``, made if it is not there.
         private: Whether a new repository is; as the owner's settings say for None.
-        message: Of the commit.
+        message: Message of the commit.
 
     Raises:
         GraphRecError: When the Hub does not take it.

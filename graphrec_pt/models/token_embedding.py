@@ -21,7 +21,7 @@ class TokenEmbedding(nn.Module):
     """Vectors of tokens by kind: featurized nodes; tables for relations, specials and prompts.
 
     Args:
-        spec: Of the graph.
+        spec: Spec of the graph.
         width: D.
         text: Size of the text vocabulary; 0 for no text.
         prompts: Number of learned prompt tokens.

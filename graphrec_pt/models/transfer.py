@@ -26,7 +26,7 @@ M = TypeVar("M", bound=Model)
 
 
 Hits = tuple[int, int]
-"""How many were matched, of how many."""
+"""Number of matches, and number of all."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def transfer(
         features: In place of those of the old model, whose weights go to features of the same
             kind at the same place in the list of a node type.
         structure: New sizes of structural columns, e.g. of ``position`` for longer sequences.
-        seed: Of the weights of what the model does not know.
+        seed: Seed of the weights of what the model does not know.
 
     Returns:
         The new model, on the device and in the mode of the old one, and what was matched.
@@ -153,7 +153,7 @@ def _config_for(
 
 
 def _named_alike(a: GraphSpec, b: GraphSpec) -> bool:
-    """Say whether relations, node types and categories, which heads may count, are the same."""
+    """Return whether relations, node types and categories, which size some heads, are the same."""
     mine, other = (o.model_dump(include={"nodes", "relations", "categories"}) for o in (a, b))
     return mine == other
 

@@ -37,9 +37,9 @@ class GraphTransformer:
             ``gap``). Learned positions are the column ``position``.
         rotary: Rotary positions, from the column ``position`` where there is one.
         relations: Relations whose edges bias attention between their ends; 0 for no bias.
-        activation: Of the feed-forward nets.
-        dropout: Of token vectors and of every branch.
-        attention_dropout: Of attention weights.
+        activation: Activation of the feed-forward nets.
+        dropout: Dropout of token vectors and of every branch.
+        attention_dropout: Dropout of attention weights.
         checkpointing: Forget activations inside a layer and compute them again in backward.
     """
 
@@ -130,7 +130,7 @@ class Transformer(nn.Module):
             x: ``[T, D]``, token vectors.
             ptr: int64 ``[B+1]``, where each sequence starts.
             structure: int64 ``[T]`` columns by name.
-            prompt: What stands before the sequences.
+            prompt: Prompt states before the sequences.
             mode: See :func:`graphrec_pt.kernels.attention.attention`; that of the config by
                 default.
             order: int64 ``[T]``, for mode ``"permuted"``.
@@ -170,7 +170,7 @@ class Transformer(nn.Module):
             ptr: int64 ``[B+1]``.
             structure: int64 ``[T]`` columns by name, for both streams.
             order: int64 ``[T]``, place of each token in the order of factorisation.
-            prompt: What stands before the sequences.
+            prompt: Prompt states before the sequences.
             edges: int64 ``[M, 3]``, as in :meth:`forward`.
         """
         given = (structure, prompt)

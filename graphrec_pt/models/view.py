@@ -24,7 +24,7 @@ class View:
         two_stream: Whether a query stream is wanted, which knows the place of a token and not its
             content (XLNet, Yang et al., NeurIPS 2019).
         root: int64 ``[B]``, global id of the node that each sequence was sampled for, −1 for none;
-            None where nobody says. Personalised prompts ask for it.
+            None where unknown. Personalised prompts need it.
     """
 
     tokens: Tokens
@@ -55,7 +55,7 @@ class Encoded:
     """Hidden states of a view.
 
     Args:
-        view: What was shown.
+        view: The encoded view.
         hidden: ``[T, D]``.
         query: ``[T, D]``, hidden states of the query stream; None unless asked for.
     """

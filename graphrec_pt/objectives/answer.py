@@ -22,7 +22,7 @@ from graphrec_pt.tokens.kind import Kind
 
 @objective("answer")
 class Answer(NodePrediction):
-    """What a template asks for, as P5 (Geng et al., RecSys 2022) is trained on its prompts.
+    """Prediction of the masked node of a template, as P5 (Geng et al., RecSys 2022) is trained.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | prompt)`` over the nodes of the type of each mask that the
     linearizer ``template`` wrote. The answer is what the sample knew of the masked node (a path
@@ -35,7 +35,7 @@ class Answer(NodePrediction):
     Args:
         candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types whose masks are predicted; all by default.
-        rerank: Where the prompts are about pairs: how many candidates of each source are ordered by
+        rerank: For prompts about pairs: how many candidates of each source are ordered by
             their answers, the best by the vectors of the nodes; 0 for none.
     """
 
@@ -47,7 +47,7 @@ class Answer(NodePrediction):
         return RequiredFields(frozenset({Kind.SPECIAL}), frozenset({"type", "labels"}))
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return the prompts as they are, and the answers."""
+        """Return the prompts unchanged, and the answers."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("answer")
         wanted = masks(tokens)

@@ -19,7 +19,7 @@ Operation = Literal["crop", "mask", "reorder", "drop", "words"]
 
 
 class Augmentation(Strict):
-    """How another version of a history is made: one operation of several, drawn for each.
+    """Augmentation of histories: each one gets one of several operations, drawn at random.
 
     ``crop`` keeps a stretch of events, ``mask`` hides some, ``reorder`` shuffles a stretch
     (CL4SRec, Xie et al., ICDE 2022, with these shares); ``drop`` leaves out some events, ``words``
@@ -61,9 +61,9 @@ class Augmentation(Strict):
         """Return another version of every history.
 
         Args:
-            graph: What may be seen.
+            graph: The graph that may be seen, without held-out edges.
             tokens: B sequences.
-            draws: Of the sequences, named for the purpose.
+            draws: Draws of the sequences, named for the purpose.
         """
         chosen = self._choice(draws)[tokens.sequence_of()]  # [T]
         history = _history(tokens, draws)
@@ -135,7 +135,7 @@ class _History(NamedTuple):
         events: int64 ``[B]``, how many there are.
         row: int64 ``[T]``.
         words: int64 ``[B, 4]``, random bits that say where stretches lie.
-        draws: Of the sequences.
+        draws: Draws of the sequences.
     """
 
     event: Tensor

@@ -24,7 +24,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 class Candidates(Strict):
-    """How a hidden state predicts a node among the nodes of its type.
+    """The loss by which a hidden state predicts a node among the nodes of its type.
 
     ``softmax``: ``−log softmax(s)[v]`` over the whole type. ``sampled``: the same over `negatives`
     drawn uniformly, corrected by log Q, shared by the step. ``pairwise``: ``−log σ(s_v − s_v')``
@@ -38,7 +38,7 @@ class Candidates(Strict):
 
     Args:
         how: One of the five.
-        negatives: Of ``sampled``, 512 by default; K of ``bce``, 1, and of ``choice``, 4.
+        negatives: Negatives of ``sampled``, 512 by default; K of ``bce``, 1, and of ``choice``, 4.
         calibration: t of ``bce``.
         temperature: τ, divides all scores.
         cosine: Whether both sides are put on the unit sphere.
@@ -63,7 +63,7 @@ class Candidates(Strict):
 
     @property
     def _drawn(self) -> int:
-        """How many negatives are drawn."""
+        """The number of drawn negatives."""
         return self.negatives or {"bce": 1, "choice": 4}.get(self.how, 512)
 
     def head(self, width: int) -> ItemHead:
@@ -82,7 +82,7 @@ class Candidates(Strict):
             tokens: Before anything was hidden.
             token: int64 ``[n]``, where they stand.
             words: int64 ``[n, 4]``, random bits of each.
-            draws: Of the batch, named for the purpose.
+            draws: Draws of the batch, named for the purpose.
         """
         node, types = tokens.id[token], tokens.type[token]
         named = {"token": token, "node": node, "type": types}
@@ -97,7 +97,7 @@ class Candidates(Strict):
             graph: Whose nodes they are.
             types: int64 ``[n]``, node type of each target.
             words: int64 ``[n, 4]``, random bits of each target.
-            draws: Of the batch, named for the purpose.
+            draws: Draws of the batch, named for the purpose.
         """
         offset = graph.csr.offset
         if self.how == "pairwise":
@@ -126,7 +126,7 @@ class Candidates(Strict):
             at: Global ids ``node`` and node types ``type``, int64 ``[n]``, and what :meth:`draw`
                 returned.
             model: Has the vectors of the nodes.
-            head: What :meth:`head` returned.
+            head: The result of :meth:`head`.
         """
         node, types = at["node"], at["type"]
         total = hidden.new_zeros(())

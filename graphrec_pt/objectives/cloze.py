@@ -35,10 +35,10 @@ class Cloze(NodePrediction):
         """Return one view without some nodes, and the nodes.
 
         Args:
-            graph: What may be seen.
+            graph: The graph that may be seen, without held-out edges.
             tokens: B sequences.
             chosen: bool ``[T]``.
-            draws: Of the sequences, named for the purpose.
+            draws: Draws of the sequences, named for the purpose.
             policy: What is put in their place.
         """
         token = chosen.nonzero().squeeze(1)

@@ -39,7 +39,7 @@ class TwoVersions(Objective):
 
     Args:
         augment: How a version is made.
-        pool: Where the vector of a history is read off.
+        pool: Pooling of hidden states to the vector of a history.
         projection: Put a small net before the contrast, as SimCLR does (Chen et al., ICML 2020);
             it is thrown away after.
     """
@@ -88,7 +88,7 @@ class HistoryContrast(TwoVersions):
 
     Args:
         augment: How a version is made.
-        pool: Where the vector of a history is read off.
+        pool: Pooling of hidden states to the vector of a history.
         projection: Put a small net before the contrast.
         loss_form: ``"nt_xent"`` or ``"info_nce"``.
         temperature: τ.
@@ -119,13 +119,13 @@ class SubgraphContrast(Objective):
     Two copies of every sequence lose nodes, have nodes replaced by others of their type, and lose
     edges; NT-Xent (:func:`~graphrec_pt.objectives.contrast.nt_xent`) over projections of their
     pooled states, with the rest of the batch as negatives. Sequences of the same root or
-    roots are no negatives of one another. Roots stay as they are.
+    roots are no negatives of one another. Roots stay unchanged.
 
     Args:
         drop: Share of the nodes that are left out, wherever they stand, with their text.
         substitute: Share of the nodes replaced by another node of their type.
         edges: Share of the edges that are hidden.
-        pool: Where the vector of a sequence is read off.
+        pool: Pooling of hidden states to the vector of a sequence.
         temperature: τ.
     """
 

@@ -27,7 +27,7 @@ class Decoding(Strict):
         least: Edges of a path at least.
         beams: Paths of each user that are gone on with.
         constrained: Whether only edges of the graph are walked.
-        score: What the paths to an item make of it.
+        score: How the paths to an item are combined to its score.
         decay: The first hop goes to what the user met, with weights ``decay ** age`` where the
             last event has age 0, in place of what the model says; None leaves it to the model.
     """

@@ -46,14 +46,14 @@ class Distillation(Objective):
     Args:
         teachers: Vector columns of the root's type (and of the items', by the same names), or
             safetensors files with a tensor ``[n, F]`` for each node type.
-        node_type: Of the roots; where there is a relation, the type that it leaves.
+        node_type: Node type of the roots; where there is a relation, the type that it leaves.
         relation: Leads from roots to items.
         negatives: K.
         temperature: τ; the paper has 1.
         cosine: Put the teachers' vectors on the unit sphere.
         hard: γ; the paper has 1 in post-training and .2 in fine-tuning.
         states: λ.
-        pool: Where the student's vector is read off.
+        pool: Pooling of hidden states to the student's vector.
     """
 
     teachers: tuple[str, ...] = Field(min_length=1)

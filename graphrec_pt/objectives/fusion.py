@@ -84,7 +84,7 @@ class Fusion(OfRelation):
             token: int64 ``[m]``, tokens of items.
             kind: Node type of the items.
             model: Has the vectors of the nodes.
-            head: What :meth:`head` returned.
+            head: The result of :meth:`head`.
         """
         scores = model.nodes(source) @ model.table(kind).T / self.temperature  # [n, V]
         row = encoded.view.tokens.sequence_of()[token]

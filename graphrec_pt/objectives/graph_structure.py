@@ -42,7 +42,7 @@ class GraphStructure(Objective):
         relation: Leads from roots to neighbours; by default the edges of all relations count.
         negatives: K.
         temperature: τ.
-        pool: Where the vector of a sequence is read off.
+        pool: Pooling of hidden states to the vector of a sequence.
         hide: Whether the sequences of t and n are sampled without the edge between them, also where
             a relation from a type to itself stores it once for each direction; with it, each
             stands in the other's context, and that is all there is to learn.

@@ -26,7 +26,7 @@ from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 Over = Literal["mean", "sum"]
-"""What is made of the terms of all nodes of the type."""
+"""The reduction of the terms of all nodes of the type."""
 
 
 class Labels(NamedTuple):
@@ -57,7 +57,7 @@ def linked(graph: Graph, relation: str, nodes: Tensor) -> Labels:
     """Return what a relation links nodes of its source type to.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         relation: Its name.
         nodes: int64 ``[n]`` global ids.
     """
@@ -75,7 +75,7 @@ def multi_label_loss(scores: Tensor, labels: Labels, over: Over = "mean") -> Ten
 
     Args:
         scores: ``[n, A]`` logits.
-        labels: What belongs to each row.
+        labels: The label nodes of each row.
         over: The mean or the sum over the A nodes.
 
     Returns:
@@ -214,7 +214,7 @@ def without_attributes(
     """Return tokens with the attributes of some items hidden in the same sequence.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         tokens: B sequences.
         relation: Leads from items to attributes.
         items: int64 ``[n]``, tokens.

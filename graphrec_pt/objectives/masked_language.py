@@ -43,10 +43,10 @@ class OpinionWords(Strict):
     Held-out nodes of a train graph have no text, so nothing is learned from them.
 
     Args:
-        node_type: Whose text and number.
+        node_type: Node type of the texts and numbers.
         text: Its text column.
         number: Its number column.
-        tokenizer: Of the text, as in the linearizer.
+        tokenizer: Tokenizer of the text, as in the linearizer.
         least: Smallest ``|z|``.
         occurs: Smallest n_w.
     """

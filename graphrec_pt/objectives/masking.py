@@ -27,7 +27,7 @@ class Masking(Strict):
             the task at inference (BERT4Rec, Sun et al., CIKM 2019).
         mask: Share of the chosen that become MASK; BERT has .8, BERT4Rec 1.
         random: Share of the chosen that become another node of the same type; BERT has .1. The
-            others stay as they are.
+            others stay unchanged.
         everywhere: Hide every occurrence of a chosen node in its sequence. Otherwise a
             node that stands in two slots of a subgraph would give itself away.
 
@@ -69,7 +69,7 @@ def choose(tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking
     Args:
         tokens: B sequences.
         eligible: bool ``[T]``.
-        draws: Of the sequences, named for the purpose.
+        draws: Draws of the sequences, named for the purpose.
         policy: How many.
     """
     row = tokens.sequence_of()
@@ -103,9 +103,9 @@ def choose_nodes(
     """Return which nodes of every sequence are to be hidden: bool ``[T]``.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         tokens: B sequences.
-        draws: Of the sequences, named for the purpose.
+        draws: Draws of the sequences, named for the purpose.
         policy: How many.
         types: Names of the node types that may be chosen; all by default.
         roots: Whether roots (hop 0) may be chosen, and nodes that are a root elsewhere in the
@@ -137,7 +137,7 @@ def hide(
         graph: Whose nodes replace others.
         tokens: B sequences.
         chosen: bool ``[T]``, nodes to hide.
-        draws: Of the sequences, named for the purpose.
+        draws: Draws of the sequences, named for the purpose.
         policy: What is put in their place.
     """
     masked, changed, ids = chosen, chosen, tokens.id
@@ -215,7 +215,7 @@ def choose_events(
     Args:
         tokens: B sequences.
         eligible: bool ``[T]``.
-        draws: Of the sequences, named for the purpose.
+        draws: Draws of the sequences, named for the purpose.
         policy: How many.
         last: Hide the last of each sequence always, as S3-Rec does: the place that a
             model predicts when it recommends.

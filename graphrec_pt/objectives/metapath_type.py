@@ -54,7 +54,7 @@ class MetapathType(Objective):
 
     @property
     def classes(self) -> int:
-        """How many metapaths there are."""
+        """The number of metapaths."""
         return self.slots or len(self.metapaths or ())
 
     @property

@@ -42,7 +42,7 @@ class MaskedModality(Objective):
     SIGIR 2022) starts from a model trained so.
 
     Args:
-        node_type: Whose vectors.
+        node_type: Node type of the vectors.
         column: The vectors; the only vector column of the type by default.
         form: One of the three.
         masking: How many nodes, and what is put in their place.

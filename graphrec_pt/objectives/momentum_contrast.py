@@ -44,7 +44,7 @@ class MomentumContrast(TwoVersions, StatefulObjective):
 
     Args:
         augment: How a version is made.
-        pool: Where the vector of a history is read off.
+        pool: Pooling of hidden states to the vector of a history.
         projection: Put a small net before the contrast; the key encoder has its own.
         temperature: τ.
         momentum: m.
@@ -107,7 +107,7 @@ class KeyEncoder(nn.Module):
         model: Bound to a graph.
         head: Before the contrast.
         size: Q.
-        seed: Of the first keys.
+        seed: Seed of the first keys.
 
     Attributes:
         keys: ``[Q, D]``, unit vectors.

@@ -203,7 +203,7 @@ class TargetItem(OfRelation):
 
     Args:
         relation: Leads from roots to items; by default the first interaction relation.
-        pool: Where the state is read off.
+        pool: Pooling of the hidden states.
         candidates: The loss over the nodes of a type, and its negatives.
     """
 

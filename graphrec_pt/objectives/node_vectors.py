@@ -23,8 +23,8 @@ def vectors_of_type(graph: Graph, node_type: str, source: str) -> tuple[Tensor, 
     Read once and kept as long as the graph's node table.
 
     Args:
-        graph: What may be seen.
-        node_type: Whose.
+        graph: The graph that may be seen, without held-out edges.
+        node_type: Node type of the vectors.
         source: A vector column, or a safetensors file with a tensor ``[n, F]`` for each node type,
             by its name, in the order of the graph's nodes.
 

@@ -62,7 +62,7 @@ class Pairs(Strict):
         relation: Leads from roots to items; by default the first interaction relation.
         user: The ``"state"`` of the sequence, or the ``"vector"`` of the root as features make it
             (two towers, or a graph neural network: nothing is encoded then).
-        pool: Where the state is read off.
+        pool: Pooling of the hidden states.
         negatives: K, for each positive.
         popularity: Power of the number of edges by which negatives are drawn; 0 is uniform.
         cosine: Whether both sides are put on the unit sphere.
@@ -282,12 +282,12 @@ def drawn_negatives(
     """Return nodes that a relation does not lead to from some sources, −1 where it leads to all.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         relation: The relation.
         source: int64 ``[n]`` of the type that it leaves.
-        draws: Of n sequences, named for the purpose.
+        draws: Draws of n sequences, named for the purpose.
         count: K.
-        power: Of the number of edges by which they are drawn; 0 is uniform.
+        power: Power of the number of edges by which they are drawn; 0 is uniform.
 
     Returns:
         int64 ``[n, K]``.

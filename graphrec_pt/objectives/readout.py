@@ -38,7 +38,7 @@ class Readout:
     """Base class of all readouts: which view is encoded and which states give the scores.
 
     Attributes:
-        roots: What the sampler of the stage must take.
+        roots: The kind of roots that the stage's sampler must take.
         ranks: Whether the readout can rank the candidates of a source.
         sets: Whether the readout gives a probability for every candidate of a source.
         rates: The value that the readout gives a (source, candidate) pair; None for none.
@@ -145,7 +145,7 @@ class QueryReadout(Readout):
         Args:
             encoded: Of :meth:`view`.
             tokens: The sequences, on the CPU.
-            node_type: Of the candidates.
+            node_type: Node type of the candidates.
         """
         if encoded.query is not None:
             encoded = Encoded(encoded.view, encoded.query)
@@ -177,10 +177,10 @@ class Sequences:
         encoded: Their hidden states.
         tokens: The sequences, on the CPU.
         source: int64 ``[B]`` global ids, on the CPU.
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         relation: Leads from sources to candidates.
         model: At rest.
-        head: Of the objective, trained.
+        head: Head of the objective, trained.
     """
 
     encoded: Encoded
@@ -222,7 +222,7 @@ class PairReadout(Readout):
             the head of the objective to numbers ``[n]``.
         shown: The sequences as the model saw them in training; as they are by default.
         value: From the numbers to what :attr:`rates` says; they themselves by default.
-        of: What the value of a pair is; None where the numbers can only be compared.
+        of: The kind of value of a pair; None where the numbers can only be compared.
         rerank: Items of each source that are put in order; 0 leaves the order of the vectors; None
             where pairs are never ranked.
     """
@@ -237,12 +237,12 @@ class PairReadout(Readout):
 
     @property
     def ranks(self) -> bool:
-        """Whether pairs are ranked."""
+        """Whether the readout ranks pairs."""
         return self.rerank is not None
 
     @property
     def rates(self) -> Value | None:
-        """What the value of a pair is."""
+        """The kind of value of a pair."""
         return self.of
 
 
@@ -251,7 +251,7 @@ class CategoryReadout(Readout):
     """The chance of each category of a source.
 
     Args:
-        column: Of the node type, whose categories they are.
+        column: Column of the node type, whose categories they are.
         shown: The sequences of some roots (int64 ``[B]``) as the model saw them in training.
         chances: From hidden states of B sequences and the head to ``[B, C]``.
     """

@@ -40,7 +40,7 @@ class Classify(Objective):
     to the logits of the mean hidden state. Roots without a category are left out.
 
     Args:
-        node_type: Of the root.
+        node_type: Node type of the root.
         column: Its category column.
         link: One of the two.
         smoothing: Share of the softmax target that is spread over all categories.
@@ -116,13 +116,13 @@ class Regress(Objective):
     cross-entropy of ``σ(f(mean h))``: the chance of a click, or of a good rating.
 
     Args:
-        node_type: Of the root.
+        node_type: Node type of the root.
         column: Its number column; None, for both, for the weight of the excluded edge.
         mean: Subtracted from y.
         scale: Divides it.
         hide: Put MASK in place of the root, whose features would give the value away; for columns.
         above: From where on a number counts as 1.
-        read: What the number is read off: the mean of the tokens, or the roots of a pair.
+        read: The states that give the number: the mean of the tokens, or the roots of a pair.
     """
 
     node_type: str | None = None
@@ -236,8 +236,8 @@ def column_of(graph: Graph, node_type: str, column: str, nodes: Tensor, who: str
     """Return numbers, or codes of categories, of nodes as float64 ``[n]``; NaN for none.
 
     Args:
-        graph: Whose columns.
-        node_type: Of the nodes.
+        graph: The graph of the columns.
+        node_type: Node type of the nodes.
         column: Its name.
         nodes: int64 ``[n]`` global ids, −1 for none.
         who: Reads them, for errors.

@@ -321,7 +321,7 @@ def reordered(tokens: Tokens, parts: Parts, rank: Tensor) -> tuple[Tokens, Tenso
 
     Args:
         tokens: B sequences.
-        parts: Of them.
+        parts: Parts of the sequences.
         rank: int64 ``[T]`` in ``[0, 2**32)``, equal inside a unit; ties keep their order.
 
     Returns:

@@ -31,7 +31,7 @@ class SequenceItem(OfRelation):
     Args:
         relation: Leads from roots to items; by default the first interaction relation.
         temperature: τ.
-        pool: Where s is read off.
+        pool: Pooling of the hidden states.
         made_up: Share of the digits of a next item that are drawn anew for a negative that does
             not exist, .75 in VQ-Rec; needs items with the feature ``codes`` alone. 0 for none.
     """
@@ -82,7 +82,7 @@ class SequenceSequence(OfRelation):
         relation: Leads from roots to items; by default the first interaction relation.
         augment: How the version is made.
         temperature: τ.
-        pool: Where vectors are read off.
+        pool: Pooling of the hidden states.
     """
 
     augment: Augmentation = Augmentation(operations=("drop",))

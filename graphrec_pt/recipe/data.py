@@ -23,7 +23,7 @@ from graphrec_pt.training.check import check_stages
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how many steps are done, and how many there are."""
 CACHE = Path("~/.cache/graphrec_pt")
-"""Where downloaded raw files are kept."""
+"""Folder of downloaded raw files."""
 
 
 def graph_of(
@@ -32,7 +32,7 @@ def graph_of(
     """Return the graph that a recipe names, built in memory where it is not stored.
 
     Args:
-        data: Of a recipe.
+        data: Data of a recipe.
         raw: Folder of raw files; without it they are downloaded.
         cache: Where downloads are kept.
         tell: Told what is being done.

@@ -57,7 +57,7 @@ def load_recipe(
     """Return a recipe, by the name of a shipped one, from a YAML file or the folder of a run.
 
     Args:
-        name: Of the recipe.
+        name: Name of the recipe.
         overrides: Options to change, such as ``stages.0.epochs=3``; values are YAML.
         trust_code: Let it name code by dotted path or plug-in, which is then run.
 
@@ -127,7 +127,7 @@ def check_recipe(name: str | Path, *, trust_code: bool = False) -> Recipe:
     """Return a recipe after checking it and its card, without reading data.
 
     Args:
-        name: Of the recipe.
+        name: Name of the recipe.
         trust_code: As for :func:`load_recipe`.
 
     Raises:

@@ -113,7 +113,7 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
     """Open the folder of a finished run.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         trust_code: Let its recipe name code by dotted path or plug-in, which is then run.
 
     Raises:

@@ -45,8 +45,8 @@ def by_slice(
     """Return a metric of a model and of others on the parts of the test targets.
 
     Args:
-        ours: Of the model.
-        others: Of baselines and the control, by name.
+        ours: Outcomes of the model, one per seed.
+        others: Outcomes of baselines and the control, by name.
         metric: Name such as ``"ndcg@10"``.
         made: Whose training edges say what is cold, rare or in the tail.
 
@@ -115,7 +115,7 @@ def compare_runs(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> l
     """Return the test metrics of runs, and paired tests against the first run.
 
     Args:
-        runs: Of the same targets, judged by the same policy.
+        runs: Runs of the same targets, judged by the same policy.
         metrics: Names; by default those that the recipes of all runs name.
 
     Raises:

@@ -56,12 +56,12 @@ class Origin(Strict):
     """The graph and files that a run was made from.
 
     Args:
-        format: Of the record.
+        format: Format of the record.
         graphrec_pt: The version that wrote it.
         graph: Fingerprint of the whole graph.
         raw: Folder of raw files that the user named; None where they were downloaded, or where
             there are none.
-        files: Of the user's card, and of the raw files by their names in that folder.
+        files: Files of the user's card, and of the raw files by their names in that folder.
     """
 
     format: int
@@ -78,8 +78,8 @@ def write_origin(
 
     Args:
         out: Folder of the run.
-        data: Of the recipe.
-        fingerprint: Of the graph.
+        data: Data of the recipe.
+        fingerprint: Fingerprint of the graph.
         raw: Folder of raw files, where the graph was built from some.
         given: Whether the user named that folder, so that the run goes on with it.
     """
@@ -122,7 +122,7 @@ def check_files(out: Path, data: Data, raw: str | Path | None) -> None:
 
     Args:
         out: Folder of the run.
-        data: Of its recipe.
+        data: Data of its recipe.
         raw: Folder where its raw files are now.
 
     Raises:
@@ -148,8 +148,8 @@ def check_graph(out: Path, fingerprint: str, before: str | None = None) -> None:
 
     Args:
         out: Folder of the run.
-        fingerprint: Of the graph of today.
-        before: Of the graph of the run, where its folder has no record.
+        fingerprint: Fingerprint of the graph of today.
+        before: Fingerprint of the graph of the run, where its folder has no record.
 
     Raises:
         GraphRecError: Then.

@@ -37,7 +37,7 @@ class Pretrained:
     """A finished pre-training.
 
     Args:
-        folder: Of the seed of a run.
+        folder: Folder of the seed of a run.
         identity: What it was trained by and on; see
             :func:`~graphrec_pt.training.run_identity.identity_of`.
         source: Folder of the run that trained it, where that is another one.
@@ -161,8 +161,8 @@ def first_model(recipe: Recipe, graph: Graph, seed: int) -> Model:
 
     Args:
         recipe: With a ``start``.
-        graph: What training may see.
-        seed: Of new weights.
+        graph: The training graph.
+        seed: Seed of new weights.
     """
     structure = getattr(recipe.model.backbone, "structure", {})
     sizes = {name: size for name, size in structure.items() if size is not None}

@@ -32,7 +32,7 @@ MOVED = {
 }
 """Options that evaluations once had, and where they are now."""
 RANKING = "ranking"
-"""What is asked of held-out targets, unless a recipe says otherwise."""
+"""The default task."""
 
 
 def _of_task(config: Any, info: ValidationInfo) -> Any:
@@ -55,7 +55,7 @@ class Data(Strict):
         without: Relations of the card that are left out; by default those that were collected over
             all time, as they may tell of held-out events, and none for ``[]``.
         split: Name or config of the protocol; that of the card by default, else leave-one-out.
-        seed: Of the permutation of ids and of protocols that draw.
+        seed: Seed of the permutation of ids and of protocols that draw.
         derive: Names or configs of relations to compute from the interactions, beside those of the
             card; each view of the split has them of its own edges.
     """
@@ -135,7 +135,7 @@ class Evaluation(Strict):
 
     @property
     def policy(self) -> RankingConfig:
-        """How a catalogue is ranked."""
+        """The ranking policy."""
         return RankingConfig(self.seen)
 
     @model_validator(mode="before")
@@ -182,7 +182,7 @@ class Recipe(Strict):
             what the others leave.
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.
-        options: Of every run.
+        options: Options of every run.
     """
 
     name: str

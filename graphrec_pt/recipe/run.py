@@ -82,13 +82,13 @@ class SeedResult:
     """The results of one seed.
 
     Args:
-        seed: Of weights, batches and dropout.
-        metrics: Of ``valid`` and ``test``; of ``scratch``, None without a control; of
+        seed: Seed of weights, batches and dropout.
+        metrics: Metrics of ``valid`` and ``test``; of ``scratch``, None without a control; of
             ``explanations``, None for a model that does not recommend by paths; of
             ``history_graph``: of test targets when what the model reads off the graph (links,
             propagation) shows validation edges too, None where it reads nothing of the kind; and
             of ``transfer``, None where there is no other data.
-        outcomes: Of the trained model, by split.
+        outcomes: Outcomes of the trained model, by split.
         other_policy: Of test targets under the other policy, where the data has repeats.
         control: Of test targets by the control that was trained from scratch, if there is one.
         beyond: What test targets do not say of the model's lists.
@@ -203,8 +203,8 @@ def train(
 
     Args:
         ready: Data and recipe.
-        seed: Of weights, batches and dropout.
-        folder: Of the seed, for checkpoints.
+        seed: Seed of weights, batches and dropout.
+        folder: Folder of the seed, for checkpoints.
         resume: Go on from the checkpoints there.
         progress: Show bars.
     """

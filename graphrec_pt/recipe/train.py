@@ -39,7 +39,7 @@ class Training:
     Args:
         recipe: What to do.
         made: Split data; training sees its training edges alone.
-        seed: Of weights, batches and dropout.
+        seed: Seed of weights, batches and dropout.
         validate: Measures the model after every epoch of the last stage.
         resume: Go on from the checkpoints of a folder.
         progress: Show bars.

@@ -23,7 +23,7 @@ Shapes = dict[str, tuple[int, ...]]
 PRETRAIN = "pretrain"
 """Strategy of the stages that come before any adaptation."""
 NETWORK = "model.backbone.*"
-"""What is new where a pre-trained model gives nothing but the first vectors of nodes."""
+"""Weights to reinitialise where the pre-trained model gives only the first node vectors."""
 
 OPEN = {"trains", "head", "reinit"}
 """Fields of a strategy that are left as they are when one of them is said."""
@@ -68,7 +68,7 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     Args:
         recipe: With stages that pre-train.
         wanted: Name or config of the strategy.
-        graph: Of the recipe: its names make the prompt.
+        graph: Graph of the recipe: its names make the prompt.
 
     Raises:
         GraphRecError: For a recipe without a pre-training, an unknown strategy, and links that an

@@ -20,7 +20,7 @@ class TransferResult(NamedTuple):
     """The result of a model on other data.
 
     Args:
-        outcome: Of the test targets there.
+        outcome: Outcome of the test targets there.
         untrained: The same of an untrained model of the same shape.
         known: How many of the nodes there the model knew by type and raw id, and of how many.
     """

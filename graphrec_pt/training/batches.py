@@ -59,7 +59,7 @@ class Preparation:
     """The function that a loader applies to each batch; picklable.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         sampler: Sampled the batch, and samples companions in the same way.
         linearizer: Makes the tokens.
         objectives: By name.
@@ -135,7 +135,7 @@ def roots_of(
     """Return all roots of an epoch, and the edge to be hidden from each.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         chosen: What will sample: it takes nodes, pairs or sets.
         where: A node type: its nodes. A relation: its edges, as pairs for a sampler of pairs,
             else their sources; each edge is hidden from its own example. By default the first
@@ -211,8 +211,8 @@ def loader_of(
 
     Args:
         stage: What is sampled, and how much at once.
-        graph: What may be seen.
-        options: Of the run.
+        graph: The graph that may be seen, without held-out edges.
+        options: Options of the run.
         rank: Which of the processes asks.
         world: How many processes share a step.
         device: Where batches are made; by default where the graph is.

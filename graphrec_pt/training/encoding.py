@@ -24,7 +24,7 @@ BLOCK = 1024
 
 
 class NodeEncoding(Strict):
-    """How the nodes of a type are encoded: ``x_v = norm · h_v / ‖h_v‖``.
+    """Encoding of the nodes of a type: ``x_v = norm · h_v / ‖h_v‖``.
 
     PMGT (Liu et al., ACM MM 2021) hands its pre-trained items over like this: each is sampled
     with its neighbours, encoded, and what was read off becomes the first vector of the item in the
@@ -34,9 +34,9 @@ class NodeEncoding(Strict):
         node_type: Whose nodes; the type has an ``id`` feature, whose table is filled.
         sampler: Name or config, on roots of one node each.
         linearizer: Name or config; makes one sequence of each root.
-        pool: Where the vector of a sequence is read off.
-        norm: Of every vector.
-        seed: Of the draws of the sampler.
+        pool: Pooling of hidden states to the vector of a sequence.
+        norm: Norm of every vector.
+        seed: Seed of the draws of the sampler.
     """
 
     node_type: str
@@ -52,7 +52,7 @@ def encoded_nodes(model: Model, graph: Graph, chosen: NodeEncoding) -> Tensor:
 
     Args:
         model: Trained, on any device; left in the mode that it is in.
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         chosen: How.
 
     Raises:

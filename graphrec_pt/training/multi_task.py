@@ -29,10 +29,10 @@ class MultiTaskModule(nn.Module):
     """A model with the heads of a mixture of objectives; its forward pass returns their losses.
 
     Args:
-        model: What is shared.
+        model: The shared model.
         terms: The mixture.
         balance: ``"fixed"`` or ``"uncertainty"``, see :class:`~graphrec_pt.training.stage.Stage`.
-        seed: Of the heads' first weights.
+        seed: Seed of the heads' first weights.
 
     Attributes:
         before: Weights of the heads that the model had, by ``of_{label}``.
@@ -53,7 +53,7 @@ class MultiTaskModule(nn.Module):
         self.log_variance = nn.Parameter(torch.zeros(len(terms))) if learned else None
 
     def begin_states(self, seed: int, device: torch.device) -> None:
-        """Make the states of the objectives that have one, from the weights as they are now."""
+        """Make the states of the objectives that have one, from the current weights."""
         for label, term in self.terms.items():
             if isinstance(term.objective, StatefulObjective):
                 head = self.model.heads[OF + label]
@@ -65,7 +65,7 @@ class MultiTaskModule(nn.Module):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Let objectives change their states after an optimiser step, the given one of a stage."""
+        """Update the objectives' states after an optimiser step, given its number in the stage."""
         for label, state in self.states.items():
             objective = self.terms[label].objective
             assert isinstance(objective, StatefulObjective)  # only these have a state

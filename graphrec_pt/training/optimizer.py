@@ -25,7 +25,7 @@ class ParameterRule:
         pattern: Glob over names such as ``layers.0.norm.weight``; ``*`` also matches dots.
         lr: Factor of the learning rate.
         weight_decay: Instead of the default.
-        freeze: Whether they are left as they are.
+        freeze: Whether they stay unchanged.
     """
 
     pattern: str
@@ -69,7 +69,7 @@ def parameter_groups(
         rules: In order.
         trains: Globs of the names that may train at all.
         lr: Learning rate.
-        weight_decay: Of matrices.
+        weight_decay: Weight decay of matrices.
 
     Raises:
         GraphRecError: For every pattern that matches nothing, at once.

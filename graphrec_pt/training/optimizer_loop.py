@@ -22,7 +22,7 @@ class StepResult(NamedTuple):
 
     Args:
         losses: float32 scalars by label, means over the terms of the whole step.
-        norm: Of the gradient, before clipping.
+        norm: Norm of the gradient, before clipping.
         tokens: As linearized, on this process.
         waste: Share of padding, had every micro-batch been padded to its longest sequence.
     """
@@ -46,7 +46,7 @@ class OptimizerLoop:
         stage: How.
         groups: Parameters of the learner.
         total: Steps of the stage.
-        seed: Of dropout.
+        seed: Seed of dropout.
         accelerator: Devices, precision and ranks.
     """
 

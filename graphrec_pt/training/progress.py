@@ -170,7 +170,7 @@ def progress(
         total: Steps of the stage.
         start: Steps done before.
         every: Seconds between lines of the log.
-        console: Where the bar goes; standard error by default.
+        console: Console of the bar; standard error by default.
     """
     from rich.console import Console
 

@@ -37,10 +37,10 @@ def check_same_run(
     """Raise unless a checkpoint is of the run that is to go on.
 
     Args:
-        who: Where it was saved.
+        who: Place of the checkpoint, for errors.
         saved: Its identity.
         wanted: That of the run.
-        of: What it is called.
+        of: Name of the saved thing, for errors.
 
     Raises:
         GraphRecError: Names the first option that differs.

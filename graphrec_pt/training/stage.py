@@ -92,8 +92,8 @@ class Optimization(Strict):
 
     Args:
         lr: Highest learning rate.
-        weight_decay: Of matrices; biases, norms and embeddings have none.
-        betas: Of Adam.
+        weight_decay: Weight decay of matrices; biases, norms and embeddings have none.
+        betas: Betas of Adam.
         schedule: Config of the learning rate's factor over the stage.
         clip: Largest norm of the gradient; 0 for no clipping.
         rules: Parameters that are frozen, or have a rate or decay of their own; later ones win.
@@ -124,8 +124,8 @@ class Stage(Checked):
         tokens: Tokens per step at most, in place of `batch`: steps of histories of like length.
         accumulate: Micro-batches per optimiser step.
         strategy: Name, config or object: what trains, and what is put into the model for it.
-        optimization: Of the parameters.
-        share: Of the roots that are used at all, whatever the seed: a stage of few data.
+        optimization: Optimization of the parameters.
+        share: Share of the roots that are used at all, whatever the seed: a stage of few data.
         validate_every: Epochs between validations; the end of the stage always has one.
         patience: Validations without a better one after which the stage ends; 0 for never.
         name: What it is called in logs and checkpoints.

@@ -48,9 +48,9 @@ class StageRun:
 
     Args:
         model: What is trained.
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         stage: What to do.
-        options: Of the run.
+        options: Options of the run.
         accelerator: Devices, precision and ranks.
     """
 

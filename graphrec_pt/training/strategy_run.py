@@ -41,7 +41,7 @@ def make_ready(model: Model, graph: Graph, stage: Stage, seed: int) -> None:
         model: Changed in place.
         graph: To bind a prompt to.
         stage: Says what.
-        seed: Of first weights.
+        seed: Seed of first weights.
     """
     chosen: Strategy = stage.strategy
     attach(
@@ -117,12 +117,12 @@ def patterns_of(learner: MultiTaskModule, chosen: Strategy) -> Patterns:
 
 
 def trains(name: str, chosen: Strategy) -> bool:
-    """Say whether the patterns of a strategy let a parameter train."""
+    """Return whether the patterns of a strategy let a parameter train."""
     return matches(name, chosen.trains) and not matches(name, chosen.frozen)
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Say whether a name matches any of some globs."""
+    """Return whether a name matches one of the globs."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 

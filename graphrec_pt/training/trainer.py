@@ -75,8 +75,8 @@ class Trainer:
         stage as they were last trained: saved with it, they come back with it.
 
         Args:
-            model: Of the graph.
-            graph: What training may see.
+            model: Model of the graph.
+            graph: The training graph.
             stages: One or more.
             validate: Called with the model after every epoch; returns metrics by name. A stage
                 ends with the best weights by the first of them, or by ``watch``. By name of the

@@ -72,7 +72,7 @@ class BestCheckpoint:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Say whether a metric is better when lower: losses and errors are."""
+    """Return whether lower values of a metric are better: losses and errors."""
     return any(word in metric for word in LOWER)
 
 

@@ -104,7 +104,7 @@ def askers(view: View, ids: range, node_type: int) -> Tensor:
 
     Args:
         view: B sequences.
-        ids: Of the nodes of the type.
+        ids: Ids of the nodes of the type.
         node_type: Its number.
 
     Raises:
