@@ -134,11 +134,11 @@ def _config_for(
     relations = len(model.spec.relations), len(spec.relations)
     changes: dict[str, Any] = {}
     if getattr(network, "relations", 0):
-        changes["relations"] = _told_anew(network.relations, *relations)
+        changes["relations"] = _resized(network.relations, *relations)
     if sizes := getattr(network, "structure", {}):
         counts_of = {"type": types, "relation": relations}
         counts_of = {name: counts for name, counts in counts_of.items() if name in sizes}
-        anew = {name: _told_anew(sizes[name], *counts) for name, counts in counts_of.items()}
+        anew = {name: _resized(sizes[name], *counts) for name, counts in counts_of.items()}
         changes["structure"] = {**sizes, **anew, **structure}
     if changes and is_dataclass(network):
         network = replace(network, **changes)  # type: ignore[type-var]
@@ -158,7 +158,7 @@ def _named_alike(a: GraphSpec, b: GraphSpec) -> bool:
     return mine == other
 
 
-def _told_anew(size: int, before: int, now: int) -> int:
+def _resized(size: int, before: int, now: int) -> int:
     """Return the graph's size, or a larger one that the config sets."""
     return now if size == before else max(size, now)
 
@@ -206,7 +206,7 @@ def _carry(
     old: Model, known: Mapping[str, pl.Series], new: Model, rows: Mapping[str, pl.Series]
 ) -> dict[str, int]:
     """Copy matching rows into the weights of a model; return how many rows of each."""
-    sources, strange = _shared(old), _strange(old, new)
+    sources, strange = _shared(old), _changed_features(old, new)
     filled = {}
     for name, target in _shared(new).items():
         source = sources.get(name)
@@ -230,7 +230,7 @@ def _shared(model: Model) -> dict[str, Tensor]:
     return {n: w for n, w in model.state_dict().items() if not n.startswith("heads.")}
 
 
-def _strange(old: Model, new: Model) -> tuple[str, ...]:
+def _changed_features(old: Model, new: Model) -> tuple[str, ...]:
     """Return the paths of features whose class or number columns differ from the old model's."""
     before = {path: part for _, path, part in _features(old)}
     return tuple(

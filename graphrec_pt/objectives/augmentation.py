@@ -27,8 +27,8 @@ class Augmentation(Strict):
     text goes with its node, and one event at least is left.
 
     Args:
-        operations: To choose from.
-        chances: How likely each is, in any unit; all the same by default.
+        operations: The operations to draw from.
+        chances: Weights of the operations, in any unit; equal by default.
         crop: Share of the events that are kept.
         mask: Share of the events that are hidden.
         reorder: Share of the events that are shuffled.

@@ -41,11 +41,11 @@ class Candidates(Strict):
         negatives: Negatives of ``sampled``, 512 by default; K of ``bce``, 1, and of ``choice``, 4.
         calibration: t of ``bce``.
         temperature: τ, divides all scores.
-        cosine: Whether both sides are put on the unit sphere.
+        cosine: Whether both sides are normalised to unit length.
         transform: Whether the hidden state goes through dense, GELU and norm first.
-        known: A relation: of the nodes that it can lead to, those that it leads to in the graph
-            are the whole type for ``softmax``. A node without such an edge is then no negative,
-            so the model does not learn that its features never belong to an answer.
+        known: A relation: ``softmax`` runs over those nodes of its target type that have an
+            incoming edge of it. Nodes without such an edge are excluded as negatives, because the
+            model would learn that their features never belong to an answer.
     """
 
     how: Literal["softmax", "sampled", "pairwise", "bce", "choice"] = "softmax"

@@ -42,7 +42,7 @@ class Labels(NamedTuple):
 
     @classmethod
     def of(cls, row: Tensor, label: Tensor, size: int) -> "Labels":
-        """Return pairs once each, in order.
+        """Return the sorted pairs without duplicates.
 
         Args:
             row: int64 ``[M]``.
@@ -54,7 +54,7 @@ class Labels(NamedTuple):
 
 
 def linked(graph: Graph, relation: str, nodes: Tensor) -> Labels:
-    """Return what a relation links nodes of its source type to.
+    """Return the targets of a relation for nodes of its source type.
 
     Args:
         graph: The graph that may be seen, without held-out edges.

@@ -51,12 +51,12 @@ class MaskedEdge(Objective):
     separates them; which of the two views has the true end is drawn edge by edge. KGRec (Yang
     et al., KDD 2023) rebuilds masked edges likewise.
 
-    ``relation``: ``−log softmax_r s_r(a, b)``. Slots say by which relations a node was met, so all
-    of them are hidden. What the types of the two nodes say stays.
+    ``relation``: ``−log softmax_r s_r(a, b)``. All slots are hidden, because they show the
+    relations that led to a node. The types of the two nodes stay visible.
 
     Args:
         how: ``"exists"`` or ``"relation"``.
-        compare: What ``exists`` does with the two scores.
+        compare: How ``exists`` compares the two scores.
         share: Share of the edges of a sequence that are hidden.
         most: Edges hidden at most in a sequence.
         relations: Names of the relations that may be hidden; all by default.

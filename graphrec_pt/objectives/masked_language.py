@@ -66,9 +66,9 @@ class OpinionWords(Strict):
     def ids(self, graph: Graph) -> Tensor:
         """Return the opinion words, ascending: int64 ``[n]``; kept with the node table."""
         table = graph.tables[self.node_type]
-        return _ids(table, self.model_dump_json(), lambda: self._found(graph))
+        return _ids(table, self.model_dump_json(), lambda: self._opinion_ids(graph))
 
-    def _found(self, graph: Graph) -> Tensor:
+    def _opinion_ids(self, graph: Graph) -> Tensor:
         words = Words.of(self.tokenizer)
         start, token = texts_of(graph, self.node_type, self.text, words)
         owner = torch.arange(len(start) - 1, device="cpu").repeat_interleave(start.diff())

@@ -102,10 +102,10 @@ class NeighborCoding(Objective):
             mine = (at["type"] == kind).nonzero().squeeze(1)
             if len(mine):
                 codes = code.index_select(0, row[mine])
-                total = total + self._found(codes, mine, kind, at, model)
+                total = total + self._type_loss(codes, mine, kind, at, model)
         return total / max(len(row), 1)
 
-    def _found(
+    def _type_loss(
         self, code: Tensor, mine: Tensor, kind: int, at: Mapping[str, Tensor], model: Model
     ) -> Tensor:
         """Return the sum of the terms of one node type."""

@@ -108,7 +108,7 @@ class TrainingExamples:
     Args:
         views: The views to encode, in the order of ``loss(encoded, …)``.
         targets: Tensors that the loss needs, by name.
-        count: Terms that the loss is the mean of; with 0 there is nothing to learn here.
+        count: Number of terms in the mean of the loss; 0 for a batch without a target.
         unencoded: Views that the loss encodes itself, with another encoder than the model.
     """
 

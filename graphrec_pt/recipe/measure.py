@@ -45,14 +45,14 @@ def by_slice(
     """Return a metric of a model and of others on the parts of the test targets.
 
     Args:
-        ours: Outcomes of the model, one per seed.
+        ours: Outcome of the model.
         others: Outcomes of baselines and the control, by name.
         metric: Name such as ``"ndcg@10"``.
         made: Whose training edges say what is cold, rare or in the tail.
 
     Returns:
         Slice → ``targets``, ``users``, and the metric of every system by name, the model's as
-        ``model``; None where it cannot be told, such as an AUC of one kind of label.
+        ``model``; None where it is undefined, such as an AUC of one kind of label.
     """
     cut = {
         name: slices(each, made.train, made.relation)

@@ -85,7 +85,7 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
             fitted = chosen if given_options & OPEN else _fitted(chosen, *given)
             relation = recipe.data.split.relation
             stage = stage.model_copy(update={"strategy": fitted})
-            stage = _asked(stage, recipe.stages[:first], graph, relation)
+            stage = _with_template(stage, recipe.stages[:first], graph, relation)
         stages.append(stage)
     return recipe.model_copy(update={"stages": tuple(stages)})
 
@@ -119,7 +119,9 @@ def _heads(stage: Stage, spec: GraphSpec, width: int) -> dict[str, Shapes]:
     }
 
 
-def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | None) -> Stage:
+def _with_template(
+    stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | None
+) -> Stage:
     """Return a stage with a template linearizer exactly if its strategy requires one."""
     target = graph.schema.interaction(relation)
     pattern = f"({target.source})-[{target.name}]->(MASK:{target.target})"

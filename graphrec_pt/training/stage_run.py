@@ -108,7 +108,7 @@ class StageRun:
             start_anew(self.learner, self.graph, self.stage.strategy, options.seed)
             take_heads(self.learner, self.stage.strategy)
         if not self.groups.trained:
-            yield from self._only_looked_at(validate)
+            yield from self._validated_only(validate)
             return
         with only_trained(self.learner, self.groups):
             self.fitting = OptimizerLoop(
@@ -129,14 +129,14 @@ class StageRun:
                         ends = self.done >= self.total
                         whole = self.epoch % self.stage.validate_every == 0
                         self.due = validate is not None and (ends or whole)
-                        self._end_if_asked(save)
+                        self._stop_on_signal(save)
                     if validate is not None and self.due:
                         yield self._validated(validate, save)
                     self._save(save)
-                    self._end_if_asked(save)
+                    self._stop_on_signal(save)
             self._finish()
 
-    def _only_looked_at(self, validate: Validate | None) -> Iterator[Row]:
+    def _validated_only(self, validate: Validate | None) -> Iterator[Row]:
         """Validate without a step, for a stage in which no parameter trains."""
         self.learner.to(self.accelerator.device)
         if validate is not None:
@@ -148,7 +148,7 @@ class StageRun:
             save(self)
             self.saved = self.done
 
-    def _end_if_asked(self, save: Callable[["StageRun"], None]) -> None:
+    def _stop_on_signal(self, save: Callable[["StageRun"], None]) -> None:
         """Save a checkpoint and stop if any process received a signal.
 
         Raises:
@@ -238,7 +238,7 @@ class StageRun:
                 break
             if due and self.done % due == 0:
                 self._save(save)
-            self._end_if_asked(save)
+            self._stop_on_signal(save)
 
     def _validated(
         self, validate: Validate, save: Callable[["StageRun"], None] | None = None
