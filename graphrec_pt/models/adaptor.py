@@ -71,7 +71,7 @@ class Bottleneck:
     places: tuple[str, ...] | None = None
 
     def attach(self, model: Host, seed: int) -> None:
-        """Put a net behind each place.
+        """Put a bottleneck behind each matching linear map.
 
         Raises:
             GraphRecError: For globs that match no linear map.
@@ -82,7 +82,7 @@ class Bottleneck:
 
 
 class BottleneckNet(nn.Module):
-    """Down, GELU, up, and past it all.
+    """Down projection, GELU, up projection, and a residual connection.
 
     Args:
         width: D.
@@ -107,12 +107,12 @@ def _maps(backbone: nn.Module, places: tuple[str, ...]) -> list[tuple[str, nn.Mo
         for name, module in backbone.named_modules()
         if any(fnmatchcase(name, place) for place in places)
     }
-    found = [(name, module, width) for name, (module, width) in named.items() if width]
-    if not found:
+    linear_maps = [(name, module, width) for name, (module, width) in named.items() if width]
+    if not linear_maps:
         maps = [name for name, module in backbone.named_modules() if _outputs(module)]
         hint = "places: such as " + ", ".join(maps[:3]) if maps else "another backbone"
         raise GraphRecError("adaptor", "linear maps at its places", "none", hint)
-    return found
+    return linear_maps
 
 
 def _outputs(module: nn.Module) -> int:
@@ -123,13 +123,13 @@ def _outputs(module: nn.Module) -> int:
 
 
 def add_output_adapter(host: nn.Module, name: str, part: nn.Module) -> None:
-    """Let what a module returns go through a part, which becomes its child.
+    """Pass the output of a module through a part, which becomes its child.
 
     The weights of the module keep their names, so that saved ones still fit.
 
     Args:
         host: Any module that returns a tensor.
-        name: Of the child.
+        name: Name of the child.
         part: From and to tensors of the shape that `host` returns.
     """
     host.add_module(name, part.to(device_of(host)))
@@ -154,7 +154,7 @@ class LoRA:
     Args:
         rank: r.
         alpha: α.
-        dropout: Of x, in training.
+        dropout: Dropout of x, in training.
         targets: Names of the maps, such as ``query``; peft's choice for the model by default.
     """
 
@@ -185,19 +185,19 @@ class LoRA:
         config = peft.LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, **options
         )
-        asked = {name: p.requires_grad for name, p in network.named_parameters()}
+        trainable = {name: p.requires_grad for name, p in network.named_parameters()}
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             try:
                 peft.inject_adapter_in_model(config, network, adapter_name=ADAPTOR)
             except ValueError as error:
-                told = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0]
                 raise GraphRecError(
-                    "adaptor 'lora'", "maps to adapt", told, "targets: …"
+                    "adaptor 'lora'", "maps to adapt", reason, "targets: …"
                 ) from error
         # peft freezes the rest; here the strategy says what trains.
         for name, parameter in network.named_parameters():
-            parameter.requires_grad_(asked.get(name.replace(".base_layer", ""), True))
+            parameter.requires_grad_(trainable.get(name.replace(".base_layer", ""), True))
 
 
 @adaptor("moe")
@@ -225,7 +225,7 @@ class MixtureOfExperts:
 
 
 class AddedExperts(nn.Module):
-    """Experts, and past them.
+    """Experts with a residual connection.
 
     Args:
         width: D.

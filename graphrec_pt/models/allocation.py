@@ -1,4 +1,4 @@
-"""A bound on what is allocated while a network is made from a config that somebody else wrote."""
+"""A bound on the memory that an untrusted config can allocate while its network is made."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,7 +48,7 @@ class BoundedAllocation(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Run a function of torch, after a look at how much it would allocate."""
+        """Run a function of torch after checking how much it would allocate."""
         options = dict(kwargs or {})
         if func in _BY_SIZE:
             size = _numbers(func, args, options)

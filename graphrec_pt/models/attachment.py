@@ -1,4 +1,4 @@
-"""Prompts and adaptors for a model that is trained already."""
+"""Attaching prompts and adaptors to a model that is already trained."""
 
 from collections.abc import Mapping
 
@@ -20,7 +20,7 @@ def attach(
     adaptor: str | Mapping[str, object] | Adaptor | None = None,
     seed: int = 0,
 ) -> None:
-    """Give a model a prompt and an adaptor; one that it has already is left as it is.
+    """Add a prompt and an adaptor to a model; existing ones are kept unchanged.
 
     From then on they are a part of the model: of its config, its weights and every pass.
 
@@ -29,7 +29,7 @@ def attach(
         graph: To bind a prompt to that reads one.
         prompt: Name, config or object; None for none.
         adaptor: Likewise.
-        seed: Of the first weights.
+        seed: Seed of the first weights.
 
     Raises:
         GraphRecError: When the model has another one, or no place for it.

@@ -1,4 +1,4 @@
-"""A learned function of sparse cooccurrence, added to the scores of the items that have any."""
+"""A learned function of sparse co-occurrence, added to the scores of items that have some."""
 
 import torch
 from torch import Generator, Tensor, nn
@@ -34,7 +34,7 @@ class CooccurrenceHead(nn.Module):
         return {"channels": self.inward.in_features, "inner": self.inward.out_features}
 
     def initialise(self, draw: Generator) -> None:
-        """Begin as the mean over channels; W apart from 0, so that w can learn."""
+        """Start as the mean over channels; W starts away from 0 so that w has a gradient."""
         self.log_scale.fill_(SCALE).log_()
         self.direct.fill_(FIRST / len(self.direct))
         self.inward.weight.normal_(0, SPREAD, generator=draw)
@@ -87,10 +87,10 @@ class CooccurrenceHead(nn.Module):
         plain = softmax_loss(left, right, target, temperature=temperature, reduction="none")  # [P]
         row = owners(ptr, len(item))
         score = sddmm(ptr, item.int(), left, right) / temperature  # [N]
-        own = (left * right[target]).sum(1) / temperature  # [P]
+        target_score = (left * right[target]).sum(1) / temperature  # [P]
         term = self(value)  # [N]
         change = torch.where(hidden, -torch.ones_like(term), torch.expm1(term))
-        share = torch.exp(score - (plain + own)[row]) * change  # [N]
+        share = torch.exp(score - (plain + target_score)[row]) * change  # [N]
         moved = torch.zeros_like(plain).index_add(0, row, share)  # Z' / Z − 1
         hit = ((item == target[row]) & ~hidden).nonzero().squeeze(1)
         given = torch.zeros_like(plain).index_add(0, row[hit], term[hit])

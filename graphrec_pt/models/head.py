@@ -1,4 +1,4 @@
-"""The head family: the weights of one objective, which a model keeps and saves beside its own.
+"""The head family: networks of single objectives, which a model keeps and saves.
 
 A head is a network, not the config of one: its options say how to make it again. What has to be
 known of a graph or of a model's width is among them, so a saved head needs neither.
@@ -15,7 +15,7 @@ from graphrec_pt.core.registry import Registry
 H = TypeVar("H", bound=type[Any])
 LIBRARY = f"{__name__.partition('.')[0]}."
 NONE, PARTS, LIST = "none", "parts", "list"
-"""What ``nn.Identity``, ``nn.ModuleDict`` and ``nn.ModuleList`` are called in a saved config."""
+"""Names of ``nn.Identity``, ``nn.ModuleDict`` and ``nn.ModuleList`` in a saved config."""
 
 
 class Head(nn.Module):
@@ -129,7 +129,7 @@ class Map(Head, nn.Linear):
 
 @head("steps")
 class Steps(Head, nn.Embedding):
-    """A vector for each step ahead.
+    """One learned vector per step ahead.
 
     Args:
         steps: How many.
@@ -146,7 +146,7 @@ class Steps(Head, nn.Embedding):
 
 @head("projector")
 class Projector(Head, nn.Sequential):
-    """Two layers between hidden states and what is contrasted (Chen et al., ICML 2020).
+    """Two layers between hidden states and the contrastive loss (Chen et al., ICML 2020).
 
     Args:
         width: D.

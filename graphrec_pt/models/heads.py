@@ -1,4 +1,4 @@
-"""The heads of the library: what is read off hidden states."""
+"""The heads of the library: scores and predictions from hidden states."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -184,7 +184,7 @@ class FeatureHead(Head):
 
 @head("pair")
 class PairHead(Head):
-    """One logit for two vectors: does this follow that, does this user want that item.
+    """One logit for two vectors, such as two segments or a user and an item.
 
     A net over ``[a; b; a ⊙ b; |a − b|]`` (Mou et al., "Natural language inference by tree-based
     convolution and heuristic matching", ACL 2016).

@@ -1,4 +1,4 @@
-"""What prompts and adaptors are put into: the part of a model that they know."""
+"""Base classes of models and prompt encoders, as prompts and adaptors see them."""
 
 from typing import ClassVar
 
@@ -16,10 +16,10 @@ class Host(nn.Module):
     """Base class of the model.
 
     Attributes:
-        spec: Of the graph that the model is for.
-        features: Of its nodes.
+        spec: Spec of the graph that the model is for.
+        features: Features of its nodes.
         backbone: From vectors of tokens to hidden states.
-        prompt: What makes the prompt of a batch; None for none.
+        prompt: The prompt encoder; None where the model has no prompt.
     """
 
     spec: GraphSpec
@@ -43,20 +43,20 @@ class Host(nn.Module):
 
 
 class PromptEncoder(nn.Module):
-    """What makes the prompt of a batch; kept as ``model.prompt``."""
+    """Base class of networks that make the prompt of a batch; kept as ``model.prompt``."""
 
     reads: ClassVar[bool] = False
-    """Whether it needs a graph."""
+    """Whether the prompt encoder needs a graph."""
 
     def attach_graph(self, graph: Graph) -> None:
-        """Read what is needed of a graph; called before the first pass and for each new graph."""
+        """Read the needed parts of a graph; called before the first pass and per new graph."""
 
     def row_names(self) -> dict[str, pl.Series]:
-        """Return what rows of weights stand for, by name; see ``Feature.row_names``."""
+        """Return names for the rows of weights, by weight; see ``Feature.row_names``."""
         return {}
 
     def forward(self, view: View, model: Host) -> PromptStates:
-        """Return what stands before the sequences of a view.
+        """Return the prompt of the sequences of a view.
 
         Args:
             view: B sequences.

@@ -32,7 +32,7 @@ class Network(nn.Module):
     position ids (T5, BART) count for themselves, soft tokens included.
 
     Args:
-        config: Of the Hugging Face model.
+        config: Config of the Hugging Face model.
         given: The model with its weights, or None to make a new one.
         width: D.
         mode: What a token sees by default.
@@ -63,7 +63,7 @@ class Network(nn.Module):
         self._obeyed: set[tuple[str, bool]] = set()
 
     def initialise(self, draw: torch.Generator) -> None:
-        """Take the weights given, or draw new ones by the model's own rule."""
+        """Copy the pre-trained weights, or draw new ones by the model's own rule."""
         from transformers import AutoModel
 
         model = self._given.pop()
@@ -114,7 +114,7 @@ class Network(nn.Module):
             x: ``[T, D]``, token vectors.
             ptr: int64 ``[B+1]``, where each sequence starts.
             structure: int64 ``[T]`` columns by name.
-            prompt: What stands before the sequences.
+            prompt: Prompt states before the sequences.
             mode: See :func:`graphrec_pt.kernels.attention.attention`; that of the config by
                 default.
             order: int64 ``[T]``, for mode ``"permuted"``.
@@ -132,9 +132,9 @@ class Network(nn.Module):
         x = self.structure(x, structure)
         position = structure.get("position")
         position = places(ptr, len(x)) if position is None else self._checked(position, ptr)
-        own, soft = None, None if prompt is None else prompt.tokens
+        kept_rows, soft = None, None if prompt is None else prompt.tokens
         if soft is not None:
-            x, ptr, own, position, order, prefix, _ = with_soft_tokens(
+            x, ptr, kept_rows, position, order, prefix, _ = with_soft_tokens(
                 soft, x, ptr, position, order, prefix, None
             )
         if self.into is not None:
@@ -153,7 +153,7 @@ class Network(nn.Module):
             hidden = self._masked(x, ptr, position, mode, order, prefix, deep)
         if self.out is not None:
             hidden = self.out(hidden)
-        return hidden if own is None else hidden.index_select(0, own)
+        return hidden if kept_rows is None else hidden.index_select(0, kept_rows)
 
     def two_stream(self, *given: Any, **options: Any) -> tuple[Tensor, Tensor]:
         """Refuse: a Hugging Face model has one stream.
@@ -221,18 +221,18 @@ class Network(nn.Module):
             states = encoder(inputs_embeds=x[index], attention_mask=seen_in).last_hidden_state
             packed: Tensor = states[real]
             return packed
-        found = self.model(
+        output = self.model(
             inputs_embeds=x[rows[0]][index],
             attention_mask=seen_in,
             decoder_inputs_embeds=x[rows[1]][index_out],
             decoder_attention_mask=seen_out,
             use_cache=False,
         )
-        parts = found.encoder_last_hidden_state[real], found.last_hidden_state[real_out]
+        parts = output.encoder_last_hidden_state[real], output.last_hidden_state[real_out]
         return torch.empty_like(torch.cat(parts)).index_copy(0, torch.cat(rows), torch.cat(parts))
 
     def _check_obeys(self, mode: str, deep: bool) -> None:
-        """Raise unless a mode does what it says; looked into before its first use."""
+        """Raise unless the model respects the mask of a mode; checked before the first use."""
         if (mode, deep) in self._obeyed:
             return
         trained = self.model.training
@@ -257,7 +257,7 @@ class Network(nn.Module):
         return 0
 
     def _checked(self, position: Tensor, ptr: Tensor) -> Tensor:
-        """Return positions if the model can take them."""
+        """Return positions; raise when the model has fewer."""
         if position.device.type != "cpu" or not position.numel():
             return position
         stack = self.model.get_encoder() if self.config.is_encoder_decoder else self.model
@@ -294,14 +294,14 @@ def dense(ptr: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _some(real: Tensor) -> Tensor:
-    """Return a mask in which no sequence is wholly hidden: int64 ``[B, L]``."""
+    """Return the mask with the first token of each row visible: int64 ``[B, L]``."""
     seen_too = torch.zeros_like(real)
     seen_too[:, :1] = True
     return (real | seen_too).long()
 
 
 TOKENS = 4
-LEAK = 1e-4  # of the greatest change; hidden tokens change nothing but for rounding
+LEAK = 1e-4  # share of the greatest change that rounding may cause through hidden tokens
 
 
 def attention_violation(
@@ -311,10 +311,10 @@ def attention_violation(
     prompt: tuple[int, int, int] | None,
     some: Tensor,
 ) -> str:
-    """Return what a model does against a mode, or nothing.
+    """Return how a model violates the attention mask of a mode; an empty text if it respects it.
 
-    Sequence i differs from the last one in token i alone: who sees i must change, nobody else may.
-    With a per-layer prompt all must change when the prompt does.
+    Sequence i differs from the last one in token i alone: tokens that see i must change, no others.
+    With a per-layer prompt every token must change when the prompt changes.
 
     Args:
         run: From (x ``[T, H]``, ptr, position, mode, order, prefix, keys and values) to ``[T, H]``.
@@ -341,12 +341,12 @@ def attention_violation(
     try:
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             given = (x, ptr, places(ptr, len(x)), mode, order, prefix)
-            found = [run(*given, each) for each in prompts]
+            outputs = [run(*given, each) for each in prompts]
     except GraphRecError:
         raise
     except (TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
         return (str(error).splitlines() or ["it fails"])[0]
-    states = found[0].view(TOKENS + 1, TOKENS, -1)
+    states = outputs[0].view(TOKENS + 1, TOKENS, -1)
     moved = (states[:-1] - states[-1]).abs().amax(2).T  # [token, changed token]
     sight = seen(ptr, mode, order, prefix)
     sees = torch.ones_like(moved, dtype=torch.bool)
@@ -356,6 +356,6 @@ def attention_violation(
         return "it sees what is hidden"
     if bool((moved[sees] == 0).any()):
         return "it does not see all"
-    if prompt is not None and bool(((found[0] - found[1]).abs().amax(1) == 0).any()):
+    if prompt is not None and bool(((outputs[0] - outputs[1]).abs().amax(1) == 0).any()):
         return "it does not see the prompt"
     return ""

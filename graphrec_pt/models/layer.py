@@ -1,4 +1,4 @@
-"""One transformer layer over packed sequences: attention and a feed-forward net, norm first."""
+"""One pre-norm transformer layer over packed sequences: attention and a feed-forward net."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Frame:
-    """What all layers share in one forward pass.
+    """The inputs that all layers share in one forward pass.
 
     Args:
         ptr: int64 ``[B+1]``, where each sequence starts.
-        sight: Who sees whom.
+        sight: The attention mask.
         turn: Cosines and sines of rotary positions ``[T, 1, d/2]``, or None.
         edges: int64 ``[M, 3]`` (query token, relation, key token), or None.
         attend: From queries, keys and values ``[B, L, H, d]`` to ``[B, L, H, d]``, for sequences
@@ -47,8 +47,8 @@ class Layer(nn.Module):
         activation: ``"gelu"`` or ``"relu"``.
         relations: Relations that bias attention between adjacent tokens; one number for each
             relation and head, 0 at first (edge encoding of Graphormer, Ying et al., NeurIPS 2021).
-        dropout: Of both branches.
-        attention_dropout: Of attention weights.
+        dropout: Dropout of both branches.
+        attention_dropout: Dropout of attention weights.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Layer(nn.Module):
         Args:
             x: ``[T, D]``.
             frame: Sequences, mask, rotary positions, edges.
-            prompt: Keys and values ``[B or 1, H, P, d]`` that everybody sees.
+            prompt: Keys and values ``[B or 1, H, P, d]`` that every token sees.
             content: ``[T, D]`` to attend to in place of `x`, for a query stream.
         """
         x = x + self.dropout(self._attend(x, frame, prompt, content))
@@ -99,7 +99,7 @@ class Layer(nn.Module):
         return out
 
     def fuse(self) -> None:
-        """Compile what needs no sequences, for any number of tokens."""
+        """Compile the parts that work token by token, for any number of tokens."""
         self.feed = torch.compile(self._feed, dynamic=True)
 
     def _feed(self, x: Tensor) -> Tensor:

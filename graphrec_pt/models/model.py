@@ -1,4 +1,4 @@
-"""The model: features of nodes, vectors of tokens, a backbone over them."""
+"""The model: node features, token vectors and a backbone, with the objectives' heads."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,19 +43,25 @@ OF = "of_"
 
 
 class Model(Host):
-    """From views of tokens to hidden states.
+    """The network from views of tokens to hidden states.
 
     Args:
         config: Its shape.
-        spec: Of the graph that it is for.
-        seed: Of the first weights, which are a function of it and the config.
+        spec: Spec of the graph that it is for.
+        seed: Seed of the first weights, which are a function of it and the config.
 
     Attributes:
-        vocabulary: What the ids of the graph mean; None until the model is bound or loaded.
-        graph: What it was last bound to: what it may know of the world; None before.
-        prompt: What makes the prompt of a batch; None for none.
+        vocabulary: Names of the graph's ids; None until the model is bound or loaded.
+        graph: The graph that the model was last bound to; None before.
+        prompt: The prompt encoder; None where the model has no prompt.
         heads: The heads that the model was trained with, each as it was last, by ``of_{label}``.
-        usage: How its last stage read the graph, and what it taught; None before any training.
+        usage: Configs of the last training stage; None before any training.
+
+    Example:
+        >>> transformer = {"name": "graph_transformer", "width": 32, "heads": 2}
+        >>> model = Model.of(train, backbone=transformer, seed=0)
+        >>> model.table("item").shape  # 5 items
+        torch.Size([5, 32])
     """
 
     def __init__(self, config: ModelConfig, spec: GraphSpec, seed: int = 0) -> None:
@@ -97,14 +103,14 @@ class Model(Host):
         """Return a new model of a graph, bound to it.
 
         Args:
-            graph: What training may see.
+            graph: The training graph.
             backbone: Name, config or object.
             features: One learned vector per node by default.
             text: Size of the text vocabulary.
             prompts: Number of learned prompt tokens.
             prompt: Name, config or object of a soft prompt.
             adaptor: Name, config or object of an adaptor.
-            seed: Of the first weights.
+            seed: Seed of the first weights.
         """
         config = ModelConfig(
             features=features or Features(),
@@ -122,7 +128,7 @@ class Model(Host):
 
     @property
     def num_parameters(self) -> int:
-        """How many weights it has, those of heads left out."""
+        """The number of weights without those of heads."""
         heads = sum(parameter.numel() for parameter in self.heads.parameters())
         return sum(parameter.numel() for parameter in self.parameters()) - heads
 
@@ -134,7 +140,7 @@ class Model(Host):
         """Keep the head of an objective from now on, as the last one.
 
         Args:
-            label: Of the objective.
+            label: Label of the objective.
             network: In place of any head that it has.
 
         Raises:
@@ -146,7 +152,7 @@ class Model(Host):
         self.heads[OF + label] = network
 
     def make_heads(self, configs: Mapping[str, Mapping[str, Any]]) -> None:
-        """Make room for saved heads, whose weights are to be filled, unless they are there.
+        """Create missing heads from saved configs; the caller fills their weights.
 
         Args:
             configs: By label; see :func:`~graphrec_pt.models.head.head_config`.
@@ -250,7 +256,7 @@ class Model(Host):
             inputs: As in :meth:`save_pretrained`; they are a part of the data set, whose licence
                 says whether they may be published.
             private: Whether a new repository is; as the owner's settings say by default.
-            message: Of the commit.
+            message: Message of the commit.
         """
         with TemporaryDirectory() as scratch:
             folder = self.save_pretrained(Path(scratch) / "model", inputs=inputs)
@@ -261,7 +267,7 @@ class Model(Host):
         """Make the vectors of a node type at most once inside the block: one forward pass.
 
         Args:
-            tables: Where they are kept for later blocks, between which no weight changes.
+            tables: Storage for later blocks, between which no weight changes.
         """
         with self.features.cached_embeddings(tables):
             yield
@@ -271,7 +277,7 @@ class Model(Host):
 
         Args:
             view: Tokens and who sees whom.
-            prompt: What stands before every sequence; the model's own prompt by default.
+            prompt: Prompt states before every sequence; the model's own prompt by default.
         """
         tokens = view.tokens
         if prompt is None and self.prompt is not None:
@@ -283,10 +289,10 @@ class Model(Host):
             if view.order is None:
                 raise GraphRecError("model", "an order for two streams", "none", "View(order=…)")
             query = self.embedding.special.weight[Special.MASK].expand_as(x)
-            hidden, asked = cast(TwoStream, self.backbone).two_stream(
+            hidden, query_states = cast(TwoStream, self.backbone).two_stream(
                 x, query, tokens.ptr, structure, view.order, prompt, edges=tokens.edges
             )
-            return Encoded(view, hidden, asked)
+            return Encoded(view, hidden, query_states)
         hidden = self.backbone(
             x,
             tokens.ptr,
@@ -300,8 +306,8 @@ class Model(Host):
         return Encoded(view, hidden)
 
     def _check(self, vocabulary: Vocabulary) -> None:
-        """Raise unless every id means the same as in the model."""
-        own, spec = self.vocabulary, self.spec
+        """Raise unless the graph numbers nodes and relations as the model does."""
+        known, spec = self.vocabulary, self.spec
         ends = tuple((r.name, r.source, r.target) for r in spec.relations)
         types = dict(zip(spec.node_names, spec.counts, strict=True))
         if (vocabulary.node_types, vocabulary.relations) != (spec.node_names, ends) or (
@@ -309,9 +315,9 @@ class Model(Host):
         ):
             expected = f"a graph of {_told(types, spec.relation_names)}"
             got = _told(vocabulary.counts, vocabulary.relation_names)
-        elif own is not None and not own.nodes.equals(vocabulary.nodes):
+        elif known is not None and not known.nodes.equals(vocabulary.nodes):
             expected = "the nodes that the model knows, numbered as there"
-            got = f"{vocabulary.match(own)} known"
+            got = f"{vocabulary.match(known)} known"
         else:
             return
         raise GraphRecError("model", expected, got, "transfer(model, graph) for another graph")

@@ -19,10 +19,10 @@ def _none(value: object) -> bool:
 
 
 class ModelConfig(Checked):
-    """Everything that the shape of a model depends on beside its graph: ``model:`` of a recipe.
+    """All options that define the shape of a model beside its graph: ``model:`` of a recipe.
 
     Args:
-        features: Of the nodes.
+        features: Features of the nodes.
         backbone: Name, config or object.
         text: Size of the text vocabulary; 0 for no text tokens.
         prompts: Number of learned prompt tokens that linearizers may place.
@@ -38,7 +38,7 @@ class ModelConfig(Checked):
     adaptor: AdaptorField | None = Field(None, exclude_if=_none)
 
     def sized(self, spec: GraphSpec) -> Self:
-        """Return the same with the sizes of structural columns that a graph says."""
+        """Return the config with the graph's sizes of structural columns."""
         network: Any = self.backbone
         structure = getattr(network, "structure", None)
         if structure is None or not is_dataclass(network):
@@ -48,10 +48,10 @@ class ModelConfig(Checked):
 
 
 class Shape(ModelConfig):
-    """What ``config.json`` of a saved model holds: its config, and the outline of its graph.
+    """Content of ``config.json`` of a saved model: its config and its graph's spec.
 
     Args:
-        spec: Of the graph.
+        spec: Spec of the graph.
     """
 
     spec: GraphSpec

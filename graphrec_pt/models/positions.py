@@ -1,4 +1,4 @@
-"""Where a token stands: embeddings of its place in sequence and graph, rotary angles."""
+"""Position embeddings: a token's place in sequence and graph, and rotary angles."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""A soft prompt as backbones take it: tokens before the sequence, keys and values in each layer."""
+"""Prompt states: soft tokens before each sequence, or keys and values in each layer."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ from graphrec_pt.kernels.transposed import owners
 
 @dataclass(frozen=True, eq=False, slots=True)
 class PromptStates:
-    """What stands before every sequence; it takes no position away from the tokens.
+    """The prompt of every sequence; it uses none of the tokens' positions.
 
     Args:
         tokens: Soft tokens ``[B, P, D]``, or ``[1, P, D]`` for all sequences (Lester et al.,
             "The power of scale for parameter-efficient prompt tuning", EMNLP 2021).
         keys: ``[layers, B or 1, H, P, d]``, seen by every token of the sequence in each layer
             (Li and Liang, "Prefix-tuning", ACL 2021). Comes with `values`; P may differ.
-        values: Of the shape of `keys`.
+        values: Values, of the shape of `keys`.
 
     Raises:
         GraphRecError: For shapes that do not fit.
@@ -79,11 +79,11 @@ def with_soft_tokens(
         raise GraphRecError("Prompt", expected, list(soft.shape))
     number = torch.arange(sequences + 1, device=ptr.device)
     wider = ptr + number * size
-    own = torch.arange(len(x), device=ptr.device) + (owners(ptr, len(x)) + 1) * size  # [T]
+    token_rows = torch.arange(len(x), device=ptr.device) + (owners(ptr, len(x)) + 1) * size  # [T]
     step = torch.arange(size, device=ptr.device)
     front = (wider[:-1].unsqueeze(1) + step).flatten()  # [B·P]
     rows = soft.expand(sequences, -1, -1).reshape(-1, width).to(x.dtype)
-    place = torch.cat([own, front])
+    place = torch.cat([token_rows, front])
     joint = torch.empty_like(place)
     joint[place] = torch.arange(len(place), device=ptr.device)
     before = (step - size).repeat(sequences)
@@ -93,9 +93,9 @@ def with_soft_tokens(
 
     if edges is not None:
         source, relation, target = edges.unbind(1)
-        edges = torch.stack([own[source], relation, own[target]], dim=1)
+        edges = torch.stack([token_rows[source], relation, token_rows[target]], dim=1)
     if order is not None:
         order = joined(order + size, step.repeat(sequences))
     if prefix is not None:
         prefix = prefix + size
-    return joined(x, rows), wider, own, joined(position, before), order, prefix, edges
+    return joined(x, rows), wider, token_rows, joined(position, before), order, prefix, edges

@@ -1,4 +1,4 @@
-"""A model on disk in the Hugging Face manner: a folder that is whole or not there; never pickle.
+"""Saved models in the Hugging Face layout: a folder written atomically, without pickle.
 
 ::
 
@@ -38,15 +38,15 @@ FILES = (CONFIG, WEIGHTS, VOCABULARY, INPUTS, CARD)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SavedModel:
-    """What a folder holds.
+    """The content of a saved model's folder.
 
     Args:
         kind: Class of the model.
         config: JSON values that its shape depends on.
         heads: Config of each head, by the label of its objective.
-        usage: How it is asked to predict; None for a model that was never trained.
+        usage: How the model predicts; None for a model that was never trained.
         weights: By name.
-        vocabulary: Of the graph.
+        vocabulary: Vocabulary of the graph.
         inputs: What the features read off the graph, by name; None where it was not kept.
     """
 
@@ -89,7 +89,7 @@ def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
 
 
 def read_model(folder: str | Path) -> SavedModel:
-    """Read what :func:`write_model` wrote, and check that it is that.
+    """Read a folder that :func:`write_model` wrote, and check its digests.
 
     Raises:
         GraphRecError: When a file is missing, cut short, of another model or of another format.
@@ -100,10 +100,10 @@ def read_model(folder: str | Path) -> SavedModel:
         try:
             if not (folder / name).is_file():
                 raise FileNotFoundError("no such file")
-            found = _digest(folder / name)
+            actual = _digest(folder / name)
         except OSError as error:
             raise GraphRecError(str(folder / name), "a file of the model", error) from error
-        if found != digest:
+        if actual != digest:
             hint = "saving or downloading the model anew"
             raise GraphRecError(str(folder / name), "the file that was saved", "another", hint)
     weights = _load_tensors(folder / WEIGHTS)
@@ -129,29 +129,32 @@ def fill(model: nn.Module, weights: Mapping[str, Tensor], who: str) -> None:
     Raises:
         GraphRecError: When they are not those of the model, by name and shape.
     """
-    own = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     for finding, names in (
-        ("nothing for", own.keys() - weights.keys()),
-        ("also", weights.keys() - own.keys()),
-        ("others for", {n for n in own.keys() & weights.keys() if weights[n].shape != own[n]}),
+        ("nothing for", shapes.keys() - weights.keys()),
+        ("also", weights.keys() - shapes.keys()),
+        (
+            "others for",
+            {n for n in shapes.keys() & weights.keys() if weights[n].shape != shapes[n]},
+        ),
     ):
         if names:
-            told = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
-            raise GraphRecError(who, "the weights that the config tells", f"{finding} {told}")
+            listed = ", ".join(sorted(names)[:3]) + (", …" if len(names) > 3 else "")
+            raise GraphRecError(who, "the weights that the config tells", f"{finding} {listed}")
     model.load_state_dict(dict(weights))
 
 
 def _check_target(folder: Path) -> None:
     if not folder.exists():
         return
-    found = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
-    if found and not ({CONFIG, WEIGHTS, VOCABULARY} <= found <= set(FILES)):
-        got = ", ".join(sorted(found - set(FILES))[:3] or sorted(found))
+    present = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
+    if present and not ({CONFIG, WEIGHTS, VOCABULARY} <= present <= set(FILES)):
+        got = ", ".join(sorted(present - set(FILES))[:3] or sorted(present))
         raise GraphRecError(str(folder), "a new folder or a saved model", got, "another folder")
 
 
 def _kept(path: Path) -> bool:
-    """Say whether a file is checked on reading; anybody may rewrite the card."""
+    """Return whether a file is checked on reading; the model card may be edited."""
     return path.name != CARD
 
 
@@ -167,7 +170,7 @@ def _read_config(path: Path) -> dict[str, Any]:
         if stamp == 1:
             hint = "training the model again, for format 1 had no shapes of heads to predict with"
         raise GraphRecError(str(path), f"model format {FORMAT}", stamp or "none", hint)
-    digest = record.pop("digest", None)  # none in models saved before there were any
+    digest = record.pop("digest", None)  # models of older versions have no digest
     if digest is not None and digest != digest_of(record):
         hint = "saving or downloading the model anew"
         raise GraphRecError(str(path), "the config that was saved", "another", hint)
@@ -248,7 +251,7 @@ def model_card(config: dict[str, Any], spec: GraphSpec, weights: int, *, ready: 
 
     Args:
         config: JSON-ready, of the model.
-        spec: Of its graph.
+        spec: Spec of its graph.
         weights: How many there are.
         ready: Whether the model runs without its graph.
     """
@@ -307,10 +310,10 @@ def upload(folder: Path, name: str, *, private: bool | None, message: str) -> st
     """Put a saved model on the Hub in one commit, and return its address.
 
     Args:
-        folder: Of the saved model.
+        folder: Folder of the saved model.
         name: ``"owner/name"``, made if it is not there.
         private: Whether a new repository is; as the owner's settings say for None.
-        message: Of the commit.
+        message: Message of the commit.
 
     Raises:
         GraphRecError: When the Hub does not take it.
@@ -324,7 +327,7 @@ def upload(folder: Path, name: str, *, private: bool | None, message: str) -> st
             repo_id=repository.repo_id,
             folder_path=folder,
             commit_message=message,
-            delete_patterns=list(FILES),  # no file of an older model stays beside these
+            delete_patterns=list(FILES),  # remove files of an older model
         )
     except ImportError as error:
         raise GraphRecError("push_to_hub", "huggingface-hub", "none", _INSTALL) from error

@@ -1,4 +1,4 @@
-"""What goes into a backbone: a vector for every token, and its structural columns."""
+"""Token embedding: the input of a backbone, a vector and structural columns per token."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ class TokenEmbedding(nn.Module):
     """Vectors of tokens by kind: featurized nodes; tables for relations, specials and prompts.
 
     Args:
-        spec: Of the graph.
+        spec: Spec of the graph.
         width: D.
         text: Size of the text vocabulary; 0 for no text.
         prompts: Number of learned prompt tokens.
@@ -67,12 +67,12 @@ class TokenEmbedding(nn.Module):
                 name = kind.name.lower()
                 hint = "text: or prompts: in the model" if kind != Kind.NODE else ""
                 raise GraphRecError("model", f"no {name} tokens", f"{len(rows)} of them", hint)
-            found = table(tokens.id.index_select(0, rows))
+            vectors = table(tokens.id.index_select(0, rows))
             if len(rows) == len(tokens.id):
-                return found  # type: ignore[no-any-return]
+                return vectors  # type: ignore[no-any-return]
             if out is None:
-                out = found.new_zeros(len(tokens.id), self.width)
-            out = out.index_copy(0, rows, found)
+                out = vectors.new_zeros(len(tokens.id), self.width)
+            out = out.index_copy(0, rows, vectors)
         return self.special.weight.new_zeros(0, self.width) if out is None else out
 
 
@@ -98,9 +98,9 @@ def sizes_of(structure: Mapping[str, int | None], spec: GraphSpec) -> dict[str, 
     """Return the number of values of each structural column, filled in where None.
 
     Raises:
-        GraphRecError: For a column whose size the graph does not tell.
+        GraphRecError: For a column whose size does not follow from the graph.
     """
-    told = {
+    known_sizes = {
         "type": len(spec.nodes),
         "relation": len(spec.relations),
         "kind": len(Kind),
@@ -111,7 +111,7 @@ def sizes_of(structure: Mapping[str, int | None], spec: GraphSpec) -> dict[str, 
         if name not in COLUMNS:
             hint = did_you_mean(name, COLUMNS)
             raise GraphRecError("structure", "a column of the tokens", repr(name), hint)
-        if size is None and name not in told:
+        if size is None and name not in known_sizes:
             raise GraphRecError("structure", f"a size of {name!r}", "none", f"{name}: 64")
-        sizes[name] = told[name] if size is None else size
+        sizes[name] = known_sizes[name] if size is None else size
     return sizes

@@ -1,4 +1,4 @@
-"""Warm start: the weights of a model, for another graph."""
+"""Warm start: copy the weights of a trained model into a model of another graph."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -26,12 +26,12 @@ M = TypeVar("M", bound=Model)
 
 
 Hits = tuple[int, int]
-"""How many were matched, of how many."""
+"""Number of matches, and number of all."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the new model has from the old one; ``str`` tells it to a person.
+    """What the new model took over from the old one; ``str`` gives a readable summary.
 
     Args:
         nodes: Node type → nodes of the new graph with a raw id that the old one had.
@@ -74,7 +74,7 @@ def transfer(
     structure: Mapping[str, int] | None = None,
     seed: int = 0,
 ) -> tuple[M, Report]:
-    """Return a model for another graph, with all that a trained one knows of it.
+    """Return a model for another graph that takes over every weight that still applies.
 
     Rows of tables go to nodes of the same type and raw id, to relations and node types of the
     same name, to categories of the same column and value, and to the same number where a number
@@ -88,7 +88,7 @@ def transfer(
         features: In place of those of the old model, whose weights go to features of the same
             kind at the same place in the list of a node type.
         structure: New sizes of structural columns, e.g. of ``position`` for longer sequences.
-        seed: Of the weights of what the model does not know.
+        seed: Seed of the weights of what the model does not know.
 
     Returns:
         The new model, on the device and in the mode of the old one, and what was matched.
@@ -127,18 +127,18 @@ def _config_for(
     features: Features | None,
     structure: Mapping[str, int],
 ) -> ModelConfig:
-    """Return the config of a model of another graph: what a graph tells is told anew."""
+    """Return the config for another graph: sizes that depend on the graph are read again."""
     config = model.config
     network: Any = config.backbone
     types = len(model.spec.nodes), len(spec.nodes)
     relations = len(model.spec.relations), len(spec.relations)
     changes: dict[str, Any] = {}
     if getattr(network, "relations", 0):
-        changes["relations"] = _told_anew(network.relations, *relations)
+        changes["relations"] = _resized(network.relations, *relations)
     if sizes := getattr(network, "structure", {}):
-        told = {"type": types, "relation": relations}
-        told = {name: counts for name, counts in told.items() if name in sizes}
-        anew = {name: _told_anew(sizes[name], *counts) for name, counts in told.items()}
+        counts_of = {"type": types, "relation": relations}
+        counts_of = {name: counts for name, counts in counts_of.items() if name in sizes}
+        anew = {name: _resized(sizes[name], *counts) for name, counts in counts_of.items()}
         changes["structure"] = {**sizes, **anew, **structure}
     if changes and is_dataclass(network):
         network = replace(network, **changes)  # type: ignore[type-var]
@@ -153,18 +153,18 @@ def _config_for(
 
 
 def _named_alike(a: GraphSpec, b: GraphSpec) -> bool:
-    """Say whether relations, node types and categories, which heads may count, are the same."""
+    """Return whether relations, node types and categories, which size some heads, are the same."""
     mine, other = (o.model_dump(include={"nodes", "relations", "categories"}) for o in (a, b))
     return mine == other
 
 
-def _told_anew(size: int, before: int, now: int) -> int:
-    """Return a size as the graph tells it, or a larger one that was asked for."""
+def _resized(size: int, before: int, now: int) -> int:
+    """Return the graph's size, or a larger one that the config sets."""
     return now if size == before else max(size, now)
 
 
 def _rows(model: Model, vocabulary: Vocabulary) -> dict[str, pl.Series]:
-    """Return what rows stand for, by name of the weight; for the others it is their number."""
+    """Return row names by name of the weight; other weights match rows by number."""
     relations = [f"{name}: {source} → {target}" for name, source, target in vocabulary.relations]
     rows = {"embedding.relation.weight": pl.Series(relations, dtype=pl.String)}
     for node_type, path, part in _features(model):
@@ -198,15 +198,15 @@ def _features(model: Model) -> Iterator[tuple[str, str, Feature]]:
 
 
 def _named(names: Sequence[str], size: int) -> pl.Series:
-    """Return names of rows; those beyond the names, which nobody uses yet, have their number."""
+    """Return names of rows; spare rows beyond the names get their number as name."""
     return pl.Series([*names, *(f"row {n}" for n in range(len(names), size))], dtype=pl.String)
 
 
 def _carry(
     old: Model, known: Mapping[str, pl.Series], new: Model, rows: Mapping[str, pl.Series]
 ) -> dict[str, int]:
-    """Copy what fits into the weights of a model; return how many rows of each were filled."""
-    sources, strange = _shared(old), _strange(old, new)
+    """Copy matching rows into the weights of a model; return how many rows of each."""
+    sources, strange = _shared(old), _changed_features(old, new)
     filled = {}
     for name, target in _shared(new).items():
         source = sources.get(name)
@@ -230,8 +230,8 @@ def _shared(model: Model) -> dict[str, Tensor]:
     return {n: w for n, w in model.state_dict().items() if not n.startswith("heads.")}
 
 
-def _strange(old: Model, new: Model) -> tuple[str, ...]:
-    """Return the paths of features whose weights mean something else than in the old model."""
+def _changed_features(old: Model, new: Model) -> tuple[str, ...]:
+    """Return the paths of features whose class or number columns differ from the old model's."""
     before = {path: part for _, path, part in _features(old)}
     return tuple(
         f"{path}."
@@ -244,8 +244,8 @@ def _strange(old: Model, new: Model) -> tuple[str, ...]:
 def _places(names: pl.Series, known: pl.Series) -> Tensor:
     """Return where each name stands among the known ones: int64 ``[n]``, −1 for nowhere."""
     places = known.to_frame("name").with_row_index("place")
-    found = names.to_frame("name").join(places, on="name", how="left", maintain_order="left")
-    return torch.from_numpy(found["place"].cast(pl.Int64).fill_null(-1).to_numpy().copy())
+    matched = names.to_frame("name").join(places, on="name", how="left", maintain_order="left")
+    return torch.from_numpy(matched["place"].cast(pl.Int64).fill_null(-1).to_numpy().copy())
 
 
 def _check_names(weight: str, names: int, rows: int) -> None:
@@ -256,12 +256,12 @@ def _check_names(weight: str, names: int, rows: int) -> None:
 def _categories(new: Model, old: Model) -> dict[str, Hits]:
     """Return, for each column that category features read, how many values were known."""
     before = {path: part for _, path, part in _features(old)}
-    found: dict[str, Hits] = {}
+    hits_of: dict[str, Hits] = {}
     for node_type, path, part in _features(new):
         if isinstance(part, CategoricalFeature):
             was = before.get(path)
             known = was.values if isinstance(was, CategoricalFeature) else {}
             for name, values in part.values.items():
                 hits = len(set(values) & set(known.get(name, ())))
-                found[f"{node_type}.{name}"] = hits, len(values)
-    return found
+                hits_of[f"{node_type}.{name}"] = hits, len(values)
+    return hits_of

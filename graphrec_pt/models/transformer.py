@@ -37,9 +37,9 @@ class GraphTransformer:
             ``gap``). Learned positions are the column ``position``.
         rotary: Rotary positions, from the column ``position`` where there is one.
         relations: Relations whose edges bias attention between their ends; 0 for no bias.
-        activation: Of the feed-forward nets.
-        dropout: Of token vectors and of every branch.
-        attention_dropout: Of attention weights.
+        activation: Activation of the feed-forward nets.
+        dropout: Dropout of token vectors and of every branch.
+        attention_dropout: Dropout of attention weights.
         checkpointing: Forget activations inside a layer and compute them again in backward.
     """
 
@@ -130,7 +130,7 @@ class Transformer(nn.Module):
             x: ``[T, D]``, token vectors.
             ptr: int64 ``[B+1]``, where each sequence starts.
             structure: int64 ``[T]`` columns by name.
-            prompt: What stands before the sequences.
+            prompt: Prompt states before the sequences.
             mode: See :func:`graphrec_pt.kernels.attention.attention`; that of the config by
                 default.
             order: int64 ``[T]``, for mode ``"permuted"``.
@@ -142,11 +142,11 @@ class Transformer(nn.Module):
             GraphRecError: For shapes, columns or modes that do not fit.
         """
         mode = mode or self.config.mode
-        x, frame, own = self._begin(x, ptr, structure, prompt, mode, order, prefix, edges)
+        x, frame, kept_rows = self._begin(x, ptr, structure, prompt, mode, order, prefix, edges)
         for number, layer in enumerate(self.layers):
             x = self._step(layer, x, frame, _of_layer(prompt, number))
         out: Tensor = self.norm(x)
-        return out if own is None else out.index_select(0, own)
+        return out if kept_rows is None else out.index_select(0, kept_rows)
 
     def two_stream(
         self,
@@ -170,20 +170,22 @@ class Transformer(nn.Module):
             ptr: int64 ``[B+1]``.
             structure: int64 ``[T]`` columns by name, for both streams.
             order: int64 ``[T]``, place of each token in the order of factorisation.
-            prompt: What stands before the sequences.
+            prompt: Prompt states before the sequences.
             edges: int64 ``[M, 3]``, as in :meth:`forward`.
         """
         given = (structure, prompt)
-        asking, strict, own = self._begin(query, ptr, *given, "permuted_query", order, None, edges)
+        asking, strict, kept_rows = self._begin(
+            query, ptr, *given, "permuted_query", order, None, edges
+        )
         x, frame, _ = self._begin(x, ptr, *given, "permuted", order, None, edges)
         for number, layer in enumerate(self.layers):
             before = _of_layer(prompt, number)
             asking = self._step(layer, asking, strict, before, x)
             x = self._step(layer, x, frame, before)
         streams: tuple[Tensor, Tensor] = self.norm(x), self.norm(asking)
-        if own is None:
+        if kept_rows is None:
             return streams
-        return streams[0].index_select(0, own), streams[1].index_select(0, own)
+        return streams[0].index_select(0, kept_rows), streams[1].index_select(0, kept_rows)
 
     def _begin(
         self,
@@ -207,15 +209,15 @@ class Transformer(nn.Module):
         position = structure.get("position")
         if position is None:
             position = places(ptr, len(x))
-        own = None
+        kept_rows = None
         if prompt is not None and prompt.tokens is not None:
-            x, ptr, own, position, order, prefix, edges = with_soft_tokens(
+            x, ptr, kept_rows, position, order, prefix, edges = with_soft_tokens(
                 prompt.tokens, x, ptr, position, order, prefix, edges
             )
         turn = None
         if self.config.rotary:
             turn = rotary(self.config.width // self.config.heads, position)
-        return x, Frame(ptr, seen(ptr, mode, order, prefix), turn, edges), own
+        return x, Frame(ptr, seen(ptr, mode, order, prefix), turn, edges), kept_rows
 
     def _step(
         self,

@@ -1,4 +1,4 @@
-"""What a trained model must be asked, and how, kept as configs beside its weights."""
+"""Usage: the configs with which a saved model samples, linearizes and predicts."""
 
 from pydantic import JsonValue
 
@@ -6,7 +6,7 @@ from graphrec_pt.graph.schema import Strict
 
 
 class Usage(Strict):
-    """How the last stage of a training read the graph, and what it taught.
+    """The sampler, linearizer and objectives of the last training stage.
 
     The configs of samplers, linearizers and objectives are JSON: models stand below those who build
     them.

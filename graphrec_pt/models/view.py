@@ -1,4 +1,4 @@
-"""What a network is shown of a batch, and what it made of it."""
+"""Views: the input of an encoder, and the hidden states that it returns."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ POOLINGS = ("mean", "first", "last")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class View:
-    """Tokens, and who sees whom among them.
+    """Tokens, and the attention mode among them.
 
     Args:
         tokens: The sequences.
@@ -24,7 +24,7 @@ class View:
         two_stream: Whether a query stream is wanted, which knows the place of a token and not its
             content (XLNet, Yang et al., NeurIPS 2019).
         root: int64 ``[B]``, global id of the node that each sequence was sampled for, −1 for none;
-            None where nobody says. Personalised prompts ask for it.
+            None where unknown. Personalised prompts need it.
     """
 
     tokens: Tokens
@@ -55,7 +55,7 @@ class Encoded:
     """Hidden states of a view.
 
     Args:
-        view: What was shown.
+        view: The encoded view.
         hidden: ``[T, D]``.
         query: ``[T, D]``, hidden states of the query stream; None unless asked for.
     """
@@ -82,7 +82,7 @@ class Encoded:
             total = self.hidden.new_zeros(len(length), self.hidden.shape[1])
             total = total.index_add(0, self.view.tokens.sequence_of(), self.hidden)
             return total / length.clamp(min=1).unsqueeze(1)
-        found = self.hidden.new_zeros(len(length), self.hidden.shape[1])
+        vectors = self.hidden.new_zeros(len(length), self.hidden.shape[1])
         some = (length > 0).nonzero().squeeze(1)
         place = ptr[:-1] if how == "first" else ptr[1:] - 1
-        return found.index_copy(0, some, self.hidden.index_select(0, place[some]))
+        return vectors.index_copy(0, some, self.hidden.index_select(0, place[some]))

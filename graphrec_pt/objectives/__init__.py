@@ -1,4 +1,4 @@
-"""Floor 8: objectives, corruption and loss, one family a file."""
+"""Objectives: each one corrupts a batch and computes a loss; one family per file."""
 
 from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     answer,

@@ -1,4 +1,4 @@
-"""Answers to prompts: which node stands behind the mask of a template."""
+"""Prompted prediction: a model predicts the node at the mask of a template."""
 
 import torch
 from pydantic import Field
@@ -22,7 +22,7 @@ from graphrec_pt.tokens.kind import Kind
 
 @objective("answer")
 class Answer(NodePrediction):
-    """What a template asks for, as P5 (Geng et al., RecSys 2022) is trained on its prompts.
+    """Prediction of the masked node of a template, as P5 (Geng et al., RecSys 2022) is trained.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(v_m | prompt)`` over the nodes of the type of each mask that the
     linearizer ``template`` wrote. The answer is what the sample knew of the masked node (a path
@@ -35,7 +35,7 @@ class Answer(NodePrediction):
     Args:
         candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types whose masks are predicted; all by default.
-        rerank: Where the prompts are about pairs: how many candidates of each source are ordered by
+        rerank: For prompts about pairs: how many candidates of each source are ordered by
             their answers, the best by the vectors of the nodes; 0 for none.
     """
 
@@ -43,11 +43,11 @@ class Answer(NodePrediction):
 
     @property
     def needs(self) -> RequiredFields:
-        """Masks with their type and what is known of them."""
+        """Return masks with their node type and the node that the sample knew there."""
         return RequiredFields(frozenset({Kind.SPECIAL}), frozenset({"type", "labels"}))
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return the prompts as they are, and the answers."""
+        """Return the prompts unchanged, and the answers."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("answer")
         wanted = masks(tokens)
@@ -67,12 +67,12 @@ class Answer(NodePrediction):
         return TrainingExamples((View(tokens),), targets | drawn, len(token))
 
     def readout(self) -> Either:
-        """Return what the last mask stands for; of pairs, how well the answer fits."""
+        """Return a ranking from the last mask; for pairs, the second node's log-probability."""
         return Either(QueryReadout("mask"), PairReadout(_fit_of_answers, rerank=self.rerank))
 
 
 def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Module) -> Tensor:
-    """Return the log-probability of the second node of each pair behind the last mask: ``[n]``."""
+    """Return the log-probability of each pair's second node at the last mask: ``[n]``."""
     assert isinstance(head, ItemHead)
     spec = model.spec
     name = next(each for each in spec.node_names if int(pairs[0, 1]) in spec.ids(each))
@@ -85,5 +85,5 @@ def _fit_of_answers(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Modu
 def _other_ends(examples: Examples) -> Tensor:
     """Return where the edge hidden from each root leads, −1 where there is none: int64 ``[R]``."""
     position, row = examples.hidden_edges()
-    found = torch.full((len(examples.roots),), -1)
-    return found.index_copy(0, row, examples.graph.csr.indices[position].long())
+    ends = torch.full((len(examples.roots),), -1)
+    return ends.index_copy(0, row, examples.graph.csr.indices[position].long())

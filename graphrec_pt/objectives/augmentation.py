@@ -1,4 +1,4 @@
-"""Other versions of the same history: cropped, masked, reordered, thinned out."""
+"""Augmentations of a history: crop, mask, reorder, drop events, drop words."""
 
 from dataclasses import replace
 from typing import Literal, NamedTuple
@@ -19,7 +19,7 @@ Operation = Literal["crop", "mask", "reorder", "drop", "words"]
 
 
 class Augmentation(Strict):
-    """How another version of a history is made: one operation of several, drawn for each.
+    """Augmentation of histories: each one gets one of several operations, drawn at random.
 
     ``crop`` keeps a stretch of events, ``mask`` hides some, ``reorder`` shuffles a stretch
     (CL4SRec, Xie et al., ICDE 2022, with these shares); ``drop`` leaves out some events, ``words``
@@ -27,8 +27,8 @@ class Augmentation(Strict):
     text goes with its node, and one event at least is left.
 
     Args:
-        operations: To choose from.
-        chances: How likely each is, in any unit; all the same by default.
+        operations: The operations to draw from.
+        chances: Weights of the operations, in any unit; equal by default.
         crop: Share of the events that are kept.
         mask: Share of the events that are hidden.
         reorder: Share of the events that are shuffled.
@@ -61,9 +61,9 @@ class Augmentation(Strict):
         """Return another version of every history.
 
         Args:
-            graph: What may be seen.
+            graph: The graph that may be seen, without held-out edges.
             tokens: B sequences.
-            draws: Of the sequences, named for the purpose.
+            draws: Draws of the sequences, named for the purpose.
         """
         chosen = self._choice(draws)[tokens.sequence_of()]  # [T]
         history = _history(tokens, draws)
@@ -92,11 +92,11 @@ class Augmentation(Strict):
         return torch.searchsorted(upto, at, right=True).clamp(max=len(self.operations) - 1)
 
     def _cropped(self, tokens: Tokens, history: "_History") -> Tensor:
-        """Return what is left of a stretch of events: bool ``[T]``."""
+        """Return the tokens that cropping keeps: bool ``[T]``."""
         return ~history.owned | history.stretch(self.crop, 0)
 
     def _thinned(self, tokens: Tokens, history: "_History") -> Tensor:
-        """Return what is left when events are dropped: bool ``[T]``."""
+        """Return the tokens that remain after events are dropped: bool ``[T]``."""
         out = choose(
             tokens,
             history.event,
@@ -106,7 +106,7 @@ class Augmentation(Strict):
         return ~with_text(tokens, out)
 
     def _worded(self, tokens: Tokens, history: "_History") -> Tensor:
-        """Return what is left when words are dropped: bool ``[T]``."""
+        """Return the tokens that remain after words are dropped: bool ``[T]``."""
         bits = history.draws.named("words").of_tokens(tokens)[:, 0]
         return (tokens.kind != Kind.TEXT) | (unit(bits) >= self.words)
 
@@ -135,7 +135,7 @@ class _History(NamedTuple):
         events: int64 ``[B]``, how many there are.
         row: int64 ``[T]``.
         words: int64 ``[B, 4]``, random bits that say where stretches lie.
-        draws: Of the sequences.
+        draws: Draws of the sequences.
     """
 
     event: Tensor
@@ -148,7 +148,7 @@ class _History(NamedTuple):
     draws: SequenceRNG
 
     def stretch(self, share: float, which: int) -> Tensor:
-        """Return a share of the events of each sequence that stand side by side: bool ``[T]``."""
+        """Return consecutive events, a given share of each sequence: bool ``[T]``."""
         words = self.words[:, which]
         length = (self.events * share).floor().long().clamp(min=1)
         start = one_of(words, (self.events - length + 1).clamp(min=1))

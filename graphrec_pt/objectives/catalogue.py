@@ -24,7 +24,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 class Candidates(Strict):
-    """How a hidden state predicts a node among the nodes of its type.
+    """The loss by which a hidden state predicts a node among the nodes of its type.
 
     ``softmax``: ``−log softmax(s)[v]`` over the whole type. ``sampled``: the same over `negatives`
     drawn uniformly, corrected by log Q, shared by the step. ``pairwise``: ``−log σ(s_v − s_v')``
@@ -38,14 +38,14 @@ class Candidates(Strict):
 
     Args:
         how: One of the five.
-        negatives: Of ``sampled``, 512 by default; K of ``bce``, 1, and of ``choice``, 4.
+        negatives: Negatives of ``sampled``, 512 by default; K of ``bce``, 1, and of ``choice``, 4.
         calibration: t of ``bce``.
         temperature: τ, divides all scores.
-        cosine: Whether both sides are put on the unit sphere.
+        cosine: Whether both sides are normalised to unit length.
         transform: Whether the hidden state goes through dense, GELU and norm first.
-        known: A relation: of the nodes that it can lead to, those that it leads to in the graph
-            are the whole type for ``softmax``. A node without such an edge is then no negative,
-            so the model does not learn that its features never belong to an answer.
+        known: A relation: ``softmax`` runs over those nodes of its target type that have an
+            incoming edge of it. Nodes without such an edge are excluded as negatives, because the
+            model would learn that their features never belong to an answer.
     """
 
     how: Literal["softmax", "sampled", "pairwise", "bce", "choice"] = "softmax"
@@ -63,7 +63,7 @@ class Candidates(Strict):
 
     @property
     def _drawn(self) -> int:
-        """How many negatives are drawn."""
+        """The number of drawn negatives."""
         return self.negatives or {"bce": 1, "choice": 4}.get(self.how, 512)
 
     def head(self, width: int) -> ItemHead:
@@ -75,14 +75,14 @@ class Candidates(Strict):
     def targets(
         self, graph: Graph, tokens: Tokens, token: Tensor, words: Tensor, draws: SequenceRNG
     ) -> dict[str, Tensor]:
-        """Return the nodes at some tokens as targets, with the negatives drawn for them.
+        """Return the nodes at some tokens as targets, and their negatives.
 
         Args:
             graph: Whose nodes they are.
             tokens: Before anything was hidden.
             token: int64 ``[n]``, where they stand.
             words: int64 ``[n, 4]``, random bits of each.
-            draws: Of the batch, named for the purpose.
+            draws: Draws of the batch, named for the purpose.
         """
         node, types = tokens.id[token], tokens.type[token]
         named = {"token": token, "node": node, "type": types}
@@ -97,7 +97,7 @@ class Candidates(Strict):
             graph: Whose nodes they are.
             types: int64 ``[n]``, node type of each target.
             words: int64 ``[n, 4]``, random bits of each target.
-            draws: Of the batch, named for the purpose.
+            draws: Draws of the batch, named for the purpose.
         """
         offset = graph.csr.offset
         if self.how == "pairwise":
@@ -126,7 +126,7 @@ class Candidates(Strict):
             at: Global ids ``node`` and node types ``type``, int64 ``[n]``, and what :meth:`draw`
                 returned.
             model: Has the vectors of the nodes.
-            head: What :meth:`head` returned.
+            head: The result of :meth:`head`.
         """
         node, types = at["node"], at["type"]
         total = hidden.new_zeros(())
@@ -135,8 +135,8 @@ class Candidates(Strict):
             if not len(rows):
                 continue
             target = node[rows] - model.spec.ids(name).start
-            found = self._of_type(hidden[rows], target, rows, index, at, model.table(name), head)
-            total = total + found * len(rows)
+            loss = self._of_type(hidden[rows], target, rows, index, at, model.table(name), head)
+            total = total + loss * len(rows)
         return total / max(len(node), 1)
 
     def _of_type(
@@ -214,11 +214,11 @@ def shared_nodes(draws: SequenceRNG, node_type: int, count: int, graph: Graph) -
 
 
 def _unknown(graph: Graph, name: str) -> dict[str, Tensor]:
-    """Return which nodes of the type that a relation enters it does not lead to: bool ``[V]``."""
+    """Return the nodes of a relation's target type without an incoming edge: bool ``[V]``."""
     relation = graph.schema.relation(name)
     among = graph.nodes(relation.target)
     if relation.inverse is not None:
-        met = graph.degree(relation.inverse)
+        degree = graph.degree(relation.inverse)
     else:
-        met = torch.bincount(graph.edges(name).target - among.start, minlength=len(among))
-    return {f"unknown.{graph.schema.node_index(relation.target)}": met == 0}
+        degree = torch.bincount(graph.edges(name).target - among.start, minlength=len(among))
+    return {f"unknown.{graph.schema.node_index(relation.target)}": degree == 0}

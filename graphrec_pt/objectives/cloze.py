@@ -1,4 +1,4 @@
-"""Cloze tasks: nodes of a sequence are hidden and predicted, from all that is left."""
+"""Cloze tasks: hide nodes of a sequence and predict them from the remaining tokens."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 class Cloze(NodePrediction):
-    """Some nodes are hidden, and predicted where they stood."""
+    """Base of objectives that hide nodes and predict them at their own places."""
 
     def hidden(
         self, graph: Graph, tokens: Tokens, chosen: Tensor, draws: SequenceRNG, policy: Masking
@@ -35,10 +35,10 @@ class Cloze(NodePrediction):
         """Return one view without some nodes, and the nodes.
 
         Args:
-            graph: What may be seen.
+            graph: The graph that may be seen, without held-out edges.
             tokens: B sequences.
             chosen: bool ``[T]``.
-            draws: Of the sequences, named for the purpose.
+            draws: Draws of the sequences, named for the purpose.
             policy: What is put in their place.
         """
         token = chosen.nonzero().squeeze(1)
@@ -78,7 +78,7 @@ class MaskedNode(Cloze):
         return self.hidden(graph, tokens, chosen, draws, self.masking)
 
     def readout(self) -> QueryReadout:
-        """Return what a MASK after the sequence stands for."""
+        """Return a ranking from a MASK appended to the sequence."""
         return QueryReadout("end")
 
 
@@ -115,7 +115,7 @@ class MaskedItem(Cloze):
         return self.hidden(graph, tokens, chosen, draws, policy)
 
     def readout(self) -> QueryReadout:
-        """Return what a MASK after the history stands for."""
+        """Return a ranking from a MASK appended to the history."""
         return QueryReadout("end")
 
 

@@ -1,4 +1,4 @@
-"""Contrast: two versions of a history or subgraph are alike, those of different ones are not."""
+"""Contrastive objectives: two versions of one history or subgraph are a positive pair."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ class TwoVersions(Objective):
 
     Args:
         augment: How a version is made.
-        pool: Where the vector of a history is read off.
+        pool: Pooling of hidden states to the vector of a history.
         projection: Put a small net before the contrast, as SimCLR does (Chen et al., ICML 2020);
             it is thrown away after.
     """
@@ -73,7 +73,7 @@ class TwoVersions(Objective):
         return rows, views
 
     def head(self, spec: GraphSpec, width: int) -> nn.Module:
-        """Return the net before the contrast."""
+        """Return the projection network."""
         return Projector(width) if self.projection else nn.Identity()
 
 
@@ -88,7 +88,7 @@ class HistoryContrast(TwoVersions):
 
     Args:
         augment: How a version is made.
-        pool: Where the vector of a history is read off.
+        pool: Pooling of hidden states to the vector of a history.
         projection: Put a small net before the contrast.
         loss_form: ``"nt_xent"`` or ``"info_nce"``.
         temperature: τ.
@@ -119,13 +119,13 @@ class SubgraphContrast(Objective):
     Two copies of every sequence lose nodes, have nodes replaced by others of their type, and lose
     edges; NT-Xent (:func:`~graphrec_pt.objectives.contrast.nt_xent`) over projections of their
     pooled states, with the rest of the batch as negatives. Sequences of the same root or
-    roots are no negatives of one another. Roots stay as they are.
+    roots are no negatives of one another. Roots stay unchanged.
 
     Args:
         drop: Share of the nodes that are left out, wherever they stand, with their text.
         substitute: Share of the nodes replaced by another node of their type.
         edges: Share of the edges that are hidden.
-        pool: Where the vector of a sequence is read off.
+        pool: Pooling of hidden states to the vector of a sequence.
         temperature: τ.
     """
 
@@ -147,7 +147,7 @@ class SubgraphContrast(Objective):
         return RequiredFields(frozenset({Kind.NODE}), frozenset({"type", "hop"} | edges))
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return two views, and whose sequences they are."""
+        """Return two views, and the number of the root of each sequence."""
         draws = examples.draws.named("subgraph_contrast")
         views = tuple(
             View(self._copy(examples.graph, examples.tokens, draws.named(which)))
@@ -166,13 +166,13 @@ class SubgraphContrast(Objective):
         model: Model,
         head: FeatureHead,
     ) -> Tensor:
-        """Return the mean over the sequences; one that has no negative costs nothing."""
+        """Return the mean over the sequences; a sequence without a negative adds 0."""
         one, other = (head(pooled(each, self.pool)) for each in encoded)
         return nt_xent(one, other, self.temperature, corrupted.targets["same"])
 
     def _copy(self, graph: Graph, tokens: Tokens, draws: SequenceRNG) -> Tokens:
         first = first_occurrence(tokens)
-        words = draws.of_tokens(tokens)[first]  # one fate for a node
+        words = draws.of_tokens(tokens)[first]  # the same draw for all occurrences of a node
         loose = (tokens.kind == Kind.NODE) & ~same_nodes(first, tokens.hop == 0)
         fate = unit(words[:, 0])
         dropped = loose & (fate < self.drop)
@@ -193,7 +193,7 @@ class SubgraphContrast(Objective):
 def _whose(examples: Examples) -> Tensor:
     """Return one number for the root or roots of each sequence: int64 ``[B]``."""
     roots = examples.roots
-    if isinstance(roots, Sets):  # a set is the same as itself
+    if isinstance(roots, Sets):  # a set equals only itself
         return examples.draws.row
     if roots.ndim == 2:
         roots = roots[:, 0] * examples.graph.num_nodes() + roots[:, 1]
@@ -232,12 +232,12 @@ def info_nce(
     if cosine:
         a, b = normalize(a, dim=-1), normalize(b, dim=-1)
     scores = a @ b.T / temperature  # [n, m]
-    own = torch.arange(len(a), device=a.device)
+    rows = torch.arange(len(a), device=a.device)
     if same is not None:
         no_negative = same[: len(a), None] == same  # [n, m]
-        no_negative[own, own] = False
+        no_negative[rows, rows] = False
         scores = scores.masked_fill(no_negative, float("-inf"))
-    return cross_entropy(scores, own) if len(a) else scores.sum()
+    return cross_entropy(scores, rows) if len(a) else scores.sum()
 
 
 def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.5, same: Tensor | None = None) -> Tensor:
@@ -263,7 +263,7 @@ def nt_xent(a: Tensor, b: Tensor, temperature: float = 0.5, same: Tensor | None 
         raise GraphRecError("nt_xent", "two views of equal length", f"{len(a)} and {len(b)}")
     things = torch.arange(len(a), device=a.device) if same is None else same
     _check("nt_xent", a, b, temperature, things)
-    # A view is the same thing as itself, so it stands in none of its sums.
+    # A view is excluded from its own sum.
     anchors, others, name = torch.cat([a, b]), torch.cat([b, a]), torch.cat([things, things])
     return info_nce(anchors, others, temperature, name)
 

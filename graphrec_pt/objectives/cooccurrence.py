@@ -1,4 +1,4 @@
-"""What the graph says of each item after a history, as a learned term of its score."""
+"""Co-occurrence prior: a learned score term from item-to-item links after a history."""
 
 from typing import Annotated, Literal
 
@@ -26,7 +26,7 @@ _matrices: Memo[Matrices] = Memo()  # of a graph
 
 
 class Channel(Strict):
-    """One kind of links, followed from the events of a history, the latest ones most.
+    """One kind of item links, followed from the events of a history with decaying weights.
 
     Args:
         links: What came ``"after"`` or ``"before"`` an item in histories, what stood
@@ -46,7 +46,7 @@ class Channel(Strict):
     target_power: Power = 0.3
 
     def made(self, graph: Graph, relation: str, most: int) -> Links:
-        """Return the links of a graph, at most so many of each item."""
+        """Return the links of a graph, at most a given number per item."""
         if self.links == "content":
             return content_links(graph, graph.schema.relation(relation).target, most=most)
         if self.links == "together":
@@ -101,7 +101,7 @@ class CooccurrencePrior(Strict):
     inner: int = Field(16, ge=1)
 
     def head(self) -> CooccurrenceHead:
-        """Return the learned function, to be filled by ``seeded``."""
+        """Return the learned function; ``seeded`` fills its weights."""
         return CooccurrenceHead(len(self.channels), self.inner)
 
     def catalogue(self, graph: Graph) -> str:
@@ -127,7 +127,7 @@ class CooccurrencePrior(Strict):
         place = before[token + 1] - 1  # of the latest item at or before each token
         some = place >= ptr[tokens.sequence_of()[token]]
         wanted = torch.where(target < 0, target, target - items.start)
-        found = cooccurrence(
+        sums = cooccurrence(
             tokens.id[is_item] - items.start,
             ptr,
             place[some],
@@ -137,13 +137,13 @@ class CooccurrencePrior(Strict):
             own=own,
             most=self.most,
         )
-        count = torch.zeros_like(token).index_copy(0, some.nonzero().squeeze(1), found.ptr.diff())
-        return found._replace(ptr=torch.cat([count.new_zeros(1), count.cumsum(0)]))
+        count = torch.zeros_like(token).index_copy(0, some.nonzero().squeeze(1), sums.ptr.diff())
+        return sums._replace(ptr=torch.cat([count.new_zeros(1), count.cumsum(0)]))
 
     def pairs(
         self, known: Graph, tokens: Tokens, token: Tensor, target: Tensor, *, hide: bool
     ) -> dict[str, Tensor]:
-        """Return the pairs of place and item that the loss treats apart, by name.
+        """Return the (place, item) pairs that the loss treats separately, by name.
 
         Args:
             known: The graph that is trained on, its histories among them.
@@ -152,25 +152,25 @@ class CooccurrencePrior(Strict):
             target: int64 ``[P]``, global ids of the items that come next.
             hide: Whether items that were met before are no candidates.
         """
-        found = self.at(known, tokens, token, target, own=True)
-        met_row, met = torch.empty(0, dtype=torch.int64), found.item[:0]
+        sums = self.at(known, tokens, token, target, own=True)
+        earlier_row, earlier = torch.empty(0, dtype=torch.int64), sums.item[:0]
         if hide:
             items = known.nodes(self.catalogue(known))
-            met_row, met = met_before(tokens, token, target)
-            inside = (met >= items.start) & (met < items.stop)
-            met_row, met = met_row[inside], met[inside] - items.start
-        count = torch.bincount(met_row, minlength=len(token))
+            earlier_row, earlier = met_before(tokens, token, target)
+            inside = (earlier >= items.start) & (earlier < items.stop)
+            earlier_row, earlier = earlier_row[inside], earlier[inside] - items.start
+        count = torch.bincount(earlier_row, minlength=len(token))
         before = torch.cat([count.new_zeros(1), count.cumsum(0)])
         # of each place first what has cooccurrence, then what was met
-        row = owners(found.ptr, len(found.item))
+        row = owners(sums.ptr, len(sums.item))
         first = torch.arange(len(row)) + before[row]
-        then = torch.arange(len(met)) + found.ptr[met_row + 1]
-        item = found.item.new_empty(len(row) + len(met))
-        item[first], item[then] = found.item, met
-        value = found.value.new_zeros(len(item), found.value.shape[1])
-        value[first] = found.value
+        then = torch.arange(len(earlier)) + sums.ptr[earlier_row + 1]
+        item = sums.item.new_empty(len(row) + len(earlier))
+        item[first], item[then] = sums.item, earlier
+        value = sums.value.new_zeros(len(item), sums.value.shape[1])
+        value[first] = sums.value
         hidden = torch.ones(len(item), dtype=torch.bool).index_fill(0, first, False)
-        named = {"ptr": found.ptr + before, "item": item, "value": value, "hidden": hidden}
+        named = {"ptr": sums.ptr + before, "item": item, "value": value, "hidden": hidden}
         return {f"cooccurrence.{name}": column for name, column in named.items()}
 
     def check(self, spec: GraphSpec) -> None:
@@ -207,7 +207,7 @@ def _without_decay(channel: Channel) -> Channel:
 
 
 def stacked(links: list[Links]) -> Matrices:
-    """Return links over one catalogue laid end to end, as the kernel reads them."""
+    """Return the link matrices of one catalogue, concatenated in the kernel's layout."""
     window = max(len(each.near) // 2 for each in links)
     near = np.zeros((len(links), 2 * window + 1), np.float32)
     for row, each in zip(near, links, strict=True):

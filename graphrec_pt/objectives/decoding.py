@@ -1,4 +1,4 @@
-"""How recommendations are read off a path language model."""
+"""Beam search options for recommendation with a path language model."""
 
 from typing import Literal, Self
 
@@ -9,13 +9,13 @@ from graphrec_pt.graph.schema import Strict
 
 
 class Decoding(Strict):
-    """A beam search from a user to items that the user has not met.
+    """A beam search from a user to items without an interaction of the user.
 
-    A path begins with the user and the interaction relation; the model says the rest, relation and
-    node in turn, of types that fit one another and can still lead to an item, no node twice.
-    Probabilities are those of the model among what is allowed. `constrained` paths use edges of the
-    graph at hand alone (PEARLM, Balloccu et al., arXiv 2310.16452), so every one of them is true;
-    free ones may say edges that nobody has seen (PLM-Rec, Geng et al., WWW 2022).
+    A path begins with the user and the interaction relation. The model predicts relations and nodes
+    in turn; allowed are types that fit one another and can still lead to an item, and no node
+    twice. The model's probabilities are renormalised over the allowed tokens. `constrained` paths
+    use only edges of the given graph (PEARLM, Balloccu et al., arXiv 2310.16452); free paths may
+    contain edges that do not exist (PLM-Rec, Geng et al., WWW 2022).
 
     An item's score is the log of the ``"sum"`` of the probabilities of all paths that end in it,
     that of the most probable one (``"max"``), or the best mean probability of a token (``"mean"``,
@@ -25,11 +25,11 @@ class Decoding(Strict):
     Args:
         hops: Edges of a path at most.
         least: Edges of a path at least.
-        beams: Paths of each user that are gone on with.
-        constrained: Whether only edges of the graph are walked.
-        score: What the paths to an item make of it.
-        decay: The first hop goes to what the user met, with weights ``decay ** age`` where the
-            last event has age 0, in place of what the model says; None leaves it to the model.
+        beams: Beam width: paths kept per user at every hop.
+        constrained: Whether paths use only edges of the graph.
+        score: How the paths to an item are combined to its score.
+        decay: Weights ``decay ** age`` of the user's items for the first hop, in place of the
+            model's probabilities; the last event has age 0. None uses the model.
     """
 
     hops: int = Field(3, ge=2, le=8)

@@ -1,4 +1,4 @@
-"""Knowledge distillation: states and scores of a model like those of its teachers."""
+"""Knowledge distillation: a model imitates the vectors and scores of its teachers."""
 
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -46,14 +46,14 @@ class Distillation(Objective):
     Args:
         teachers: Vector columns of the root's type (and of the items', by the same names), or
             safetensors files with a tensor ``[n, F]`` for each node type.
-        node_type: Of the roots; where there is a relation, the type that it leaves.
+        node_type: Node type of the roots; where there is a relation, the type that it leaves.
         relation: Leads from roots to items.
         negatives: K.
         temperature: τ; the paper has 1.
         cosine: Put the teachers' vectors on the unit sphere.
         hard: γ; the paper has 1 in post-training and .2 in fine-tuning.
         states: λ.
-        pool: Where the student's vector is read off.
+        pool: Pooling of hidden states to the student's vector.
     """
 
     teachers: tuple[str, ...] = Field(min_length=1)
@@ -81,15 +81,15 @@ class Distillation(Objective):
                 raise GraphRecError("distillation", expected, widths)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return sequences, and what the teachers make of their roots and items."""
+        """Return sequences, and the teachers' vectors of their roots and items."""
         if self.relation is None:
             return self._of_roots(examples)
         graph, relation = examples.graph, examples.graph.schema.relation(self.relation)
-        found = positives(examples, relation)
-        draws = examples.draws.named("distillation").select(found.row)
-        negatives = drawn_negatives(graph, relation, found.source, draws, self.negatives)
-        items = torch.cat([found.target.unsqueeze(1), negatives], dim=1)  # [n, 1+K]
-        user, user_missing = self._vectors(graph, relation.source, found.source)
+        pairs = positives(examples, relation)
+        draws = examples.draws.named("distillation").select(pairs.row)
+        negatives = drawn_negatives(graph, relation, pairs.source, draws, self.negatives)
+        items = torch.cat([pairs.target.unsqueeze(1), negatives], dim=1)  # [n, 1+K]
+        user, user_missing = self._vectors(graph, relation.source, pairs.source)
         item, item_missing = self._vectors(graph, relation.target, items.clamp(min=0))
         kept = ((items >= 0).all(1) & ~user_missing & ~item_missing[:, 0]).nonzero().squeeze(1)
         scores = [torch.einsum("nf,nkf->nk", *pair)[kept] for pair in zip(user, item, strict=True)]
@@ -100,10 +100,10 @@ class Distillation(Objective):
         for number, (of_root, of_items) in enumerate(zip(user, item, strict=True)):
             targets[f"root.{number}"] = of_root[kept]
             targets[f"item.{number}"] = of_items[kept, 0]
-        return TrainingExamples((View(found.tokens.select(kept)),), targets, len(kept))
+        return TrainingExamples((View(pairs.tokens.select(kept)),), targets, len(kept))
 
     def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
-        """Return W_i, of roots and of items."""
+        """Return the maps W_i, one per teacher for roots and one for items."""
         sides = zip(("root", "item"), self._types(spec), strict=False)
         return nn.ModuleDict(
             {
@@ -150,18 +150,18 @@ class Distillation(Objective):
         )
 
     def _vectors(self, graph: Graph, node_type: str, nodes: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Return each teacher's vectors of some nodes, and whom a teacher does not know."""
-        own = graph.nodes(node_type)
-        inside = (nodes >= own.start) & (nodes < own.stop)
+        """Return each teacher's vectors of some nodes, and which nodes a teacher lacks."""
+        ids = graph.nodes(node_type)
+        inside = (nodes >= ids.start) & (nodes < ids.stop)
         if not bool(inside.all()):
             got = repr(graph.type_of(int(nodes[~inside][0])))
             raise GraphRecError("distillation", f"nodes of type {node_type!r}", got)
         vectors, missing = [], torch.zeros_like(inside)
         for teacher in self.teachers:
             given, absent = vectors_of_type(graph, node_type, teacher)
-            row = (nodes - own.start).to(given.device)  # tables stay on the CPU
-            found = given[row].to(nodes.device)
-            vectors.append(normalize(found, dim=-1) if self.cosine else found)
+            row = (nodes - ids.start).to(given.device)  # tables stay on the CPU
+            rows = given[row].to(nodes.device)
+            vectors.append(normalize(rows, dim=-1) if self.cosine else rows)
             missing = missing | absent[row].to(nodes.device)
         return vectors, missing
 
@@ -179,8 +179,8 @@ class Distillation(Objective):
     def _types(self, spec: GraphSpec) -> tuple[str, ...]:
         """Return the type of the roots, and of the items if there is a relation."""
         if self.relation is not None:
-            found = spec.relations[spec.relation_index(self.relation)]
-            return found.source, found.target
+            relation = spec.relations[spec.relation_index(self.relation)]
+            return relation.source, relation.target
         if self.node_type is None:
             raise GraphRecError("distillation", "a relation or a node_type", "neither")
         spec.node_index(self.node_type)

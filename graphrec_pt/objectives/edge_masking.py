@@ -1,4 +1,4 @@
-"""Edges that are hidden in sequences, and ends of edges that do not exist."""
+"""Edge masking: hide edges in sequences, and draw negative ends of edges."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ from graphrec_pt.tokens.tokens import Tokens
 
 
 def links(tokens: Tokens) -> Tensor:
-    """Return which nodes were reached over a known edge from a node in sight: bool ``[T]``."""
+    """Return the node tokens whose parent is in the sequence over a known edge: bool ``[T]``."""
     return _joined(tokens) & (tokens.relation >= 0)
 
 
@@ -25,8 +25,8 @@ def pair_of_link(tokens: Tokens) -> Tensor:
     Equal numbers are the same two nodes in the same sequence; −1 where no node leads to a node.
     """
     first, before = first_occurrence(tokens), tokens.parents().clamp(min=0)
-    own = torch.arange(len(first), device=first.device)
-    return torch.where(_joined(tokens), _pair(first, before, own), -1)
+    places = torch.arange(len(first), device=first.device)
+    return torch.where(_joined(tokens), _pair(first, before, places), -1)
 
 
 def same_nodes(first: Tensor, chosen: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ def same_nodes(first: Tensor, chosen: Tensor) -> Tensor:
 
 
 def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
-    """Return tokens without any sign of the edges between the ends of some links.
+    """Return tokens with all edges between the two ends of some links removed.
 
     Every edge between the two nodes goes, under any relation, in either direction and in every
     slot: the link (parent, relation and time of the token), the relation token before it and the
@@ -53,11 +53,11 @@ def without_edges(tokens: Tokens, chosen: Tensor) -> Tokens:
         chosen: bool ``[T]``, some of :func:`links`.
     """
     first, before = first_occurrence(tokens), tokens.parents().clamp(min=0)
-    own = torch.arange(len(first), device=first.device)
+    places = torch.arange(len(first), device=first.device)
     near = torch.zeros_like(chosen)  # nodes at either end: only these need a closer look
-    near[first[own[chosen]]] = near[first[before[chosen]]] = True
+    near[first[places[chosen]]] = near[first[before[chosen]]] = True
     near = near[first]
-    hidden = _pair(first, before[chosen], own[chosen])
+    hidden = _pair(first, before[chosen], places[chosen])
     gone = _joined(tokens) & near
     gone &= near[before] if len(before) else gone
     at = gone.nonzero().squeeze(1)
@@ -122,11 +122,11 @@ def structured_negatives(
     slot = torch.tensor([schema.slot(each.name) for each in schema.relations])
     leads_to = torch.tensor([schema.node_index(each.target) for each in schema.relations])
     kind = torch.where(relation < 0, -1, leads_to[relation])
-    found = torch.full((len(source), count), -1, dtype=torch.int64)
+    negatives = torch.full((len(source), count), -1, dtype=torch.int64)
     for index in torch.unique(kind[kind >= 0]).tolist():
         rows = (kind == index).nonzero().squeeze(1)
         among = graph.nodes(schema.nodes[index].name)
-        found[rows] = negative(
+        negatives[rows] = negative(
             graph.csr,
             source[rows],
             slot[relation[rows]],
@@ -136,7 +136,7 @@ def structured_negatives(
             high=among.stop,
             item=item[rows],
         )
-    return found
+    return negatives
 
 
 def _joined(tokens: Tokens) -> Tensor:

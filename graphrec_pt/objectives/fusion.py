@@ -1,4 +1,4 @@
-"""Local and global: which item of the catalogue, with a say for what the user's subgraph holds."""
+"""Fusion: catalogue scores from node vectors, plus a term for items in the user's subgraph."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -46,13 +46,13 @@ class Fusion(OfRelation):
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the subgraphs, the users and the items that they take."""
         relation = relation_of(examples.graph, self.relation)
-        found = positives(examples, relation)
-        inside = items_inside(examples.graph, found.tokens, relation)
-        targets = {"source": found.source, "target": found.target, **inside._asdict()}
-        return TrainingExamples((View(found.tokens),), targets, len(found.row))
+        pairs = positives(examples, relation)
+        inside = items_inside(examples.graph, pairs.tokens, relation)
+        targets = {"source": pairs.source, "target": pairs.target, **inside._asdict()}
+        return TrainingExamples((View(pairs.tokens),), targets, len(pairs.row))
 
     def head(self, spec: GraphSpec, width: int) -> PairHead:
-        """Return what the subgraph adds to the score of an item."""
+        """Return the network for the subgraph's term of an item's score."""
         return PairHead(width)
 
     def loss(
@@ -84,7 +84,7 @@ class Fusion(OfRelation):
             token: int64 ``[m]``, tokens of items.
             kind: Node type of the items.
             model: Has the vectors of the nodes.
-            head: What :meth:`head` returned.
+            head: The result of :meth:`head`.
         """
         scores = model.nodes(source) @ model.table(kind).T / self.temperature  # [n, V]
         row = encoded.view.tokens.sequence_of()[token]
@@ -94,7 +94,7 @@ class Fusion(OfRelation):
         return scores.index_put((row, item), local.to(scores.dtype), accumulate=True)
 
     def readout(self) -> CatalogueReadout | QueryReadout:
-        """Return the scores of both, or of the vectors alone."""
+        """Return scores of vectors and subgraph together, or of the vectors alone."""
         if self.scoring == "towers":
             return QueryReadout("vector", head=ItemHead(0, temperature=self.temperature))
         return CatalogueReadout(self._catalogue)
@@ -109,7 +109,7 @@ class Fusion(OfRelation):
 
 
 class Inside(NamedTuple):
-    """What of sequences is root, and what is an item.
+    """Which tokens of the sequences are roots, and which are items.
 
     Args:
         root: int64 ``[B]`` tokens.

@@ -1,4 +1,4 @@
-"""Gap filling: an encoder reads a history with gaps, a decoder writes the whole of it."""
+"""Gap filling: an encoder reads a history with gaps, a decoder predicts the gaps."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ class GapFilling(NodePrediction):
     masking: Masking = Masking(share=0.4, everywhere=False)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return one view of encoder and decoder, and what stands in the gaps."""
+        """Return one view of encoder and decoder, and the nodes of the gaps."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("gap_filling")
         chosen = choose_nodes(graph, tokens, draws, self.masking, self.types)
@@ -49,12 +49,12 @@ class GapFilling(NodePrediction):
         return TrainingExamples((view,), targets, len(gap))
 
     def readout(self) -> QueryReadout:
-        """Return what the decoder says after the whole sequence."""
+        """Return a ranking from the decoder's last token."""
         return QueryReadout("end", shown=_without_gaps)
 
 
 def with_decoder(seen: Tokens, whole: Tokens) -> View:
-    """Return what an encoder sees, followed by the whole one token later for a decoder.
+    """Return encoder tokens followed by decoder tokens, which are shifted by one place.
 
     BOS predicts the first token of the sequence, the token after it the second, and so on.
 

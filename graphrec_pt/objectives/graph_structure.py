@@ -1,4 +1,4 @@
-"""Graph structure: sequences of neighbours are alike, those of other nodes are not."""
+"""Graph structure reconstruction: sequences of neighbours become similar, others dissimilar."""
 
 from collections.abc import Sequence
 
@@ -42,7 +42,7 @@ class GraphStructure(Objective):
         relation: Leads from roots to neighbours; by default the edges of all relations count.
         negatives: K.
         temperature: τ.
-        pool: Where the vector of a sequence is read off.
+        pool: Pooling of hidden states to the vector of a sequence.
         hide: Whether the sequences of t and n are sampled without the edge between them, also where
             a relation from a type to itself stores it once for each direction; with it, each
             stands in the other's context, and that is all there is to learn.
@@ -93,13 +93,16 @@ class GraphStructure(Objective):
         parts = torch.cat([roots, neighbor, others.flatten()])
         exclude = torch.cat([hidden, back, torch.full_like(others.flatten(), -1)])
         tokens, _ = examples.resample(parts, exclude)
-        own = torch.arange(len(parts))
+        numbers = torch.arange(len(parts))
         n = len(kept)
-        views = tuple(View(tokens.select(rows)) for rows in (own[:n], own[n : 2 * n], own[2 * n :]))
+        views = tuple(
+            View(tokens.select(rows))
+            for rows in (numbers[:n], numbers[n : 2 * n], numbers[2 * n :])
+        )
         return TrainingExamples(views, {}, n)
 
     def head(self, spec: GraphSpec, width: int) -> nn.Identity:
-        """Return nothing: cosines have no weights."""
+        """Return an empty module: cosines have no weights."""
         return nn.Identity()
 
     def loss(
@@ -132,7 +135,7 @@ class GraphStructure(Objective):
         size = high - low
         step = one_of(words, size.clamp(min=1))
         position = low + step
-        if exclude is not None and csr.edge is not None:  # the next one then
+        if exclude is not None and csr.edge is not None:  # take the next edge instead
             stored = csr.edge[position.clamp(max=max(len(csr.edge) - 1, 0))]
             refused = (exclude >= 0) & (size > 0) & (stored == exclude)
             position = torch.where(refused, low + (step + 1) % size.clamp(min=1), position)
@@ -142,7 +145,7 @@ class GraphStructure(Objective):
     def _others(
         self, graph: Graph, roots: Tensor, position: Tensor, words: Tensor, key: Key
     ) -> Tensor:
-        """Return K nodes for each root that could be the neighbour and are not: ``[R, K]``."""
+        """Return K nodes per root, of the neighbour's type and not linked to it: ``[R, K]``."""
         relation = relations_of(graph, position, roots)
         return structured_negatives(
             graph, roots, relation, self.negatives, key.named("others"), words
@@ -157,7 +160,7 @@ def _edge_back(graph: Graph, position: Tensor, roots: Tensor, neighbor: Tensor) 
     """
     csr, relations = graph.csr, graph.schema.relations
     assert csr.edge is not None
-    found = csr.edge[position].long()
+    edges = csr.edge[position].long()
     kind = relations_of(graph, position, roots)
     for index in torch.unique(kind).tolist():
         relation = relations[index]
@@ -168,5 +171,5 @@ def _edge_back(graph: Graph, position: Tensor, roots: Tensor, neighbor: Tensor) 
         low, high = csr.segment[segment].long(), csr.segment[segment + 1].long()
         place, owner = ranges(low, high - low)
         at = (csr.indices[place] == roots[rows][owner]).nonzero().squeeze(1)
-        found[rows[owner[at]]] = csr.edge[place[at]].long()
-    return found
+        edges[rows[owner[at]]] = csr.edge[place[at]].long()
+    return edges

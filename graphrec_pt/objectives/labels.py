@@ -1,4 +1,4 @@
-"""Labels: which nodes of a type belong to something, many at once, each yes or no."""
+"""Multi-label prediction: which nodes of a type belong to an item."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 
 Over = Literal["mean", "sum"]
-"""What is made of the terms of all nodes of the type."""
+"""The reduction of the terms of all nodes of the type."""
 
 
 class Labels(NamedTuple):
-    """The nodes that belong to each of n things, every pair once.
+    """The label nodes of n rows, every (row, label) pair once.
 
     Args:
         row: int64 ``[M]`` in ``[0, n)``, ascending.
@@ -42,7 +42,7 @@ class Labels(NamedTuple):
 
     @classmethod
     def of(cls, row: Tensor, label: Tensor, size: int) -> "Labels":
-        """Return pairs once each, in order.
+        """Return the sorted pairs without duplicates.
 
         Args:
             row: int64 ``[M]``.
@@ -54,10 +54,10 @@ class Labels(NamedTuple):
 
 
 def linked(graph: Graph, relation: str, nodes: Tensor) -> Labels:
-    """Return what a relation links nodes of its source type to.
+    """Return the targets of a relation for nodes of its source type.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         relation: Its name.
         nodes: int64 ``[n]`` global ids.
     """
@@ -75,7 +75,7 @@ def multi_label_loss(scores: Tensor, labels: Labels, over: Over = "mean") -> Ten
 
     Args:
         scores: ``[n, A]`` logits.
-        labels: What belongs to each row.
+        labels: The label nodes of each row.
         over: The mean or the sum over the A nodes.
 
     Returns:
@@ -87,7 +87,7 @@ def multi_label_loss(scores: Tensor, labels: Labels, over: Over = "mean") -> Ten
 
 @dataclass(frozen=True)
 class OfAttributes(Objective):
-    """An objective that predicts all nodes that a relation leads to, each yes or no.
+    """An objective that predicts the targets of a relation, one binary label per node.
 
     Args:
         relation: Leads from what is looked at to the labels.
@@ -211,10 +211,10 @@ class MaskedAttribute(OfAttributes):
 def without_attributes(
     graph: Graph, tokens: Tokens, relation: str, items: Tensor, labels: Labels
 ) -> Tokens:
-    """Return tokens with the attributes of some items hidden where they stand beside them.
+    """Return tokens with the attributes of some items hidden in the same sequence.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         tokens: B sequences.
         relation: Leads from items to attributes.
         items: int64 ``[n]``, tokens.
@@ -224,6 +224,6 @@ def without_attributes(
     first = graph.nodes(target).start
     named = (tokens.sequence_of() << 32) | tokens.id
     telling = (tokens.sequence_of()[items][labels.row] << 32) | (labels.label + first)
-    told = (tokens.kind == Kind.NODE) & (tokens.type == graph.schema.node_index(target))
-    told &= torch.isin(named, telling)
-    return masked_out(tokens, told)
+    attributes = (tokens.kind == Kind.NODE) & (tokens.type == graph.schema.node_index(target))
+    attributes &= torch.isin(named, telling)
+    return masked_out(tokens, attributes)

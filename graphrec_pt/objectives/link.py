@@ -1,4 +1,4 @@
-"""Links: whether a user takes an item, predicted from the subgraph between the two."""
+"""Link prediction: does a user take an item, judged from the subgraph between the two."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -111,7 +111,7 @@ class LinkPrediction(OfRelation):
         return bpr(true, false) if self.form == "bpr" else bce(true, false)
 
     def readout(self) -> PairReadout:
-        """Return the score of a pair; its sigmoid is a chance with the form ``bce`` alone."""
+        """Return the score of a pair; its sigmoid is a probability only with the form ``bce``."""
         chance = self.form == "bce"
         return PairReadout(
             _score_of_pairs,
@@ -141,7 +141,7 @@ def pair_roots(tokens: Tokens) -> Tensor:
 
 
 def unlinked(tokens: Tokens) -> Tokens:
-    """Return subgraphs without any sign of edges between the two roots."""
+    """Return subgraphs in which every edge between the two roots is removed."""
     root = occurrences(tokens, tokens.hop == 0)
     before = tokens.parents().clamp(min=0)
     direct = links(tokens) & root

@@ -1,4 +1,4 @@
-"""Masked edges: whether two nodes of a sequence have an edge, and under which relation."""
+"""Masked edge prediction: do two nodes of a sequence have an edge, and of which relation."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -51,12 +51,12 @@ class MaskedEdge(Objective):
     separates them; which of the two views has the true end is drawn edge by edge. KGRec (Yang
     et al., KDD 2023) rebuilds masked edges likewise.
 
-    ``relation``: ``−log softmax_r s_r(a, b)``. Slots say by which relations a node was met, so all
-    of them are hidden. What the types of the two nodes say stays.
+    ``relation``: ``−log softmax_r s_r(a, b)``. All slots are hidden, because they show the
+    relations that led to a node. The types of the two nodes stay visible.
 
     Args:
         how: ``"exists"`` or ``"relation"``.
-        compare: What ``exists`` does with the two scores.
+        compare: How ``exists`` compares the two scores.
         share: Share of the edges of a sequence that are hidden.
         most: Edges hidden at most in a sequence.
         relations: Names of the relations that may be hidden; all by default.
@@ -70,7 +70,7 @@ class MaskedEdge(Objective):
 
     @property
     def needs(self) -> RequiredFields:
-        """Nodes with their parent and the relation from it."""
+        """Return nodes with their parent and the relation from it."""
         fields = frozenset({"type", "hop", "parent", "relation"})
         return RequiredFields(frozenset({Kind.NODE}), fields)
 
@@ -103,7 +103,7 @@ class MaskedEdge(Objective):
         eligible &= first_of(torch.where(eligible, first, -1))  # once per node that may change
         eligible &= ~same_nodes(first, tokens.hop == 0)
         chosen = choose(tokens, eligible, draws, policy)
-        # An end that changes cannot be the fixed end of another edge.
+        # A replaced end cannot serve as the fixed end of another edge.
         at = chosen.nonzero().squeeze(1)
         chosen[at] = ~same_nodes(first, chosen)[tokens.parents()[at]]
         words = draws.named("ends").of_tokens(tokens)
@@ -147,8 +147,8 @@ class MaskedEdge(Objective):
         if self.how == "relation":
             total = cross_entropy(scores[0], at["relation"], reduction="sum")
             return total / max(len(at["relation"]), 1)
-        asked = at["relation"].unsqueeze(1)
-        left, right = (score.gather(1, asked).squeeze(1) for score in scores)  # [n]
+        relation = at["relation"].unsqueeze(1)
+        left, right = (score.gather(1, relation).squeeze(1) for score in scores)  # [n]
         first = at["true"] == 0
         true, false = torch.where(first, left, right), torch.where(first, right, left)
         compare = bpr if self.compare == "pairwise" else bce

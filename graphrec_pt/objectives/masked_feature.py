@@ -1,4 +1,4 @@
-"""Masked features: what the columns of a hidden node say."""
+"""Masked feature prediction: predict the column values of a hidden node."""
 
 from collections.abc import Mapping, Sequence
 
@@ -63,18 +63,18 @@ class MaskedFeature(Objective):
         targets: dict[str, Tensor] = {}
         count = 0
         for node_type, column in columns:
-            own = hidden[tokens.type[hidden] == graph.schema.node_index(node_type)]
+            of_type = hidden[tokens.type[hidden] == graph.schema.node_index(node_type)]
             values, known = _values(graph, node_type, column)
-            row = tokens.id[own] - graph.nodes(node_type).start
+            row = tokens.id[of_type] - graph.nodes(node_type).start
             row = row.to(known.device)  # tables stay on the CPU
-            has = known[row].to(own.device)
-            targets[f"token.{node_type}.{column}"] = own[has]
-            targets[f"value.{node_type}.{column}"] = values[row[known[row]]].to(own.device)
-            count += len(own[has])
+            has = known[row].to(of_type.device)
+            targets[f"token.{node_type}.{column}"] = of_type[has]
+            targets[f"value.{node_type}.{column}"] = values[row[known[row]]].to(of_type.device)
+            count += len(of_type[has])
         return TrainingExamples((View(seen),), targets, count)
 
     def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
-        """Return a net for every column."""
+        """Return one network per column."""
         sizes = {
             (node_type, column): _outputs(spec, node_type, column)
             for node_type, column in self._columns(spec)
@@ -95,17 +95,18 @@ class MaskedFeature(Objective):
         total = hidden.new_zeros(())
         for node_type, column in self._columns(model.spec):
             token, value = (at[f"{name}.{node_type}.{column}"] for name in ("token", "value"))
-            found = head[_label(node_type, column)](hidden.index_select(0, token))
+            predicted = head[_label(node_type, column)](hidden.index_select(0, token))
             if value.ndim == 1:
-                total = total + cross_entropy(found, value, reduction="sum")
+                total = total + cross_entropy(predicted, value, reduction="sum")
             else:
                 total = (
-                    total + mse_loss(found, value.to(found.dtype), reduction="none").mean(1).sum()
+                    total
+                    + mse_loss(predicted, value.to(predicted.dtype), reduction="none").mean(1).sum()
                 )
         return total / max(corrupted.count, 1)
 
     def _columns(self, spec: GraphSpec) -> list[tuple[str, str]]:
-        """Return (node type, column) of everything to predict."""
+        """Return the (node type, column) pairs to predict."""
         if self.columns is not None:
             return [
                 (node_type, column)

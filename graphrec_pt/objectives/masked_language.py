@@ -1,4 +1,4 @@
-"""Masked language: hidden words of the text of nodes, alone or beside hidden nodes."""
+"""Masked language modelling of node text, alone or together with masked nodes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,17 +36,17 @@ _ids: Memo[Tensor] = Memo()  # of a node table
 
 
 class OpinionWords(Strict):
-    """Text tokens whose nodes have another mean number than the rest, as words of opinion do.
+    """Text tokens whose nodes differ in a mean number (such as the rating) from all nodes.
 
     ``z_w = (mean_w − mean) √n_w / sd`` over the nodes that have a text and a number, n_w of which
     hold the token w; those with ``|z_w| ≥ least`` are opinion words, unless they are too rare.
     Held-out nodes of a train graph have no text, so nothing is learned from them.
 
     Args:
-        node_type: Whose text and number.
+        node_type: Node type of the texts and numbers.
         text: Its text column.
         number: Its number column.
-        tokenizer: Of the text, as in the linearizer.
+        tokenizer: Tokenizer of the text, as in the linearizer.
         least: Smallest ``|z|``.
         occurs: Smallest n_w.
     """
@@ -66,9 +66,9 @@ class OpinionWords(Strict):
     def ids(self, graph: Graph) -> Tensor:
         """Return the opinion words, ascending: int64 ``[n]``; kept with the node table."""
         table = graph.tables[self.node_type]
-        return _ids(table, self.model_dump_json(), lambda: self._found(graph))
+        return _ids(table, self.model_dump_json(), lambda: self._opinion_ids(graph))
 
-    def _found(self, graph: Graph) -> Tensor:
+    def _opinion_ids(self, graph: Graph) -> Tensor:
         words = Words.of(self.tokenizer)
         start, token = texts_of(graph, self.node_type, self.text, words)
         owner = torch.arange(len(start) - 1, device="cpu").repeat_interleave(start.diff())
@@ -77,7 +77,7 @@ class OpinionWords(Strict):
         rows = rows.with_columns(number=numbers.cast(pl.Float64).gather(rows["node"])).drop_nulls()
         nodes = rows.unique("node")["number"]
         mean, sd = nodes.mean(), nodes.std(ddof=0)
-        if not sd:  # none, or all alike
+        if not sd:  # no numbers, or all equal
             return token[:0].long()
         z = (pl.col("number").mean() - mean) * pl.len().sqrt() / sd
         words_found = (
@@ -188,13 +188,13 @@ class MaskedToken(NodePrediction):
 
     @cached_property
     def nodes(self) -> Objective:
-        """The part of the nodes."""
+        """The objective for the node tokens."""
         given = {"masking": self.masking, "candidates": self.candidates, "types": self.types}
         return objective.build({"name": "masked_node", **given})
 
     @cached_property
     def language(self) -> Objective | None:
-        """The part of the text."""
+        """The objective for the text tokens."""
         if not self.vocabulary:
             return None
         alone = self.masking.model_copy(update={"everywhere": False})
@@ -208,7 +208,7 @@ class MaskedToken(NodePrediction):
         return RequiredFields(frozenset(kinds), self.nodes.needs.fields)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return one view, and what was hidden in it."""
+        """Return one view, and the nodes and text tokens hidden in it."""
         nodes = self.nodes.corrupt(examples)
         targets = {f"nodes.{name}": value for name, value in nodes.targets.items()}
         if self.language is None:
@@ -246,8 +246,8 @@ class MaskedToken(NodePrediction):
             }
             count = len(at["token"])
             if count:
-                own = TrainingExamples(corrupted.views, at, count)
-                total = total + count * part.loss(encoded, own, model, head[name])
+                of_part = TrainingExamples(corrupted.views, at, count)
+                total = total + count * part.loss(encoded, of_part, model, head[name])
         return total / max(corrupted.count, 1)
 
 

@@ -1,4 +1,4 @@
-"""Which tokens of a sequence are hidden, and what is put in their place."""
+"""Masking: choose tokens of a sequence and replace them by MASK or by other nodes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ class Masking(Strict):
             the task at inference (BERT4Rec, Sun et al., CIKM 2019).
         mask: Share of the chosen that become MASK; BERT has .8, BERT4Rec 1.
         random: Share of the chosen that become another node of the same type; BERT has .1. The
-            others stay as they are.
+            others stay unchanged.
         everywhere: Hide every occurrence of a chosen node in its sequence. Otherwise a
             node that stands in two slots of a subgraph would give itself away.
 
@@ -69,7 +69,7 @@ def choose(tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking
     Args:
         tokens: B sequences.
         eligible: bool ``[T]``.
-        draws: Of the sequences, named for the purpose.
+        draws: Draws of the sequences, named for the purpose.
         policy: How many.
     """
     row = tokens.sequence_of()
@@ -78,7 +78,7 @@ def choose(tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking
     wanted = wanted if policy.most is None else wanted.clamp(max=policy.most)
     wanted = torch.minimum(wanted, (count - policy.spare).clamp(min=0))
     bits = draws.of_tokens(tokens)[:, 0]
-    rank_key = (row << 33) | ((~eligible).long() << 32) | bits  # the eligible first, per sequence
+    rank_key = (row << 33) | ((~eligible).long() << 32) | bits  # eligible first, per sequence
     order = torch.argsort(rank_key, stable=True)
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
@@ -86,7 +86,7 @@ def choose(tokens: Tokens, eligible: Tensor, draws: SequenceRNG, policy: Masking
     if not policy.last:
         return chosen
     alone = unit(draws.of_sequences()[:, 0, 0]) < policy.last
-    end = count.cumsum(0)[row] == (eligible.cumsum(0))  # nothing eligible comes after
+    end = count.cumsum(0)[row] == (eligible.cumsum(0))  # at or after the last eligible one
     at_end = eligible & end & (wanted[row] > 0)
     return torch.where(alone[row], at_end, chosen)
 
@@ -103,9 +103,9 @@ def choose_nodes(
     """Return which nodes of every sequence are to be hidden: bool ``[T]``.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         tokens: B sequences.
-        draws: Of the sequences, named for the purpose.
+        draws: Draws of the sequences, named for the purpose.
         policy: How many.
         types: Names of the node types that may be chosen; all by default.
         roots: Whether roots (hop 0) may be chosen, and nodes that are a root elsewhere in the
@@ -137,13 +137,13 @@ def hide(
         graph: Whose nodes replace others.
         tokens: B sequences.
         chosen: bool ``[T]``, nodes to hide.
-        draws: Of the sequences, named for the purpose.
+        draws: Draws of the sequences, named for the purpose.
         policy: What is put in their place.
     """
     masked, changed, ids = chosen, chosen, tokens.id
     if policy.mask < 1:
         words = draws.of_tokens(tokens)
-        if policy.everywhere:  # all occurrences of a node share one fate, that of its first token
+        if policy.everywhere:  # all occurrences of a node take the draw of its first token
             words = words[first_occurrence(tokens)]
         fate = unit(words[:, 1])
         masked = chosen & (fate < policy.mask)
@@ -176,11 +176,11 @@ def first_occurrence(tokens: Tokens) -> Tensor:
     """Return the first token of the same node in the same sequence: int64 ``[T]``."""
     name = (tokens.sequence_of() << 32) | tokens.id
     _, group = torch.unique(name, return_inverse=True)
-    own, none = torch.arange(len(name), device=name.device), len(name)
-    is_node = tokens.kind == Kind.NODE  # a relation or a word may have the same number
-    among = torch.where(is_node, own, none)
-    first = torch.full_like(own, none).scatter_reduce(0, group, among, "amin")
-    return torch.where(is_node, first[group], own)
+    places, none = torch.arange(len(name), device=name.device), len(name)
+    is_node = tokens.kind == Kind.NODE  # relations and words use the same numbers
+    among = torch.where(is_node, places, none)
+    first = torch.full_like(places, none).scatter_reduce(0, group, among, "amin")
+    return torch.where(is_node, first[group], places)
 
 
 def events(tokens: Tokens, node_type: int | None = None) -> Tensor:
@@ -190,8 +190,8 @@ def events(tokens: Tokens, node_type: int | None = None) -> Tensor:
         tokens: B sequences.
         node_type: Index of their type; any by default.
     """
-    found = (tokens.kind == Kind.NODE) & (tokens.hop != 0)
-    return found if node_type is None else found & (tokens.type == node_type)
+    event = (tokens.kind == Kind.NODE) & (tokens.hop != 0)
+    return event if node_type is None else event & (tokens.type == node_type)
 
 
 def last_of(tokens: Tokens, among: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ def choose_events(
     Args:
         tokens: B sequences.
         eligible: bool ``[T]``.
-        draws: Of the sequences, named for the purpose.
+        draws: Draws of the sequences, named for the purpose.
         policy: How many.
         last: Hide the last of each sequence always, as S3-Rec does: the place that a
             model predicts when it recommends.

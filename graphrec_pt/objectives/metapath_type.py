@@ -1,4 +1,4 @@
-"""Metapath types: which metapath led to the nodes of a slot."""
+"""Metapath type prediction: which metapath led to the nodes of a slot."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -54,7 +54,7 @@ class MetapathType(Objective):
 
     @property
     def classes(self) -> int:
-        """How many metapaths there are."""
+        """The number of metapaths."""
         return self.slots or len(self.metapaths or ())
 
     @property
@@ -122,5 +122,5 @@ class MetapathType(Objective):
             0, at["leader"], torch.ones_like(at["leader"], dtype=hidden.dtype)
         )
         pooled = total.index_select(0, at["path"]) / size.index_select(0, at["path"]).unsqueeze(1)
-        found = cross_entropy(head(pooled), at["slot"], reduction="sum")
-        return found / max(len(at["slot"]), 1)
+        loss = cross_entropy(head(pooled), at["slot"], reduction="sum")
+        return loss / max(len(at["slot"]), 1)

@@ -1,4 +1,4 @@
-"""Modalities: hidden vectors of nodes, and whether text and image belong together."""
+"""Multi-modal objectives: predict hidden node vectors; match text with nodes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -42,7 +42,7 @@ class MaskedModality(Objective):
     SIGIR 2022) starts from a model trained so.
 
     Args:
-        node_type: Whose vectors.
+        node_type: Node type of the vectors.
         column: The vectors; the only vector column of the type by default.
         form: One of the three.
         masking: How many nodes, and what is put in their place.
@@ -102,15 +102,15 @@ class MaskedModality(Objective):
     ) -> Tensor:
         """Return the mean over the hidden nodes."""
         at = corrupted.targets
-        found: Tensor = head(encoded[0].hidden.index_select(0, at["token"]))  # [n, F]
-        vector = at["vector"].to(found.dtype)
+        predicted: Tensor = head(encoded[0].hidden.index_select(0, at["token"]))  # [n, F]
+        vector = at["vector"].to(predicted.dtype)
         if self.form == "info_nce":
-            return info_nce(found, vector, self.temperature, at["node"])
+            return info_nce(predicted, vector, self.temperature, at["node"])
         if self.form == "kl":
-            total = kl_div(found.log_softmax(1), vector, reduction="sum")
+            total = kl_div(predicted.log_softmax(1), vector, reduction="sum")
         else:
-            total = (found - vector).square().mean(1).sum()
-        return total / max(len(found), 1)
+            total = (predicted - vector).square().mean(1).sum()
+        return total / max(len(predicted), 1)
 
     def _column(self, spec: GraphSpec) -> str:
         return one_column_of(spec, self.node_type, ["vector"], self.column, "masked_modality")
@@ -170,7 +170,7 @@ class ModalityAlignment(Objective):
         return TrainingExamples(tuple(map(View, halves)), targets, len(rows))
 
     def head(self, spec: GraphSpec, width: int) -> nn.Module:
-        """Return what scores a match."""
+        """Return the head that scores a match."""
         return RelationHead(width, 1) if self.form == "match" else nn.Identity()
 
     def loss(
@@ -193,19 +193,19 @@ class ModalityAlignment(Objective):
         """Return sequences of which some have the nodes of another root."""
         graph, draws = examples.graph, examples.draws.named("modality_alignment")
         words = draws.of_sequences()[:, 0]  # [B, 4]
-        found, theirs = examples.others(words[:, 0], "modality_alignment")
+        partners, theirs = examples.others(words[:, 0], "modality_alignment")
         foreign, _ = self._modalities(graph, theirs)
         some = torch.bincount(theirs.sequence_of()[foreign], minlength=len(theirs))
-        count = torch.zeros(len(examples.tokens), dtype=torch.int64).index_put((found,), some)
+        count = torch.zeros(len(examples.tokens), dtype=torch.int64).index_put((partners,), some)
         rows = rows[count[rows] > 0]
         tokens, many = examples.tokens.select(rows), count[rows]
-        theirs = theirs.select(torch.searchsorted(found, rows))
+        theirs = theirs.select(torch.searchsorted(partners, rows))
         swapped = unit(words[rows, 1]) < self.swap
         nodes, others = self._modalities(graph, tokens)
         foreign, _ = self._modalities(graph, theirs)
         place, row = nodes.nonzero().squeeze(1), tokens.sequence_of()[nodes]
-        own = torch.bincount(row, minlength=len(tokens))
-        number = torch.arange(len(place)) - (own.cumsum(0) - own)[row]
+        lengths = torch.bincount(row, minlength=len(tokens))
+        number = torch.arange(len(place)) - (lengths.cumsum(0) - lengths)[row]
         taken = theirs.id[foreign][(many.cumsum(0) - many)[row] + number % many[row]]
         ids = tokens.id.clone()
         ids[place] = torch.where(swapped[row], taken, ids[place])

@@ -44,7 +44,7 @@ class MomentumContrast(TwoVersions, StatefulObjective):
 
     Args:
         augment: How a version is made.
-        pool: Where the vector of a history is read off.
+        pool: Pooling of hidden states to the vector of a history.
         projection: Put a small net before the contrast; the key encoder has its own.
         temperature: τ.
         momentum: m.
@@ -67,7 +67,7 @@ class MomentumContrast(TwoVersions, StatefulObjective):
         return KeyEncoder(model, head, self.queue, seed)
 
     def after_step(self, state: nn.Module, model: Model, head: nn.Module, step: int) -> None:
-        """Let the key encoder follow the model, and the keys of the step enter the queue."""
+        """Update the key encoder's average and add the keys of this step to the queue."""
         assert isinstance(state, KeyEncoder)
         state.follow(model, head, self.momentum)
         state.enqueue()
@@ -107,7 +107,7 @@ class KeyEncoder(nn.Module):
         model: Bound to a graph.
         head: Before the contrast.
         size: Q.
-        seed: Of the first keys.
+        seed: Seed of the first keys.
 
     Attributes:
         keys: ``[Q, D]``, unit vectors.
@@ -125,7 +125,7 @@ class KeyEncoder(nn.Module):
         if model.graph is None:
             hint = "model.attach_graph(graph)"
             raise GraphRecError("momentum_contrast", "a model with a graph", "none", hint)
-        # Built anew and not copied: what is compiled in the model would still read the model.
+        # Built anew, because compiled parts of a copy would still read the original model.
         self.model = type(model)(model.config, model.spec).attach_graph(model.graph)
         weights = model.state_dict()  # those of the model's heads are not needed
         self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
@@ -140,7 +140,7 @@ class KeyEncoder(nn.Module):
 
     @torch.no_grad()
     def forward(self, view: View, pool: SequencePool) -> Tensor:
-        """Return the keys of sequences: ``[n, D]`` unit vectors."""
+        """Encode sequences to keys: ``[n, D]`` unit vectors."""
         with self.model.cached_embeddings():
             states = self.head(self.model.encode(view).pooled(pool))
         return _unit(states)
@@ -154,7 +154,7 @@ class KeyEncoder(nn.Module):
                 mine.lerp_(weights[name], 1 - momentum)
 
     def enqueue(self) -> None:
-        """Put the waiting keys in place of the oldest ones."""
+        """Replace the oldest keys of the queue by those of this step."""
         if not self.waiting:
             return
         size = len(self.keys)

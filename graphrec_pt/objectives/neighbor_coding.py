@@ -60,7 +60,7 @@ class NeighborCoding(Objective):
     cosine: bool = False
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return what is left of every sequence, and what was taken out of it."""
+        """Return the sequences without the removed neighbours, and the removed neighbours."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("neighbor_coding")
         first = first_occurrence(tokens)
@@ -86,7 +86,7 @@ class NeighborCoding(Objective):
         return TrainingExamples((View(left),), targets, len(token))
 
     def head(self, spec: GraphSpec, width: int) -> Coding:
-        """Return what makes a code of a state."""
+        """Return the network from a hidden state to a code."""
         return Coding(width, self.bottleneck > 0, self.cosine, self.temperature)
 
     def loss(
@@ -101,11 +101,11 @@ class NeighborCoding(Objective):
         for kind in range(len(model.spec.nodes)):
             mine = (at["type"] == kind).nonzero().squeeze(1)
             if len(mine):
-                own = code.index_select(0, row[mine])
-                total = total + self._found(own, mine, kind, at, model)
+                codes = code.index_select(0, row[mine])
+                total = total + self._type_loss(codes, mine, kind, at, model)
         return total / max(len(row), 1)
 
-    def _found(
+    def _type_loss(
         self, code: Tensor, mine: Tensor, kind: int, at: Mapping[str, Tensor], model: Model
     ) -> Tensor:
         """Return the sum of the terms of one node type."""
@@ -123,21 +123,21 @@ class NeighborCoding(Objective):
             refused = torch.cat([refused, wrong], dim=1)
         false = false.masked_fill(refused, float("-inf"))
         scores = torch.cat([true, false], dim=1) / self.temperature
-        found: Tensor = cross_entropy(scores, torch.zeros_like(node), reduction="sum")
-        return found
+        loss: Tensor = cross_entropy(scores, torch.zeros_like(node), reduction="sum")
+        return loss
 
     def _side(self, vectors: Tensor) -> Tensor:
         return normalize(vectors, dim=-1) if self.cosine else vectors
 
     def _shared(self, graph: Graph, types: Tensor, draws: SequenceRNG) -> dict[str, Tensor]:
-        """Return the negatives of every type there is, by name: int64 ``[N]``."""
+        """Return shared negatives for every node type, by name: int64 ``[N]``."""
         return {
             f"negatives.{kind}": shared_nodes(draws, kind, self.negatives, graph)
             for kind in torch.unique(types).tolist()
         }
 
     def _far(self, graph: Graph, examples: Examples, key: Key) -> Tensor:
-        """Return where walks from the roots of a sequence end: ``[B, H]``, −1 for no negative."""
+        """Return the ends of walks from each root: ``[B, H]``, −1 for no negative."""
         tokens = examples.tokens
         root = _first_root(tokens)
         some = (root >= 0).nonzero().squeeze(1)
@@ -179,5 +179,5 @@ def _first_root(tokens: Tokens) -> Tensor:
     """Return the first root of every sequence, −1 for none: int64 ``[B]``."""
     root = (tokens.hop == 0) & (tokens.kind == Kind.NODE)
     at = (first_of(torch.where(root, tokens.sequence_of(), -1)) & root).nonzero().squeeze(1)
-    found = torch.full((len(tokens),), -1)
-    return found.index_copy(0, tokens.sequence_of()[at], tokens.id[at])
+    roots = torch.full((len(tokens),), -1)
+    return roots.index_copy(0, tokens.sequence_of()[at], tokens.id[at])

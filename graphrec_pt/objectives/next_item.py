@@ -1,4 +1,4 @@
-"""What comes next: after every place of a sequence, after its beginning, after the whole."""
+"""Next item prediction: after every place, after a prefix, or after the whole sequence."""
 
 from collections.abc import Sequence
 
@@ -69,7 +69,7 @@ class NextItem(NodePrediction):
             self.cooccurrence.check(spec)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return the sequences as they are, and the next nodes."""
+        """Return the sequences unchanged, and the next node of every place."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("next_item")
         only = None if self.cooccurrence is None else (self.cooccurrence.catalogue(graph),)
@@ -93,7 +93,7 @@ class NextItem(NodePrediction):
         return TrainingExamples((View(tokens, "causal"),), targets | drawn, len(token))
 
     def head(self, spec: GraphSpec, width: int) -> ItemHead:
-        """Return the head of the candidates, with that of the cooccurrence."""
+        """Return the head of the candidates, with the co-occurrence prior if there is one."""
         head = super().head(spec, width)
         assert isinstance(head, ItemHead)
         if self.cooccurrence is not None:
@@ -122,7 +122,7 @@ class NextItem(NodePrediction):
         return node[torch.arange(len(node)) + step]
 
     def readout(self) -> QueryReadout:
-        """Return what comes next, off the last token."""
+        """Return a ranking of the next item from the last token."""
         return QueryReadout("last", "causal", prior=self.cooccurrence)
 
 
@@ -144,27 +144,29 @@ class NextBehaviors(NodePrediction):
     steps: int = Field(2, ge=1)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return the beginnings of the sequences with two events or more, and what follows."""
+        """Return prefixes of the sequences with at least two events, and the following events."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("next_behaviors")
         event = of_types(graph, tokens, self.types) & (tokens.hop != 0)
         row = tokens.sequence_of()
         count = torch.bincount(row[event], minlength=len(tokens))
-        met = event.long().cumsum(0) - (count.cumsum(0) - count)[row]  # events with this one
+        number = event.long().cumsum(0) - (count.cumsum(0) - count)[row]  # events with this one
         room = (count - self.steps).clamp(min=1)
         shown = 1 + one_of(draws.of_sequences()[:, 0, 0], room)  # N, [B]
-        coming = event & (met > shown[row]) & (met <= (shown + self.steps)[row])
+        coming = event & (number > shown[row]) & (number <= (shown + self.steps)[row])
         rows = (count > 1).nonzero().squeeze(1)
         place = torch.full_like(count, -1).index_copy(0, rows, torch.arange(len(rows)))
         token = coming.nonzero().squeeze(1)
-        # Up to event N and its text; a relation token after it would give the next one away.
-        before = (met < shown[row]) | ((met == shown[row]) & (event | (tokens.kind == Kind.TEXT)))
+        # Keep event N and its text; the relation token after it would reveal the next event.
+        before = (number < shown[row]) | (
+            (number == shown[row]) & (event | (tokens.kind == Kind.TEXT))
+        )
         seen = tokens.take(before.nonzero().squeeze(1)).select(rows)
         words = draws.of_tokens(tokens)[token]
         types = tokens.type[token]
         targets = {
             "sequence": place[row[token]],
-            "ahead": met[token] - shown[row[token]] - 1,
+            "ahead": number[token] - shown[row[token]] - 1,
             "node": tokens.id[token],
             "type": types,
         } | self.candidates.draw(graph, types, words, draws)
@@ -192,7 +194,7 @@ class NextBehaviors(NodePrediction):
 
 @objective("target_item")
 class TargetItem(OfRelation):
-    """One item for a whole history, which may be of other behaviour than leads to the item.
+    """Predict one item from a whole history, whose events may be of another behaviour.
 
     ``L = −1/n Σ log p(v⁺ | history)``: v⁺ is the target of the edge hidden from the root, else the
     last event, which is taken out. So views predict a purchase, and what was read in one place
@@ -201,7 +203,7 @@ class TargetItem(OfRelation):
 
     Args:
         relation: Leads from roots to items; by default the first interaction relation.
-        pool: Where the state is read off.
+        pool: Pooling of the hidden states.
         candidates: The loss over the nodes of a type, and its negatives.
     """
 
@@ -212,13 +214,13 @@ class TargetItem(OfRelation):
         """Return histories, and the item that each leads to."""
         graph, draws = examples.graph, examples.draws.named("target_item")
         relation = relation_of(graph, self.relation)
-        found = positives(examples, relation)
-        types = found.target.new_full(found.target.shape, graph.schema.node_index(relation.target))
-        words = draws.select(found.row).of_sequences()[:, 0]  # [n, 4]
+        pairs = positives(examples, relation)
+        types = pairs.target.new_full(pairs.target.shape, graph.schema.node_index(relation.target))
+        words = draws.select(pairs.row).of_sequences()[:, 0]  # [n, 4]
         drawn = self.candidates.draw(graph, types, words, draws)
-        targets = {"node": found.target, "type": types}
+        targets = {"node": pairs.target, "type": types}
         return TrainingExamples(
-            (View(found.tokens, root=found.source),), targets | drawn, len(found.row)
+            (View(pairs.tokens, root=pairs.source),), targets | drawn, len(pairs.row)
         )
 
     def head(self, spec: GraphSpec, width: int) -> ItemHead:
@@ -233,12 +235,12 @@ class TargetItem(OfRelation):
         return self.candidates.loss(state, at, model, head)
 
     def readout(self) -> QueryReadout:
-        """Return the state that was compared with the items."""
+        """Return a ranking by the state that training compared with the items."""
         return QueryReadout(self.pool)
 
 
 def first_time(tokens: Tokens) -> Tensor:
-    """Return the nodes that do not stand earlier in their sequence: bool ``[T]``."""
+    """Return the first occurrence of each node in its sequence: bool ``[T]``."""
     is_node = tokens.kind == Kind.NODE
     name = (tokens.sequence_of() << 32) | tokens.id
     order = torch.argsort(name[is_node], stable=True)
@@ -251,7 +253,7 @@ def first_time(tokens: Tokens) -> Tensor:
 
 
 def _is_last(row: Tensor) -> Tensor:
-    """Return where a never falling row is about to change: bool, its shape."""
+    """Return the last position of each value in an ascending vector: bool, the same shape."""
     last = torch.ones_like(row, dtype=torch.bool)
     last[:-1] = row[1:] != row[:-1]
     return last

@@ -1,4 +1,4 @@
-"""Vectors that nodes have, from a column or a file: what is to be predicted or imitated."""
+"""Fixed node vectors from a column or a file, as targets of objectives."""
 
 from functools import cache
 from pathlib import Path
@@ -18,13 +18,13 @@ _vectors: Memo[tuple[Tensor, Tensor]] = Memo()  # of a node table
 
 
 def vectors_of_type(graph: Graph, node_type: str, source: str) -> tuple[Tensor, Tensor]:
-    """Return the vectors of all nodes of a type, and who has none.
+    """Return the vectors of all nodes of a type, and a mask of nodes without one.
 
     Read once and kept as long as the graph's node table.
 
     Args:
-        graph: What may be seen.
-        node_type: Whose.
+        graph: The graph that may be seen, without held-out edges.
+        node_type: Node type of the vectors.
         source: A vector column, or a safetensors file with a tensor ``[n, F]`` for each node type,
             by its name, in the order of the graph's nodes.
 
@@ -36,11 +36,11 @@ def vectors_of_type(graph: Graph, node_type: str, source: str) -> tuple[Tensor, 
     """
     if source.endswith(SUFFIX):
         given = _read(str(Path(source).resolve()))
-        found = _of_type(given, node_type, source)
-        if len(found) != graph.num_nodes(node_type):
+        vectors = _of_type(given, node_type, source)
+        if len(vectors) != graph.num_nodes(node_type):
             expected = f"vectors of {graph.num_nodes(node_type)} nodes of {node_type!r}"
-            raise GraphRecError(source, expected, len(found), "vectors made for this graph")
-        return found, torch.zeros(len(found), dtype=torch.bool)
+            raise GraphRecError(source, expected, len(vectors), "vectors made for this graph")
+        return vectors, torch.zeros(len(vectors), dtype=torch.bool)
 
     def made() -> tuple[Tensor, Tensor]:
         column = read_column(graph, node_type, source, "vectors")
@@ -81,7 +81,7 @@ def _of_type(given: dict[str, Tensor], node_type: str, source: str) -> Tensor:
     if node_type not in given:
         hint = did_you_mean(node_type, given)
         raise GraphRecError(source, f"vectors of {node_type!r}", "none", hint)
-    found = given[node_type]
-    if found.ndim != 2:
-        raise GraphRecError(source, f"vectors [n, F] of {node_type!r}", list(found.shape))
-    return found
+    vectors = given[node_type]
+    if vectors.ndim != 2:
+        raise GraphRecError(source, f"vectors [n, F] of {node_type!r}", list(vectors.shape))
+    return vectors

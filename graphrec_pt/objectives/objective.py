@@ -1,4 +1,4 @@
-"""The objective family: corruption where batches are made, a loss where the model is."""
+"""The objective family: corruption in the loader's workers, a loss in the training process."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +24,10 @@ from graphrec_pt.tokens.tokens import Tokens
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Examples:
-    """A batch as it was sampled and linearized, before anything is hidden.
+    """A batch of sampled and linearized sequences, before corruption.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         tokens: B sequences.
         owner: int64 ``[B]``, the root of each sequence in ``[0, R)``, never falling.
         roots: int64 ``[R]`` or ``[R, 2]`` global ids, or Sets.
@@ -73,7 +73,7 @@ class Examples:
         return position[same], row[same]
 
     def others(self, words: Tensor, who: str) -> tuple[Tensor, Tokens]:
-        """Return a sequence of another root of the same type for each, made in the same way.
+        """Sample another root of the same type per sequence, with the same sampler and linearizer.
 
         Any root of the type may be the other one, as likely; a type of one node gives itself.
 
@@ -103,12 +103,12 @@ class Examples:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TrainingExamples:
-    """What the model sees and what it is to predict.
+    """The corrupted views that the model encodes, and the targets of the loss.
 
     Args:
-        views: What is encoded, in the order of ``loss(encoded, …)``.
+        views: The views to encode, in the order of ``loss(encoded, …)``.
         targets: Tensors that the loss needs, by name.
-        count: Terms that the loss is the mean of; with 0 there is nothing to learn here.
+        count: Number of terms in the mean of the loss; 0 for a batch without a target.
         unencoded: Views that the loss encodes itself, with another encoder than the model.
     """
 
@@ -132,11 +132,11 @@ class TrainingExamples:
 
 @dataclass(frozen=True)
 class RequiredFields:
-    """What the tokens of a linearizer must hold for an objective.
+    """The kinds and fields of tokens that an objective needs from the linearizer.
 
     Args:
         kinds: Kinds of token that must be able to occur.
-        fields: Fields that must say something.
+        fields: Token columns that the linearizer must fill.
     """
 
     kinds: frozenset[Kind] = frozenset({Kind.NODE})
@@ -144,7 +144,7 @@ class RequiredFields:
 
 
 class Objective(ABC):
-    """What a model is taught; a subclass says what it hides and what the error costs.
+    """Base class of all objectives: a subclass defines what it hides and its loss.
 
     Members are frozen configs. :meth:`corrupt` and :meth:`loss` are all that a subclass must
     write. Nothing outside an objective asks for its name: what a trained model can answer is
@@ -163,7 +163,7 @@ class Objective(ABC):
 
     @property
     def needs(self) -> RequiredFields:
-        """What the linearizer must make; nodes with their type and their hop by default."""
+        """The tokens that the linearizer must make; nodes with type and hop by default."""
         return RequiredFields(frozenset({Kind.NODE}), frozenset({"type", "hop"}))
 
     def check(self, spec: GraphSpec) -> None:  # noqa: B027 - most options name nothing of a graph
@@ -174,7 +174,7 @@ class Objective(ABC):
 
     @abstractmethod
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return what the model sees and is to predict, in the worker that made the batch.
+        """Return views and targets; runs in the worker that made the batch.
 
         A pure function of the examples. Examples with nothing to learn give fewer terms; a batch
         without any gives ``count=0``.
@@ -187,7 +187,7 @@ class Objective(ABC):
         :func:`~graphrec_pt.features.seeded.seeded`.
 
         Args:
-            spec: Of the graph.
+            spec: Spec of the graph.
             width: D of the model.
         """
         return nn.Identity()
@@ -202,9 +202,9 @@ class Objective(ABC):
 
         Args:
             encoded: One for each of ``corrupted.views``.
-            corrupted: What :meth:`corrupt` returned, on the model's device.
+            corrupted: The result of :meth:`corrupt`, on the model's device.
             model: For the vectors of nodes: ``model.nodes(ids)``, ``model.table(node_type)``.
-            head: What :meth:`head` returned, filled.
+            head: The result of :meth:`head`, filled.
         """
 
     def readout(self) -> Readout | None:
@@ -237,7 +237,7 @@ class StatefulObjective(Objective):
         Args:
             model: As it begins the stage.
             head: Likewise, what :meth:`head` returned, filled.
-            seed: Of whatever is drawn.
+            seed: Seed of whatever is drawn.
         """
 
     @abstractmethod
@@ -245,7 +245,7 @@ class StatefulObjective(Objective):
         """Change the state after an optimiser step; called without gradients.
 
         Args:
-            state: What :meth:`state` returned.
+            state: The result of :meth:`state`.
             model: After the step.
             head: Likewise.
             step: Optimiser steps of the stage so far, this one included.
@@ -264,10 +264,10 @@ class StatefulObjective(Objective):
 
         Args:
             encoded: One for each of ``corrupted.views``.
-            corrupted: What :meth:`corrupt` returned.
+            corrupted: The result of :meth:`corrupt`.
             model: For the vectors of nodes.
-            head: What :meth:`head` returned, filled.
-            state: What :meth:`state` returned. In training mode the loss may note in it what
+            head: The result of :meth:`head`, filled.
+            state: The result of :meth:`state`. In training mode the loss may note in it what
                 :meth:`after_step` is to take up.
         """
 

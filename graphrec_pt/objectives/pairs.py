@@ -36,7 +36,7 @@ _popularities: Memo[Tensor] = Memo()  # of a graph
 
 
 class Positives(NamedTuple):
-    """What each sequence is to be matched with.
+    """The positive node of each sequence.
 
     Args:
         row: int64 ``[n]``, sequences of the batch that have something, ascending.
@@ -62,7 +62,7 @@ class Pairs(Strict):
         relation: Leads from roots to items; by default the first interaction relation.
         user: The ``"state"`` of the sequence, or the ``"vector"`` of the root as features make it
             (two towers, or a graph neural network: nothing is encoded then).
-        pool: Where the state is read off.
+        pool: Pooling of the hidden states.
         negatives: K, for each positive.
         popularity: Power of the number of edges by which negatives are drawn; 0 is uniform.
         cosine: Whether both sides are put on the unit sphere.
@@ -91,25 +91,25 @@ class Pairs(Strict):
         """
         graph = examples.graph
         relation = relation_of(graph, self.relation)
-        found = positives(examples, relation, needs_tokens=self.user == "state")
-        draws = examples.draws.named(purpose).select(found.row)
+        pairs = positives(examples, relation, needs_tokens=self.user == "state")
+        draws = examples.draws.named(purpose).select(pairs.row)
         negatives = drawn_negatives(
-            graph, relation, found.source, draws, self.negatives, self.popularity
+            graph, relation, pairs.source, draws, self.negatives, self.popularity
         )
-        some = (negatives >= 0).all(1)  # all or none of a row
+        some = (negatives >= 0).all(1)  # keep a row only if all its negatives exist
         kept = some.nonzero().squeeze(1)
         targets = {
-            "source": found.source[kept],
-            "positive": found.target[kept],
+            "source": pairs.source[kept],
+            "positive": pairs.target[kept],
             "negative": negatives[kept],
         }
         views: tuple[View, ...] = ()
         if self.user == "state":
-            views = (View(found.tokens.select(kept), root=found.source[kept]),)
+            views = (View(pairs.tokens.select(kept), root=pairs.source[kept]),)
         return TrainingExamples(views, targets, len(kept))
 
     def head(self, width: int) -> ItemHead:
-        """Return what scores pairs."""
+        """Return the scorer of pairs."""
         return ItemHead(width, cosine=self.cosine, temperature=self.temperature)
 
     def scores(
@@ -125,7 +125,7 @@ class Pairs(Strict):
         return scores[:, 0], scores[:, 1:]
 
     def readout(self, chance: Literal["pair"] | None = None) -> QueryReadout:
-        """Return the vectors of users whose products with those of items are scores.
+        """Return a readout of user vectors whose inner products with item vectors are scores.
 
         Args:
             chance: Whether the scores are logits of the chance of a pair.
@@ -173,7 +173,7 @@ class OfPairs(Objective):
         return self.pairs.corrupt(examples, self.purpose)
 
     def head(self, spec: GraphSpec, width: int) -> ItemHead:
-        """Return what scores pairs; it has no weights."""
+        """Return the scorer of pairs, which has no weights."""
         return self.pairs.head(width)
 
 
@@ -197,7 +197,7 @@ class Pairwise(OfPairs):
         return bpr(*self.pairs.scores(encoded, corrupted.targets, model, head))
 
     def readout(self) -> QueryReadout:
-        """Return the vectors whose products were compared."""
+        """Return a readout of vectors whose inner products are the scores."""
         return self.pairs.readout()
 
 
@@ -221,7 +221,7 @@ class Pointwise(OfPairs):
         return bce(*self.pairs.scores(encoded, corrupted.targets, model, head))
 
     def readout(self) -> QueryReadout:
-        """Return the vectors whose products are logits of a chance."""
+        """Return a readout of vectors whose inner products are logits of a probability."""
         return self.pairs.readout(chance="pair")
 
 
@@ -260,10 +260,10 @@ def checked_relation(spec: GraphSpec, name: str | None) -> str:
     if name is not None:
         spec.relation_index(name)
         return name
-    found = [each.name for each in spec.relations if each.interaction and not each.backward]
-    if not found:
+    names = [each.name for each in spec.relations if each.interaction and not each.backward]
+    if not names:
         raise GraphRecError("pairs", "an interaction relation", "none", "relation: NAME")
-    return found[0]
+    return names[0]
 
 
 def relation_of(graph: Graph, name: str | None) -> Relation:
@@ -282,12 +282,12 @@ def drawn_negatives(
     """Return nodes that a relation does not lead to from some sources, −1 where it leads to all.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         relation: The relation.
         source: int64 ``[n]`` of the type that it leaves.
-        draws: Of n sequences, named for the purpose.
+        draws: Draws of n sequences, named for the purpose.
         count: K.
-        power: Of the number of edges by which they are drawn; 0 is uniform.
+        power: Power of the number of edges by which they are drawn; 0 is uniform.
 
     Returns:
         int64 ``[n, K]``.
@@ -307,7 +307,7 @@ def drawn_negatives(
 
 
 def positives(examples: Examples, relation: Relation, *, needs_tokens: bool = True) -> Positives:
-    """Return what each sequence is to be matched with: the hidden edge's target or the last event.
+    """Return the positive node of each sequence: the hidden edge's target or the last event.
 
     Args:
         examples: Roots of the type that the relation leaves.
@@ -325,10 +325,10 @@ def positives(examples: Examples, relation: Relation, *, needs_tokens: bool = Tr
     taken = latest[latest >= 0]
     target[latest >= 0] = tokens.id[taken]
     seen = _without(tokens, taken) if needs_tokens else tokens
-    found = target >= 0
+    has_target = target >= 0
     if needs_tokens:
-        found &= seen.lengths() > 0
-    row = found.nonzero().squeeze(1)
+        has_target &= seen.lengths() > 0
+    row = has_target.nonzero().squeeze(1)
     return Positives(row, roots[examples.owner[row]], target[row], seen.select(row))
 
 
@@ -336,8 +336,8 @@ def _checked_roots(examples: Examples, relation: Relation) -> Tensor:
     roots = examples.roots
     if not isinstance(roots, Tensor) or roots.ndim != 1:
         raise GraphRecError("pairs", f"roots of type {relation.source!r}", "pairs or sets")
-    own = examples.graph.nodes(relation.source)
-    wrong = (roots < own.start) | (roots >= own.stop)
+    ids = examples.graph.nodes(relation.source)
+    wrong = (roots < ids.start) | (roots >= ids.stop)
     if bool(wrong.any()):
         got = repr(examples.graph.type_of(int(roots[wrong][0])))
         hint = "relation: one that leaves it"
@@ -357,7 +357,7 @@ def _hidden_targets(examples: Examples, roots: Tensor, relation: Relation) -> Te
 
 
 def _without(tokens: Tokens, taken: Tensor) -> Tokens:
-    """Return tokens without some, at most one a sequence, and their text; later ones move up."""
+    """Remove at most one token per sequence with its text; later positions move up by one."""
     gone = torch.zeros_like(tokens.kind, dtype=torch.bool)
     gone[taken] = True
     gone = with_text(tokens, gone)
@@ -370,11 +370,11 @@ def _without(tokens: Tokens, taken: Tensor) -> Tokens:
 
 
 def _popularity(graph: Graph, relation: str, power: float) -> Tensor:
-    """Return how often each target of a relation is met, as a distribution: int64 ``[V]``."""
+    """Return the relative frequency of each target of a relation: int64 ``[V]``."""
 
     def made() -> Tensor:
         among = graph.nodes(graph.schema.relation(relation).target)
-        met = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
-        return popularity(met, power)
+        degree = torch.bincount(graph.edges(relation).target - among.start, minlength=len(among))
+        return popularity(degree, power)
 
     return _popularities(graph, (relation, power), made)

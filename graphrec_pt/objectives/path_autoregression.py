@@ -56,7 +56,7 @@ class PathAutoregression(Objective):
         return RequiredFields(frozenset({Kind.NODE, Kind.RELATION}), frozenset({"type"}))
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return the paths as they are, and what follows each token."""
+        """Return the paths unchanged, and the node or relation that follows each token."""
         graph, tokens = examples.graph, examples.tokens
         draws = examples.draws.named("path_autoregression")
         follows = tokens.places() > 0
@@ -75,7 +75,7 @@ class PathAutoregression(Objective):
         return TrainingExamples((View(tokens, "causal"),), targets, len(node) + len(relation))
 
     def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
-        """Return a head for both, or one each; the tables are those the tokens go in with."""
+        """Return one shared head, or one for nodes and one for relations; tables are tied."""
         if self.joint:
             return nn.ModuleDict({"both": self.candidates.head(width)})
         relation = ItemHead(width, transform=True)
@@ -122,7 +122,7 @@ class PathAutoregression(Objective):
         return scores
 
     def readout(self) -> PathReadout:
-        """Return items by the paths that are decoded to them."""
+        """Return a readout that ranks items by the paths decoded to them."""
         return PathReadout(self.decode, self.node_scores, self.relation_scores)
 
 

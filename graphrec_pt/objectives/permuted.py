@@ -1,4 +1,4 @@
-"""Factorised orders: nodes predicted in a drawn order, alone or span by span."""
+"""Permuted language models: nodes predicted in a random order, singly or span by span."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -68,7 +68,7 @@ class Permuted(NodePrediction):
         return self.candidates.loss(hidden, corrupted.targets, model, head)
 
     def readout(self) -> QueryReadout:
-        """Return what the query stream makes of a MASK after the sequence."""
+        """Return a readout from the query stream of a MASK appended to the sequence."""
         return QueryReadout("end", shown=asked_last)
 
 
@@ -168,8 +168,8 @@ def order_of(tokens: Tokens, chosen: Tensor, bits: Tensor) -> Tensor:
     if not len(named):
         return order
     at = torch.searchsorted(named, name).clamp(max=len(named) - 1)
-    told = (tokens.kind == Kind.TEXT) & (tokens.word >= 0) & (named[at] == name)
-    return torch.where(told, order[chosen][place[at]], order)
+    described = (tokens.kind == Kind.TEXT) & (tokens.word >= 0) & (named[at] == name)
+    return torch.where(described, order[chosen][place[at]], order)
 
 
 def asked_last(tokens: Tokens) -> View:

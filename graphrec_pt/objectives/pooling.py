@@ -1,4 +1,4 @@
-"""One vector for a sequence."""
+"""Pooling: one vector per sequence from the hidden states of its tokens."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from graphrec_pt.models.view import Encoded
 
 SequencePool = Literal["last", "first", "mean"]
-"""Where the vector of a sequence is read off."""
+"""The token or tokens that give the vector of a sequence."""
 
 Pool = Literal["roots", "mean", "first", "last"]
 """The same, or off its roots."""

@@ -1,9 +1,9 @@
-"""Readouts: how an answer is read off a model that an objective trained.
+"""Readouts: how to obtain predictions from a model that an objective trained.
 
-A readout is what an objective knows of inference: which sequence is shown, which state is read, and
-what is made of it. The predictor does the rest in one place: it samples, linearizes, encodes in
-blocks and keeps the best. An objective outside the library returns one of these, or a subclass that
-changes a method.
+A readout says which view of a sequence the model encodes, which state is read, and how the state
+becomes an answer. The predictor does the rest: it samples, linearizes, encodes in blocks and keeps
+the best candidates. An objective outside the library returns one of these readouts, or a subclass
+that changes a method.
 """
 
 from collections.abc import Callable
@@ -35,34 +35,34 @@ Where = Literal["end", "last", "first", "mean", "roots", "mask", "vector"]
 
 @dataclass(frozen=True)
 class Readout:
-    """How an answer is read off a trained model; the base of all readouts.
+    """Base class of all readouts: which view is encoded and which states give the scores.
 
     Attributes:
-        roots: What the sampler of the stage must take.
-        ranks: Whether candidates of a source can be ranked by it.
-        sets: Whether it predicts the chance of every candidate of a source.
-        rates: What it predicts of a pair of source and candidate; None for nothing.
+        roots: The kind of roots that the stage's sampler must take.
+        ranks: Whether the readout can rank the candidates of a source.
+        sets: Whether the readout gives a probability for every candidate of a source.
+        rates: The value that the readout gives a (source, candidate) pair; None for none.
     """
 
     roots: ClassVar[RootKind] = "nodes"
 
     @property
     def ranks(self) -> bool:
-        """Whether candidates of a source can be ranked by it."""
+        """Whether the readout can rank the candidates of a source."""
         return False
 
     @property
     def sets(self) -> bool:
-        """Whether it predicts the chance of every candidate of a source."""
+        """Whether the readout gives a probability for every candidate of a source."""
         return False
 
     @property
     def rates(self) -> Value | None:
-        """What it predicts of a pair of source and candidate; None for nothing."""
+        """The value that the readout gives a (source, candidate) pair; None for none."""
         return None
 
     def on(self, roots: RootKind) -> "Readout | None":
-        """Return what is read where a sampler takes such roots, None for nothing."""
+        """Return the readout for a sampler's kind of roots, None where there is none."""
         return self if roots == self.roots else None
 
 
@@ -74,7 +74,7 @@ class Either(Readout):
     pairs: Readout
 
     def on(self, roots: RootKind) -> Readout | None:
-        """Return what is read where a sampler takes such roots, None for nothing."""
+        """Return the readout for a sampler's kind of roots, None where there is none."""
         return {"nodes": self.nodes, "pairs": self.pairs}.get(roots)
 
 
@@ -98,9 +98,10 @@ class QueryReadout(Readout):
     """One vector per source, whose inner products with the items are their scores.
 
     Args:
-        where: Off a MASK put at the ``"end"``; off the ``"last"``, ``"first"`` or the ``"mean"``
-            token, or the ``"roots"``; off the last ``"mask"`` of the candidates' type, which the
-            linearizer puts; off the ``"vector"`` of the source itself, without a sequence.
+        where: The state to read: a MASK appended at the ``"end"``; the ``"last"`` or ``"first"``
+            token, the ``"mean"`` of all tokens or of the ``"roots"``; the last ``"mask"`` of the
+            candidates' type, which the linearizer puts; or the ``"vector"`` of the source itself,
+            without a sequence.
         mode: What a token sees; the backbone's own mode for None.
         head: The sides to be compared, for objectives whose head has none.
         part: Name of the head among several of the objective.
@@ -135,7 +136,7 @@ class QueryReadout(Readout):
         return "chance" if self.chance == "pair" else None
 
     def view(self, tokens: Tokens) -> View:
-        """Return what is encoded of sequences, MASK included."""
+        """Return the view of the sequences to encode, with MASK where the readout needs one."""
         return View(tokens, self.mode) if self.shown is None else self.shown(tokens)
 
     def query(self, encoded: Encoded, tokens: Tokens, node_type: int) -> Tensor:
@@ -144,7 +145,7 @@ class QueryReadout(Readout):
         Args:
             encoded: Of :meth:`view`.
             tokens: The sequences, on the CPU.
-            node_type: Of the candidates.
+            node_type: Node type of the candidates.
         """
         if encoded.query is not None:
             encoded = Encoded(encoded.view, encoded.query)
@@ -158,9 +159,9 @@ class QueryReadout(Readout):
         return pooled(encoded, self.where)
 
     def sides(self, head: nn.Module) -> Sides:
-        """Return what compares the two sides: that of the objective, or the readout's own."""
-        found = head if self.part is None else head.get_submodule(self.part)
-        chosen: Sides | nn.Module = self.head or found
+        """Return the module that compares the two sides: the objective's head or the default."""
+        trained = head if self.part is None else head.get_submodule(self.part)
+        chosen: Sides | nn.Module = self.head or trained
         if not hasattr(chosen, "sides"):
             got = type(chosen).__name__
             hint = "ItemHead as the head, or QueryReadout(head=ItemHead(0))"
@@ -176,10 +177,10 @@ class Sequences:
         encoded: Their hidden states.
         tokens: The sequences, on the CPU.
         source: int64 ``[B]`` global ids, on the CPU.
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         relation: Leads from sources to candidates.
         model: At rest.
-        head: Of the objective, trained.
+        head: Head of the objective, trained.
     """
 
     encoded: Encoded
@@ -193,7 +194,7 @@ class Sequences:
 
 @dataclass(frozen=True)
 class CatalogueReadout(Readout):
-    """Scores of the whole catalogue from one sequence per source, however they are made.
+    """Scores of the whole catalogue from one sequence per source, by any function.
 
     Args:
         scores: From encoded sequences to scores ``[B, V]``.
@@ -209,7 +210,7 @@ class CatalogueReadout(Readout):
 
 @dataclass(frozen=True)
 class PairReadout(Readout):
-    """A number for the sequence of each pair of source and candidate.
+    """A value for each (source, candidate) pair, read from a sequence of the pair.
 
     A sequence for every pair of a catalogue is out of reach. Where it ranks, every item is scored
     by the vectors of the two nodes, ``e_u · e_i``, and the best `rerank` items that the source has
@@ -221,7 +222,7 @@ class PairReadout(Readout):
             the head of the objective to numbers ``[n]``.
         shown: The sequences as the model saw them in training; as they are by default.
         value: From the numbers to what :attr:`rates` says; they themselves by default.
-        of: What the value of a pair is; None where the numbers can only be compared.
+        of: The kind of value of a pair; None where the numbers can only be compared.
         rerank: Items of each source that are put in order; 0 leaves the order of the vectors; None
             where pairs are never ranked.
     """
@@ -236,12 +237,12 @@ class PairReadout(Readout):
 
     @property
     def ranks(self) -> bool:
-        """Whether pairs are ranked."""
+        """Whether the readout ranks pairs."""
         return self.rerank is not None
 
     @property
     def rates(self) -> Value | None:
-        """What the value of a pair is."""
+        """The kind of value of a pair."""
         return self.of
 
 
@@ -250,7 +251,7 @@ class CategoryReadout(Readout):
     """The chance of each category of a source.
 
     Args:
-        column: Of the node type, whose categories they are.
+        column: Column of the node type, whose categories they are.
         shown: The sequences of some roots (int64 ``[B]``) as the model saw them in training.
         chances: From hidden states of B sequences and the head to ``[B, C]``.
     """
@@ -281,7 +282,7 @@ class PathReadout(Readout):
 
 
 def masks(tokens: Tokens) -> Tensor:
-    """Return which tokens stand for a node that is asked for: bool ``[T]``."""
+    """Return the mask tokens whose node must be predicted: bool ``[T]``."""
     return (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.MASK) & (tokens.type >= 0)
 
 
@@ -289,7 +290,7 @@ def last_masks(tokens: Tokens, node_type: int) -> Tensor:
     """Return the last mask of a type in each sequence: int64 ``[B]`` tokens.
 
     Raises:
-        GraphRecError: When a sequence asks for none.
+        GraphRecError: When a sequence has no mask of the type.
     """
     at = last_of(tokens, masks(tokens) & (tokens.type == node_type))
     if bool((at < 0).any()):

@@ -1,4 +1,4 @@
-"""Replaced tokens: which nodes of a sequence were put there in place of others."""
+"""Replaced token detection: which nodes of a sequence are not the original ones."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -72,7 +72,7 @@ class ReplacedToken(NodePrediction):
         return TrainingExamples((View(replace(tokens, id=ids)),), targets, len(judged))
 
     def head(self, spec: GraphSpec, width: int) -> nn.ModuleDict:
-        """Return the judge, and the head of the generator if there is one."""
+        """Return the discriminator head, and the generator head if there is a generator."""
         heads: dict[str, nn.Module] = {"judge": FeatureHead(width, 1)}
         if self.source == "model":
             heads["generator"] = self.candidates.head(width)
@@ -85,7 +85,7 @@ class ReplacedToken(NodePrediction):
         model: Model,
         head: nn.ModuleDict,
     ) -> Tensor:
-        """Return the mean over the judged nodes; encodes what the generator made."""
+        """Encode the generator's output and return the mean loss over the classified nodes."""
         at, shown = corrupted.targets, encoded[0]
         if self.source != "model":
             return self._judged(shown, at["judged"], at["replaced"], head)
@@ -110,7 +110,7 @@ class ReplacedToken(NodePrediction):
         return binary_cross_entropy_with_logits(logits, wrong.to(logits.dtype))
 
     def readout(self) -> QueryReadout | None:
-        """Return what the generator puts in place of a MASK, if the model is one."""
+        """Return the generator's ranking for a MASK, if the model is the generator."""
         return QueryReadout("end", part="generator") if self.source == "model" else None
 
 
@@ -141,8 +141,8 @@ def generated(hidden: Tensor, types: Tensor, bits: Tensor, model: Model, head: I
             scores = head(hidden.index_select(0, some), table)  # [·, V]
             total = scores.double().softmax(dim=1).cumsum(dim=1)
             mark = unit(bits[some]).unsqueeze(1) * total[:, -1:]
-            found = torch.searchsorted(total, mark, right=True).squeeze(1)
-            out[some] = model.spec.ids(name).start + found.clamp(max=len(table) - 1)
+            drawn = torch.searchsorted(total, mark, right=True).squeeze(1)
+            out[some] = model.spec.ids(name).start + drawn.clamp(max=len(table) - 1)
     return out
 
 
@@ -161,7 +161,7 @@ def _popular(graph: Graph, node: Tensor, types: Tensor, words: Tensor) -> Tensor
         rows = (types == kind).nonzero().squeeze(1)
         segment = csr.segment[int(csr.base[kind]) : int(csr.base[kind + 1]) + 1]
         low, high = int(segment[0]), int(segment[-1])
-        if low == high:  # no node of the type has an edge
+        if low == high:  # no node of the type has an edge: draw uniformly
             out[rows] = _uniform(graph, node[rows], types[rows], words[rows])
             continue
         edge = low + one_of(words[rows, 0], high - low)  # the source of a random edge

@@ -1,4 +1,4 @@
-"""Values of roots: a category or a number is predicted from the sequence of the root."""
+"""Classification and regression of roots from their sequences."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -40,7 +40,7 @@ class Classify(Objective):
     to the logits of the mean hidden state. Roots without a category are left out.
 
     Args:
-        node_type: Of the root.
+        node_type: Node type of the root.
         column: Its category column.
         link: One of the two.
         smoothing: Share of the softmax target that is spread over all categories.
@@ -90,7 +90,7 @@ class Classify(Objective):
         return binary_cross_entropy_with_logits(logits, label)
 
     def readout(self) -> CategoryReadout:
-        """Return the chance of each category of a root."""
+        """Return the probability of each category of a root."""
         return CategoryReadout(self.column, self._shown, self._chances)
 
     def _shown(self, tokens: Tokens, root: Tensor) -> Tokens:
@@ -116,13 +116,13 @@ class Regress(Objective):
     cross-entropy of ``σ(f(mean h))``: the chance of a click, or of a good rating.
 
     Args:
-        node_type: Of the root.
+        node_type: Node type of the root.
         column: Its number column; None, for both, for the weight of the excluded edge.
         mean: Subtracted from y.
         scale: Divides it.
         hide: Put MASK in place of the root, whose features would give the value away; for columns.
         above: From where on a number counts as 1.
-        read: What the number is read off: the mean of the tokens, or the roots of a pair.
+        read: The states that give the number: the mean of the tokens, or the roots of a pair.
     """
 
     node_type: str | None = None
@@ -180,14 +180,14 @@ class Regress(Objective):
         head: FeatureHead | LinkHead,
     ) -> Tensor:
         """Return the mean over sequences."""
-        found = _outputs(encoded[0], head)
-        number = corrupted.targets["number"].to(found.dtype)
+        predicted = _outputs(encoded[0], head)
+        number = corrupted.targets["number"].to(predicted.dtype)
         if self.above is None:
-            return mse_loss(found, number)
-        return binary_cross_entropy_with_logits(found, number)
+            return mse_loss(predicted, number)
+        return binary_cross_entropy_with_logits(predicted, number)
 
     def readout(self) -> PairReadout | None:
-        """Return the weight of the edge between two roots, or the chance that it is high."""
+        """Return the weight of the edge between two roots, or the probability that it is high."""
         if self.column is not None:
             return None
         of: Value = "number" if self.above is None else "chance"
@@ -203,10 +203,10 @@ def _outputs_of_pairs(encoded: Encoded, pairs: Tensor, model: Model, head: nn.Mo
 
 
 def _outputs(encoded: Encoded, head: nn.Module) -> Tensor:
-    """Return what a head makes of each sequence: ``[B]``."""
+    """Return the output of a head for each sequence: ``[B]``."""
     if isinstance(head, LinkHead):
-        found: Tensor = head(encoded, pair_roots(encoded.view.tokens))
-        return found
+        outputs: Tensor = head(encoded, pair_roots(encoded.view.tokens))
+        return outputs
     flat: Tensor = head(encoded.pooled()).squeeze(1)
     return flat
 
@@ -224,18 +224,20 @@ def root_of_type(examples: Examples, node_type: str, who: str) -> Tensor:
     owned = examples.graph.nodes(node_type)
     roots = examples.roots[examples.owner]
     roots = roots.unsqueeze(1) if roots.ndim == 1 else roots  # [B, 1 or 2]
-    found = torch.full_like(examples.owner, -1)
+    first_roots = torch.full_like(examples.owner, -1)
     for column in reversed(roots.unbind(1)):
-        found = torch.where((column >= owned.start) & (column < owned.stop), column, found)
-    return found
+        first_roots = torch.where(
+            (column >= owned.start) & (column < owned.stop), column, first_roots
+        )
+    return first_roots
 
 
 def column_of(graph: Graph, node_type: str, column: str, nodes: Tensor, who: str) -> Tensor:
     """Return numbers, or codes of categories, of nodes as float64 ``[n]``; NaN for none.
 
     Args:
-        graph: Whose columns.
-        node_type: Of the nodes.
+        graph: The graph of the columns.
+        node_type: Node type of the nodes.
         column: Its name.
         nodes: int64 ``[n]`` global ids, −1 for none.
         who: Reads them, for errors.
@@ -243,8 +245,8 @@ def column_of(graph: Graph, node_type: str, column: str, nodes: Tensor, who: str
     rows = (nodes - graph.nodes(node_type).start).clamp(min=0)
     values = read_column(graph, node_type, column, who).gather(rows.cpu().numpy())
     numbers = values.to_physical().cast(float).fill_null(float("nan"))
-    found = torch.from_numpy(numbers.to_numpy().copy()).to(nodes.device)
-    return torch.where(nodes < 0, float("nan"), found)
+    column_values = torch.from_numpy(numbers.to_numpy().copy()).to(nodes.device)
+    return torch.where(nodes < 0, float("nan"), column_values)
 
 
 def weight_of_excluded(examples: Examples, who: str) -> Tensor:
@@ -272,8 +274,8 @@ def hidden_roots(tokens: Tokens, roots: Tensor) -> Tokens:
         roots: int64 ``[B]`` global ids.
     """
     row = tokens.sequence_of()
-    told = (tokens.kind == Kind.NODE) & (tokens.id == roots[row])
+    hidden = (tokens.kind == Kind.NODE) & (tokens.id == roots[row])
     if tokens.word is not None:
         name = (row << 32) | (tokens.word + 1)
-        told |= (tokens.kind == Kind.TEXT) & torch.isin(name, name[told])
-    return masked_out(tokens, told)
+        hidden |= (tokens.kind == Kind.TEXT) & torch.isin(name, name[hidden])
+    return masked_out(tokens, hidden)

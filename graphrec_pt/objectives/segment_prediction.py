@@ -1,4 +1,4 @@
-"""Hidden segments: which stretch of a history was hidden, this one or one of another history."""
+"""Segment prediction: tell a history's hidden segment from a segment of another history."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -84,7 +84,7 @@ def _count(tokens: Tokens, event: Tensor) -> Tensor:
 
 
 def _segment(tokens: Tokens, start: Tensor, length: Tensor) -> Tensor:
-    """Return the events number start, …, start + length − 1 of each sequence: bool ``[T]``."""
+    """Return the events start, …, start + length − 1 of each sequence: bool ``[T]``."""
     event, row = events(tokens), tokens.sequence_of()
     before = _count(tokens, event)
     number = event.long().cumsum(0) - 1 - (before.cumsum(0) - before)[row]

@@ -1,4 +1,4 @@
-"""Segments: whether stretches of a sequence stand in their order, or belong together at all."""
+"""Segment objectives: was a sequence rearranged, and do two segments belong together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +36,7 @@ _END = 3  # label of the specials at the end, after −1, 0, 1 and 2
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Parts:
-    """What may be moved in a sequence.
+    """The movable parts of a sequence.
 
     Between a head (roots and specials before the first event) and a tail (specials at the end)
     lies the body, made of units: a node with the text that follows it and the relation token
@@ -80,14 +80,14 @@ class Parts:
         row, body = tokens.sequence_of(), self.part == BODY
         is_sep = body & (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.SEP)
         seps = torch.bincount(row[is_sep], minlength=len(tokens))
-        met = is_sep.long().cumsum(0) - (seps.cumsum(0) - seps)[row]  # with this one
-        by_sep = torch.where(met == 0, 0, torch.where(is_sep & (met == 1), 1, 2))
+        seps_so_far = is_sep.long().cumsum(0) - (seps.cumsum(0) - seps)[row]  # with this one
+        by_sep = torch.where(seps_so_far == 0, 0, torch.where(is_sep & (seps_so_far == 1), 1, 2))
         by_unit = torch.where(2 * self.unit >= self.count[row] + self.count[row] % 2, 2, 0)
         return torch.where(body, torch.where(seps[row] > 0, by_sep, by_unit), -1)
 
 
 class OfSegments(Objective):
-    """An objective that needs to know roots, and nothing else of a graph."""
+    """An objective that needs only the hop of nodes, which marks the roots."""
 
     @property
     def needs(self) -> RequiredFields:
@@ -142,12 +142,12 @@ class Rearranged(OfSegments):
         parts = Parts.of(tokens)
         # All tokens of a unit have the bits of its first one.
         leads = torch.ones_like(parts.unit, dtype=torch.bool)
-        own = tokens.sequence_of()
-        leads[1:] = (parts.unit[1:] != parts.unit[:-1]) | (own[1:] != own[:-1])
+        sequence = tokens.sequence_of()
+        leads[1:] = (parts.unit[1:] != parts.unit[:-1]) | (sequence[1:] != sequence[:-1])
         drawn = bits[kept][leads.nonzero().squeeze(1)[leads.long().cumsum(0) - 1]]
-        rank = torch.where(chance[rows][own], drawn, parts.unit)
+        rank = torch.where(chance[rows][sequence], drawn, parts.unit)
         seen, _ = reordered(tokens, parts, rank)
-        moved = torch.bincount(own[seen.id != tokens.id], minlength=len(rows)) > 0
+        moved = torch.bincount(sequence[seen.id != tokens.id], minlength=len(rows)) > 0
         return TrainingExamples((View(seen),), {"label": moved}, len(rows))
 
     def head(self, spec: GraphSpec, width: int) -> FeatureHead:
@@ -221,18 +221,18 @@ class NextSentence(OfTwoSegments):
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the sequences of two segments, some with the second one of another root.
 
-        Those that should get one of a root whose own sequence cannot be divided are left out.
+        Sequences whose drawn partner has no two segments are left out.
         """
         tokens = _divided(examples.tokens)
         rows = divisible(tokens, tokens.labels)  # [K]
         words = examples.draws.named("next_sentence").of_sequences()[rows, 0]  # [K, 4]
         random = unit(words[:, 0]) < self.random
-        asked = random.nonzero().squeeze(1)
-        others, usable, whose = _others(examples, examples.owner[rows[asked]], words[asked, 1:3])
-        mate = torch.where(random, -1, rows)  # whose second segment, of all sequences
-        mate[asked[whose]] = len(tokens) + usable
-        kept = (mate >= 0).nonzero().squeeze(1)
-        joined = _joined(concat([tokens, others]), rows[kept], mate[kept])
+        drawn = random.nonzero().squeeze(1)
+        others, usable, whose = _others(examples, examples.owner[rows[drawn]], words[drawn, 1:3])
+        partner = torch.where(random, -1, rows)  # whose second segment, of all sequences
+        partner[drawn[whose]] = len(tokens) + usable
+        kept = (partner >= 0).nonzero().squeeze(1)
+        joined = _joined(concat([tokens, others]), rows[kept], partner[kept])
         targets = {
             "first": (joined.labels == 0).nonzero().squeeze(1),
             "second": (joined.labels == 2).nonzero().squeeze(1),
@@ -242,22 +242,22 @@ class NextSentence(OfTwoSegments):
 
 
 def _divided(tokens: Tokens) -> Tokens:
-    """Return tokens with their segment as label, which stays with them, or that they end it all."""
+    """Return tokens whose label is their segment, or the mark of the tail."""
     parts = Parts.of(tokens)
     labels = torch.where(parts.part == TAIL, _END, parts.halves(tokens))
     return replace(tokens, labels=labels, edges=None)
 
 
 def _joined(tokens: Tokens, own: Tensor, mate: Tensor) -> Tokens:
-    """Return sequences with the second segments of others, their labels, and what stays of them.
+    """Return sequences that join the first segments of some with the second segments of others.
 
     Args:
         tokens: Divided.
-        own: int64 ``[K]``, whose head, first segment and end.
-        mate: int64 ``[K]``, whose second segment.
+        own: int64 ``[K]``, sequences that give head, first segment and tail.
+        mate: int64 ``[K]``, sequences that give the second segment.
     """
-    asked = torch.cat([own, mate])
-    at, which = ranges(tokens.ptr[asked], tokens.lengths()[asked])
+    rows = torch.cat([own, mate])
+    at, which = ranges(tokens.ptr[rows], tokens.lengths()[rows])
     label, of_mate = tokens.labels[at], which >= len(own)
     row = torch.where(of_mate, which - len(own), which)
     stays = ((label == 2) == of_mate).nonzero().squeeze(1)
@@ -315,13 +315,13 @@ def _mean(shown: Encoded, place: Tensor) -> Tensor:
 
 
 def reordered(tokens: Tokens, parts: Parts, rank: Tensor) -> tuple[Tokens, Tensor]:
-    """Return sequences with their bodies ordered by a rank, and no sign of the old order.
+    """Return sequences with bodies ordered by a rank; columns that show the old order go.
 
     Positions are counted anew; times, slots, parents, edges and labels go, and hops end at 1.
 
     Args:
         tokens: B sequences.
-        parts: Of them.
+        parts: Parts of the sequences.
         rank: int64 ``[T]`` in ``[0, 2**32)``, equal inside a unit; ties keep their order.
 
     Returns:
@@ -333,7 +333,7 @@ def reordered(tokens: Tokens, parts: Parts, rank: Tensor) -> tuple[Tokens, Tenso
 
 
 def neutral(tokens: Tokens) -> Tokens:
-    """Return tokens whose columns say nothing of their order but the place they stand at."""
+    """Return tokens in which only the position shows the order."""
     return replace(
         tokens,
         position=tokens.places(),
@@ -348,7 +348,7 @@ def neutral(tokens: Tokens) -> Tokens:
 
 
 def _renumbered(tokens: Tokens, word: Tensor) -> Tensor:
-    """Return the number of each word in the order in which words stand now: int64 ``[T]``."""
+    """Return the number of each word, counted in the new order: int64 ``[T]``."""
     row = tokens.sequence_of()
     begins = word >= 0
     begins[1:] &= (word[1:] != word[:-1]) | (row[1:] != row[:-1])

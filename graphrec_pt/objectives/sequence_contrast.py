@@ -1,4 +1,4 @@
-"""Contrast of histories with what comes next, and with thinned versions of themselves."""
+"""Sequence contrast: histories against their next items, and against augmented versions."""
 
 from collections.abc import Sequence
 
@@ -31,7 +31,7 @@ class SequenceItem(OfRelation):
     Args:
         relation: Leads from roots to items; by default the first interaction relation.
         temperature: τ.
-        pool: Where s is read off.
+        pool: Pooling of the hidden states.
         made_up: Share of the digits of a next item that are drawn anew for a negative that does
             not exist, .75 in VQ-Rec; needs items with the feature ``codes`` alone. 0 for none.
     """
@@ -41,13 +41,13 @@ class SequenceItem(OfRelation):
     made_up: float = Field(0.0, ge=0, lt=1)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
-        """Return histories, and what comes next."""
-        found = positives(examples, relation_of(examples.graph, self.relation))
-        targets = {"node": found.target}
+        """Return histories, and the next item of each."""
+        pairs = positives(examples, relation_of(examples.graph, self.relation))
+        targets = {"node": pairs.target}
         if self.made_up:
-            draws = examples.draws.named("made up").select(found.row)
+            draws = examples.draws.named("made up").select(pairs.row)
             targets["bits"] = draws.of_sequences()[:, 0, 0]
-        return TrainingExamples((View(found.tokens, root=found.source),), targets, len(found.row))
+        return TrainingExamples((View(pairs.tokens, root=pairs.source),), targets, len(pairs.row))
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module
@@ -82,7 +82,7 @@ class SequenceSequence(OfRelation):
         relation: Leads from roots to items; by default the first interaction relation.
         augment: How the version is made.
         temperature: τ.
-        pool: Where vectors are read off.
+        pool: Pooling of the hidden states.
     """
 
     augment: Augmentation = Augmentation(operations=("drop",))
@@ -97,10 +97,10 @@ class SequenceSequence(OfRelation):
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return histories, and versions of them."""
         graph, draws = examples.graph, examples.draws.named("sequence_sequence")
-        found = positives(examples, relation_of(graph, self.relation))
-        version = self.augment.apply(graph, found.tokens, draws.select(found.row))
-        views = tuple(View(each, root=found.source) for each in (found.tokens, version))
-        return TrainingExamples(views, {"node": found.target}, len(found.row))
+        pairs = positives(examples, relation_of(graph, self.relation))
+        version = self.augment.apply(graph, pairs.tokens, draws.select(pairs.row))
+        views = tuple(View(each, root=pairs.source) for each in (pairs.tokens, version))
+        return TrainingExamples(views, {"node": pairs.target}, len(pairs.row))
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module

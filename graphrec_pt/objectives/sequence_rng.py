@@ -1,4 +1,4 @@
-"""Random draws of corruption: named by root and place, so no batch or worker changes them."""
+"""Random draws for corruption: functions of root and place, equal for any batch or worker."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -38,7 +38,7 @@ class SequenceRNG:
 
     @classmethod
     def of(cls, key: Key, row: Tensor, owner: Tensor, step: int = 0) -> Self:
-        """Return the draws of sequences that belong to the roots of a batch.
+        """Return the generator for the sequences of a batch of roots.
 
         Args:
             key: Seed and epoch.
@@ -52,11 +52,11 @@ class SequenceRNG:
         return cls(key, row[owner], number, step)
 
     def named(self, purpose: str) -> Self:
-        """Return independent draws of the same sequences."""
+        """Return an independent generator for the same sequences, named for a purpose."""
         return replace(self, key=self.key.named(purpose))
 
     def select(self, rows: Tensor) -> Self:
-        """Return the draws of some of the sequences: int64 ``[K]``."""
+        """Return the generator for some of the sequences: int64 ``[K]``."""
         return replace(self, row=self.row[rows], number=self.number[rows])
 
     def of_tokens(self, tokens: Tokens) -> Tensor:

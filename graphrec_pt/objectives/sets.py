@@ -1,4 +1,4 @@
-"""Sets: which nodes of a type belong to a root, or to the rest of a set."""
+"""Set prediction: which nodes of a type belong to a root, or complete a set."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -65,8 +65,8 @@ class RootSet(OfAttributes):
         """
         graph, root = examples.graph, examples.root()
         source = graph.schema.relation(self.relation).source
-        own = graph.nodes(source)
-        if root is None or bool(((root < own.start) | (root >= own.stop)).any()):
+        ids = graph.nodes(source)
+        if root is None or bool(((root < ids.start) | (root >= ids.stop)).any()):
             raise GraphRecError("root_set", f"roots of type {source!r}", "others")
         labels = linked(graph, self.relation, root)
         tokens = without_own(graph, examples.tokens, self.relation)
@@ -79,7 +79,7 @@ class RootSet(OfAttributes):
         return TrainingExamples((View(tokens.select(rows), root=root[rows]),), targets, len(rows))
 
     def head(self, spec: GraphSpec, width: int) -> ItemHead:
-        """Return what scores the nodes of the type, with a bias for each: most are in no set."""
+        """Return the scoring head with a bias per node, since most nodes are in no set."""
         items = len(spec.ids(self.target_type(spec)))
         return ItemHead(width, items=items, transform=self.transform)
 
@@ -90,7 +90,7 @@ class RootSet(OfAttributes):
         return self.label_loss(encoded[0].pooled(self.pool), corrupted, model, head)
 
     def readout(self) -> QueryReadout:
-        """Return the chance of every member, off the state of the root."""
+        """Return the probability of every member from the state of the root."""
         return QueryReadout(self.pool, chance="set")
 
 
@@ -118,7 +118,7 @@ class SetPrediction(Objective):
 
     @property
     def needs(self) -> RequiredFields:
-        """Nodes, and CLS to read off."""
+        """Return nodes, and CLS, whose state is read."""
         return RequiredFields(frozenset({Kind.NODE, Kind.SPECIAL}), frozenset({"type"}))
 
     def check(self, spec: GraphSpec) -> None:
@@ -133,12 +133,12 @@ class SetPrediction(Objective):
         node, row = tokens.kind == Kind.NODE, tokens.sequence_of()
         among = graph.nodes(self.target)
         seen = node & (tokens.type == graph.schema.node_index(self.source))
-        found = node & (tokens.type == graph.schema.node_index(self.target))
+        members = node & (tokens.type == graph.schema.node_index(self.target))
         cls = (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.CLS)
         size = len(tokens)
         if size and not bool(cls.any()):
             raise GraphRecError("set_prediction", "sequences with CLS", "none", "cls: true")
-        full = [torch.bincount(row[each], minlength=size) > 0 for each in (seen, found, cls)]
+        full = [torch.bincount(row[each], minlength=size) > 0 for each in (seen, members, cls)]
         rows = (full[0] & full[1] & full[2]).nonzero().squeeze(1)
         number = torch.full((size,), -1)
         number[rows] = torch.arange(len(rows))
@@ -147,7 +147,9 @@ class SetPrediction(Objective):
         view = hidden.take((seen | cls).nonzero().squeeze(1)).select(rows)
         at = ((view.kind == Kind.SPECIAL) & (view.id == Special.CLS)).nonzero().squeeze(1)
         first = torch.searchsorted(at, view.ptr[:-1])  # the first CLS of each sequence
-        labels = Labels.of(number[row[found]], tokens.id[found] - among.start, max(len(among), 1))
+        labels = Labels.of(
+            number[row[members]], tokens.id[members] - among.start, max(len(among), 1)
+        )
         kept = labels.row >= 0
         targets = {"token": at[first], "row": labels.row[kept], "label": labels.label[kept]}
         return TrainingExamples((View(view),), targets, len(rows))
@@ -168,9 +170,9 @@ class SetPrediction(Objective):
 def without_own(graph: Graph, tokens: Tokens, relation: str) -> Tokens:
     """Return sequences without the members that a relation links their roots to."""
     index = graph.schema.relation_index(relation)
-    own = (tokens.hop == 1) & (tokens.relation == index)
-    if not bool(own.any()):
+    members = (tokens.hop == 1) & (tokens.relation == index)
+    if not bool(members.any()):
         return tokens
     in_a_row = torch.equal(tokens.position, tokens.places())
-    left = tokens.take((~own).nonzero().squeeze(1))
+    left = tokens.take((~members).nonzero().squeeze(1))
     return replace(left, position=left.places()) if in_a_row else left

@@ -1,4 +1,4 @@
-"""How a run begins in its folder: anew, where another one was interrupted, or not at all."""
+"""Beginning a run in its folder: start anew, resume, or refuse a folder in use."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def will_train(
     cache: Path = CACHE,
     resume: bool = False,
 ) -> bool:
-    """Say whether there is something left to do for a recipe in a folder.
+    """Return whether a recipe still has to train in a folder.
 
     A folder where a run failed before it trained anything counts as new.
 
@@ -67,7 +67,7 @@ def will_train(
 
 @contextmanager
 def begun(out: Path) -> Iterator[None]:
-    """Hold the folder of a run; a run that fails before it trained leaves nothing there.
+    """Lock the folder of a run; a run that fails before training removes its files.
 
     Args:
         out: Made if needed.
@@ -91,7 +91,7 @@ def begun(out: Path) -> Iterator[None]:
 
 
 def nothing_trained(out: Path) -> bool:
-    """Say whether a folder is empty, or holds nothing but what a run writes before it trains."""
+    """Return whether a folder is empty or holds only files that a run writes before training."""
     names = {path.name for path in out.iterdir() if not path.name.startswith(MARK)}
     if not names - {LOCK}:
         return True
@@ -104,6 +104,6 @@ def nothing_trained(out: Path) -> bool:
 
 
 def clear(out: Path) -> None:
-    """Remove what a run wrote before it trained; its record of the data, which marks it, last."""
+    """Remove the files that a run wrote before training; ``data.json``, its mark, last."""
     for name in (RECIPE, LOG, CHECKPOINTS, "track", RECORD, PRETRAINED, ORIGIN):
         remove(out / name)

@@ -23,7 +23,7 @@ from graphrec_pt.training.check import check_stages
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how many steps are done, and how many there are."""
 CACHE = Path("~/.cache/graphrec_pt")
-"""Where downloaded raw files are kept."""
+"""Folder of downloaded raw files."""
 
 
 def graph_of(
@@ -32,7 +32,7 @@ def graph_of(
     """Return the graph that a recipe names, built in memory where it is not stored.
 
     Args:
-        data: Of a recipe.
+        data: Data of a recipe.
         raw: Folder of raw files; without it they are downloaded.
         cache: Where downloads are kept.
         tell: Told what is being done.
@@ -68,22 +68,22 @@ def check_fits(recipe: Recipe, made: Split) -> None:
         GraphRecError: For types, relations, columns and metapaths that the graph does not have, and
             tokens that no linearizer of the recipe makes: every mistake at once.
     """
-    found: list[GraphRecError] = []
-    with _gathering(found):
+    errors: list[GraphRecError] = []
+    with _gathering(errors):
         check_stages(recipe.stages, made.train)
-    with _gathering(found):
+    with _gathering(errors):
         spec = GraphSpec.of(made.train)
         config = recipe.model.sized(spec)
         config.features.build(spec, config.backbone.width)
-    with _gathering(found):
+    with _gathering(errors):
         if recipe.start is not None:
             saved_model(recipe)
     for when, targets in (("validation", made.valid), ("test", made.test)):
         if not len(targets):
-            found.append(_no_targets(recipe, made, when))
-    with _gathering(found):
+            errors.append(_no_targets(recipe, made, when))
+    with _gathering(errors):
         recipe.evaluate.asked.check_split(made, recipe.evaluate.metrics)
-    raise_all(found)
+    raise_all(errors)
 
 
 def _no_targets(recipe: Recipe, made: Split, when: str) -> GraphRecError:
@@ -101,14 +101,14 @@ def _no_targets(recipe: Recipe, made: Split, when: str) -> GraphRecError:
 
 def baselines_of(recipe: Recipe, made: Split) -> dict[str, dict[str, Any]]:
     """Return the baselines by name, those that fit the data where the recipe names none."""
-    asked, chosen = recipe.evaluate.asked, recipe.evaluate.baselines
+    task, chosen = recipe.evaluate.asked, recipe.evaluate.baselines
     if chosen is None:
-        chosen = tuple(asked.family.build(name) for name in asked.baselines(made))
-    found: dict[str, dict[str, Any]] = {}
+        chosen = tuple(task.family.build(name) for name in task.baselines(made))
+    configs: dict[str, dict[str, Any]] = {}
     for config in map(config_of, chosen):
-        again = sum(other["name"] == config["name"] for other in found.values())
-        found[f"{config['name']} {again + 1}" if again else config["name"]] = config
-    return found
+        again = sum(other["name"] == config["name"] for other in configs.values())
+        configs[f"{config['name']} {again + 1}" if again else config["name"]] = config
+    return configs
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Recipes as files: those that ship, those of the user, and options changed on the way."""
+"""Recipe files: shipped ones, the user's own, and overrides of their options."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources.abc import Traversable
@@ -23,8 +23,8 @@ OF_RUN = "recipe.yaml"
 
 def recipe_files() -> Iterator[Traversable]:
     """Yield the YAML files of all shipped recipes, by name."""
-    found = (f for f in shipped("recipes").iterdir() if f.name.endswith(".yaml"))
-    yield from sorted(found, key=lambda f: f.name)
+    files = (f for f in shipped("recipes").iterdir() if f.name.endswith(".yaml"))
+    yield from sorted(files, key=lambda f: f.name)
 
 
 def recipe_file(name: str | Path) -> Traversable:
@@ -39,9 +39,9 @@ def recipe_file(name: str | Path) -> Traversable:
             raise GraphRecError("recipe", "an existing file", repr(str(name)), "checking the path")
         return path
     known = {f.name.removesuffix(".yaml"): f for f in recipe_files()}
-    found = known.get(str(name)) or known.get(str(name).replace("-", "_").lower())
-    if found is not None:
-        return found
+    file = known.get(str(name)) or known.get(str(name).replace("-", "_").lower())
+    if file is not None:
+        return file
     if (path / OF_RUN).is_file():
         return path / OF_RUN
     expected, got = "a known recipe, a YAML file or the folder of a run", repr(str(name))
@@ -57,12 +57,17 @@ def load_recipe(
     """Return a recipe, by the name of a shipped one, from a YAML file or the folder of a run.
 
     Args:
-        name: Of the recipe.
+        name: Name of the recipe.
         overrides: Options to change, such as ``stages.0.epochs=3``; values are YAML.
         trust_code: Let it name code by dotted path or plug-in, which is then run.
 
     Raises:
         GraphRecError: When there is no such recipe; for all its mistakes at once.
+
+    Example:
+        >>> recipe = load_recipe("sasrec", ["data.card=toy-shop", "stages.0.epochs=1"])
+        >>> recipe.stages[0].epochs
+        1.0
     """
     file = recipe_file(name)
     content = _content(file)
@@ -99,16 +104,16 @@ def override_option(content: dict[str, Any], override: str) -> None:
 
 
 def _entry(place: Any, part: str, path: str, under: str) -> Any:
-    """Return what a part of a path names, ready to be gone into."""
+    """Return the entry that a part of a path names, made if it is missing."""
     key: Any = _number(place, part, path) if isinstance(place, list) else part
     if isinstance(place, dict) and place.get(key) is None:
         place[key] = {}
-    found = place[key]
-    if isinstance(found, str) and (part in NAMED or under == "objectives"):
-        found = place[key] = {"name": found}
-    if not isinstance(found, dict | list):
-        raise GraphRecError(path, f"options under {part!r}", repr(found))
-    return found
+    entry = place[key]
+    if isinstance(entry, str) and (part in NAMED or under == "objectives"):
+        entry = place[key] = {"name": entry}
+    if not isinstance(entry, dict | list):
+        raise GraphRecError(path, f"options under {part!r}", repr(entry))
+    return entry
 
 
 def _number(place: Sequence[Any], part: str, path: str) -> int:
@@ -119,10 +124,10 @@ def _number(place: Sequence[Any], part: str, path: str) -> int:
 
 
 def check_recipe(name: str | Path, *, trust_code: bool = False) -> Recipe:
-    """Return a recipe, and make sure of its card too: all that can be said without its data.
+    """Return a recipe after checking it and its card, without reading data.
 
     Args:
-        name: Of the recipe.
+        name: Name of the recipe.
         trust_code: As for :func:`load_recipe`.
 
     Raises:

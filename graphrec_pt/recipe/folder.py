@@ -1,4 +1,4 @@
-"""The folder of a run: what stands where, and how it is opened.
+"""The folder of a run: its layout, and opening a finished run.
 
 ::
 
@@ -6,7 +6,7 @@
     data.json        the graph and the raw files that it was made from
     metrics.json     what was measured, written last
     report.html      the same as a page, by :func:`~graphrec_pt.serve.report.write.write_report`
-    metrics.jsonl    a line for each step told
+    metrics.jsonl    a line for each logged step
     ranks.parquet    the rank of every target of valid and test; for tasks that rank nothing
                      predictions.parquet, with what was predicted for each
     model/           the trained model
@@ -71,25 +71,25 @@ class Run:
 
     @cached_property
     def outcomes(self) -> Mapping[str, Outcome]:
-        """What the task made of ``valid`` and ``test``, of the first seed: ranks or predictions."""
-        asked = self.recipe.evaluate.asked
-        return asked.read(self.folder / asked.file)
+        """Outcomes of ``valid`` and ``test`` of the first seed: ranks or predictions."""
+        task = self.recipe.evaluate.asked
+        return task.read(self.folder / task.file)
 
     @cached_property
     def tests(self) -> Sequence[Outcome]:
-        """What the task made of ``test``, of every seed."""
-        asked, seeds = self.recipe.evaluate.asked, self.recipe.seeds
+        """Outcomes of ``test`` of every seed."""
+        task, seeds = self.recipe.evaluate.asked, self.recipe.seeds
         folders = [folder_of(self.folder, seed, seeds) for seed in seeds]
-        return [asked.read(folder / asked.file)["test"] for folder in folders]
+        return [task.read(folder / task.file)["test"] for folder in folders]
 
     @cached_property
     def history(self) -> Graph:
-        """What recommendations are made from."""
+        """The history graph, from which recommendations are made."""
         return open_graph(self.folder / HISTORY)
 
     @cached_property
     def relation(self) -> str:
-        """The relation that is predicted."""
+        """The predicted relation."""
         return str(self.metrics["data"]["relation"])
 
     def model(self) -> Model:
@@ -99,7 +99,7 @@ class Run:
 
 
 def predictor_of(run: Run) -> Predictor:
-    """Return what predicts as the run was measured: its model, from what its history shows."""
+    """Return the predictor of the run: its model with the history graph of the test."""
     last = run.recipe.stages[-1]
     return Predictor(run.model(), run.history, stage=last, relation=run.relation)
 
@@ -113,12 +113,17 @@ def open_run(folder: str | Path, *, trust_code: bool = False) -> Run:
     """Open the folder of a finished run.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         trust_code: Let its recipe name code by dotted path or plug-in, which is then run.
 
     Raises:
         GraphRecError: When it is none, when the run was interrupted, and for a folder that another
             version wrote.
+
+    Example:
+        >>> run = open_run("runs/toy")
+        >>> predictor_of(run).rank(run.history.node_ids("user", ["ann"]), k=2).items.shape
+        torch.Size([1, 2])
     """
     folder = Path(folder)
     try:
@@ -145,7 +150,7 @@ def measured_again(run: Run) -> Run:
     """Return a run with the metrics of its ranks or predictions, computed anew.
 
     Raises:
-        GraphRecError: When they are not those that the run told.
+        GraphRecError: When they differ from those that the run saved.
     """
     metrics = dict(run.metrics)
     for when, outcome in run.outcomes.items():
@@ -160,7 +165,7 @@ def measured_again(run: Run) -> Run:
 
 
 def write_metrics(folder: Path, metrics: Mapping[str, Any]) -> None:
-    """Write what was measured, all or nothing: with it a run is finished."""
+    """Write ``metrics.json`` atomically; the file marks a run as finished."""
     record = {"format": FORMAT, "graphrec_pt": __version__, **metrics}
     record["files"] = {name: _digest(folder / name) for name in _checked_files(folder)}
     record["digest"] = digest_of(json.loads(json.dumps(record)))
@@ -221,7 +226,7 @@ class _Spread(BaseModel):
 
 
 class _Metrics(BaseModel):
-    """The parts of the metrics that commands and reports read, so that none stumbles over one."""
+    """The parts of ``metrics.json`` that commands and reports read, checked on opening."""
 
     data: _Data
     history: dict[str, str]
@@ -242,11 +247,11 @@ class _Metrics(BaseModel):
 def _checked_files(folder: Path) -> list[str]:
     """Return the files of a run that its numbers stand for, each the key to its folder."""
     names = ("*.parquet", "*.jsonl", f"{MODEL}/config.json", f"{HISTORY}/graph.json")
-    found = [
+    files = [
         path for name in names for seed in ("", "seed-*/") for path in folder.glob(seed + name)
     ]
-    found.append(folder / RECIPE)
-    return sorted(path.relative_to(folder).as_posix() for path in found)
+    files.append(folder / RECIPE)
+    return sorted(path.relative_to(folder).as_posix() for path in files)
 
 
 def _digest(path: Path) -> str:

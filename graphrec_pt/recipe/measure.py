@@ -1,4 +1,4 @@
-"""What a run measures: its model and the baselines at a task, how sure that is, and of whom."""
+"""Measurements of a run: confidence intervals, differences from baselines, and slices."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -35,7 +35,7 @@ def differences(
     metric: str,
     key: Key,
 ) -> dict[str, dict[str, Any]]:
-    """Return how a model differs from others, tested user by user as means over seeds."""
+    """Return paired tests of a model against others over users, on means over seeds."""
     return {name: asdict(compare(ours, theirs, metric, key)) for name, theirs in others.items()}
 
 
@@ -45,14 +45,14 @@ def by_slice(
     """Return a metric of a model and of others on the parts of the test targets.
 
     Args:
-        ours: Of the model.
-        others: Of baselines and the control, by name.
+        ours: Outcome of the model.
+        others: Outcomes of baselines and the control, by name.
         metric: Name such as ``"ndcg@10"``.
         made: Whose training edges say what is cold, rare or in the tail.
 
     Returns:
         Slice → ``targets``, ``users``, and the metric of every system by name, the model's as
-        ``model``; None where it cannot be told, such as an AUC of one kind of label.
+        ``model``; None where it is undefined, such as an AUC of one kind of label.
     """
     cut = {
         name: slices(each, made.train, made.relation)
@@ -78,16 +78,16 @@ def _told(outcome: Outcome, metric: str) -> float | None:
 
 def spread(rows: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]]:
     """Return mean and standard deviation (n − 1; 0 for one) of metrics over seeds."""
-    found = {}
+    spreads = {}
     for name in rows[0]:
         values = np.array([row[name] for row in rows])
         sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-        found[name] = {"mean": float(values.mean()), "sd": sd}
-    return found
+        spreads[name] = {"mean": float(values.mean()), "sd": sd}
+    return spreads
 
 
 def reads_graph(model: Model, last: Stage) -> bool:
-    """Say whether a model's scores depend on edges that the graph shows, not on weights alone."""
+    """Return whether a model's scores depend on the edges of the given graph."""
     prior = any(
         isinstance(readout := term.objective.readout(), QueryReadout) and readout.prior is not None
         for term in last.objectives
@@ -97,7 +97,7 @@ def reads_graph(model: Model, last: Stage) -> bool:
 
 @dataclass(frozen=True)
 class Compared:
-    """One of several runs.
+    """The test metrics of one of several compared runs.
 
     Args:
         name: Its folder.
@@ -112,10 +112,10 @@ class Compared:
 
 
 def compare_runs(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> list[Compared]:
-    """Return the test metrics of runs, and how sure it is that they differ from the first.
+    """Return the test metrics of runs, and paired tests against the first run.
 
     Args:
-        runs: Of the same targets, judged by the same policy.
+        runs: Runs of the same targets, judged by the same policy.
         metrics: Names; by default those that the recipes of all runs name.
 
     Raises:
@@ -136,7 +136,7 @@ def compare_runs(runs: Sequence[Run], metrics: Sequence[str] | None = None) -> l
     rows = []
     for number, run in enumerate(runs):
         tested = {name: compare(run.tests, first, name, key) for name in metrics} if number else {}
-        told = spread([evaluate(each, metrics) for each in run.tests])
-        values = {name: each["mean"] for name, each in told.items()}
+        spreads = spread([evaluate(each, metrics) for each in run.tests])
+        values = {name: each["mean"] for name, each in spreads.items()}
         rows.append(Compared(str(run.folder), values, tested))
     return rows

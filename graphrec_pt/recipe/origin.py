@@ -1,4 +1,4 @@
-"""What a run was made from, kept in its folder as ``data.json``: changed data is noticed there.
+"""The origin of a run's data, kept as ``data.json`` in its folder to detect changed data.
 
 ::
 
@@ -24,7 +24,7 @@ ORIGIN = "data.json"
 
 
 class FileStamp(Strict):
-    """A file as it was when a run began.
+    """Size, time and digest of a file when a run began.
 
     Args:
         bytes: Its size.
@@ -38,14 +38,14 @@ class FileStamp(Strict):
 
     @classmethod
     def of(cls, path: Path) -> "FileStamp":
-        """Return the stamp of a file of today."""
+        """Return the stamp of a file as it is now."""
         state = path.stat()
         with path.open("rb") as file:
             digest = file_digest(file, "sha256").hexdigest()
         return cls(bytes=state.st_size, modified=state.st_mtime_ns, sha256=digest)
 
     def fits(self, path: Path) -> bool:
-        """Say whether a file is what it was; it is read only when its time is another."""
+        """Return whether a file is unchanged; its content is read only when its time changed."""
         state = path.stat()
         if state.st_size != self.bytes:
             return False
@@ -53,15 +53,15 @@ class FileStamp(Strict):
 
 
 class Origin(Strict):
-    """What a run was made from.
+    """The graph and files that a run was made from.
 
     Args:
-        format: Of the record.
+        format: Format of the record.
         graphrec_pt: The version that wrote it.
         graph: Fingerprint of the whole graph.
         raw: Folder of raw files that the user named; None where they were downloaded, or where
             there are none.
-        files: Of the user's card, and of the raw files by their names in that folder.
+        files: Files of the user's card, and of the raw files by their names in that folder.
     """
 
     format: int
@@ -74,12 +74,12 @@ class Origin(Strict):
 def write_origin(
     out: Path, data: Data, fingerprint: str, raw: str | Path | None, *, given: bool
 ) -> None:
-    """Note in the folder of a run what it is made from.
+    """Write the origin of a run into its folder.
 
     Args:
         out: Folder of the run.
-        data: Of the recipe.
-        fingerprint: Of the graph.
+        data: Data of the recipe.
+        fingerprint: Fingerprint of the graph.
         raw: Folder of raw files, where the graph was built from some.
         given: Whether the user named that folder, so that the run goes on with it.
     """
@@ -94,7 +94,7 @@ def write_origin(
 
 
 def read_origin(out: Path) -> Origin | None:
-    """Return what a run was made from; None where its folder does not say so.
+    """Return the origin of a run; None where its folder has no record.
 
     Raises:
         GraphRecError: For a record that cannot be read, or that another version wrote.
@@ -118,11 +118,11 @@ def kept_raw(out: Path) -> Path | None:
 
 
 def check_files(out: Path, data: Data, raw: str | Path | None) -> None:
-    """Raise when a raw file changed since a run began; a folder that is gone says nothing.
+    """Raise when a raw file changed since a run began; a missing folder raises nothing.
 
     Args:
         out: Folder of the run.
-        data: Of its recipe.
+        data: Data of its recipe.
         raw: Folder where its raw files are now.
 
     Raises:
@@ -148,8 +148,8 @@ def check_graph(out: Path, fingerprint: str, before: str | None = None) -> None:
 
     Args:
         out: Folder of the run.
-        fingerprint: Of the graph of today.
-        before: Of the graph of the run, where its folder has no record.
+        fingerprint: Fingerprint of the graph of today.
+        before: Fingerprint of the graph of the run, where its folder has no record.
 
     Raises:
         GraphRecError: Then.
@@ -171,14 +171,14 @@ def _files(data: Data, raw: str | Path | None) -> dict[str, Path]:
     """Return the files that a recipe's graph is built from, by name: the user's card, raw files."""
     if data.card is None:
         return {}
-    own = Path(data.card)
-    found = {f"card {own.name}": own} if own.is_file() else {}
+    card = Path(data.card)
+    files = {f"card {card.name}": card} if card.is_file() else {}
     if raw is None or not Path(raw).exists():
-        return found
+        return files
     folder = Path(raw)
     for path in _raw_files(load_card(data.card), folder):
-        found[path.relative_to(folder).as_posix() if folder.is_dir() else path.name] = path
-    return found
+        files[path.relative_to(folder).as_posix() if folder.is_dir() else path.name] = path
+    return files
 
 
 def _raw_files(card: Card, raw: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Where a model comes from: a finished pre-training in the folder of a run, or a saved model.
+"""Pre-trained models: a finished pre-training in the folder of a run, or a saved model.
 
 ::
 
@@ -37,7 +37,7 @@ class Pretrained:
     """A finished pre-training.
 
     Args:
-        folder: Of the seed of a run.
+        folder: Folder of the seed of a run.
         identity: What it was trained by and on; see
             :func:`~graphrec_pt.training.run_identity.identity_of`.
         source: Folder of the run that trained it, where that is another one.
@@ -49,11 +49,11 @@ class Pretrained:
 
     @property
     def stages(self) -> int:
-        """How many stages it took."""
+        """The number of stages of the pre-training."""
         return len(self.identity["stages"])
 
     def check(self, wanted: Mapping[str, Any]) -> None:
-        """Raise unless it is the pre-training that is wanted.
+        """Raise unless the pre-training has the wanted identity.
 
         Raises:
             GraphRecError: Names the first option that differs.
@@ -62,9 +62,9 @@ class Pretrained:
         check_same_run(who, self.identity, wanted, of="pre-training")
 
     def model(self, graph: Graph) -> Model:
-        """Return its model, bound to the graph that it is to be adapted on."""
-        found = Model.from_pretrained(self.folder / PRETRAINED)
-        return found.attach_graph(graph)
+        """Return the pre-trained model, bound to the graph of the adaptation."""
+        model = Model.from_pretrained(self.folder / PRETRAINED)
+        return model.attach_graph(graph)
 
 
 def pretrained_of(run: str | Path, seed: int) -> Pretrained:
@@ -85,8 +85,8 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
     if seed not in seeds:
         got, hint = f"seeds {', '.join(map(str, seeds))}", f"seeds={seeds}"
         raise GraphRecError(str(run), f"a pre-training with seed {seed}", got, hint)
-    found = find_pretrained(folder_of(run, seed, seeds))
-    if found is None:
+    pretrained = find_pretrained(folder_of(run, seed, seeds))
+    if pretrained is None:
         got = f"none of seed {seed}"
         if len(content.get("stages") or ()) < 2:
             got, hint = "one of a single stage", "a recipe with stages that pre-train"
@@ -95,7 +95,7 @@ def pretrained_of(run: str | Path, seed: int) -> Pretrained:
         else:
             hint = resume_command(run)
         raise GraphRecError(str(run), expected, got, hint)
-    return found
+    return pretrained
 
 
 def source_of(run: Path) -> str | None:
@@ -105,7 +105,7 @@ def source_of(run: Path) -> str | None:
 
 
 def keep_pretrained(folder: Path, identity: Mapping[str, Any], model: Model) -> None:
-    """Keep a model that is pre-trained."""
+    """Save a pre-trained model in the folder of a run."""
     model.save_pretrained(folder / PRETRAINED, inputs=False)
     _write_record(folder, identity, None)
 
@@ -161,8 +161,8 @@ def first_model(recipe: Recipe, graph: Graph, seed: int) -> Model:
 
     Args:
         recipe: With a ``start``.
-        graph: What training may see.
-        seed: Of new weights.
+        graph: The training graph.
+        seed: Seed of new weights.
     """
     structure = getattr(recipe.model.backbone, "structure", {})
     sizes = {name: size for name, size in structure.items() if size is not None}
@@ -192,5 +192,5 @@ def saved_model(recipe: Recipe) -> Model:
 
 
 def _plain(chosen: Backbone) -> dict[str, Any]:
-    """Return the options of a backbone, but for those that a graph tells."""
+    """Return the options of a backbone without sizes that depend on the graph."""
     return {name: value for name, value in config_of(chosen).items() if name not in _BY_GRAPH}

@@ -1,4 +1,4 @@
-"""A recipe as data: a data set, a model, stages of training, and what is measured."""
+"""A recipe as data: a data set, a model, training stages and an evaluation."""
 
 from typing import Annotated, Any, Self
 
@@ -32,7 +32,7 @@ MOVED = {
 }
 """Options that evaluations once had, and where they are now."""
 RANKING = "ranking"
-"""What is asked of held-out targets, unless a recipe says otherwise."""
+"""The default task."""
 
 
 def _of_task(config: Any, info: ValidationInfo) -> Any:
@@ -47,7 +47,7 @@ BaselineField = Annotated[
 
 
 class Data(Strict):
-    """What is learned from.
+    """The data set of a recipe.
 
     Args:
         card: Name of a shipped card, or a card's YAML file.
@@ -55,7 +55,7 @@ class Data(Strict):
         without: Relations of the card that are left out; by default those that were collected over
             all time, as they may tell of held-out events, and none for ``[]``.
         split: Name or config of the protocol; that of the card by default, else leave-one-out.
-        seed: Of the permutation of ids and of protocols that draw.
+        seed: Seed of the permutation of ids and of protocols that draw.
         derive: Names or configs of relations to compute from the interactions, beside those of the
             card; each view of the split has them of its own edges.
     """
@@ -88,12 +88,12 @@ def _split_of_card(card: str | None) -> SplitProtocol | None:
     """Return the protocol of a card; None where it has none, and where there is no such card."""
     try:
         return None if card is None else load_card(card).split
-    except GraphRecError:  # told when the data are read
+    except GraphRecError:  # reading the data raises it
         return None
 
 
 class OtherData(Data):
-    """Data that a trained model is tried on.
+    """Another data set, for the zero-shot test of a trained model.
 
     Args:
         raw: Folder of raw files; without it they are downloaded.
@@ -103,7 +103,7 @@ class OtherData(Data):
 
 
 class Evaluation(Strict):
-    """What is measured, at validation and at test.
+    """The evaluation of a recipe, at validation and at test.
 
     Args:
         task: Name or config of what is asked of held-out targets: their place among the whole
@@ -135,13 +135,13 @@ class Evaluation(Strict):
 
     @property
     def policy(self) -> RankingConfig:
-        """How a catalogue is ranked."""
+        """The ranking policy."""
         return RankingConfig(self.seen)
 
     @model_validator(mode="before")
     @classmethod
     def _moved(cls, content: Any) -> Any:
-        """Raise for options that are those of objectives now."""
+        """Raise for options that moved to objectives."""
         if isinstance(content, dict) and (moved := MOVED.keys() & content.keys()):
             raise_all(
                 [
@@ -182,7 +182,7 @@ class Recipe(Strict):
             what the others leave.
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.
-        options: Of every run.
+        options: Options of every run.
     """
 
     name: str
@@ -201,14 +201,14 @@ class Recipe(Strict):
     @model_validator(mode="before")
     @classmethod
     def _watched(cls, content: Any) -> Any:
-        """Let a task say what the best model is chosen by, where the recipe does not."""
+        """Take the metric for model selection from the task, where the recipe sets none."""
         if not isinstance(content, dict):
             return content
         options, evaluate = content.get("options", {}), content.get("evaluate", {})
         if not isinstance(evaluate, dict | Evaluation):
             return content  # told elsewhere
-        asked = evaluate.get("task", RANKING) if isinstance(evaluate, dict) else evaluate.task
-        name = asked.get("name") if isinstance(asked, dict) else asked
+        chosen_task = evaluate.get("task", RANKING) if isinstance(evaluate, dict) else evaluate.task
+        name = chosen_task.get("name") if isinstance(chosen_task, dict) else chosen_task
         if not isinstance(options, dict) or name not in task.names():
             return content  # told elsewhere
         return {**content, "options": {"watch": task.get(name).watch, **options}}
@@ -222,25 +222,27 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        found = []
+        errors = []
         names = [stage.name for stage in self.stages]
         for name in sorted({name for name in names if names.count(name) > 1}):
-            found.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
+            errors.append(GraphRecError("stages", "stages of different names", repr(name), "name:"))
         try:
             self.evaluate.asked.check(self.stages[-1])
         except GraphRecError as error:
             who = f"stages.{len(names) - 1}"
-            found.append(GraphRecError(who, error.expected, error.got, error.hint))
+            errors.append(GraphRecError(who, error.expected, error.got, error.hint))
         if self.options.seed:
             got = f"options.seed: {self.options.seed}"
-            found.append(GraphRecError("recipe", "seeds in a list of their own", got, "seeds: [0]"))
+            errors.append(
+                GraphRecError("recipe", "seeds in a list of their own", got, "seeds: [0]")
+            )
         watched, metrics = self.options.watch, self.evaluate.metrics
         if watched is not None and watched not in metrics:
             expected = f"one of the metrics ({', '.join(metrics)})"
-            found.append(GraphRecError("options.watch", expected, repr(watched)))
-        raise_all(found)
+            errors.append(GraphRecError("options.watch", expected, repr(watched)))
+        raise_all(errors)
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """Return the form with nothing left open: YAML can hold it, and it resolves to itself."""
+        """Return the YAML-ready form with every default filled in; it resolves to itself."""
         return self.model_dump(mode="json")

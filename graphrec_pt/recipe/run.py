@@ -62,7 +62,7 @@ HISTORY_GRAPH = "history-graph"
 
 @dataclass(frozen=True, eq=False)
 class Prepared:
-    """What a recipe needs before anything is trained.
+    """The inputs of a recipe before training starts.
 
     Args:
         recipe: What to do.
@@ -79,16 +79,16 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class SeedResult:
-    """What one seed gave.
+    """The results of one seed.
 
     Args:
-        seed: Of weights, batches and dropout.
-        metrics: Of ``valid`` and ``test``; of ``scratch``, None without a control; of
+        seed: Seed of weights, batches and dropout.
+        metrics: Metrics of ``valid`` and ``test``; of ``scratch``, None without a control; of
             ``explanations``, None for a model that does not recommend by paths; of
             ``history_graph``: of test targets when what the model reads off the graph (links,
             propagation) shows validation edges too, None where it reads nothing of the kind; and
             of ``transfer``, None where there is no other data.
-        outcomes: Of the trained model, by split.
+        outcomes: Outcomes of the trained model, by split.
         other_policy: Of test targets under the other policy, where the data has repeats.
         control: Of test targets by the control that was trained from scratch, if there is one.
         beyond: What test targets do not say of the model's lists.
@@ -138,6 +138,14 @@ def run_recipe(
             that holds a run unless `resume`, for one that holds another run or one on other data,
             and for one that another process runs in; for another pre-training than that of the
             recipe.
+
+    Example:
+        >>> split = "data.split={name: global_time, valid: 0.2, test: 0.2}"
+        >>> measure = ["evaluate.metrics=[ndcg@2]", "options.watch=ndcg@2"]
+        >>> changes = ["data.card=toy-shop", split, "stages.0.epochs=1", *measure]
+        >>> run = run_recipe(load_recipe("sasrec", changes), "runs/toy")
+        >>> list(run.metrics["test"])
+        ['ndcg@2']
     """
     out, begin = Path(out), time.monotonic()
     place = {} if cache is None else {"cache": cache}
@@ -195,8 +203,8 @@ def train(
 
     Args:
         ready: Data and recipe.
-        seed: Of weights, batches and dropout.
-        folder: Of the seed, for checkpoints.
+        seed: Seed of weights, batches and dropout.
+        folder: Folder of the seed, for checkpoints.
         resume: Go on from the checkpoints there.
         progress: Show bars.
     """
@@ -215,7 +223,7 @@ def train(
 def evaluate_seed(
     ready: Prepared, seed: int, folder: Path, model: Model, control: Model | None
 ) -> SeedResult:
-    """Judge the targets of a trained model and its control, and write model and outcomes."""
+    """Evaluate a trained model and its control, and write model and outcomes."""
     recipe, made = ready.recipe, ready.split
     last, wanted = recipe.stages[-1], recipe.evaluate
     task, policy = wanted.asked, wanted.policy
@@ -262,7 +270,7 @@ def evaluate_seed(
 
 
 def _run_metrics(ready: Prepared, out: Path, seeds: Sequence[SeedResult]) -> dict[str, Any]:
-    """Return what ``metrics.json`` says, but for the cost of the run."""
+    """Return the content of ``metrics.json`` except the cost of the run."""
     recipe, made, first = ready.recipe, ready.split, seeds[0]
     transfer = None
     if ready.other is not None and first.transfer is not None:
@@ -289,34 +297,34 @@ def _run_metrics(ready: Prepared, out: Path, seeds: Sequence[SeedResult]) -> dic
 
 
 def _validation(recipe: Recipe, made: Split) -> Callable[[Model], dict[str, float]]:
-    """Return what measures a model while it is trained."""
+    """Return the function that validates a model during training."""
     last, wanted = recipe.stages[-1], recipe.evaluate
-    asked, policy = wanted.asked, wanted.policy
+    task, policy = wanted.asked, wanted.policy
 
     def validate(model: Model) -> dict[str, float]:
-        system = asked.trained(model, last, made, "valid")
-        return evaluate(asked.judge(system, made, "valid", policy), wanted.metrics)
+        system = task.trained(model, last, made, "valid")
+        return evaluate(task.judge(system, made, "valid", policy), wanted.metrics)
 
     return validate
 
 
 def _beside(recipe: Recipe, made: Split, seeds: Sequence[SeedResult]) -> dict[str, Any]:
-    """Return what stands beside the numbers of a model: how sure they are, and baselines.
+    """Return intervals, slices and baselines that accompany the metrics of a model.
 
     Intervals and slices are of the first seed; differences of means over all.
     """
     first = seeds[0]
     wanted, key = recipe.evaluate, Key(0).named("run")
-    asked, policy = wanted.asked, wanted.policy
+    task, policy = wanted.asked, wanted.policy
     compared = recipe.options.watch or wanted.metrics[0]
     systems = {
-        name: asked.fitted(config, made, "test")
+        name: task.fitted(config, made, "test")
         for name, config in baselines_of(recipe, made).items()
     }
     policies: list[SeenPolicy] = [wanted.seen, *first.other_policy]
     judged = {
         seen: {
-            name: asked.judge(system, made, "test", replace(policy, seen=seen))
+            name: task.judge(system, made, "test", replace(policy, seen=seen))
             for name, system in systems.items()
         }
         for seen in policies
@@ -334,7 +342,7 @@ def _beside(recipe: Recipe, made: Split, seeds: Sequence[SeedResult]) -> dict[st
         "slices": by_slice(test, others, compared, made),
         "beyond_accuracy": {
             "model": dict(first.beyond),
-            **{name: asked.beyond(system, made, policy) for name, system in systems.items()},
+            **{name: task.beyond(system, made, policy) for name, system in systems.items()},
         },
         "other_policy": {
             seen: {
@@ -373,14 +381,14 @@ def _data(recipe: Recipe, made: Split) -> dict[str, Any]:
 
 
 def _device(recipe: Recipe) -> str:
-    """Return what the models were trained on."""
+    """Return the name of the device that trained the models."""
     if recipe.options.cpu or not torch.cuda.is_available():
         return "cpu"
     return torch.cuda.get_device_name()
 
 
 def _peak_memory() -> float | None:
-    """Return the most memory that the process ever held, in MiB; None where nobody counts."""
+    """Return the peak memory of the process in MiB; None where the system does not report it."""
     if sys.platform == "win32":
         return None
     import resource

@@ -1,4 +1,4 @@
-"""The models of a recipe: of all stages, from a finished pre-training, or without one."""
+"""Training the models of a recipe: all stages, from a pre-training, or from scratch."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -34,12 +34,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What one seed of a recipe trains.
+    """The training of one seed of a recipe.
 
     Args:
         recipe: What to do.
         made: Split data; training sees its training edges alone.
-        seed: Of weights, batches and dropout.
+        seed: Seed of weights, batches and dropout.
         validate: Measures the model after every epoch of the last stage.
         resume: Go on from the checkpoints of a folder.
         progress: Show bars.
@@ -120,7 +120,7 @@ def new_model(recipe: Recipe, made: Split, seed: int) -> Model:
 
 
 def identity(model: Model, recipe: Recipe, made: Split, seed: int, stages: int) -> dict[str, Any]:
-    """Return what the first stages of a recipe make of a new model, from what and how."""
+    """Return the identity of a pre-training: model, data, first stages and options."""
     options = Options(**_options(recipe, seed))
     return identity_of(model, made.train, recipe.stages[:stages], options)
 
@@ -131,11 +131,11 @@ def pretrainings(recipe: Recipe, made: Split, run: str | Path) -> dict[int, Pret
     Raises:
         GraphRecError: When there is none, or it differs from that of the recipe.
     """
-    found = {seed: pretrained_of(run, seed) for seed in recipe.seeds}
-    for seed, each in found.items():
+    finished = {seed: pretrained_of(run, seed) for seed in recipe.seeds}
+    for seed, each in finished.items():
         model = new_model(recipe, made, seed)
         each.check(identity(model, recipe, made, seed, each.stages))
-    return found
+    return finished
 
 
 def _options(recipe: Recipe, seed: int) -> dict[str, Any]:

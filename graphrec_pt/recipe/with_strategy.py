@@ -1,4 +1,4 @@
-"""Another strategy for a recipe: the same pre-training, adapted in another of the eight ways."""
+"""Changing the strategy of a recipe: the same pre-training with another adaptation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -23,14 +23,14 @@ Shapes = dict[str, tuple[int, ...]]
 PRETRAIN = "pretrain"
 """Strategy of the stages that come before any adaptation."""
 NETWORK = "model.backbone.*"
-"""What is new where a pre-trained model gives nothing but the first vectors of nodes."""
+"""Weights to reinitialise where the pre-trained model gives only the first node vectors."""
 
 OPEN = {"trains", "head", "reinit"}
 """Fields of a strategy that are left as they are when one of them is said."""
 
 
 def pretraining(stages: Sequence[Stage]) -> int:
-    """Return how many stages pre-train: those before the first that adapts, never the last."""
+    """Count the pre-training stages: those before the first that adapts, never the last."""
     adapts = (n for n, stage in enumerate(stages) if stage.strategy.name != PRETRAIN)
     return next(adapts, len(stages) - 1)
 
@@ -68,7 +68,7 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     Args:
         recipe: With stages that pre-train.
         wanted: Name or config of the strategy.
-        graph: Of the recipe: its names make the prompt.
+        graph: Graph of the recipe: its names make the prompt.
 
     Raises:
         GraphRecError: For a recipe without a pre-training, an unknown strategy, and links that an
@@ -76,16 +76,16 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
     """
     first = adapting(recipe)
     chosen = strategy.build(wanted)
-    said = set(wanted) if isinstance(wanted, Mapping) else set()
+    given_options = set(wanted) if isinstance(wanted, Mapping) else set()
     width = recipe.model.backbone.width
     stages = list(recipe.stages[:first])
     for number, stage in enumerate(recipe.stages[first:], start=first + 1):
         if number == len(recipe.stages) or _reads_sequences(stage):
             given = stage, stages, GraphSpec.of(graph), width
-            fitted = chosen if said & OPEN else _fitted(chosen, *given)
+            fitted = chosen if given_options & OPEN else _fitted(chosen, *given)
             relation = recipe.data.split.relation
             stage = stage.model_copy(update={"strategy": fitted})
-            stage = _asked(stage, recipe.stages[:first], graph, relation)
+            stage = _with_template(stage, recipe.stages[:first], graph, relation)
         stages.append(stage)
     return recipe.model_copy(update={"stages": tuple(stages)})
 
@@ -93,7 +93,7 @@ def with_strategy(recipe: Recipe, wanted: Any, graph: Graph) -> Recipe:
 def _fitted(
     chosen: Strategy, stage: Stage, before: Sequence[Stage], spec: GraphSpec, width: int
 ) -> Strategy:
-    """Return a strategy with what it leaves open, as a stage needs it."""
+    """Return a strategy whose open options are filled in for a stage."""
     made = _heads(stage, spec, width)
     weighted = {label for label, head in made.items() if head}
     if chosen.trains and all(pattern.startswith("heads") for pattern in chosen.trains):
@@ -119,34 +119,36 @@ def _heads(stage: Stage, spec: GraphSpec, width: int) -> dict[str, Shapes]:
     }
 
 
-def _asked(stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | None) -> Stage:
-    """Return a stage that reads a template where its strategy wants one, and only then."""
-    found = graph.schema.interaction(relation)
-    pattern = f"({found.source})-[{found.name}]->(MASK:{found.target})"
+def _with_template(
+    stage: Stage, before: Sequence[Stage], graph: Graph, relation: str | None
+) -> Stage:
+    """Return a stage with a template linearizer exactly if its strategy requires one."""
+    target = graph.schema.interaction(relation)
+    pattern = f"({target.source})-[{target.name}]->(MASK:{target.target})"
     read = stage.linearizer
     if isinstance(read, Template) and read.lead and read.pattern == pattern and read.context:
         read = read.context  # an earlier change put it there
-    asked = stage.objectives
+    terms = stage.objectives
     roots = kind_of_roots(stage.sampler)
     if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):
-        if any(isinstance(term.objective, PathAutoregression) for term in asked):
+        if any(isinstance(term.objective, PathAutoregression) for term in terms):
             who, expected = f"strategy {stage.strategy.name!r}", "sequences or subgraphs to precede"
             got = "paths, which begin with what is asked as they are"
             raise GraphRecError(who, expected, got, "prompt_tune or prompt_and_tune")
         template = {"name": "template", "pattern": pattern, "context": read, "lead": True}
         read = linearizer.build(template)
         if roots == "pairs":
-            asked = tuple(_answered(term, before) for term in asked)
+            terms = tuple(_answered(term, before) for term in terms)
     elif roots == "pairs" and read is not stage.linearizer:
         hint = "strategy=… on the run that its pre-training is from"
         raise GraphRecError(
             f"stage {stage.name!r}", "links to be told", "a template's answers", hint
         )
-    return stage.model_copy(update={"linearizer": read, "objectives": asked})
+    return stage.model_copy(update={"linearizer": read, "objectives": terms})
 
 
 def _answered(term: LossTerm, before: Sequence[Stage]) -> LossTerm:
-    """Return a term that answers a template, for one that tells links."""
+    """Return an `answer` term in place of a term that predicts links."""
     if not isinstance(term.objective, LinkPrediction):
         return term
     learnt = (other for stage in before for other in stage.objectives)

@@ -1,4 +1,4 @@
-"""Zero-shot: the model of a recipe on data that it was never trained on."""
+"""Zero-shot test: evaluate the model of a recipe on data that it never trained on."""
 
 from collections.abc import Mapping
 from copy import deepcopy
@@ -17,11 +17,11 @@ from graphrec_pt.recipe.recipe import Recipe
 
 
 class TransferResult(NamedTuple):
-    """A model on other data.
+    """The result of a model on other data.
 
     Args:
-        outcome: Of the test targets there.
-        untrained: The same by a new model of the same shape, which nobody trained.
+        outcome: Outcome of the test targets there.
+        untrained: The same of an untrained model of the same shape.
         known: How many of the nodes there the model knew by type and raw id, and of how many.
     """
 
@@ -45,17 +45,17 @@ def other_data(recipe: Recipe) -> Split | None:
 
 
 def zero_shot(recipe: Recipe, model: Model, made: Split, seed: int) -> TransferResult:
-    """Return what a trained model makes of other data, without a step of training there.
+    """Evaluate a trained model on other data without any training there.
 
     What reads content goes along, and so do nodes of the same type and raw id; everything else is
     as in a new model; see :func:`~graphrec_pt.models.transfer.transfer`.
     """
-    asked, policy, last = recipe.evaluate.asked, recipe.evaluate.policy, recipe.stages[-1]
+    task, policy, last = recipe.evaluate.asked, recipe.evaluate.policy, recipe.stages[-1]
     there, report = transfer(model, made.train, seed=seed)
     new = Model(recipe.model, GraphSpec.of(made.train), seed).attach_graph(made.train)
     new.heads = deepcopy(there.heads)
     outcomes = [
-        asked.judge(asked.trained(each, last, made, "test"), made, "test", policy)
+        task.judge(task.trained(each, last, made, "test"), made, "test", policy)
         for each in (there, new)
     ]
     return TransferResult(outcomes[0], outcomes[1], report.nodes)
@@ -67,10 +67,10 @@ def zero_shot_metrics(recipe: Recipe, made: Split, result: TransferResult) -> di
     The baselines learn from the training edges of the other data, which the model never saw.
     """
     wanted, key = recipe.evaluate, Key(0).named("run")
-    asked, policy = wanted.asked, wanted.policy
+    task, policy = wanted.asked, wanted.policy
     compared = recipe.options.watch or wanted.metrics[0]
     baselines = {
-        name: asked.judge(asked.fitted(config, made, "test"), made, "test", policy)
+        name: task.judge(task.fitted(config, made, "test"), made, "test", policy)
         for name, config in baselines_of(recipe, made).items()
     }
     others = {**baselines, "untrained": result.untrained}

@@ -1,1 +1,1 @@
-"""Floor 9: stages and strategies as data, one trainer, checkpoints, tracking and progress."""
+"""Training: stages and strategies as data, one trainer, checkpoints, tracking and progress."""

@@ -1,4 +1,4 @@
-"""The batches of a stage: where sampling starts, what the objectives get, and how many steps.
+"""The batches of a stage: roots, sampling, linearizing, corruption, and the step count.
 
 Roots are sampled and linearized, each objective corrupts the result, and a loader puts the batches
 in order; with a budget of tokens, steps are planned by the lengths of the roots.
@@ -56,10 +56,10 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Preparation:
-    """What a loader does with each batch; picklable.
+    """The function that a loader applies to each batch; picklable.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         sampler: Sampled the batch, and samples companions in the same way.
         linearizer: Makes the tokens.
         objectives: By name.
@@ -113,7 +113,7 @@ class Preparation:
 
 
 def _rooted(corrupted: TrainingExamples, examples: Examples) -> TrainingExamples:
-    """Return the same with the roots of the sequences in the views, for prompts that ask."""
+    """Return views with the roots of their sequences, which personalised prompts need."""
     root = examples.root()
     if root is None:
         return corrupted
@@ -135,7 +135,7 @@ def roots_of(
     """Return all roots of an epoch, and the edge to be hidden from each.
 
     Args:
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         chosen: What will sample: it takes nodes, pairs or sets.
         where: A node type: its nodes. A relation: its edges, as pairs for a sampler of pairs,
             else their sources; each edge is hidden from its own example. By default the first
@@ -211,8 +211,8 @@ def loader_of(
 
     Args:
         stage: What is sampled, and how much at once.
-        graph: What may be seen.
-        options: Of the run.
+        graph: The graph that may be seen, without held-out edges.
+        options: Options of the run.
         rank: Which of the processes asks.
         world: How many processes share a step.
         device: Where batches are made; by default where the graph is.
@@ -245,9 +245,9 @@ def loader_of(
 
 
 def steps_of(stage: Stage, loader: Loader) -> int:
-    """Return how many optimiser steps a stage takes with its batches."""
-    asked = _steps_in(stage.epochs, loader) if stage.steps is None else stage.steps
-    return asked if stage.most_epochs is None else min(asked, _steps_in(stage.most_epochs, loader))
+    """Return the number of optimiser steps of a stage."""
+    steps = _steps_in(stage.epochs, loader) if stage.steps is None else stage.steps
+    return steps if stage.most_epochs is None else min(steps, _steps_in(stage.most_epochs, loader))
 
 
 def _steps_in(epochs: float, loader: Loader) -> int:

@@ -1,4 +1,4 @@
-"""Does a stage fit a graph and itself: told before anything is sampled, all mistakes at once."""
+"""Checks of stages against a graph before sampling starts; one error lists all mistakes."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,30 +23,30 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
             the sampler cannot take.
     """
     spec = GraphSpec.of(graph)
-    found: list[GraphRecError] = []
+    errors: list[GraphRecError] = []
     if not stages:
         raise GraphRecError("trainer", "at least one stage", "none")
     for stage in stages:
         here = f"stage {stage.name!r}"
         for term in stage.objectives:
             needs = term.objective.needs
-            with _gathering(found, here):
+            with _gathering(errors, here):
                 require(term.label, stage.linearizer, needs.kinds, needs.fields)
-            with _gathering(found, f"{here} {term.label}"):
+            with _gathering(errors, f"{here} {term.label}"):
                 term.objective.check(spec)
-        with _gathering(found, here):
+        with _gathering(errors, here):
             stage.strategy.check(stage.linearizer)
             if stage.strategy.init_embeddings_from is not None:
                 spec.node_index(stage.strategy.init_embeddings_from.node_type)
-        with _gathering(found, here):
+        with _gathering(errors, here):
             roots, _ = roots_of(graph, stage.sampler, stage.roots)
             stage.sampler.sample(graph, roots[torch.zeros(1, dtype=torch.int64)], Key(0))
-    raise_all(found)
+    raise_all(errors)
 
 
 @contextmanager
 def _gathering(found: list[GraphRecError], here: str) -> Iterator[None]:
-    """Add the mistakes of a block, with the place where they are."""
+    """Collect the errors of a block, prefixed with the place in the stage."""
     try:
         yield
     except ConfigErrors as errors:

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder for each saved step, whole or not there; never pickle.
+"""Checkpoints: one atomically written folder per saved step, without pickle.
 
 ::
 
@@ -34,7 +34,7 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Checkpoint:
-    """What was saved at a step.
+    """The content of a checkpoint.
 
     Args:
         step: Optimiser steps done.
@@ -78,7 +78,7 @@ def save_checkpoint(
         hint = f"resuming from step {last}, discard_after(folder, step) or another folder"
         raise GraphRecError(str(folder), f"no checkpoint from step {step} on", f"step {last}", hint)
     record = {"format": FORMAT, "graphrec_pt": __version__, "step": step, "state": dict(state)}
-    _digest(record)  # a state that is not JSON is told before anything is written
+    _digest(record)  # raises for a state that is not JSON before any file is written
     with finished_folder(place := _place(folder, step)) as made:
         try:
             save_file(_separate(tensors), made / _TENSORS)
@@ -92,21 +92,21 @@ def save_checkpoint(
 
 
 def load_checkpoint(folder: str | Path, step: int | None = None) -> Checkpoint:
-    """Load a step, the last one by default, and check that it is what was saved.
+    """Load a step, the last one by default, and check its digests.
 
     Raises:
         GraphRecError: When there is no such checkpoint, or it was cut short or changed; another
             one is never taken in its place.
     """
     folder = Path(folder)
-    found = saved_steps(folder)
-    if not found:
+    steps = saved_steps(folder)
+    if not steps:
         raise GraphRecError(str(folder), "a checkpoint (step-…)", "none", "a folder of a run")
-    step = found[-1] if step is None else step
-    if step not in found:
-        raise GraphRecError(str(folder), f"a checkpoint of step {step}", f"those of steps {found}")
+    step = steps[-1] if step is None else step
+    if step not in steps:
+        raise GraphRecError(str(folder), f"a checkpoint of step {step}", f"those of steps {steps}")
     place = _place(folder, step)
-    others = [other for other in found if other != step]
+    others = [other for other in steps if other != step]
     hint = f"step={others[-1]}, which is here too" if others else "training anew"
     record = _read_record(place / _STATE, hint)
     tensors = place / _TENSORS
@@ -126,12 +126,12 @@ def saved_steps(folder: str | Path) -> list[int]:
 
 
 def latest(folder: str | Path) -> int | None:
-    """Return the last saved step, or None where nothing was saved."""
+    """Return the last saved step, or None without a checkpoint."""
     return max(saved_steps(folder), default=None)
 
 
 def discard_after(folder: str | Path, step: int) -> None:
-    """Remove the checkpoints of later steps, to go on from `step` another way."""
+    """Remove the checkpoints of later steps, so that training can branch off at `step`."""
     _remove(Path(folder), [other for other in saved_steps(folder) if other > step][::-1])
 
 

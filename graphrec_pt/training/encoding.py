@@ -1,4 +1,4 @@
-"""Nodes as a model encodes them in their neighbourhoods, kept as the first values of their ids."""
+"""Node encodings: vectors from a trained model that initialise an id table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ BLOCK = 1024
 
 
 class NodeEncoding(Strict):
-    """How the nodes of a type are encoded: ``x_v = norm · h_v / ‖h_v‖``.
+    """Encoding of the nodes of a type: ``x_v = norm · h_v / ‖h_v‖``.
 
     PMGT (Liu et al., ACM MM 2021) hands its pre-trained items over like this: each is sampled
     with its neighbours, encoded, and what was read off becomes the first vector of the item in the
@@ -34,9 +34,9 @@ class NodeEncoding(Strict):
         node_type: Whose nodes; the type has an ``id`` feature, whose table is filled.
         sampler: Name or config, on roots of one node each.
         linearizer: Name or config; makes one sequence of each root.
-        pool: Where the vector of a sequence is read off.
-        norm: Of every vector.
-        seed: Of the draws of the sampler.
+        pool: Pooling of hidden states to the vector of a sequence.
+        norm: Norm of every vector.
+        seed: Seed of the draws of the sampler.
     """
 
     node_type: str
@@ -52,14 +52,14 @@ def encoded_nodes(model: Model, graph: Graph, chosen: NodeEncoding) -> Tensor:
 
     Args:
         model: Trained, on any device; left in the mode that it is in.
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         chosen: How.
 
     Raises:
         GraphRecError: For a linearizer that makes more than one sequence of a root.
     """
     device = next(model.parameters()).device
-    owned, found = graph.nodes(chosen.node_type), []
+    owned, vectors = graph.nodes(chosen.node_type), []
     with torch.no_grad(), _at_rest(model), model.cached_embeddings():
         for roots in torch.split(torch.arange(owned.start, owned.stop), BLOCK):
             key = Key(chosen.seed).named("encoding")
@@ -72,14 +72,14 @@ def encoded_nodes(model: Model, graph: Graph, chosen: NodeEncoding) -> Tensor:
                     "init_embeddings_from", "one sequence for each node", got, "join: true"
                 )
             view = View(tokens, root=roots).to(device)
-            found.append(pooled(model.encode(view), chosen.pool))
-    if not found:
+            vectors.append(pooled(model.encode(view), chosen.pool))
+    if not vectors:
         return torch.zeros(0, model.width, device=device)
-    return normalize(torch.cat(found), dim=-1) * chosen.norm
+    return normalize(torch.cat(vectors), dim=-1) * chosen.norm
 
 
 def begin_with(model: Model, graph: Graph, chosen: NodeEncoding) -> None:
-    """Fill the id table of a type with what the model now makes of its nodes.
+    """Fill the id table of a type with the model's encodings of its nodes.
 
     Raises:
         GraphRecError: For a type without such a table.

@@ -1,4 +1,4 @@
-"""What is trained: a model, the heads of the objectives, and their balance."""
+"""Multi-task training: a model, the heads of its objectives, and the balance of their losses."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -29,10 +29,10 @@ class MultiTaskModule(nn.Module):
     """A model with the heads of a mixture of objectives; its forward pass returns their losses.
 
     Args:
-        model: What is shared.
+        model: The shared model.
         terms: The mixture.
         balance: ``"fixed"`` or ``"uncertainty"``, see :class:`~graphrec_pt.training.stage.Stage`.
-        seed: Of the heads' first weights.
+        seed: Seed of the heads' first weights.
 
     Attributes:
         before: Weights of the heads that the model had, by ``of_{label}``.
@@ -53,7 +53,7 @@ class MultiTaskModule(nn.Module):
         self.log_variance = nn.Parameter(torch.zeros(len(terms))) if learned else None
 
     def begin_states(self, seed: int, device: torch.device) -> None:
-        """Make the states of the objectives that have one, from the weights as they are now."""
+        """Make the states of the objectives that have one, from the current weights."""
         for label, term in self.terms.items():
             if isinstance(term.objective, StatefulObjective):
                 head = self.model.heads[OF + label]
@@ -65,10 +65,10 @@ class MultiTaskModule(nn.Module):
 
     @torch.no_grad()
     def after_step(self, step: int) -> None:
-        """Let objectives change their states after an optimiser step, the given one of a stage."""
+        """Update the objectives' states after an optimiser step, given its number in the stage."""
         for label, state in self.states.items():
             objective = self.terms[label].objective
-            assert isinstance(objective, StatefulObjective)  # it made the state
+            assert isinstance(objective, StatefulObjective)  # only these have a state
             objective.after_step(state, self.model, self.model.heads[OF + label], step)
 
     @property
@@ -79,7 +79,7 @@ class MultiTaskModule(nn.Module):
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, nn.Parameter]]:
-        """Yield the weights that the mixture has to do with, under the names that patterns match.
+        """Yield the weights that the mixture uses, under the names that patterns match.
 
         The heads of the mixture are called ``heads.of_LABEL``; heads of other objectives, which the
         model keeps from earlier stages, are left out.

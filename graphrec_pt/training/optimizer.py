@@ -1,4 +1,4 @@
-"""What an optimiser trains, by rules over parameter names, and its state, saved to the bit."""
+"""Parameter groups by rules over parameter names, and exact saving of optimiser states."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,13 +19,13 @@ _LOOKUP = (nn.Embedding, nn.EmbeddingBag)
 
 @validated(frozen=True, config=ConfigDict(extra="forbid"))
 class ParameterRule:
-    """What holds for the parameters whose names match; None leaves a matter to earlier rules.
+    """Options of the parameters whose names match; None keeps what earlier rules set.
 
     Args:
         pattern: Glob over names such as ``layers.0.norm.weight``; ``*`` also matches dots.
         lr: Factor of the learning rate.
         weight_decay: Instead of the default.
-        freeze: Whether they are left as they are.
+        freeze: Whether they stay unchanged.
     """
 
     pattern: str
@@ -36,7 +36,7 @@ class ParameterRule:
 
 @dataclass(frozen=True, eq=False)
 class ParameterGroups:
-    """What an optimiser trains, and what it leaves alone.
+    """The parameter groups of an optimiser, and the frozen parameters.
 
     Args:
         groups: For any torch optimiser: ``params`` by name, ``lr``, ``initial_lr`` (what a
@@ -58,7 +58,7 @@ def parameter_groups(
     lr: float = 1e-3,
     weight_decay: float = 0.01,
 ) -> ParameterGroups:
-    """Sort the parameters of a network by what the rules say of them; later rules win.
+    """Group the parameters of a network by rules; later rules win.
 
     Without a rule a parameter trains unless it asks for no gradient. Weight decay is for matrices
     by default: biases, gains of norms and other vectors have none, as is common practice, and
@@ -69,7 +69,7 @@ def parameter_groups(
         rules: In order.
         trains: Globs of the names that may train at all.
         lr: Learning rate.
-        weight_decay: Of matrices.
+        weight_decay: Weight decay of matrices.
 
     Raises:
         GraphRecError: For every pattern that matches nothing, at once.
@@ -107,15 +107,15 @@ def parameter_groups(
 
 @contextmanager
 def only_trained(network: nn.Module, groups: ParameterGroups) -> Iterator[None]:
-    """Let exactly the grouped parameters ask for gradients inside the block, as before after it."""
+    """Require gradients of exactly the grouped parameters inside the block; restore afterwards."""
     before = {parameter: parameter.requires_grad for parameter in network.parameters()}
     try:
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(name not in groups.frozen)
         yield
     finally:
-        for parameter, asked in before.items():
-            parameter.requires_grad_(asked)
+        for parameter, required in before.items():
+            parameter.requires_grad_(required)
 
 
 def scale_rates(optimizer: Optimizer, factor: float) -> None:

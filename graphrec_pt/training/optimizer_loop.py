@@ -1,4 +1,4 @@
-"""One stage under way: the optimiser step over a mixture of objectives."""
+"""The optimiser step over a mixture of objectives, with micro-batches and ranks."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -18,11 +18,11 @@ from graphrec_pt.training.stage import Stage
 
 
 class StepResult(NamedTuple):
-    """What an optimiser step did, summed over micro-batches and this process's share of ranks.
+    """The result of an optimiser step, summed over micro-batches and this process's ranks.
 
     Args:
         losses: float32 scalars by label, means over the terms of the whole step.
-        norm: Of the gradient, before clipping.
+        norm: Norm of the gradient, before clipping.
         tokens: As linearized, on this process.
         waste: Share of padding, had every micro-batch been padded to its longest sequence.
     """
@@ -46,7 +46,7 @@ class OptimizerLoop:
         stage: How.
         groups: Parameters of the learner.
         total: Steps of the stage.
-        seed: Of dropout.
+        seed: Seed of dropout.
         accelerator: Devices, precision and ranks.
     """
 
@@ -102,17 +102,17 @@ class OptimizerLoop:
             last = number == len(batches) - 1
             with nullcontext() if last else self.accelerator.no_sync(self.network):
                 self._seed(epoch, batch.step, number * world + rank)
-                found, total = self.network(self._wanted(batch, weight))
-                for label, loss in found.items():
+                batch_losses, total = self.network(self._wanted(batch, weight))
+                for label, loss in batch_losses.items():
                     self._guard(label, loss.plain, epoch, batch.step)
                     share = batch.corrupted[label].count / counts[label]
                     losses[label] = losses.get(label, 0) + loss.plain.detach().float() * share
                     total = total + weight[label] * share * loss.balanced
-                if found and not total.requires_grad:
-                    expected, got = "a loss that depends on what trains", ", ".join(found)
+                if batch_losses and not total.requires_grad:
+                    expected, got = "a loss that depends on what trains", ", ".join(batch_losses)
                     hint = "a strategy that trains what these objectives read"
                     raise GraphRecError(f"stage {self.stage.name!r}", expected, got, hint)
-                if found or world > 1:  # ranks go backward together
+                if batch_losses or world > 1:  # ranks go backward together
                     self.accelerator.backward(total * world)
         norm = self._clipped(epoch, batches[0].step)
         self.optimizer.step()
@@ -146,7 +146,7 @@ class OptimizerLoop:
         limit = self.stage.optimization.clip or float("inf")
         norm = self.accelerator.clip_grad_norm_(parameters, limit)
         assert isinstance(norm, Tensor)
-        scaled = self.accelerator.scaler is not None  # which skips such a step by itself
+        scaled = self.accelerator.scaler is not None  # a scaler skips such a step by itself
         if not scaled and not bool(torch.isfinite(norm)):
             wrong = next(
                 name

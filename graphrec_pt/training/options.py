@@ -1,4 +1,4 @@
-"""How a run runs, whatever it trains."""
+"""Options of a training run that are independent of model and stages."""
 
 from typing import Literal
 
@@ -11,8 +11,8 @@ class Options(Strict):
     """Options of a run.
 
     Args:
-        seed: Of heads, batches, corruption and dropout.
-        precision: Of the forward pass: ``"no"`` is float32.
+        seed: Seed of heads, batches, corruption and dropout.
+        precision: Precision of the forward pass: ``"no"`` is float32.
         deterministic: Refuse operations whose result depends on chance or threads.
         compile: Compile with ``torch.compile`` what a backbone says can be.
         average: Decay of an exponential moving average of the parameters, which validation and

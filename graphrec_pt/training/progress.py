@@ -1,4 +1,4 @@
-"""How a run is going: the mean losses of a row, shown as a bar on a terminal, else as log lines.
+"""Progress of a run: mean losses per row, as a bar on a terminal, otherwise as log lines.
 
 There is one way to reduce losses. A row is the mean over the steps since the row before it, at most
 ``log_every`` of them; ``metrics.jsonl``, the console, the log and the report all show rows.
@@ -49,7 +49,7 @@ class Summary:
 
 
 class Meter:
-    """Sums up the steps of a row; losses stay on their device until it is taken.
+    """Sums of the steps of a row; losses stay on their device until :meth:`take`.
 
     Args:
         total: Steps of the stage.
@@ -99,7 +99,7 @@ class Meter:
         return summary
 
     def restart_clock(self) -> None:
-        """Let the row begin now: time spent on something else than steps does not count."""
+        """Restart the clock of the row, so that time outside of steps does not count."""
         self.since = self.clock()
 
     def state(self) -> dict[str, Any]:
@@ -170,7 +170,7 @@ def progress(
         total: Steps of the stage.
         start: Steps done before.
         every: Seconds between lines of the log.
-        console: Where the bar goes; standard error by default.
+        console: Console of the bar; standard error by default.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""What makes a run the same run: model, graph, stages and the options that change results."""
+"""Run identity: the model, graph, stages and options that determine the results."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ def identity_of(
     for kind in ("prompt", "adaptor"):
         if any(getattr(stage.strategy, kind) is not None for stage in stages):
             shape.pop(kind, None)  # the run itself attaches it
-    found = {
+    parts = {
         "graph": graph.fingerprint,
         "model": shape,
         "stages": [stage.model_dump(mode="json") for stage in stages],
         "options": options.model_dump(mode="json", include=_RESULTS),
     }
-    plain: dict[str, Any] = json.loads(json.dumps(found))  # tuples as the lists they come back as
+    plain: dict[str, Any] = json.loads(json.dumps(parts))  # tuples as the lists they come back as
     return plain
 
 
@@ -37,18 +37,18 @@ def check_same_run(
     """Raise unless a checkpoint is of the run that is to go on.
 
     Args:
-        who: Where it was saved.
+        who: Place of the checkpoint, for errors.
         saved: Its identity.
         wanted: That of the run.
-        of: What it is called.
+        of: Name of the saved thing, for errors.
 
     Raises:
         GraphRecError: Names the first option that differs.
     """
-    found = _difference(saved, wanted)
-    if found is None:
+    difference = _difference(saved, wanted)
+    if difference is None:
         return
-    place, before, now = found
+    place, before, now = difference
     if place == "graph":
         got = f"another one (fingerprints {before[1:9]} and {now[1:9]})"
         hint = "the data that it began with, or a new folder for the data of today"
@@ -65,8 +65,10 @@ def _difference(a: Any, b: Any, place: str = "") -> tuple[str, str, str] | None:
         pairs = [(f"{place}[{n}]", x, y) for n, (x, y) in enumerate(zip(a, b, strict=True))]
     else:
         return None if a == b else (place, _short(a), _short(b))
-    found = (_difference(x, y, name) for name, x, y in sorted(pairs, key=lambda pair: pair[0]))
-    return next((difference for difference in found if difference is not None), None)
+    differences = (
+        _difference(x, y, name) for name, x, y in sorted(pairs, key=lambda pair: pair[0])
+    )
+    return next((difference for difference in differences if difference is not None), None)
 
 
 def _short(value: Any) -> str:

@@ -20,7 +20,16 @@ from graphrec_pt.core.registry import Registry
 
 
 class Schedule(Protocol):
-    """A frozen config that turns a step into a factor."""
+    """A frozen config that turns a step into a factor.
+
+    Example:
+        >>> @schedule("half_way")
+        ... class HalfWay:
+        ...     def factor(self, step: int, total: int) -> float:
+        ...         return 1.0 if 2 * step < total else 0.5
+        >>> schedule.build("half_way").factor(8, 10)
+        0.5
+    """
 
     def factor(self, step: int, total: int) -> float:
         """Return the factor of an optimiser step.

@@ -1,4 +1,4 @@
-"""A stage of training as data: what is sampled, what is learned from it, and how."""
+"""A training stage as data: sampler, linearizer, objectives and optimisation."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -48,7 +48,7 @@ class LossTerm(Strict):
     @model_validator(mode="before")
     @classmethod
     def _entry(cls, entry: Any) -> Any:
-        """Part the options of an objective from those of the term."""
+        """Separate the options of an objective from those of its loss term."""
         if isinstance(entry, LossTerm) or (isinstance(entry, Mapping) and "objective" in entry):
             return entry
         beside: dict[str, Any] = {}
@@ -88,12 +88,12 @@ Mixture = Annotated[tuple[LossTerm, ...], AfterValidator(_different_labels)]
 
 
 class Optimization(Strict):
-    """AdamW, its rate over time, and which parameters it moves.
+    """AdamW, its learning rate schedule, and rules for parameters.
 
     Args:
         lr: Highest learning rate.
-        weight_decay: Of matrices; biases, norms and embeddings have none.
-        betas: Of Adam.
+        weight_decay: Weight decay of matrices; biases, norms and embeddings have none.
+        betas: Betas of Adam.
         schedule: Config of the learning rate's factor over the stage.
         clip: Largest norm of the gradient; 0 for no clipping.
         rules: Parameters that are frozen, or have a rate or decay of their own; later ones win.
@@ -124,11 +124,20 @@ class Stage(Checked):
         tokens: Tokens per step at most, in place of `batch`: steps of histories of like length.
         accumulate: Micro-batches per optimiser step.
         strategy: Name, config or object: what trains, and what is put into the model for it.
-        optimization: Of the parameters.
-        share: Of the roots that are used at all, whatever the seed: a stage of few data.
+        optimization: Optimization of the parameters.
+        share: Share of the roots that are used at all, whatever the seed: a stage of few data.
         validate_every: Epochs between validations; the end of the stage always has one.
         patience: Validations without a better one after which the stage ends; 0 for never.
         name: What it is called in logs and checkpoints.
+
+    Example:
+        >>> stage = Stage(
+        ...     sampler={"name": "history", "relations": ["buys"]},
+        ...     linearizer="history",
+        ...     objectives=["next_item"],
+        ...     roots="user",
+        ...     steps=3,
+        ... )
     """
 
     sampler: SamplerField
@@ -151,7 +160,7 @@ class Stage(Checked):
 
 
 def usage_of(stage: Stage, relation: str | None = None) -> Usage:
-    """Return what a model must remember of its last stage, to be asked as it was taught.
+    """Return the usage that a model saves: its last stage's sampler, linearizer and objectives.
 
     Args:
         stage: The last one.

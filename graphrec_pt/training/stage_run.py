@@ -1,4 +1,4 @@
-"""A stage in time: epochs, validations and checkpoints around the optimiser step."""
+"""The loop of one stage: epochs, validations and checkpoints around the optimiser steps."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -48,9 +48,9 @@ class StageRun:
 
     Args:
         model: What is trained.
-        graph: What may be seen.
+        graph: The graph that may be seen, without held-out edges.
         stage: What to do.
-        options: Of the run.
+        options: Options of the run.
         accelerator: Devices, precision and ranks.
     """
 
@@ -97,18 +97,18 @@ class StageRun:
 
         Args:
             validate: Called at the ends of epochs, see ``validate_every``.
-            checkpoint: Where to go on from.
+            checkpoint: The checkpoint to resume from.
             save: Called where a checkpoint is due.
             shown: Told every step.
         """
         options = self.options
-        told = self.stage.name, self.stage.strategy.name, self.trained
-        logger.info("stage %s, strategy %s:\n%s", *told)
+        described = self.stage.name, self.stage.strategy.name, self.trained
+        logger.info("stage %s, strategy %s:\n%s", *described)
         if checkpoint is None:
             start_anew(self.learner, self.graph, self.stage.strategy, options.seed)
             take_heads(self.learner, self.stage.strategy)
         if not self.groups.trained:
-            yield from self._only_looked_at(validate)
+            yield from self._validated_only(validate)
             return
         with only_trained(self.learner, self.groups):
             self.fitting = OptimizerLoop(
@@ -129,15 +129,15 @@ class StageRun:
                         ends = self.done >= self.total
                         whole = self.epoch % self.stage.validate_every == 0
                         self.due = validate is not None and (ends or whole)
-                        self._end_if_asked(save)
+                        self._stop_on_signal(save)
                     if validate is not None and self.due:
                         yield self._validated(validate, save)
                     self._save(save)
-                    self._end_if_asked(save)
+                    self._stop_on_signal(save)
             self._finish()
 
-    def _only_looked_at(self, validate: Validate | None) -> Iterator[Row]:
-        """Take no step, where nothing trains."""
+    def _validated_only(self, validate: Validate | None) -> Iterator[Row]:
+        """Validate without a step, for a stage in which no parameter trains."""
         self.learner.to(self.accelerator.device)
         if validate is not None:
             yield self._validated(validate)
@@ -148,32 +148,32 @@ class StageRun:
             save(self)
             self.saved = self.done
 
-    def _end_if_asked(self, save: Callable[["StageRun"], None]) -> None:
-        """Save a checkpoint and end, if a signal asked for it on any of the processes.
+    def _stop_on_signal(self, save: Callable[["StageRun"], None]) -> None:
+        """Save a checkpoint and stop if any process received a signal.
 
         Raises:
-            Interrupted: Then.
+            Interrupted: After the checkpoint is saved.
         """
         number = waiting_signal()
         if catches_signals() and self.accelerator.num_processes > 1:
-            asked = torch.tensor(number, device=self.accelerator.device)
-            number = int(self.accelerator.gather(asked).max())
+            signals = torch.tensor(number, device=self.accelerator.device)
+            number = int(self.accelerator.gather(signals).max())
         if number:
             self._save(save)
             raise Interrupted(number)
 
     def tensors(self) -> dict[str, Tensor]:
-        """Return everything that a checkpoint of the stage must hold."""
+        """Return all tensors of a checkpoint of the stage."""
         optimizer, _ = save_optimizer(self.fitting.plain_optimizer)
-        found = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
+        tensors = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
         if self.average is not None:
-            found |= _under("average", self.average.tensors())
+            tensors |= _under("average", self.average.tensors())
         for label, state in self.learner.states.items():
-            found |= _under(f"state/{label}", state.state_dict())
-        return found | _under("best", self.watch.weights)
+            tensors |= _under(f"state/{label}", state.state_dict())
+        return tensors | _under("best", self.watch.weights)
 
     def state(self) -> dict[str, Any]:
-        """Return what of it JSON can hold."""
+        """Return the JSON part of a checkpoint of the stage."""
         _, optimizer = save_optimizer(self.fitting.plain_optimizer)
         scaler = self.accelerator.scaler
         return {
@@ -200,7 +200,7 @@ class StageRun:
         self.meter = Meter(self.total, self.done)
         if "meter" in state:  # checkpoints of older versions have none
             self.meter.load(state["meter"])
-        self.learner.model.make_heads(state["heads"])  # those of earlier stages too
+        self.learner.model.make_heads(state["heads"])  # heads of earlier stages too
         self.learner.load_state_dict(_of("learner", tensors))
         for label, objective_state in self.learner.states.items():
             objective_state.load_state_dict(_of(f"state/{label}", tensors))
@@ -215,7 +215,7 @@ class StageRun:
     def _steps_of_epoch(
         self, save: Callable[["StageRun"], None], shown: Progress | None
     ) -> Iterator[Row]:
-        """Take the rest of an epoch's steps, or of the stage's."""
+        """Take the remaining steps of the epoch, at most those of the stage."""
         batches = self.loader.epoch(self.epoch, self.step)
         meter, whole = self.meter, self.loader.steps(self.epoch)
         meter.restart_clock()
@@ -238,7 +238,7 @@ class StageRun:
                 break
             if due and self.done % due == 0:
                 self._save(save)
-            self._end_if_asked(save)
+            self._stop_on_signal(save)
 
     def _validated(
         self, validate: Validate, save: Callable[["StageRun"], None] | None = None
@@ -250,8 +250,8 @@ class StageRun:
             try:
                 # Several processes stop together, which they agree on after it.
                 with deferred(self.accelerator.num_processes > 1):
-                    found = validate(self.learner.model)
-                    metrics = {name: float(value) for name, value in found.items()}
+                    values = validate(self.learner.model)
+                    metrics = {name: float(value) for name, value in values.items()}
             except Interrupted as error:
                 interrupted = error
             else:
@@ -264,7 +264,7 @@ class StageRun:
         return self._place() | {f"valid/{name}": value for name, value in metrics.items()}
 
     def _finish(self) -> None:
-        """Leave the best weights in the model, or their average, or the last ones."""
+        """Put the final weights into the model: the best, the averaged or the last ones."""
         if self.watch.weights:
             self.watch.restore(self.learner)
         elif self.average is not None:

@@ -17,9 +17,9 @@ Patterns = tuple[str, ...]
 
 @validated(frozen=True, config=ConfigDict(extra="forbid", arbitrary_types_allowed=True))
 class Strategy:
-    """What a stage trains, and what it puts into the model for it.
+    """The parameters that a stage trains, and the parts that it adds to the model.
 
-    A registered row is nothing but other defaults of these fields, and a recipe may override
+    A registered strategy only sets other defaults of these fields, and a recipe may override
     each. Patterns are globs over the names of a
     :class:`~graphrec_pt.training.multi_task.MultiTaskModule`: ``model.features.*``,
     ``model.embedding.*``, ``model.backbone.*``, ``heads.*``; ``*.prompt.*`` and ``*.adaptor.*``
@@ -39,6 +39,13 @@ class Strategy:
         init_embeddings_from: How nodes are encoded by the pre-trained model, before any `reinit`;
             they begin with these vectors. See :class:`~graphrec_pt.training.encoding.NodeEncoding`.
         requires_template: Whether the linearizer must write a template around what is asked.
+
+    Example:
+        >>> @strategy("only_heads")
+        ... class OnlyHeads(Strategy):
+        ...     trains: Patterns = ("heads.*",)
+        >>> strategy.build("only_heads").trains
+        ('heads.*',)
     """
 
     trains: Patterns = ("*",)
@@ -57,7 +64,7 @@ class Strategy:
         return name_of(self)
 
     def check(self, linearizer: Linearizer) -> None:
-        """Raise unless the tokens are prompts where they must be.
+        """Raise unless the linearizer makes the prompts that the strategy requires.
 
         Raises:
             GraphRecError: For a linearizer that is no template, nor the text of one.

@@ -1,4 +1,4 @@
-"""A strategy put into practice: the model made ready, heads taken over, stages cut in phases."""
+"""Running a strategy: split a stage in phases, prepare the model, take over saved heads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +22,7 @@ from graphrec_pt.training.strategy import Patterns, Strategy
 
 
 def phases(stage: Stage) -> list[Stage]:
-    """Return the phases of a stage: a first one trains `warmup_only` alone, where that is given."""
+    """Return the phases of a stage: first `warmup_only` alone, if any, then the stage."""
     chosen: Strategy = stage.strategy
     if not chosen.warmup_only:
         return [stage]
@@ -35,13 +35,13 @@ def phases(stage: Stage) -> list[Stage]:
 
 
 def make_ready(model: Model, graph: Graph, stage: Stage, seed: int) -> None:
-    """Attach the prompt and the adaptor of a stage; what the model has already stays.
+    """Attach the prompt and the adaptor of a stage; existing ones are kept.
 
     Args:
         model: Changed in place.
         graph: To bind a prompt to.
         stage: Says what.
-        seed: Of first weights.
+        seed: Seed of first weights.
     """
     chosen: Strategy = stage.strategy
     attach(
@@ -50,7 +50,7 @@ def make_ready(model: Model, graph: Graph, stage: Stage, seed: int) -> None:
 
 
 def start_anew(learner: MultiTaskModule, graph: Graph, chosen: Strategy, seed: int) -> None:
-    """Give nodes the vectors that they begin with, and weights that are reset those of a new model.
+    """Fill node vectors from encodings, and reinitialise the weights that `reinit` names.
 
     Raises:
         GraphRecError: For patterns that match nothing, and nodes without a table to fill.
@@ -71,7 +71,7 @@ def start_anew(learner: MultiTaskModule, graph: Graph, chosen: Strategy, seed: i
 
 
 def take_heads(learner: MultiTaskModule, chosen: Strategy) -> None:
-    """Let the heads of a learner be as those that the model had, where the strategy says so.
+    """Copy the model's saved heads into a learner, where the strategy keeps heads.
 
     Raises:
         GraphRecError: When the model has no such head, and the strategy does not train it.
@@ -97,7 +97,7 @@ def take_heads(learner: MultiTaskModule, chosen: Strategy) -> None:
 
 
 def patterns_of(learner: MultiTaskModule, chosen: Strategy) -> Patterns:
-    """Return what trains: the patterns of a strategy, and the balance of a mixture.
+    """Return the patterns of trained parameters: those of the strategy, and the loss balance.
 
     Raises:
         GraphRecError: For patterns that match nothing, heads aside, which may have no weights;
@@ -107,22 +107,22 @@ def patterns_of(learner: MultiTaskModule, chosen: Strategy) -> Patterns:
         return ()
     _check_matches(chosen, [p for p in chosen.trains if p != "heads.*"], learner)
     _check_matches(chosen, chosen.frozen, learner)
-    found = [name for name, _ in learner.named_parameters() if trains(name, chosen)]
-    if not found:
+    names = [name for name, _ in learner.named_parameters() if trains(name, chosen)]
+    if not names:
         got = "no weights that " + ", ".join(chosen.trains) + " match"
         hint = "an objective whose head has weights, or more in trains"
         raise GraphRecError(f"strategy {chosen.name!r}", "something to train", got, hint)
     balance = () if learner.log_variance is None else ("log_variance",)
-    return (*found, *balance)
+    return (*names, *balance)
 
 
 def trains(name: str, chosen: Strategy) -> bool:
-    """Say whether the patterns of a strategy let a parameter train."""
+    """Return whether the patterns of a strategy let a parameter train."""
     return matches(name, chosen.trains) and not matches(name, chosen.frozen)
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Say whether a name matches any of some globs."""
+    """Return whether a name matches one of the globs."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -138,7 +138,7 @@ def _check_matches(chosen: Strategy, patterns: Sequence[str], learner: MultiTask
 
 @dataclass(frozen=True)
 class ParameterCount:
-    """A part of a learner.
+    """The parameter counts of one part of a learner.
 
     Args:
         name: Such as ``model.backbone``; prompts and adaptors are parts wherever they stand.
@@ -179,16 +179,16 @@ class Trained:
 
 
 def trained(network: nn.Module, groups: ParameterGroups) -> Trained:
-    """Return what of a network trains.
+    """Return the counts of trained and frozen parameters of a network.
 
     Args:
         network: A learner.
-        groups: What the optimiser was given of it.
+        groups: The parameter groups of the optimiser.
     """
     counts: dict[str, list[int]] = {}
     for name, parameter in network.named_parameters():
-        found = counts.setdefault(_part(name), [0, 0])
-        found[name in groups.frozen] += parameter.numel()
+        count = counts.setdefault(_part(name), [0, 0])
+        count[name in groups.frozen] += parameter.numel()
     return Trained(tuple(ParameterCount(name, *numbers) for name, numbers in counts.items()))
 
 

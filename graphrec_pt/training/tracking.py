@@ -1,4 +1,4 @@
-"""What a run measures: a line of JSON for each step told, and trackers on request."""
+"""Metrics of a run: one JSON line per logged step, and optional trackers."""
 
 import json
 import math
@@ -19,7 +19,7 @@ TRACKERS = ("tensorboard", "wandb", "mlflow")
 
 
 class Tracking:
-    """Writes ``metrics.jsonl``, and tells the trackers of accelerate that were asked for.
+    """Writes ``metrics.jsonl``, and logs to the chosen trackers of accelerate.
 
     Every line is an object with ``step`` and the values of that step, and is handed to the system
     at once, so a killed run keeps what it told. Tell a step before its checkpoint is saved: a run
@@ -59,7 +59,7 @@ class Tracking:
             tracker.store_init_configuration(_flat(config or {}))
 
     def log(self, step: int, values: Mapping[str, float | str | None]) -> None:
-        """Tell the values of a step; JSON has no NaN and no infinity, they are written as null."""
+        """Log the values of a step; NaN and infinities become null, which JSON can hold."""
         finite = {name: _finite(value) for name, value in values.items()}
         with writing(self.path.parent):
             self._file.write(json.dumps({"step": step, **finite}, allow_nan=False) + "\n")
@@ -88,7 +88,7 @@ class Tracking:
 
 
 def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
-    """Return the lines that a run told; the last one is left out if it was cut short.
+    """Return the lines that a run logged; a last line that was cut short is left out.
 
     Raises:
         GraphRecError: When there are none, or for a line that is not an object with a step.
@@ -98,17 +98,17 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
         *lines, _ = read_text(path, LOG_BYTES).split("\n")
     except OSError as error:
         raise GraphRecError(str(path), "the metrics of a run", error) from error
-    found = []
+    records = []
     for number, line in enumerate(lines, start=1):
         record = parse_json(line, f"{path}:{number}")
         if not isinstance(record, dict) or not isinstance(record.get("step"), int):
             raise GraphRecError(f"{path}:{number}", "an object with a step", line[:80])
-        found.append(record)
-    return found
+        records.append(record)
+    return records
 
 
 def _go_on(path: Path, resumed: int | None, validates: bool) -> None:
-    """Keep the lines up to the step that is resumed, all or nothing."""
+    """Truncate the file to the lines up to the resumed step, atomically."""
     if not path.exists() or not path.stat().st_size:
         return
     if resumed is None:
@@ -132,7 +132,7 @@ def _check_tracker(name: str) -> None:
 
 
 def _start(name: str, run: str, folder: Path, resumed: int | None) -> Any:
-    """Return a started tracker of accelerate; a resumed run is the same one for it."""
+    """Return a started tracker of accelerate; a resumed run continues the tracker's run."""
     from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 

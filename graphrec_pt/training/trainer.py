@@ -45,6 +45,11 @@ class Trainer:
 
     Raises:
         GraphRecError: For unknown or ill-typed options.
+
+    Example:
+        >>> rows = Trainer("runs/first", seed=0).fit(model, train, stage)
+        >>> [(row["step"], row["stage"]) for row in rows]
+        [(1, 'pretrain'), (2, 'pretrain'), (3, 'pretrain')]
     """
 
     def __init__(
@@ -70,8 +75,8 @@ class Trainer:
         stage as they were last trained: saved with it, they come back with it.
 
         Args:
-            model: Of the graph.
-            graph: What training may see.
+            model: Model of the graph.
+            graph: The training graph.
             stages: One or more.
             validate: Called with the model after every epoch; returns metrics by name. A stage
                 ends with the best weights by the first of them, or by ``watch``. By name of the
@@ -115,9 +120,11 @@ class Trainer:
                 save = partial(self._save, accelerator, identity, index, before)
                 start = 0 if checkpoint is None else checkpoint.state["run"]["done"]
                 shown = progress(run.total, start) if self.progress else nullcontext()
-                asked = validate.get(run.stage.name) if isinstance(validate, Mapping) else validate
+                validation = (
+                    validate.get(run.stage.name) if isinstance(validate, Mapping) else validate
+                )
                 with shown as bar:
-                    for row in run(asked, checkpoint, save, bar):
+                    for row in run(validation, checkpoint, save, bar):
                         step = before + run.done
                         rows.append({"step": step, **row})
                         if tracking is not None:
@@ -128,15 +135,15 @@ class Trainer:
         return rows
 
     def _checkpoint(self, resume: bool, identity: dict[str, Any]) -> Checkpoint | None:
-        """Return where to go on from, None for the beginning."""
+        """Return the checkpoint to resume from, None to start anew."""
         if self.folder is None or latest(self.folder / CHECKPOINTS) is None:
             return None
         if not resume:
             hint = "resume=True, or another folder"
             raise GraphRecError(str(self.folder), "a folder without a run", "checkpoints", hint)
-        found = load_checkpoint(self.folder / CHECKPOINTS)
-        check_same_run(str(self.folder), found.state["identity"], identity)
-        return found
+        checkpoint = load_checkpoint(self.folder / CHECKPOINTS)
+        check_same_run(str(self.folder), checkpoint.state["identity"], identity)
+        return checkpoint
 
     def _save(
         self,
@@ -189,7 +196,7 @@ def _accelerator(options: Options) -> Accelerator:
 
 
 def _compile(network: nn.Module) -> None:
-    """Compile the parts that a network says can be, else the whole of it."""
+    """Compile the parts that a network offers for it, else the whole network."""
     fuse = getattr(network, "fuse", None)
     if callable(fuse):
         fuse()
@@ -199,7 +206,7 @@ def _compile(network: nn.Module) -> None:
 
 @contextmanager
 def _surroundings(deterministic: bool, device: torch.device) -> Iterator[None]:
-    """Leave the random state and the choice of algorithms as they were.
+    """Restore the random state and torch's choice of algorithms after the block.
 
     On the CPU repeatable algorithms cost nothing to speak of, and are always taken: with several
     threads the gradient of ``x[index]`` otherwise adds up in an order of chance.

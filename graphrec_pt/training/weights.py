@@ -1,4 +1,4 @@
-"""Weights kept beside those in training: the best ones so far, and a moving average."""
+"""Copies of the weights: the best ones by validation, and a moving average."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class BestCheckpoint:
         self.weights: dict[str, Tensor] = {}
 
     def see(self, metrics: Mapping[str, float], network: nn.Module) -> bool:
-        """Take in a validation; say whether to stop.
+        """Record a validation and return whether to stop early.
 
         Raises:
             GraphRecError: When the watched metric is missing or not a number.
@@ -58,7 +58,7 @@ class BestCheckpoint:
             network.load_state_dict(self.weights)
 
     def state(self) -> dict[str, Any]:
-        """Return what JSON can hold of it."""
+        """Return the JSON part of the state."""
         return {"metric": self.metric, "best": self.best, "without": self.without}
 
     def load(self, state: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -72,7 +72,7 @@ class BestCheckpoint:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Say whether a metric is better when lower: losses and errors are."""
+    """Return whether lower values of a metric are better: losses and errors."""
     return any(word in metric for word in LOWER)
 
 
@@ -109,7 +109,7 @@ class Average:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the parameters of now into the averages."""
+        """Update the averages with the current parameters."""
         early = (1 + self.updates) / (10 + self.updates)
         decay = min(self.decay, early) if self.warmup else self.decay
         for name, average in self._averages.items():
@@ -118,7 +118,7 @@ class Average:
 
     @contextmanager
     def swapped(self) -> Iterator[None]:
-        """Let the parameters be their averages inside the block, and themselves after it."""
+        """Swap the averages in for the parameters inside the block."""
         kept = {name: each.detach().clone() for name, each in self._parameters.items()}
         try:
             self._put(self._averages)
@@ -127,7 +127,7 @@ class Average:
             self._put(kept)
 
     def settle(self) -> None:
-        """Let the parameters be their averages from now on."""
+        """Replace the parameters by their averages."""
         self._put(self._averages)
 
     def tensors(self) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The prompt family: what is put before the sequences of a model that may be frozen."""
+"""The prompt family: soft prompts for a model, whose own weights may be frozen."""
 
 from typing import Annotated, Protocol
 

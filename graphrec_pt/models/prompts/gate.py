@@ -1,4 +1,4 @@
-"""Gates of features: GraphPro."""
+"""Feature gates of GraphPro: a learned sigmoid gate on every node vector."""
 
 import torch
 from pydantic import Field
@@ -12,7 +12,7 @@ from graphrec_pt.models.prompts.family import PROMPT, prompt
 
 @prompt("gate")
 class Gate:
-    """Lets through as much of each number of a node's vector as now matters: ``x ⊙ σ(W x + b)``.
+    """A sigmoid gate on each number of a node's vector: ``x ⊙ σ(W x + b)``.
 
     The gating prompt of GraphPro (Yang et al., WWW 2024): pre-trained vectors stay, and are
     gated before any propagation, as tokens and as candidates. It adds nothing to the sequences.
@@ -47,7 +47,7 @@ class FeatureGate(nn.Module):
         self.map, self.open = nn.Linear(width, width), open
 
     def initialise(self, draw: torch.Generator) -> None:
-        """Begin open."""
+        """Set the first bias to `open`."""
         self.map.bias.fill_(self.open)
 
     def forward(self, x: Tensor) -> Tensor:

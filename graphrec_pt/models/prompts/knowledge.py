@@ -1,4 +1,4 @@
-"""Prompts made from the knowledge graph around what a sequence mentions: UniCRS."""
+"""Knowledge prompts (UniCRS), from the knowledge graph around a sequence's nodes."""
 
 import polars as pl
 import torch
@@ -92,7 +92,7 @@ class Fused(PromptEncoder):
         self.around.attach_graph(graph)
 
     def row_names(self) -> dict[str, pl.Series]:
-        """Return what the network says of its rows."""
+        """Return the row names of the graph network."""
         return {f"around.{name}": names for name, names in self.around.row_names().items()}
 
     def forward(self, view: View, model: Host) -> PromptStates:
@@ -112,7 +112,7 @@ class Fused(PromptEncoder):
         return made
 
     def _of_tokens(self, entity: Tensor, row: Tensor, view: View, vectors: Tensor) -> Tensor:
-        """Return what each entity reads off the node tokens of its sequence: ``[n, D]``."""
+        """Return each entity's attention over the node tokens of its sequence: ``[n, D]``."""
         id, owner = view.tokens.nodes()
         length = torch.bincount(owner, minlength=len(view.tokens))
         start = length.cumsum(0) - length
@@ -137,10 +137,10 @@ def mentioned(view: View, wanted: list[range], size: int) -> Tensor:
         int64 ``[B, P]`` global ids, −1 where there are no more.
     """
     tokens = view.tokens
-    told = torch.zeros_like(tokens.id, dtype=torch.bool)
+    of_type = torch.zeros_like(tokens.id, dtype=torch.bool)
     for ids in wanted:
-        told |= (tokens.id >= ids.start) & (tokens.id < ids.stop)
-    at = (told & (tokens.kind == Kind.NODE)).nonzero().squeeze(1).flip(0)  # the latest first
+        of_type |= (tokens.id >= ids.start) & (tokens.id < ids.stop)
+    at = (of_type & (tokens.kind == Kind.NODE)).nonzero().squeeze(1).flip(0)  # the latest first
     name = (tokens.sequence_of()[at] << 32) | tokens.id[at]
     order = torch.argsort(name, stable=True)
     fresh = torch.ones_like(order, dtype=torch.bool)
@@ -149,14 +149,14 @@ def mentioned(view: View, wanted: list[range], size: int) -> Tensor:
     row = tokens.sequence_of()[at]
     count = torch.bincount(row, minlength=len(tokens))
     rank = count.cumsum(0)[row] - 1 - torch.arange(len(row), device=row.device)  # 0 for the latest
-    found = tokens.id.new_full((len(tokens), size), -1)
+    nodes = tokens.id.new_full((len(tokens), size), -1)
     kept = rank < size
-    found[row[kept], rank[kept]] = tokens.id[at[kept]]
-    return found
+    nodes[row[kept], rank[kept]] = tokens.id[at[kept]]
+    return nodes
 
 
 def _facts(spec: GraphSpec) -> list[str]:
-    """Return the relations that no interaction went into."""
+    """Return all relations except interaction, derived and event relations."""
     facts = [
         relation.name
         for relation in spec.relations

@@ -1,4 +1,4 @@
-"""Prompts made from who is asking: PPR."""
+"""Personalised prompts (PPR): a network makes the prompt from the user's profile."""
 
 import torch
 from pydantic import Field
@@ -48,7 +48,7 @@ class Personalised:
         """Give the model a generator.
 
         Raises:
-            GraphRecError: When the graph has no such node type, or nobody who acts.
+            GraphRecError: When the graph has no such node type, or no node type with interactions.
         """
         of, layers = self.of or _actor(model.spec), layers_of(model, self.where)
         model.spec.node_index(of)
@@ -95,16 +95,16 @@ class Generator(PromptEncoder):
         if len(known):
             x = x.index_copy(0, known, model.nodes(who[known]).to(x.dtype))
         made = self.made(torch.sigmoid(self.inner(self.hidden(x))))  # [B, P · D]
-        found: PromptStates = self.outlet(made.unflatten(1, (self.size, -1)))  # [B, P, D]
-        return found
+        states: PromptStates = self.outlet(made.unflatten(1, (self.size, -1)))  # [B, P, D]
+        return states
 
 
 def askers(view: View, ids: range, node_type: int) -> Tensor:
-    """Return whom each sequence is of: int64 ``[B]`` global ids, −1 for nobody.
+    """Return the user of each sequence: int64 ``[B]`` global ids, −1 for nobody.
 
     Args:
         view: B sequences.
-        ids: Of the nodes of the type.
+        ids: Ids of the nodes of the type.
         node_type: Its number.
 
     Raises:
@@ -115,8 +115,8 @@ def askers(view: View, ids: range, node_type: int) -> Tensor:
     silent = torch.ones_like(who, dtype=torch.bool)
     hidden = (tokens.kind == Kind.SPECIAL) & (tokens.id == Special.MASK) & (tokens.hop == 0)
     silent[tokens.sequence_of()[hidden & (tokens.type == node_type)]] = False
-    told = (tokens.kind == Kind.NODE) & (tokens.id >= ids.start) & (tokens.id < ids.stop)
-    at = (told & silent[tokens.sequence_of()]).nonzero().squeeze(1)
+    of_type = (tokens.kind == Kind.NODE) & (tokens.id >= ids.start) & (tokens.id < ids.stop)
+    at = (of_type & silent[tokens.sequence_of()]).nonzero().squeeze(1)
     row = tokens.sequence_of()[at]  # never falls
     first = torch.ones_like(row, dtype=torch.bool)
     first[1:] = row[1:] != row[:-1]

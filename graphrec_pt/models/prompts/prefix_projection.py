@@ -1,4 +1,4 @@
-"""Where prompt vectors go: before the sequence, or into every layer."""
+"""Prefix projection: prompt vectors become soft tokens or keys and values of every layer."""
 
 from typing import Literal
 
@@ -12,7 +12,7 @@ Where = Literal["tokens", "layers"]
 
 
 class PrefixProjection(nn.Module):
-    """Makes P vectors a prompt: soft tokens as they are, or keys and values of each layer.
+    """The map from P vectors to a prompt: soft tokens, or keys and values of each layer.
 
     ``x ← x + W₂ tanh(W₁ x)``, if asked for; then per layer and head ``[k; v] = W x`` (Li and
     Liang, "Prefix-tuning", ACL 2021, who found the net in between to train more stably).
@@ -48,10 +48,10 @@ class PrefixProjection(nn.Module):
 
 
 def layers_of(model: Host, where: Where) -> tuple[int, int, int] | None:
-    """Return what an outlet needs to know of a model's layers; None for soft tokens.
+    """Return layer count, heads and head width of a model; None for soft tokens.
 
     Raises:
-        GraphRecError: When the backbone does not tell.
+        GraphRecError: When the backbone does not state them.
     """
     if where == "tokens":
         return None

@@ -68,12 +68,12 @@ class Prefix:
 
 
 class Learned(PromptEncoder):
-    """P vectors and where they go.
+    """P learned vectors and their projection.
 
     Args:
         size: P.
         width: D.
-        outlet: Makes them a prompt.
+        outlet: The projection from vectors to a prompt.
     """
 
     def __init__(self, size: int, width: int, outlet: PrefixProjection) -> None:
