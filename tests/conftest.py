@@ -1,12 +1,23 @@
-"""Before anything imports Triton: without a GPU its kernels run through the interpreter."""
+"""Before any test: Triton through the interpreter without a GPU, and signals that arrive."""
 
 import os
+import signal
 
 import pytest
 import torch
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
+
+# A suite that was started in the background or by nohup ignores signals, and so would its children:
+# the tests of interruptions send some.
+for number, handler in {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}.items():
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:

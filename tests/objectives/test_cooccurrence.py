@@ -12,8 +12,8 @@ from graphrec_pt.objectives.objective import Examples, objective
 from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.scorer import WithPrior
-from graphrec_pt.sampling.history import HistorySampler as HistoryLinearizer
-from graphrec_pt.tokens.history import HistoryLinearizer as Histories
+from graphrec_pt.sampling.history import HistorySampler
+from graphrec_pt.tokens.history import HistoryLinearizer
 
 GRAPH = synthetic_graph(40, 20, 500)
 RELATION = GRAPH.schema.interaction()
@@ -26,8 +26,8 @@ def scorer_of(model, stage, history, users):
 
 def histories(graph=GRAPH, users: int = 6):
     roots = torch.arange(users) + graph.nodes(RELATION.source).start
-    sample = HistoryLinearizer(window=50).sample(graph, roots, Key(0))
-    return Histories().linearize(graph, sample, Key(0))
+    sample = HistorySampler(window=50).sample(graph, roots, Key(0))
+    return HistoryLinearizer().linearize(graph, sample, Key(0))
 
 
 def test_what_was_met_is_named_once_and_never_the_target() -> None:
@@ -135,8 +135,8 @@ def test_met_items_are_hidden_only_where_asked() -> None:
 def test_nodes_of_the_catalogue_alone_are_predicted() -> None:
     """A user at the start of a sequence is no target, and tells of no item."""
     roots = torch.arange(4) + GRAPH.nodes(RELATION.source).start
-    sample = HistoryLinearizer(window=50).sample(GRAPH, roots, Key(0))
-    tokens = Histories(root=True).linearize(GRAPH, sample, Key(0))
+    sample = HistorySampler(window=50).sample(GRAPH, roots, Key(0))
+    tokens = HistoryLinearizer(root=True).linearize(GRAPH, sample, Key(0))
     first = tokens.ptr[:-1]
     found = CooccurrencePrior().at(GRAPH, tokens, first, tokens.id[first + 1], own=True)
     assert found.ptr.tolist() == [0] * 5

@@ -15,7 +15,7 @@ CODE = '''
 from pathlib import Path
 
 from graphrec_pt import sampler
-from graphrec_pt.sampling.history import History
+from graphrec_pt.sampling.history import HistorySampler
 
 Path("ran").touch()
 
@@ -27,7 +27,7 @@ class Latest:
     window: int = 5
 
     def sample(self, graph, roots, key, exclude=None):
-        return History(window=self.window).sample(graph, roots, key, exclude)
+        return HistorySampler(window=self.window).sample(graph, roots, key, exclude)
 '''
 
 
