@@ -239,15 +239,15 @@ def _require_interactions(
     }
     interactions = [name for name, edge in edges.items() if edge.interaction]
     gone = interactions and all(name in empty for name in interactions)
-    for name, last in empty.items():
-        if last is None:  # a table without rows makes no edges
+    for name, step in empty.items():
+        if step is None:  # a table without rows makes no edges
             continue
         edge = edges[name]
         dropping = [t for t in edge_ends(edge).values() if plan.nodes[t].unknown == "drop"]
         if made[name] and dropping:
             cause = f"`unknown: drop` of node type {dropping[0]!r}"
-        elif last.startswith("`where"):
-            cause = last
+        elif step:
+            cause = step
         elif edge.where:
             cause = f"`where: {edge.where}`"
         elif edge.flags:

@@ -145,13 +145,14 @@ class Table:
         return [f"{file}{line} {shown(value)}" for file, line, value in rows.rows()]
 
     def emptied_by(self) -> str | None:
-        """Return the last step of the card that left any row, None for an empty table."""
-        sizes = [(name, bool(len(f.head(1).collect()))) for name, f in self.steps]
-        last = None
-        for name, filled in sizes:
-            if filled:
-                last = name
-        return last
+        """Return the step of the card that removed the last row, "" for none of them.
+
+        None for a table that never had a row.
+        """
+        for place, (step, rows) in enumerate(self.steps):
+            if not len(rows.head(1).collect()):
+                return step if place else None
+        return ""
 
 
 def open_table(

@@ -110,3 +110,23 @@ def test_out_is_checked_before_anything_is_read(tmp_path: Path) -> None:
         with pytest.raises(GraphRecError, match=message):
             build_card(load_card("toy-shop"), out=out)
     assert file.read_text() == "mine"
+
+
+def test_a_filter_that_leaves_no_row_is_named() -> None:
+    card = Card.model_validate(
+        {
+            "name": "x",
+            "tables": {"t": {"rows": [{"u": "a", "i": "b"}], "where": "u = 'zz'"}},
+            "nodes": {"user": {}, "item": {}},
+            "edges": {
+                "buys": {
+                    "table": "t",
+                    "source": "user.u",
+                    "target": "item.i",
+                    "interaction": True,
+                }
+            },
+        }
+    )
+    with pytest.raises(GraphRecError, match=r"got none; `where: u = 'zz'` in tables.t.where"):
+        build_card(card)
