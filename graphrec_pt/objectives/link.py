@@ -15,9 +15,16 @@ from graphrec_pt.kernels.negative import negative
 from graphrec_pt.models.heads import LinkHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.objectives.cloze import MaskedNode
 from graphrec_pt.objectives.edge_masking import links, without_edges
 from graphrec_pt.objectives.masking import occurrences
-from graphrec_pt.objectives.objective import Examples, RequiredFields, TrainingExamples, objective
+from graphrec_pt.objectives.objective import (
+    Examples,
+    Objective,
+    RequiredFields,
+    TrainingExamples,
+    objective,
+)
 from graphrec_pt.objectives.pairs import OfRelation, bce, bpr, relation_of
 from graphrec_pt.objectives.readout import RERANK, PairReadout
 from graphrec_pt.tokens.kind import Kind
@@ -109,6 +116,16 @@ class LinkPrediction(OfRelation):
             first = torch.zeros_like(scores[:, 0], dtype=torch.int64)
             return cross_entropy(scores, first, reduction="sum") / max(len(true), 1)
         return bpr(true, false) if self.form == "bpr" else bce(true, false)
+
+    def with_template(
+        self, earlier: Sequence[tuple[str, Objective]]
+    ) -> tuple[str | None, Objective]:
+        """Return an `answer` that the head of an earlier masked node objective gives, if any."""
+        for label, taught in earlier:
+            if isinstance(taught, MaskedNode):
+                given = {"candidates": taught.candidates, "rerank": self.rerank}
+                return label, objective.build({"name": "answer", **given})
+        return None, objective.build({"name": "answer", "rerank": self.rerank})
 
     def readout(self) -> PairReadout:
         """Return the score of a pair; its sigmoid is a probability only with the form ``bce``."""

@@ -219,6 +219,30 @@ class Objective(ABC):
         """
         return None
 
+    @property
+    def reads_sequences(self) -> bool:
+        """Whether the model encodes sequences for it; else vectors of nodes are all it reads."""
+        return True
+
+    @property
+    def allows_template(self) -> bool:
+        """Whether a hard prompt may stand before its sequences."""
+        return True
+
+    def with_template(
+        self, earlier: Sequence[tuple[str, "Objective"]]
+    ) -> tuple[str | None, "Objective"]:
+        """Return what takes its place when a hard prompt asks about its roots.
+
+        Args:
+            earlier: Label and objective of what the model was taught before.
+
+        Returns:
+            The label of the earlier objective whose head answers, None for a head of its own; and
+            the objective, by default this one.
+        """
+        return None, self
+
 
 class StatefulObjective(Objective):
     """An objective with a module beside the weights that train, such as an average or a queue.

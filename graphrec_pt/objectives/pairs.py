@@ -157,6 +157,12 @@ class OfPairs(Objective):
     """
 
     pairs: Pairs = Pairs()  # noqa: RUF009 - frozen
+
+    @property
+    def reads_sequences(self) -> bool:
+        """Whether the user is the state of a sequence."""
+        return self.pairs.user == "state"
+
     purpose: ClassVar[str]
 
     @property

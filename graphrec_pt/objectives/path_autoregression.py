@@ -121,6 +121,11 @@ class PathAutoregression(Objective):
         scores: Tensor = chosen(hidden, model.embedding.relation.weight)
         return scores
 
+    @property
+    def allows_template(self) -> bool:
+        """No: a path begins with its root."""
+        return False
+
     def readout(self) -> PathReadout:
         """Return a readout that ranks items by the paths decoded to them."""
         return PathReadout(self.decode, self.node_scores, self.relation_scores)

@@ -5,12 +5,9 @@ from dataclasses import replace
 from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import name_of
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.objectives.cloze import MaskedNode
-from graphrec_pt.objectives.link import LinkPrediction
-from graphrec_pt.objectives.objective import objective
-from graphrec_pt.objectives.path_autoregression import PathAutoregression
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.sampling.sampler import kind_of_roots
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
@@ -131,7 +128,7 @@ def _with_template(
     terms = stage.objectives
     roots = kind_of_roots(stage.sampler)
     if roots in ("nodes", "pairs") and _wants_template(stage.strategy, read):
-        if any(isinstance(term.objective, PathAutoregression) for term in terms):
+        if not all(term.objective.allows_template for term in terms):
             who, expected = f"strategy {stage.strategy.name!r}", "sequences or subgraphs to precede"
             got = "paths, which begin with what is asked as they are"
             raise GraphRecError(who, expected, got, "prompt_tune or prompt_and_tune")
@@ -148,19 +145,12 @@ def _with_template(
 
 
 def _answered(term: LossTerm, before: Sequence[Stage]) -> LossTerm:
-    """Return an `answer` term in place of a term that predicts links."""
-    if not isinstance(term.objective, LinkPrediction):
+    """Return the term that takes the place of another when a hard prompt asks."""
+    earlier = [(other.label, other.objective) for stage in before for other in stage.objectives]
+    label, made = term.objective.with_template(earlier)
+    if made is term.objective:
         return term
-    learnt = (other for stage in before for other in stage.objectives)
-    taught = [(t, t.objective) for t in learnt if isinstance(t.objective, MaskedNode)]
-    rerank = term.objective.rerank
-    if not taught:
-        more = {"weight": term.weight, "schedule": term.schedule}
-        return LossTerm.checked({"name": "answer", "rerank": rerank, **more}, "objective")
-    first, masked = taught[0]
-    given = {"candidates": masked.candidates, "rerank": rerank}
-    answer = objective.build({"name": "answer", **given})
-    return term.model_copy(update={"objective": answer, "label": first.label})
+    return term.model_copy(update={"objective": made, "label": label or name_of(made)})
 
 
 def _wants_template(chosen: Strategy, read: Linearizer) -> bool:
@@ -172,5 +162,4 @@ def _wants_template(chosen: Strategy, read: Linearizer) -> bool:
 
 
 def _reads_sequences(stage: Stage) -> bool:
-    pairs = (getattr(term.objective, "pairs", None) for term in stage.objectives)
-    return not all(getattr(each, "user", None) == "vector" for each in pairs)
+    return any(term.objective.reads_sequences for term in stage.objectives)
