@@ -1,4 +1,4 @@
-"""Ranking quality of the flagship, of its twin from scratch, and of what it is made of.
+"""Ranking quality of the flagship, of its from-scratch control, and of its parts.
 
 Usage: python benchmarks/quality.py [ROW …] --raw DIR [--seeds 0 1 2] [--runs DIR] [--set KEY=VALUE]
        python benchmarks/quality.py --collect [--runs DIR] [--out FILE.json]

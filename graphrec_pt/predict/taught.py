@@ -124,7 +124,7 @@ class Taught:
                 return Found(label, part, fitting)
         got = ", ".join(self.objectives)
         names = ", ".join(_names(fits, roots))
-        hint = hint or (f"{names}, on roots that are {roots}" if names else "another sampler")
+        hint = hint or (f"one of {names} on roots that are {roots}" if names else "another sampler")
         raise GraphRecError(f"stage {self.name!r}", wanted, got, hint)
 
     def with_room(self) -> Self:
