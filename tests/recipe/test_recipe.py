@@ -117,7 +117,7 @@ def test_the_last_stage_ranks_and_names_differ() -> None:
     with pytest.raises(ConfigErrors) as error:
         Recipe.checked(content, "mine.yaml")
     assert "stages of different names, got 'train'" in str(error.value)
-    assert "stages.1: expected an objective that ranks, got masked_edge; try answer" in str(
+    assert "stages.1: expected an objective that ranks, got masked_edge; try one of answer" in str(
         error.value
     )
 
