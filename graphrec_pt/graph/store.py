@@ -19,6 +19,7 @@ import copyreg
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from tokenize import TokenError
@@ -144,7 +145,7 @@ def open_graph(folder: str | Path, *, verify: bool = False) -> Graph:
     return graph
 
 
-def reopen_graph(folder: str, fingerprint: str, checked: "Identity | None" = None) -> Graph:
+def reopen_graph(folder: str, fingerprint: str, checked: "str | None" = None) -> Graph:
     """Open a graph that another process has open.
 
     Args:
@@ -164,10 +165,8 @@ def forget_checked() -> None:
     _checked.clear()
 
 
-Identity = tuple[tuple[str, int, int, int, int], ...]
-"""Name, size, time of change, inode and device of files."""
-
-_checked: dict[str, Identity] = {}
+_checked: dict[str, str] = {}
+"""Folder → digest of name, size, time of change, inode and device of each file checked there."""
 
 
 def _reduced(graph: Graph) -> str | tuple[Any, ...]:
@@ -275,9 +274,11 @@ def _check_once(folder: Path, header: Header, graph: Graph) -> None:
     _checked[key] = identity
 
 
-def _identity(folder: Path, names: Sequence[str]) -> Identity:
+def _identity(folder: Path, names: Sequence[str]) -> str:
+    """Return what tells files from changed ones; short, as workers receive it with the graph."""
     stats = [(name, (folder / name).stat()) for name in names]
-    return tuple((n, s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev) for n, s in stats)
+    facts = [(n, s.st_size, s.st_mtime_ns, s.st_ino, s.st_dev) for n, s in stats]
+    return blake2b(repr(facts).encode(), digest_size=16).hexdigest()
 
 
 def _check_arrays(who: str, graph: Graph) -> None:
