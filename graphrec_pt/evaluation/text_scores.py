@@ -11,6 +11,7 @@ from math import exp, log
 from typing import Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.evaluation.ranks import Floats
@@ -18,6 +19,7 @@ from graphrec_pt.evaluation.ranks import Floats
 Text = Sequence[str]
 """The tokens of one text."""
 Gram = tuple[str, ...]
+Vectors = npt.NDArray[np.floating]
 TOKEN = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 TINY = float(np.finfo(np.float64).tiny)
 """What a precision of 0 counts as inside the logarithm of a sentence BLEU, as in NLTK."""
@@ -221,7 +223,7 @@ def entr(texts: Sequence[Text], orders: int = 3) -> float:
     return total / orders
 
 
-def bertscore(text: Floats, reference: Floats) -> float:
+def bertscore(text: Vectors, reference: Vectors) -> float:
     """Return the F1 of greedy matching by cosine (BERTScore, Zhang et al., ICLR 2020).
 
     Args:
@@ -239,7 +241,7 @@ def bertscore(text: Floats, reference: Floats) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def mauve(texts: Floats, references: Floats, seed: int = 0) -> float:
+def mauve(texts: Vectors, references: Vectors, seed: int = 0) -> float:
     """Return MAUVE (Pillutla et al., NeurIPS 2021) of two sets of texts by their given vectors.
 
     Args:

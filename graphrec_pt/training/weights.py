@@ -1,5 +1,6 @@
 """Copies of the weights: the best ones by validation, and a moving average."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
