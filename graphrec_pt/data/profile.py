@@ -182,32 +182,32 @@ def _of_texts(name: str, values: pl.Series, rows: int) -> ColumnProfile:
         return ColumnProfile(name, "time", values, rows, format=pattern, odd=odd)
     priced = some.map_elements(lambda text: bool(PRICE.match(text)), return_dtype=pl.Boolean)
     digits = some.str.contains(r"\d[.,]\d|[€$£¥]")
-    if priced.mean() == 1.0 and (priced & digits).mean() == 1.0:
+    if _mean(priced & digits) == 1:
         return ColumnProfile(name, "written_number", values, rows)
     for between in (" > ", ">", " / ", " » "):
-        if some.str.contains(between, literal=True).mean() >= 0.3:  # type: ignore[operator]
+        if _mean(some.str.contains(between, literal=True)) >= 0.3:
             return ColumnProfile(name, "path", values, rows, separator=between)
     words = some.str.count_matches(r"\s+") + 1
-    length = float(some.str.len_chars().mean())  # type: ignore[arg-type]
+    length = _mean(some.str.len_chars())
     for between in ("|", ";", ","):
-        several = float(some.str.contains(between, literal=True).mean())  # type: ignore[arg-type]
+        several = _mean(some.str.contains(between, literal=True))
         parts = values.str.split(between).explode().str.strip_chars()
         if several >= 0.2 and parts.n_unique() <= 0.5 * len(parts) and length < 80:
             return ColumnProfile(name, "list", values, rows, separator=between)
-    if float(words.mean()) >= 3.5 or length >= 30:  # type: ignore[arg-type]
+    if _mean(words) >= 3.5 or length >= 30:
         return ColumnProfile(name, "prose", values, rows)
     return ColumnProfile(name, "label", values, rows)
+
+
+def _mean(numbers: pl.Series) -> float:
+    return float(numbers.cast(pl.Float64).to_numpy().mean()) if len(numbers) else 0.0
 
 
 def _time_format(some: pl.Series) -> tuple[str, tuple[str, ...]] | None:
     """Return the pattern that most values have, and values that have another one."""
     digits = some.str.contains(r"\d")
     wordy, some = some.filter(~digits), some.filter(digits)
-    if (
-        not len(some)
-        or len(wordy) > len(some)
-        or float(some.str.contains(r"\d[-/.: ]").mean()) < MOSTLY
-    ):  # type: ignore[arg-type]
+    if not len(some) or len(wordy) > len(some) or _mean(some.str.contains(r"\d[-/.: ]")) < MOSTLY:
         return None
     best: tuple[float, str, pl.Series] | None = None
     for pattern in FORMATS:
@@ -226,7 +226,7 @@ def _time_format(some: pl.Series) -> tuple[str, tuple[str, ...]] | None:
             best = share, pattern, some.filter(read.is_null())
     if best is None or best[0] < 0.8:
         return None
-    return best[1], tuple([*best[2].head(3), *wordy.head(3)])
+    return best[1], (*best[2].head(3), *wordy.head(3))
 
 
 def _layout(path: Path) -> tuple[str, str, bool]:
