@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from graphrec_pt.cli import components
-from graphrec_pt.cli.data import data
+from graphrec_pt.cli.new_data import data
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.runs import add_to
 from graphrec_pt.core.errors import GraphRecError
