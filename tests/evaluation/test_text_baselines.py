@@ -1,5 +1,7 @@
 """Baselines that repeat training texts, by hand."""
 
+from math import sqrt
+
 import torch
 
 from graphrec_pt.evaluation.text_baseline import KnownTexts, text_baseline
@@ -58,7 +60,7 @@ def test_neighbor_text(shop: Split) -> None:
 
     def cosine(row: int) -> float:
         other = bought(texts.source[row])
-        return len(bought(user) & other) / (len(bought(user)) * len(other)) ** 0.5
+        return len(bought(user) & other) / sqrt(len(bought(user)) * len(other))
 
     best = max(range(4), key=lambda row: (cosine(row), row))
     assert said("neighbor_text", shop) == [[TEXTS[best]], ["nice cable"], ["a loud amp"]]
