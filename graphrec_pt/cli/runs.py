@@ -54,6 +54,10 @@ def recommend(
         bool,
         typer.Option("--explain", help="Print paths in the graph from the history to each item."),
     ] = False,
+    words: Annotated[
+        bool,
+        typer.Option("--words", help="With --explain: print the paths as sentences."),
+    ] = False,
     as_json: AsJson = False,
     trust_code: TrustCode = False,
 ) -> None:
@@ -68,6 +72,8 @@ def recommend(
     if not users:
         hint = "--user RAWID, or --history ITEM,ITEM for a new user"
         raise GraphRecError("recommend", "at least one user", "none", hint)
+    if words and not explain:
+        raise GraphRecError("recommend", "paths to put into words", "--words", "--explain --words")
     with trusted(trust_code):
         recommender = from_pretrained(folder)
     recommended = recommender.recommend(users, k, explain=explain)
@@ -75,7 +81,7 @@ def recommend(
         print_json([_plain(given, recommender) for given in recommended])
         return
     for given in recommended:
-        Terminal().print(recommended_table(given, recommender))
+        Terminal().print(recommended_table(given, recommender, words=words))
 
 
 def compare(
@@ -177,8 +183,14 @@ def _plain(given: Any, recommender: Any) -> dict[str, Any]:
 
     def plain_path(path: Any) -> dict[str, Any]:
         nodes = [{"type": graph.type_of(n), "id": graph.raw_id(n)} for n in path.nodes]
-        words = path.in_words(graph)
-        return {"nodes": nodes, "relations": path.relations, "score": path.score, "told": words}
+        words, sentence = path.in_words(graph), recommender.sentence(path)
+        return {
+            "nodes": nodes,
+            "relations": path.relations,
+            "score": path.score,
+            "told": words,
+            "sentence": sentence,
+        }
 
     items = [
         {**asdict(item), "paths": [plain_path(each) for each in item.paths]} for item in given.items

@@ -1,6 +1,6 @@
 """Recommendations from the folder of a finished run; the raw data set is not needed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,8 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
+from graphrec_pt.evaluation.tasks.text import TextTask
+from graphrec_pt.predict.path_words import PathWords
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.recipe.folder import Run, open_run, predictor_of
@@ -64,14 +66,21 @@ class Recommender:
     Args:
         predictor: The predictor of the trained model.
         seen: Whether items that a user has interacted with are left out or kept.
+        phrases: Relation → words that state it in sentences; made of its name by default.
 
     Example:
         >>> recommender = from_pretrained("runs/sasrec")
         >>> recommender.recommend(["u1", ["i3", "i7"]], k=5)[0].items[0].title
     """
 
-    def __init__(self, predictor: Predictor, seen: SeenPolicy = "mask") -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        seen: SeenPolicy = "mask",
+        phrases: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self.predictor, self.seen = predictor, seen
+        self.words = PathWords(predictor.graph, phrases or {})
         relation = predictor.reading.relation
         self.history, self.relation = predictor.graph, relation.name
         self.user_type, self.item_type = relation.source, relation.target
@@ -123,6 +132,12 @@ class Recommender:
             else:
                 made.append(next(new))
         return made
+
+    def sentence(self, path: ExplanationPath) -> str:
+        """Return an explanation path as a sentence to the user, which states its edges alone."""
+        known = self.history.type_of(path.nodes[0]) == self.user_type
+        after = None if known else self.relation
+        return self.words.sentence(path.nodes, path.relations, after).text
 
     def _nodes(self, users: Sequence[User], unknown: str) -> list[int | None]:
         """Return the node of each known user, −1 where there is none, None for histories."""
@@ -213,4 +228,6 @@ def from_pretrained(run: str | Path | Run, *, trust_code: bool = False) -> Recom
     """
     opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
     with trusting(trust_code):
-        return Recommender(predictor_of(opened), opened.recipe.evaluate.seen)
+        wanted = opened.recipe.evaluate
+        phrases = wanted.asked.phrases if isinstance(wanted.asked, TextTask) else None
+        return Recommender(predictor_of(opened), wanted.seen, phrases)
