@@ -20,7 +20,7 @@ from graphrec_pt.evaluation.text_baseline import (
     TextSystem,
     text_baseline,
 )
-from graphrec_pt.evaluation.text_writers import GroundedWriter, check_writer, writer_of
+from graphrec_pt.evaluation.text_writers import GroundedWriter, Quotes, check_writer, writer_of
 from graphrec_pt.evaluation.written import VOCABULARY, Written, read_written, written_table
 from graphrec_pt.graph.graph import RAW_ID
 from graphrec_pt.graph.split import Split, Targets, When
@@ -99,7 +99,8 @@ class TextTask:
         writer = writer_of(model, stage, split, when, self.phrases)
         if self.writer == "model":
             return writer
-        return GroundedWriter(self._facts(split, when), known_texts(split, self.answer), writer)
+        facts = self._facts(split, when)
+        return GroundedWriter(facts, Quotes(known_texts(split, self.answer), facts), writer)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> TextSystem:
         """Return a baseline as a writer; it learns from training texts alone."""
