@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import polars as pl
 import torch
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
@@ -167,7 +167,10 @@ def _checked(tokenizer: Any) -> Any:
 
 
 TokenizerField = Annotated[
-    str | Tokenizer, PlainValidator(_checked), PlainSerializer(tokenizer_name)
+    str | Tokenizer,
+    PlainValidator(_checked),
+    PlainSerializer(tokenizer_name),
+    WithJsonSchema({"type": "string"}, mode="validation"),
 ]
 """Type of a config field that holds a tokenizer, or what :meth:`Words.of` takes in its place."""
 
