@@ -9,11 +9,12 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.registry import changed
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.pointer_head import PointerHead
 from graphrec_pt.models.view import Encoded
-from graphrec_pt.objectives.generation import Generation
+from graphrec_pt.objectives.generation import LONGEST, Generation
 from graphrec_pt.objectives.joint_vocabulary import JointVocabulary
 from graphrec_pt.objectives.objective import (
     Examples,
@@ -87,7 +88,7 @@ class LanguageModel(Objective):
         """Return the same with the model's tokenizer, unless it names one."""
         if self.tokenizer is not None or words is None:
             return self
-        return replace(self, tokenizer=words.tokenizer)
+        return changed(self, tokenizer=words.tokenizer)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return prompts with their answers, and what comes after each of their tokens."""
@@ -129,4 +130,6 @@ class LanguageModel(Objective):
 
     def readout(self) -> TextReadout:
         """Return a readout that writes."""
-        return TextReadout(self.generation, self.answer, self.nodes, self.mode)
+        longest = LONGEST if self.answer is None else self.answer.longest
+        generation = self.generation.bounded(longest)
+        return TextReadout(generation, self.answer, self.nodes, self.mode, self.tokenizer)

@@ -5,7 +5,7 @@ sequences here, so what a model reads when it writes is what it was taught on.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import torch
@@ -25,6 +25,7 @@ from graphrec_pt.tokens.answer_text import Answers, AnswerText
 from graphrec_pt.tokens.join import side_by_side
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import Tokenizer, Words
 
 
 class Written(NamedTuple):
@@ -50,16 +51,28 @@ class TextReadout(Readout):
         nodes: Names of the node types that it may write beside words.
         mode: ``"causal"``, or ``"prefix"``: the prompt is seen both ways, by the encoder of an
             encoder–decoder.
+        tokenizer: Of the answers; that of the model by default.
     """
 
-    generation: Generation = Generation()
+    generation: Generation = field(default_factory=Generation)
     answer: AnswerText | None = None
     nodes: tuple[str, ...] = ()
     mode: Mode = "causal"
+    tokenizer: str | Tokenizer | None = None
 
     def on(self, roots: RootKind) -> "TextReadout | None":
         """Return the readout for samplers of nodes and of pairs."""
         return None if roots == "sets" else self
+
+    def words(self, model: Model) -> Words:
+        """Return the tokenizer of the answers.
+
+        Raises:
+            GraphRecError: When neither the readout nor the model has one.
+        """
+        known = model.tokenizer
+        named = None if known is None else known.tokenizer
+        return Words.given("language_model", named if self.tokenizer is None else self.tokenizer)
 
     def vocabulary(self, model: Model, head: nn.Module) -> JointVocabulary:
         """Return what the model may write, with its probabilities."""
@@ -129,7 +142,8 @@ class TextReadout(Readout):
         return self.answer.nodes(graph, rows), answers
 
     def _view(self, tokens: Tokens, prefix: Tensor) -> View:
-        return View(tokens, self.mode, prefix=prefix if self.mode == "prefix" else None)
+        seen = prefix if self.mode == "prefix" else None
+        return View(tokens, self.mode, prefix=seen, readable=prefix)
 
     def _targets(self, graph: Graph, tokens: Tokens, prefix: Tensor) -> Written:
         """Return the view of whole sequences, whose answers begin after the prefix and BOS."""
