@@ -7,7 +7,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.attention import seen
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.sparse import owners
 from graphrec_pt.models.hugging_face_cache import HuggingFaceCache
 from graphrec_pt.models.positions import places
 

@@ -12,8 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.kernels.attention import Mode, seen
-from graphrec_pt.kernels.sight import Sight
+from graphrec_pt.kernels.attention import Mode, Sight, seen
 from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.models.backbone import backbone
 from graphrec_pt.models.cache import LayerCache

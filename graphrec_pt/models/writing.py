@@ -60,8 +60,8 @@ class Reading:
             return None if column is None else column.index_select(0, rows)
 
         tokens = view.tokens.select(rows)
-        columns = {name: taken(getattr(view, name)) for name in ("prefix", "root", "readable")}
-        return Reading(replace(view, tokens=tokens, **columns))
+        prefix, root, readable = map(taken, (view.prefix, view.root, view.readable))
+        return Reading(replace(view, tokens=tokens, prefix=prefix, root=root, readable=readable))
 
 
 def begin(model: Model, view: View, *, cached: bool = True) -> tuple[Tensor, Cache]:

@@ -102,8 +102,7 @@ class LanguageModel(Objective):
             raise GraphRecError("language_model", "roots that are nodes or pairs", "sets")
         edges = None if examples.exclude is None else examples.exclude[examples.owner]
         rows = self.answer.rows(graph, examples.roots[examples.owner], edges)
-        words = Words.given("language_model", self.tokenizer)
-        answers = self.answer.packed(graph, rows, words)
+        answers = self.answer.packed(graph, rows, readout.words())
         some = (answers.ptr.diff() > 0).nonzero().squeeze(1)
         answers = answers._replace(ptr=torch.cat([answers.ptr[some], answers.ptr[-1:]]))
         made = readout.written(graph, tokens.select(some), answers, rows[some])

@@ -64,15 +64,17 @@ class TextReadout(Readout):
         """Return the readout for samplers of nodes and of pairs."""
         return None if roots == "sets" else self
 
-    def words(self, model: Model) -> Words:
-        """Return the tokenizer of the answers.
+    def words(self, model: Model | None = None) -> Words | None:
+        """Return the tokenizer of the answers; None where they need none.
 
         Raises:
-            GraphRecError: When neither the readout nor the model has one.
+            GraphRecError: For answers that are texts, when neither readout nor model has one.
         """
-        known = model.tokenizer
-        named = None if known is None else known.tokenizer
-        return Words.given("language_model", named if self.tokenizer is None else self.tokenizer)
+        if self.answer is None or self.answer.column is None:
+            return None
+        if self.tokenizer is None and model is not None and model.tokenizer is not None:
+            return model.tokenizer
+        return Words.given("language_model", self.tokenizer)
 
     def vocabulary(self, model: Model, head: nn.Module) -> JointVocabulary:
         """Return what the model may write, with its probabilities."""

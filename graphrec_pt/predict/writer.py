@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -153,7 +154,7 @@ def nll(
     return total, count
 
 
-def trie_of(graph: Graph, answer: AnswerText | None, words: Words) -> Trie:
+def trie_of(graph: Graph, answer: AnswerText | None, words: Words | None) -> Trie:
     """Return the trie of everything that an answer may be: the texts of its column.
 
     Raises:
@@ -170,7 +171,8 @@ def trie_of(graph: Graph, answer: AnswerText | None, words: Words) -> Trie:
     nodes = torch.cat([torch.arange(ids.start, ids.stop) for ids in owned])
     texts = answer.texts(graph, nodes)
     found = answer.packed(graph, nodes, words)
-    names = [part.tolist() for part in found.id.split(found.ptr.diff().tolist())]
+    starts, ids = found.ptr.tolist(), found.id.tolist()
+    names = [ids[low:high] for low, high in pairwise(starts)]
     kept = [number for number, name in enumerate(names) if name]
     return Trie.of([names[number] for number in kept], [texts[number] for number in kept])
 

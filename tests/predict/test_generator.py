@@ -16,112 +16,32 @@ from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.pointer_head import PointerHead
-from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import View
 from graphrec_pt.models.writing import Reading, begin, write
 from graphrec_pt.objectives.generation import Generation
 from graphrec_pt.objectives.joint_vocabulary import JointVocabulary
 from graphrec_pt.predict.generator import Generated, generate, sampled
 from graphrec_pt.predict.restrictions import repeats
-from graphrec_pt.tokens.kind import Kind, Special
+from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.trie import Trie
 from graphrec_pt.tokens.words import Words
-from tests.tokens.text_world import Whole, reviews_graph
-
-NO_HEAD = torch.nn.Identity()
-WORDS = len(Whole.words)
-GPT2 = {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}
-LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 16,
-    "intermediate_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 64,
-}
-T5 = {
-    "model_type": "t5",
-    "d_model": 16,
-    "d_kv": 8,
-    "d_ff": 32,
-    "num_layers": 2,
-    "num_heads": 2,
-}
-BART = {
-    "model_type": "bart",
-    "d_model": 16,
-    "encoder_layers": 1,
-    "decoder_layers": 1,
-    "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2,
-    "encoder_ffn_dim": 32,
-    "decoder_ffn_dim": 32,
-    "max_position_embeddings": 64,
-}
-OWN: dict[str, Any] = {
-    "learned": {"structure": {"position": 64, "type": None}},
-    "rotary": {"structure": {"kind": None}, "rotary": True},
-    "prefix": {"structure": {"position": 64}, "mode": "prefix"},
-}
-PEERS = {"gpt2": GPT2, "llama": LLAMA, "t5": T5, "bart": BART}
+from tests.predict.small_writers import (
+    NO_HEAD,
+    OWN,
+    PEERS,
+    WORDS,
+    lists,
+    mode_of,
+    model_of,
+    prompts,
+)
+from tests.tokens.text_world import reviews_graph
 
 
 @pytest.fixture(scope="module")
 def world() -> Graph:
     return reviews_graph()
-
-
-def model_of(world: Graph, name: str, prompt: Any = None, seed: int = 0) -> Model:
-    """Return a small model with random but telling weights."""
-    if name in OWN:
-        config: Any = GraphTransformer(width=16, layers=2, heads=2, dropout=0.0, **OWN[name])
-    else:
-        given = {**PEERS[name], "vocab_size": WORDS}
-        counts = name in ("t5", "bart")
-        config = {
-            "name": "hugging_face",
-            "model": given,
-            "structure": {} if counts else {"position": 64},
-            "words": True,
-        }
-    text = WORDS if name in OWN else 0
-    model = Model.of(world, backbone=config, text=text, prompt=prompt, seed=seed)
-    model.tokenizer = Words(Whole())
-    with torch.no_grad():
-        model.words.mul_(1 if name == "t5" else 6)
-        for parameter in model.backbone.parameters():
-            parameter.mul_(1.5)
-    return model.eval()
-
-
-def mode_of(name: str) -> Any:
-    return "prefix" if name in ("prefix", "t5", "bart") else "causal"
-
-
-def prompts(world: Graph, mode: Any, sizes: tuple[int, ...] = (3, 5, 4)) -> View:
-    """Return prompts of nodes and words, with BOS at their ends."""
-    draw = torch.Generator().manual_seed(1)
-    items = world.nodes("item")
-    parts, kinds = [], []
-    for size in sizes:
-        words = torch.randint(1, WORDS, (size - 1,), generator=draw)
-        item = torch.randint(items.start, items.stop, (1,), generator=draw)
-        parts.append(torch.cat([item, words, torch.tensor([int(Special.BOS)])]))
-        kinds += [Kind.NODE, *[Kind.TEXT] * (size - 1), Kind.SPECIAL]
-    ids, kind = torch.cat(parts), torch.tensor(kinds)
-    ptr = torch.tensor([0, *(size + 1 for size in sizes)]).cumsum(0)
-    type_ = torch.full_like(ids, -1)
-    type_[kind == Kind.NODE] = world.schema.node_index("item")
-    tokens = Tokens.of(ids, kind, ptr, type=type_)
-    size = torch.tensor(sizes)
-    root = ids[ptr[:-1]]
-    return View(tokens, mode, prefix=size if mode == "prefix" else None, readable=size, root=root)
-
-
-def lists(made: Generated) -> list[list[int]]:
-    return [part.tolist() for part in made.id.split(made.ptr.diff().tolist())]
 
 
 PROMPTS = [None, {"name": "soft_tokens", "size": 2}, {"name": "prefix", "size": 2}]
@@ -230,91 +150,6 @@ def test_greedy_takes_the_best_token_and_tells_its_probability(world: Graph) -> 
     with torch.no_grad(), model.cached_embeddings():
         best = first.logp(begin(model, view)[0]).argmax(1).tolist()
     assert [(numbers or [0])[0] for numbers in lists(made)] == best
-
-
-def hugging(model: Model, name: str) -> Any:
-    """Return the language model of transformers with the same weights."""
-    import transformers
-
-    kinds = {"gpt2": "GPT2LMHeadModel", "t5": "T5ForConditionalGeneration"}
-    network: Any = model.backbone
-    config = network.config
-    config.eos_token_id, config.pad_token_id, config.tie_word_embeddings = 0, 0, True
-    peer = getattr(transformers, kinds[name])(config)
-    weights = {f"{peer.base_model_prefix}.{n}": w for n, w in network.model.state_dict().items()}
-    if name == "t5":
-        weights = dict(network.model.state_dict())
-    peer.load_state_dict(weights, strict=False)
-    peer.get_input_embeddings().weight.data.copy_(model.words)
-    peer.tie_weights()
-    return peer.eval()
-
-
-@pytest.mark.filterwarnings("ignore:Passing `no_repeat_ngram_size`")
-@pytest.mark.parametrize("how", ["greedy", "beam"])
-def test_gpt2_writes_as_in_transformers(world: Graph, how: Any) -> None:
-    model = model_of(world, "gpt2", seed=5)
-    peer, draw = hugging(model, "gpt2"), torch.Generator().manual_seed(2)
-    sizes = torch.tensor([4, 4, 4, 4])
-    ids = torch.randint(1, WORDS, (4, 4), generator=draw)
-    ptr = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
-    view = View(Tokens.of(ids.flatten(), Kind.TEXT, ptr), "causal")
-    beams = 3 if how == "beam" else 1
-    wanted = Generation(how=how, beams=beams, longest=7, no_repeat=2, length_penalty=1.0)
-    mine = lists(generate(model, view, wanted, Key(0), head=NO_HEAD))
-    rows = []
-    for row in ids:
-        # Its n-grams count the prompt too, so the prompt goes in as vectors.
-        vectors = peer.get_input_embeddings()(row.unsqueeze(0))
-        out = peer.generate(
-            inputs_embeds=vectors,
-            attention_mask=torch.ones(1, 4, dtype=torch.int64),
-            max_new_tokens=7,
-            do_sample=False,
-            num_beams=beams,
-            no_repeat_ngram_size=2,
-            early_stopping="never" if beams > 1 else False,
-            length_penalty=1.0,
-            pad_token_id=0,
-            eos_token_id=0,
-        )[0].tolist()
-        rows.append(out[: out.index(0)] if 0 in out else out)
-    assert mine == rows
-    assert len({token for text in mine for token in text}) > 3
-
-
-@pytest.mark.parametrize("how", ["greedy", "beam"])
-def test_t5_writes_as_in_transformers(world: Graph, how: Any) -> None:
-    model = model_of(world, "t5", seed=5)
-    with torch.no_grad():  # where transformers begins: the vector of token 0
-        model.embedding.special.weight[Special.BOS].copy_(model.words[0])
-    peer, draw = hugging(model, "t5"), torch.Generator().manual_seed(2)
-    ids = torch.randint(1, WORDS, (4, 5), generator=draw)
-    whole = torch.cat([ids, torch.full((4, 1), int(Special.BOS))], dim=1)
-    kind = torch.tensor([Kind.TEXT] * 5 + [Kind.SPECIAL]).repeat(4)
-    tokens = Tokens.of(whole.flatten(), kind, torch.arange(0, 25, 6))
-    view = View(tokens, "prefix", prefix=torch.full((4,), 5))
-    beams = 3 if how == "beam" else 1
-    scale = model.word_sides(torch.ones(1, 16)).query[0, 0].item()
-    if scale == 1:  # logits of T5 are scaled where words are tied: undo it there
-        peer.config.scale_decoder_outputs = False
-        peer.model_dim = 1
-    wanted = Generation(how=how, beams=beams, longest=7, no_repeat=2)
-    mine = lists(generate(model, view, wanted, Key(0), head=NO_HEAD))
-    out = peer.generate(
-        input_ids=ids,
-        attention_mask=torch.ones_like(ids),
-        max_new_tokens=7,
-        do_sample=False,
-        num_beams=beams,
-        no_repeat_ngram_size=2,
-        early_stopping="never" if beams > 1 else False,
-        pad_token_id=0,
-        eos_token_id=0,
-        decoder_start_token_id=0,
-    )[:, 1:].tolist()
-    assert mine == [row[: row.index(0)] if 0 in row else row for row in out]
-    assert len({token for text in mine for token in text}) > 3
 
 
 NAMES = st.lists(
