@@ -11,7 +11,13 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast, dataclass_transform
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass as validated
 from pydantic_core import CoreSchema, core_schema
 
@@ -24,6 +30,8 @@ C = TypeVar("C", bound=type[Any])
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 PLUGINS = "graphrec_pt.plugins"
 LIBRARY = "graphrec_pt."
+FAMILY_IN_SCHEMA = "x-family"
+"""Key of a JSON schema that stands for any member of a family; see ``recipe/json_schema.py``."""
 _TRUSTED: ContextVar[bool] = ContextVar("trust_code", default=False)
 
 
@@ -171,6 +179,12 @@ class Registry(Generic[T]):
             self.build, serialization=core_schema.plain_serializer_function_ser_schema(config_of)
         )
 
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return a placeholder for any member, which is filled when all families are loaded."""
+        return {FAMILY_IN_SCHEMA: self.family}
+
     def _import(self, path: str) -> type[T]:
         module, _, attribute = path.replace(":", ".").rpartition(".")
         try:
@@ -186,6 +200,11 @@ class Registry(Generic[T]):
             cast(Any, member).registered_path = path
         self._members[path] = member
         return member
+
+    def load_plugins(self) -> None:
+        """Register what installed plug-ins have, where code is trusted; else do nothing."""
+        if _TRUSTED.get():
+            self._read_plugins()
 
     def _read_plugins(self) -> None:
         if not self._plugins_read:

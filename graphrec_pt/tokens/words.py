@@ -13,7 +13,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import polars as pl
 import torch
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
@@ -167,7 +167,10 @@ def _checked(tokenizer: Any) -> Any:
 
 
 TokenizerField = Annotated[
-    str | Tokenizer, PlainValidator(_checked), PlainSerializer(tokenizer_name)
+    str | Tokenizer,
+    PlainValidator(_checked),
+    PlainSerializer(tokenizer_name),
+    WithJsonSchema({"type": "string"}, mode="validation"),
 ]
 """Type of a config field that holds a tokenizer, or what :meth:`Words.of` takes in its place."""
 
@@ -240,7 +243,12 @@ def texts_of(graph: Graph, node_type: str, column: str, words: Words) -> Packed:
     Made on first use and kept as long as the graph's node table, so that a batch only gathers;
     the first call costs one ``encode`` per different text.
     """
-    table, tokenizer = graph.tables[node_type], words.tokenizer
+    return packed_texts(graph.tables[node_type], column, words)
+
+
+def packed_texts(table: pl.DataFrame, column: str, words: Words) -> Packed:
+    """Return the tokenized texts of every row of a table, kept as long as the table."""
+    tokenizer = words.tokenizer
     key = column, id(tokenizer)
     return _texts(table, key, lambda: _packed(table[column], words), given=(tokenizer,))
 

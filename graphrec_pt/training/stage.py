@@ -6,14 +6,16 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     Field,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.registry import config_of, name_of
+from graphrec_pt.core.registry import FAMILY_IN_SCHEMA, config_of, name_of
 from graphrec_pt.graph.schema import Checked, Strict
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.objectives.objective import ObjectiveField, objective
@@ -23,6 +25,8 @@ from graphrec_pt.training.optimizer import ParameterRule
 from graphrec_pt.training.schedule import ScheduleField
 from graphrec_pt.training.strategy import StrategyField
 
+BESIDE_IN_SCHEMA = "x-beside"
+"""Key of a JSON schema: properties that stand beside the options of any member."""
 _OWN = ("weight", "schedule", "label")
 
 
@@ -58,6 +62,18 @@ class LossTerm(Strict):
         built = objective.build(entry)
         name = name_of(built).replace(":", ".").rpartition(".")[2]  # of a dotted path: the class
         return {"objective": built, "label": name, **beside}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the flat form for editors: an objective with a few keys beside its options."""
+        beside = {
+            "weight": {"type": "number", "minimum": 0},
+            "schedule": {"anyOf": [{FAMILY_IN_SCHEMA: "schedule"}, {"type": "null"}]},
+            "label": {"type": "string"},
+        }
+        return {FAMILY_IN_SCHEMA: "objective", BESIDE_IN_SCHEMA: beside}
 
     @field_validator("label")
     @classmethod
