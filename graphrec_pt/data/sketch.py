@@ -36,9 +36,7 @@ def sketch(card: Card) -> Graph:
     }
     tables |= {f"edges.{name}": _edges(edge, key.named(name)) for name, edge in card.edges.items()}
     nodes = {
-        name: NodePlan(
-            table=f"nodes.{name}", id="id", columns=node.columns, title=node.title
-        )
+        name: NodePlan(table=f"nodes.{name}", id="id", columns=node.columns, title=node.title)
         for name, node in card.nodes.items()
     }
     edges = {
