@@ -44,7 +44,7 @@ class ItemHead(Head):
         self.cosine, self.temperature = cosine, temperature
         self.transform = _transform(width, width) if transform else None
         self.bias = nn.Parameter(torch.zeros(items)) if items else None
-        self.cooccurrence = None
+        self.cooccurrence: CooccurrenceHead | None = None
         if cooccurrence is not None:
             shape = cooccurrence["channels"], cooccurrence["inner"]
             self.cooccurrence = CooccurrenceHead(*shape, bool(cooccurrence.get("degree", False)))
