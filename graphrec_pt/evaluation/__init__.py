@@ -3,10 +3,21 @@
 from graphrec_pt.evaluation import (  # registers their members
     accuracy,
     baselines,
+    conversation_baselines,
+    conversation_metrics,
     set_metrics,
     tasks,
     value_baselines,
     value_metrics,
 )
 
-__all__ = ["accuracy", "baselines", "set_metrics", "tasks", "value_baselines", "value_metrics"]
+__all__ = [
+    "accuracy",
+    "baselines",
+    "conversation_baselines",
+    "conversation_metrics",
+    "set_metrics",
+    "tasks",
+    "value_baselines",
+    "value_metrics",
+]
