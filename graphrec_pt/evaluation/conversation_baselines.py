@@ -29,8 +29,8 @@ class FromNamed:
     Args:
         context: Says what was named.
         relation: The predicted relation.
-        weights: ``[N, V]``, from named nodes to candidates; None: an item named *p* mentions ago
-            scores ``1 + 1/(1 + p)``.
+        weights: ``[N, V]``, from named nodes to candidates; None: items score by how lately they
+            were named.
         prior: float32 ``[V]``, below 1; orders the candidates that have no score.
         history: What may be seen; None before :meth:`on`.
     """
@@ -53,12 +53,10 @@ class FromNamed:
         if self.weights is None:
             among = graph.nodes(graph.schema.relation(self.relation).target)
             inside = (named.node >= among.start) & (named.node < among.stop)
-            value = torch.zeros(len(nodes), len(among))
-            place = named.row[inside], named.node[inside] - among.start
-            return value.index_put(place, 1 + 1 / (1 + named.place[inside].float())) + self.prior
-        cells = (named.row.numpy(), named.node.numpy())
-        shape = (len(nodes), graph.num_nodes())
-        query = coo_array((np.ones(len(named.row), np.float32), cells), shape=shape).tocsr()
+            cells = named.row[inside], named.node[inside] - among.start
+            score = 1 + 1 / (1 + named.place[inside].float())
+            return self.prior.repeat(len(nodes), 1).index_put(cells, score)
+        query = _matrix(named.row, named.node, (len(nodes), graph.num_nodes()))
         made = torch.from_numpy((query @ self.weights).toarray().astype(np.float32))
         return torch.where(made > 0, made, self.prior - 1)  # what nothing speaks for comes last
 
@@ -87,8 +85,8 @@ class Repeat:
 class MentionKNN:
     """Score = sum of what training turns recommended where the same nodes had been named.
 
-    ``W[e, i] = |T_e ∩ R_i| / (|T_e|^a |R_i|^b)``: turns before which *e* was named and that
-    recommend *i*. Ties go to popularity.
+    ``W[e, i] = |T_e ∩ R_i| / (|T_e|^a |R_i|^b)``: of the training turns that recommend anything,
+    ``T_e`` had *e* named before and ``R_i`` recommend *i*. Ties go to popularity.
 
     Args:
         context: What counts as named.
@@ -105,13 +103,11 @@ class MentionKNN:
         name = predicted_relation(graph, relation)
         definition = graph.schema.relation(name)
         self.context.check(graph.schema, definition.source)
-        edges, turns = graph.edges(name), graph.nodes(definition.source)
-        every = torch.arange(turns.start, turns.stop)
-        named = self.context.named(graph, every)
-        catalogue = graph.nodes(definition.target)
+        edges, catalogue = graph.edges(name), graph.nodes(definition.target)
+        turns, row = torch.unique(edges.source, return_inverse=True)
+        named = self.context.named(graph, turns)
         before = _matrix(named.row, named.node, (len(turns), graph.num_nodes()))
-        column = edges.target - catalogue.start
-        after = _matrix(edges.source - turns.start, column, (len(turns), len(catalogue)))
+        after = _matrix(row, edges.target - catalogue.start, (len(turns), len(catalogue)))
         weights = _damped(before, self.source_power).T @ _damped(after, self.target_power)
         return FromNamed(self.context, name, csr_array(weights), popular(graph, name))
 

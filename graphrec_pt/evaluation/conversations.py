@@ -62,8 +62,8 @@ class Conversations:
         rank, most = pl.col("rank"), pl.col("candidates")
         outside = ~(rank >= 1) | rank.is_nan() | (rank.is_finite() & (rank > most))
         if self.table.select(outside.any()).item():
-            got = self.table.filter(outside).row(0)
-            raise GraphRecError("Conversations", "ranks in [1, candidates] or ∞", got)
+            row = self.table.filter(outside).row(0)
+            raise GraphRecError("Conversations", "ranks in [1, candidates] or ∞", row)
         if self.table.select("user", "item").is_duplicated().any():
             raise GraphRecError("Conversations", "each item of a turn once", "one twice")
 

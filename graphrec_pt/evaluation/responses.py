@@ -114,7 +114,7 @@ def reference_texts(graph: Graph, turns: Tensor, column: str) -> list[str | None
         return []
     kind = graph.type_of(int(turns[0]))
     rows = (turns - graph.nodes(kind).start).numpy()
-    texts: Mapping[str, list[str | None]] = graph.tables[kind].select(column)[rows].to_dict(
-        as_series=False
+    texts: Mapping[str, list[str | None]] = (
+        graph.tables[kind].select(column)[rows].to_dict(as_series=False)
     )
     return texts[column]

@@ -1,4 +1,4 @@
-"""What a dialogue named before a turn: the nodes that its earlier turns, or its context, mention."""
+"""What a dialogue named before a turn: the nodes that its context or its earlier turns mention."""
 
 from typing import NamedTuple
 
@@ -81,7 +81,7 @@ class Context(Strict):
             targets.append(graph.csr.indices[position].long())
             rows.append(of[at])
             steps.append(ago[at])
-            order.append(position if graph.csr.edge is None else graph.csr.edge[position].long())
+            order.append(_moment(graph, relation, position))
         node, row, turns_back, number = (torch.cat(each) for each in (targets, rows, steps, order))
         latest = _order(row, turns_back, -number)
         node, row = node[latest], row[latest]
@@ -104,6 +104,12 @@ class Context(Strict):
         order = torch.argsort(row * len(among) + column)
         counts = torch.bincount(row, minlength=len(nodes))
         return torch.cat([counts.new_zeros(1), counts.cumsum(0)]), column[order]
+
+
+def _moment(graph: Graph, relation: str, position: Tensor) -> Tensor:
+    """Return numbers that grow with the time of a mention; by stored order without times."""
+    time = graph.csr.time if graph.schema.relation(relation).timed else None
+    return position if time is None else time[position]
 
 
 def _order(*keys: Tensor) -> Tensor:

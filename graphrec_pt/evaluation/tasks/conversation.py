@@ -73,12 +73,13 @@ class Conversation:
     """
 
     file: ClassVar[str] = "conversations.parquet"
-    metrics: ClassVar[tuple[str, ...]] = tuple(
-        f"{name}_{which}@{k}"
-        for name, cuts in (("recall", (1, 10, 50)), ("mrr", (10,)), ("ndcg", (10,)))
-        for k in cuts
-        for which in ("all", "novel")
-    ) + ("text_recall_all", "text_recall_novel", "item_ratio")
+    metrics: ClassVar[tuple[str, ...]] = (
+        *(f"recall_{which}@{k}" for k in (1, 10, 50) for which in ("all", "novel")),
+        *(f"{name}_{which}@10" for name in ("mrr", "ndcg") for which in ("all", "novel")),
+        "text_recall_all",
+        "text_recall_novel",
+        "item_ratio",
+    )
     watch: ClassVar[str] = "recall_novel@10"
     outcome: ClassVar[str] = "Conversations"
     family: ClassVar[Registry[Any]] = baseline
