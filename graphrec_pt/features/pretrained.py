@@ -7,7 +7,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Annotated, Any, Protocol
 
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
@@ -94,10 +94,18 @@ class Processor(Protocol):
         ...
 
 
-EncoderField = Annotated[str | nn.Module, PlainValidator(_checked), PlainSerializer(model_name)]
+EncoderField = Annotated[
+    str | nn.Module,
+    PlainValidator(_checked),
+    PlainSerializer(model_name),
+    WithJsonSchema({"type": "string"}, mode="validation"),
+]
 """Type of a config field that holds a Hugging Face model, or the folder or name of one."""
 ProcessorField = Annotated[
-    str | Processor, PlainValidator(lambda source: source), PlainSerializer(model_name)
+    str | Processor,
+    PlainValidator(lambda source: source),
+    PlainSerializer(model_name),
+    WithJsonSchema({"type": "string"}, mode="validation"),
 ]
 """Type of a config field that holds an image processor, or the folder or name of one."""
 

@@ -1,11 +1,14 @@
 """Text inline: node tokens followed by the text of their nodes."""
 
+from typing import Self
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.registry import changed
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.sampling.sample import Sample
@@ -26,17 +29,18 @@ class TextLinearizer(Linearizer):
     that masks a node must mask all tokens of its word.
 
     Args:
+        base: Config of the linearizer that makes the sequence of nodes.
         tokenizer: An object with ``encode(text)`` that returns ids (Hugging Face tokenizers of
             both libraries do), the folder of a Hugging Face tokenizer or the name of one in the
-            local cache, or ``hashed:8192``: words in as many buckets, which need no file.
-        base: Config of the linearizer that makes the sequence of nodes.
+            local cache, or ``hashed:8192``: words in as many buckets, which need no file. By
+            default that of the model.
         columns: Node type → column to read; by default the title of the types that have one.
         nodes: Keep the node tokens of nodes that have text; those of other nodes always stay.
         longest: Text tokens per node at most, the first ones.
     """
 
-    tokenizer: TokenizerField
     base: LinearizerField
+    tokenizer: TokenizerField | None = None
     columns: dict[str, str] | None = None
     nodes: bool = True
     longest: int = Field(32, ge=1)
@@ -60,6 +64,11 @@ class TextLinearizer(Linearizer):
     def prompt(self) -> str | None:
         """As the base says."""
         return self.base.prompt
+
+    def with_words(self, words: Words) -> Self:
+        """Return the same with the model's tokenizer, unless it names one."""
+        tokenizer = words.tokenizer if self.tokenizer is None else self.tokenizer
+        return changed(self, base=self.base.with_words(words), tokenizer=tokenizer)
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return the sequences of the base with the text of their nodes inserted."""
@@ -107,7 +116,7 @@ class TextLinearizer(Linearizer):
 
     def _texts(self, graph: Graph, tokens: Tokens) -> tuple[Tensor, Tensor, Tensor]:
         """Return start and length of the text of each token, ``[T]`` both, in a pool of ids."""
-        words = Words.of(self.tokenizer)
+        words = Words.given("text", self.tokenizer)
         start, count = torch.zeros_like(tokens.id), torch.zeros_like(tokens.id)
         pools, before = [tokens.id[:0]], 0
         for node_type, column in self._columns(graph).items():

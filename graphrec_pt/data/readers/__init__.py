@@ -1,6 +1,7 @@
 """Readers of single raw formats; importing this registers them."""
 
 from graphrec_pt.data.readers import (
+    category_paths,
     json_maps,
     line_lists,
     loose_json_lines,
@@ -16,6 +17,7 @@ from graphrec_pt.data.readers import (
 )
 
 __all__ = [
+    "category_paths",
     "json_maps",
     "line_lists",
     "loose_json_lines",

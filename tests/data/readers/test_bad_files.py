@@ -9,6 +9,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.reader import reader
 
 FILES: dict[str, tuple[Any, str, str]] = {  # reader → config, file name, good content
+    "category_paths": ({"name": "category_paths", "column": "a"}, "a.csv", "a\nb > c\n"),
     "sequences": ("sequences", "a.txt", "1 2 3\n2 4\n"),
     "keyed_lists": ("keyed_lists", "a.json", '{"1": [2]}'),
     "json_object": ("json_object", "a.json", '{"m": {"1": 2}}'),
@@ -67,6 +68,7 @@ def test_an_empty_file_is_told(read: Any, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
+        ("category_paths", "b\n1\n", "a.csv: expected a column 'a', got columns b"),
         ("sequences", "1 2\n3\n", "a.txt:2: expected a user and items separated by ' ', got '3'"),
         ("keyed_lists", '{"1": [2],\n "2": }', "a.json:2: expected JSON, got Expecting value"),
         ("keyed_lists", '{"1": 5}', "a.json '1': expected a list, got 5"),
