@@ -1,4 +1,4 @@
-"""Baselines of recommendation in dialogue: what was named, what it occurs with, what it links to."""
+"""Baselines of recommendation in dialogue: what was named, what goes with it, what it links to."""
 
 from dataclasses import dataclass
 

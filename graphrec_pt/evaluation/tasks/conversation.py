@@ -98,6 +98,11 @@ class Conversation:
         schema = split.graph.schema
         relation = schema.relation(split.relation)
         self.context.check(schema, relation.source)
+        hiding = [each.name for each in schema.relations if each.event == relation.source]
+        if hiding:
+            expected = f"turns that stay when they are evaluated, not events of {hiding[0]!r}"
+            hint = f"data.without: [{', '.join(hiding)}]"
+            raise GraphRecError("conversation", expected, repr(relation.source), hint)
         if self.dialogue is not None and schema.relation(self.dialogue).source != relation.source:
             expected = f"a relation that leaves the turns ({relation.source!r})"
             raise GraphRecError("conversation.dialogue", expected, repr(self.dialogue))
