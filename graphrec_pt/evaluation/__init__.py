@@ -1,4 +1,4 @@
-"""Floor 12: rankings, predicted values, metrics, intervals, baselines, explanation quality."""
+"""Floor 12: rankings, predicted values, texts, metrics, intervals, baselines, explanations."""
 
 from graphrec_pt.evaluation import (  # registers their members
     accuracy,
@@ -7,6 +7,8 @@ from graphrec_pt.evaluation import (  # registers their members
     conversation_metrics,
     set_metrics,
     tasks,
+    text_metrics,
+    text_variety,
     value_baselines,
     value_metrics,
 )
@@ -18,6 +20,8 @@ __all__ = [
     "conversation_metrics",
     "set_metrics",
     "tasks",
+    "text_metrics",
+    "text_variety",
     "value_baselines",
     "value_metrics",
 ]
