@@ -117,9 +117,9 @@ class TextRecallNovel(TextRecallAll):
     novel: ClassVar[bool] = True
 
 
-@metric("item_ratio")
-class ItemRatio(OfInstances):
-    """Different items in the responses per response (Wang et al., AACL 2022); may exceed 1."""
+@metric("items_per_response")
+class ItemsPerResponse(OfInstances):
+    """Different items in a response: the item ratio of RecInDial (AACL 2022); may exceed 1."""
 
     def value(self, outcome: Conversations) -> Floats:
         """Return numbers of items: ``[n]``."""

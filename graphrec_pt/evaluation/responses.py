@@ -1,14 +1,13 @@
 """The response of a system to each turn, and the items that stand in it."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from torch import Tensor
 
+from graphrec_pt.data.titles import Match, TitleFinder
 from graphrec_pt.graph.graph import Graph
 
-_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]")
 _ENDS = frozenset(".!?\n")
 
 
@@ -31,8 +30,8 @@ Writer = Callable[[Tensor], Responses]
 class Titles:
     """Finds the nodes of a type whose title stands in a text.
 
-    Longer titles win. A title of one word counts in its own spelling alone and not at the start of
-    a sentence, where any word has a capital letter: "It is a film" does not name the film *It*.
+    A title of one word counts in its own spelling alone and not at the start of a sentence, where
+    any word has a capital letter: "It is a film" does not name the film *It*.
 
     Args:
         graph: The graph.
@@ -40,50 +39,25 @@ class Titles:
     """
 
     def __init__(self, graph: Graph, node_type: str) -> None:
-        self._node: dict[tuple[str, ...], list[int]] = {}
-        self._spelling: dict[tuple[str, ...], set[str]] = {}
-        for node in graph.nodes(node_type):
-            title = graph.title(node)
-            words = tuple(word.lower() for word in _WORD.findall(title))
-            if any(any(letter.isalnum() for letter in word) for word in words):
-                self._node.setdefault(words, []).append(node)
-                self._spelling.setdefault(words, set()).add(title.strip())
-        self._longest = max(map(len, self._node), default=0)
+        self._start = graph.nodes(node_type).start
+        self._titles = [graph.title(node) for node in graph.nodes(node_type)]
+        self._finder = TitleFinder(self._titles)
 
-    def spans(self, text: str) -> list[tuple[int, int, int]]:
-        """Return (first, last, node) of each title in a text, in characters, in order.
-
-        Nodes that share a title are represented by the one with the lowest id.
-        """
-        places = list(_WORD.finditer(text))
-        words = [place.group().lower() for place in places]
-        spans, at = [], 0
-        while at < len(words):
-            for length in range(min(self._longest, len(words) - at), 0, -1):
-                title = tuple(words[at : at + length])
-                if title not in self._node:
-                    continue
-                first, last = places[at].start(), places[at + length - 1].end()
-                if length == 1 and not self._is_name(text, first, last, title):
-                    continue
-                spans.append((first, last, self._node[title][0]))
-                at += length
-                break
-            else:
-                at += 1
-        return spans
+    def spans(self, text: str) -> list[Match]:
+        """Return where titles stand in a text, in order; their names are places in the type."""
+        return [match for match in self._finder.find(text) if self._is_name(text, match)]
 
     def nodes(self, text: str) -> frozenset[int]:
-        """Return the nodes whose titles stand in a text, all of those that share one."""
-        spans = self.spans(text)
-        named = (tuple(w.lower() for w in _WORD.findall(text[a:b])) for a, b, _ in spans)
-        return frozenset(node for title in named for node in self._node[title])
+        """Return the global ids of the nodes whose titles stand in a text."""
+        return frozenset(self._start + name for match in self.spans(text) for name in match.name)
 
-    def _is_name(self, text: str, first: int, last: int, title: tuple[str, ...]) -> bool:
-        """Return whether a single word is spelled as the title, inside a sentence."""
-        before = text[:first].rstrip(" \"'“‘")
-        starts = not before or before[-1] in _ENDS
-        return not starts and text[first:last] in self._spelling[title]
+    def _is_name(self, text: str, match: Match) -> bool:
+        """Return whether a match is more than a common word."""
+        titles = [self._titles[name].strip() for name in match.name]
+        if any(" " in title for title in titles):
+            return True
+        before = text[: match.start].rstrip(" \"'“‘(")
+        return bool(before) and before[-1] not in _ENDS and text[match.start : match.end] in titles
 
 
 def filled(template: str, best: Sequence[int], graph: Graph) -> Responses:

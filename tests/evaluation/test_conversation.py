@@ -27,6 +27,7 @@ from graphrec_pt.evaluation.conversations import Conversations, read_conversatio
 from graphrec_pt.evaluation.intervals import compare, resampled
 from graphrec_pt.evaluation.metric import evaluate
 from graphrec_pt.evaluation.outcome import write_outcomes
+from graphrec_pt.evaluation.responses import Responses, Titles
 from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.evaluation.tasks.conversation import Conversation, System
 from graphrec_pt.evaluation.turns import Context
@@ -96,6 +97,9 @@ CONFIG = {
 @pytest.fixture(scope="module")
 def asked() -> Any:
     return task.build(CONFIG)
+
+
+NOTHING: list[frozenset[int]] = [frozenset()] * 3
 
 
 class Rows:
@@ -176,7 +180,13 @@ def test_every_item_of_a_turn_is_an_instance(made: Split, asked: Conversation) -
 
 def test_all_and_novel_side_by_side(made: Split, asked: Conversation) -> None:
     names = ["recall_all@2", "recall_novel@2", "mrr_all@4", "mrr_novel@4"]
-    names += ["ndcg_all@2", "ndcg_novel@2", "text_recall_all", "text_recall_novel", "item_ratio"]
+    names += [
+        "ndcg_all@2",
+        "ndcg_novel@2",
+        "text_recall_all",
+        "text_recall_novel",
+        "items_per_response",
+    ]
     values = evaluate(outcome(asked, made), names)
     log = np.log2
     assert values == pytest.approx(
@@ -189,9 +199,42 @@ def test_all_and_novel_side_by_side(made: Split, asked: Conversation) -> None:
             "ndcg_novel@2": 1 / 2,
             "text_recall_all": 1 / 4,
             "text_recall_novel": 1 / 2,
-            "item_ratio": 1.0,
+            "items_per_response": 1.0,
         }
     )
+
+
+def test_text_metrics_read_one_response_of_each_turn(made: Split, asked: Conversation) -> None:
+    names = ["response_bleu@1", "response_bleu_single@1", "response_rouge_l"]
+    names += ["response_distinct@1", "response_distinct_sentences@1"]
+    # three responses, the words of "have you seen alien ?" twice and of "… the big sleep ?" once;
+    # references "see t3 ." and so on share no word with them
+    values = evaluate(outcome(asked, made), names)
+    assert values == pytest.approx(
+        {
+            "response_bleu@1": 0.0,
+            "response_bleu_single@1": 0.0,
+            "response_rouge_l": 0.0,
+            "response_distinct@1": 8 / 17,
+            "response_distinct_sentences@1": 8 / 3,
+        }
+    )
+    written = System(Rows(made, ONE), lambda turns: Responses(["See t3.", "See it.", ""], NOTHING))
+    judged = asked.judge(written, made, "test", RankingConfig("keep"))
+    assert judged.policy["responses"] == "model"
+    assert evaluate(judged, ["response_rouge_l"]) == pytest.approx({"response_rouge_l": 5 / 9})
+    assert evaluate(judged, ["items_per_response"]) == {"items_per_response": 0.0}
+
+
+def test_titles_of_one_word_count_as_they_are_spelled(made: Split) -> None:
+    titles = Titles(made.graph, "item")
+    start = made.graph.nodes("item").start
+    text = "Brazil is good. I saw Alien, not the alien, and the BIG sleep."
+    assert [text[match.start : match.end] for match in titles.spans(text)] == [
+        "Alien",
+        "the BIG sleep",
+    ]
+    assert titles.nodes(text) == {start, start + 3}
 
 
 def test_mask_leaves_out_what_was_named(made: Split, asked: Conversation) -> None:

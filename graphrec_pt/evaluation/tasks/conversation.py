@@ -78,7 +78,7 @@ class Conversation:
         *(f"{name}_{which}@10" for name in ("mrr", "ndcg") for which in ("all", "novel")),
         "text_recall_all",
         "text_recall_novel",
-        "item_ratio",
+        "items_per_response",
     )
     watch: ClassVar[str] = "recall_novel@10"
     outcome: ClassVar[str] = "Conversations"
@@ -123,7 +123,7 @@ class Conversation:
             if k is not None and k > catalogue:
                 expected = f"cut-offs within the catalogue of {catalogue:,} items"
                 raise GraphRecError("evaluate.metrics", expected, name)
-            if self.reference is None and getattr(parse_metric(name), "needs_reference", False):
+            if self.reference is None and getattr(parse_metric(name), "needs", None) == "reference":
                 hint = f"task: {{name: conversation, reference: COLUMN}} ({', '.join(texts)})"
                 raise GraphRecError(name, "a column with the true responses", "none", hint)
 
