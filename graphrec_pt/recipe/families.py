@@ -20,6 +20,7 @@ from graphrec_pt.models.head import Head, head
 from graphrec_pt.models.prompts.family import PromptConfig, prompt
 from graphrec_pt.objectives.objective import Objective, objective
 from graphrec_pt.sampling.sampler import Sampler, sampler
+from graphrec_pt.tokens.identifiers import Identifier, identifier
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
 from graphrec_pt.training.schedule import Schedule, schedule
 from graphrec_pt.training.strategy import Strategy, strategy
@@ -54,6 +55,7 @@ FAMILIES: dict[str, Family] = {
         (derivation, Derivation, "computes a relation from the interactions that a view may see"),
         (sampler, Sampler, "walks the graph from roots and returns paths or subgraphs"),
         (linearizer, Linearizer, "turns what was sampled into token sequences"),
+        (identifier, Identifier, "spells the nodes of a type in words, as a decoder writes them"),
         (featurizer, Featurizer, "gives the nodes of a type their vectors"),
         (
             propagation,
