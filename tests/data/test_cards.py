@@ -13,6 +13,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import config_of, name_of
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import Card, card_files, load_card, parse_card
+from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.protocol import SPLIT_OF_CARD
 from graphrec_pt.graph.split import split
@@ -175,6 +176,25 @@ def test_amazon_reviews_are_events_and_metadata_stays_among_reviewed_items() -> 
     }
     assert graph.schema.relation("reviews").event == "review"
     assert row(built("amazon-2018"), "item", "K1")["price"] == pytest.approx(1009.99)
+
+
+def test_aspects_are_whole_words_of_reviews() -> None:
+    graph = built("amazon-2014-aspects")
+    assert ends(graph, "mentions") == {
+        ("U1-A1-1300000000", "tone"),
+        ("U1-A1-1300000000", "strings"),
+        ("U1-A1-1300000000", "amp"),
+        ("U1-A2-1300172800", "price"),
+        ("U1-A2-1300172800", "quality"),
+    }
+    assert graph.title(graph.node_id("item", "A1")) == "Small 'Amp'"
+    assert ends(derive(graph), "has_aspect") == {
+        ("A1", "tone"),
+        ("A1", "strings"),
+        ("A1", "amp"),
+        ("A2", "price"),
+        ("A2", "quality"),
+    }
 
 
 def test_amazon_without_metadata(tmp_path: Path) -> None:
