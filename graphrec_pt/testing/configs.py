@@ -49,9 +49,8 @@ def survives_pickle(member: object) -> None:
         again = pickle.loads(pickle.dumps(member))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         sentence = "it can be pickled: its class stands at the top of a module"
-        raise BrokenPromise(
-            f"{name_of(member)!r} breaks a promise: {sentence} ({error})"
-        ) from error
+        message = f"{name_of(member)!r} breaks a promise: {sentence} ({error})"
+        raise BrokenPromise(message) from error
     promise(again == member, member, "its pickle is an equal component", again)
 
 
