@@ -7,6 +7,7 @@ constructor is the schema, the repr, the command-line help and the saved JSON.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast, dataclass_transform
@@ -52,6 +53,12 @@ def name_of(member: object) -> str:
     """Return the name under which the class of a component is registered."""
     cls: type[object] = type(member)
     return str(getattr(cls, "registered_name", cls.__name__))
+
+
+def changed(member: T, **options: object) -> T:
+    """Return the same component with some options changed, which are validated."""
+    made: T = replace(cast(Any, member), **options)
+    return made
 
 
 def config_of(member: object) -> dict[str, Any]:

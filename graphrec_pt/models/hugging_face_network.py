@@ -9,8 +9,7 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.attention import Mode, seen
-from graphrec_pt.kernels.sparse import check_ptr
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.sparse import check_ptr, owners
 from graphrec_pt.models.positions import StructuralEmbedding, places
 from graphrec_pt.models.prompt import PromptStates, with_soft_tokens
 

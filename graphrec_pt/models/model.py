@@ -35,8 +35,11 @@ from graphrec_pt.models.save import (
 from graphrec_pt.models.token_embedding import TokenEmbedding, structure_of
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.models.view import Encoded, View
+from graphrec_pt.models.word_head import WordSides
 from graphrec_pt.tokens.kind import Special
+from graphrec_pt.tokens.stored import StoredTokenizer
 from graphrec_pt.tokens.vocabulary import Vocabulary
+from graphrec_pt.tokens.words import HASHED, Words
 
 OF = "of_"
 """Before the label of an objective in the name of its head: modules cannot have any name."""
@@ -49,8 +52,11 @@ class Model(Host):
         config: Its shape.
         spec: Spec of the graph that it is for.
         seed: Seed of the first weights, which are a function of it and the config.
+        tokenizer: The tokenizer that ``text`` of the config names; needed where it is fitted on a
+            graph.
 
     Attributes:
+        tokenizer: The tokenizer of texts; None for a model whose config gives a size or no text.
         vocabulary: Names of the graph's ids; None until the model is bound or loaded.
         graph: The graph that the model was last bound to; None before.
         prompt: The prompt encoder; None where the model has no prompt.
@@ -64,19 +70,32 @@ class Model(Host):
         torch.Size([5, 32])
     """
 
-    def __init__(self, config: ModelConfig, spec: GraphSpec, seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        spec: GraphSpec,
+        seed: int = 0,
+        tokenizer: Words | None = None,
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.config = config = config.sized(spec)
+        self.tokenizer = tokenizer = tokenizer or config.tokenizer()
+        text = config.text if isinstance(config.text, int) else len(tokenizer or ())
+        text = 0 if config.keeps_words else text
         chosen, width = config.backbone, config.backbone.width
         self.features = seeded(
             lambda: config.features.build(spec, width), derive_seed(seed, "features")
         )
         self.embedding = seeded(
-            lambda: TokenEmbedding(spec, width, text=config.text, prompts=config.prompts),
+            lambda: TokenEmbedding(spec, width, text=text, prompts=config.prompts),
             derive_seed(seed, "embedding"),
         )
         self.backbone = chosen.build(derive_seed(seed, "backbone"))
+        if tokenizer is not None and len(tokenizer) > self.num_words:
+            expected = f"a tokenizer of at most {self.num_words} tokens, as the backbone has words"
+            got = f"{len(tokenizer)} of {tokenizer.name}"
+            raise GraphRecError("model.text", expected, got, "text: backbone")
         self.vocabulary: Vocabulary | None = None
         self.graph: Graph | None = None
         self.register_module("prompt", None)  # before the heads, whenever it comes
@@ -94,7 +113,7 @@ class Model(Host):
         *,
         backbone: str | Mapping[str, object] | Backbone = "graph_transformer",
         features: Features | None = None,
-        text: int = 0,
+        text: int | str = 0,
         prompts: int = 0,
         prompt: str | Mapping[str, object] | PromptConfig | None = None,
         adaptor: str | Mapping[str, object] | Adaptor | None = None,
@@ -106,7 +125,7 @@ class Model(Host):
             graph: The training graph.
             backbone: Name, config or object.
             features: One learned vector per node by default.
-            text: Size of the text vocabulary.
+            text: Size of the text vocabulary, or a tokenizer such as ``trained:8000``.
             prompts: Number of learned prompt tokens.
             prompt: Name, config or object of a soft prompt.
             adaptor: Name, config or object of an adaptor.
@@ -120,7 +139,36 @@ class Model(Host):
             prompt=prompt,
             adaptor=adaptor,
         )
-        return cls(config, GraphSpec.of(graph), seed).attach_graph(graph)
+        spec = GraphSpec.of(graph)
+        return cls(config, spec, seed, config.tokenizer(graph)).attach_graph(graph)
+
+    @property
+    def num_words(self) -> int:
+        """V, the rows of :attr:`words`; 0 for a model without words."""
+        table = self._word_table
+        return 0 if table is None else table.num_embeddings
+
+    @property
+    def words(self) -> Tensor:
+        """The only table of words, in and out: ``[V, D]``; the backbone's if it keeps its own.
+
+        Raises:
+            GraphRecError: For a model without words.
+        """
+        table = self._word_table
+        if table is None:
+            hint = "text: trained:8000, or words: true of a backbone that has them"
+            raise GraphRecError("model", "a table of words", "none", hint)
+        return table.weight
+
+    @property
+    def _word_table(self) -> nn.Embedding | None:
+        table: nn.Embedding | None = getattr(self.backbone, "text_embedding", None)
+        return self.embedding.text if table is None else table
+
+    def word_sides(self, hidden: Tensor) -> WordSides:
+        """Return what the logits of words are made of; hidden: ``[n, D]``."""
+        return WordSides(hidden, self.words)
 
     def shape(self) -> dict[str, Any]:
         """Return config and spec, JSON-ready: what ``config.json`` of a folder holds."""
@@ -202,12 +250,22 @@ class Model(Host):
             usage=self.usage,
             weights=self.state_dict(),
             vocabulary=self.vocabulary,
+            tokenizer=self._stored_tokenizer(),
             inputs=self.features.inputs() if kept else None,
         )
         size = self.num_parameters
         ready = (kept or not read) and not (self.prompt is not None and self.prompt.reads)
         card = model_card(config, self.spec, size, ready=ready)
         return write_model(folder, saved, card)
+
+    def _stored_tokenizer(self) -> StoredTokenizer | None:
+        words = self.tokenizer
+        if words is None or words.name.startswith(HASHED):
+            return None
+        if not isinstance(words.tokenizer, StoredTokenizer):
+            expected = "a fast tokenizer of Hugging Face, which a file can hold"
+            raise GraphRecError("save_pretrained", expected, words.name, "text: trained:8000")
+        return words.tokenizer
 
     @classmethod
     def from_pretrained(
@@ -231,7 +289,9 @@ class Model(Host):
             shape = Shape.checked(saved.config, str(folder))
         size = sum(weight.numel() for weight in saved.weights.values())
         with bounded(size, str(folder)), trusting(trust_code):
-            model = cls(shape.config, shape.spec)
+            stored = saved.tokenizer
+            words = None if stored is None else Words(stored)
+            model = cls(shape.config, shape.spec, tokenizer=words)
             model._check(saved.vocabulary)
             model.make_heads(saved.heads)
         fill(model, saved.weights, str(folder))
@@ -282,8 +342,7 @@ class Model(Host):
         tokens = view.tokens
         if prompt is None and self.prompt is not None:
             prompt = self.prompt(view, self)
-        words = getattr(self.backbone, "text_embedding", None)
-        x = self.embedding(tokens, self.features, words)  # [T, D]
+        x = self.embedding(tokens, self.features, self._word_table)  # [T, D]
         structure = structure_of(tokens, self._columns)
         if view.two_stream:
             if view.order is None:

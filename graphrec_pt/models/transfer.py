@@ -104,7 +104,7 @@ def transfer(
     matched = vocabulary.match(model.vocabulary)
     spec = GraphSpec.of(graph)
     config = _config_for(spec, model, features, structure or {})
-    new = type(model)(config, spec, seed)
+    new = type(model)(config, spec, seed, model.tokenizer)
     hits = _carry(model, _rows(model, model.vocabulary), new, _rows(new, vocabulary))
     if _named_alike(model.spec, new.spec):
         new.heads = deepcopy(model.heads)

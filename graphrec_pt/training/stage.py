@@ -1,7 +1,7 @@
 """A training stage as data: sampler, linearizer, objectives and optimisation."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,7 @@ from graphrec_pt.models.usage import Usage
 from graphrec_pt.objectives.objective import ObjectiveField, objective
 from graphrec_pt.sampling.sampler import SamplerField
 from graphrec_pt.tokens.linearizer import LinearizerField
+from graphrec_pt.tokens.words import Words
 from graphrec_pt.training.optimizer import ParameterRule
 from graphrec_pt.training.schedule import ScheduleField
 from graphrec_pt.training.strategy import StrategyField
@@ -173,6 +174,22 @@ class Stage(Checked):
     validate_every: int = Field(1, ge=1)
     patience: int = Field(0, ge=0)
     name: str = "pretrain"
+
+    def with_words(self, words: Words | None, size: int) -> Self:
+        """Return the stage with a model's words wherever its parts name none.
+
+        Args:
+            words: Tokenizer of the model; None where its config gives a size alone.
+            size: V, the rows of the model's table of words; 0 for none.
+        """
+        if not size:
+            return self
+        read = self.linearizer if words is None else self.linearizer.with_words(words)
+        terms = tuple(
+            term.model_copy(update={"objective": term.objective.with_words(words, size)})
+            for term in self.objectives
+        )
+        return self.model_copy(update={"linearizer": read, "objectives": terms})
 
 
 def usage_of(stage: Stage, relation: str | None = None) -> Usage:

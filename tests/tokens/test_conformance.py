@@ -141,6 +141,7 @@ BUYS = "(user)-[rates]->(MASK:item)"
 GUESS = "(user)-[rates]->(MASK:item)-[MASK]->(MASK:brand)"
 CHAIN = "(user)-[rates]->(MASK:item)-[MASK]->(brand)"
 LETTERS = {"name": "text", "tokenizer": Letters()}
+FIELDS = {"item": ["title", "title"], "brand": "motto"}
 ROWS = [
     Row({"name": "path"}, WALKS, "all", walked),
     Row({"name": "path", "relations": False, "bos": False, "eos": False}, STEPS, "user", walked),
@@ -160,6 +161,7 @@ ROWS = [
     Row({"name": "template", "pattern": CHAIN}, STEPS, "user", ends_of_whole_paths),
     Row({**LETTERS, "base": "path"}, WALKS, "all", walked),
     Row({**LETTERS, "base": {"name": "subgraph", "cls": True}}, HOPS, "all", once_per_slot),
+    Row({**LETTERS, "base": "subgraph", "columns": FIELDS}, HOPS, "all", once_per_slot),
 ]  # fmt: skip
 IDS = [f"{n}-{row.config['name']}" for n, row in enumerate(ROWS)]
 
