@@ -3,16 +3,19 @@
 import json
 import pickle
 from collections.abc import Mapping
+from typing import TypeVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.options import option_names
 from graphrec_pt.core.registry import Registry, config_of, name_of
 from graphrec_pt.testing.promise import BrokenPromise, promise
 
+T = TypeVar("T")
+
 
 def check_config(
-    family: Registry[object],
-    config: str | Mapping[str, object] | object,
+    family: Registry[T],
+    config: str | Mapping[str, object] | T,
     *,
     json_only: bool = False,
 ) -> None:
@@ -37,7 +40,7 @@ def check_config(
     refuses_unknown_options(family, member)
 
 
-def survives_json(family: Registry[object], member: object) -> None:
+def survives_json(family: Registry[T], member: T) -> None:
     """Its config, written as JSON and read again, builds an equal component."""
     again = family.build(json.loads(json.dumps(config_of(member))))
     promise(again == member, member, "its JSON builds an equal component", again)
@@ -54,7 +57,7 @@ def survives_pickle(member: object) -> None:
     promise(again == member, member, "its pickle is an equal component", again)
 
 
-def refuses_unknown_options(family: Registry[object], member: object) -> None:
+def refuses_unknown_options(family: Registry[T], member: T) -> None:
     """A misspelt option is refused, and the error names the right one."""
     config = config_of(member)
     for option in option_names(type(member)):

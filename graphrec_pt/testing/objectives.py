@@ -14,7 +14,6 @@ from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.model import Model
-from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.models.view import View
 from graphrec_pt.objectives.objective import (
     Examples,
@@ -123,7 +122,8 @@ def check_objective(
 def small_model(graph: Graph) -> Model:
     """Return a transformer of one layer for the nodes of a graph."""
     structure = {"type": None, "hop": 8}
-    config = GraphTransformer(width=WIDTH, layers=1, heads=2, dropout=0.0, structure=structure)
+    sizes = {"width": WIDTH, "layers": 1, "heads": 2, "dropout": 0.0}
+    config = {"name": "graph_transformer", **sizes, "structure": structure}
     return Model.of(graph, backbone=config, text=TEXT)
 
 

@@ -11,12 +11,15 @@ from graphrec_pt.testing.configs import check_config
 from graphrec_pt.testing.promise import promise
 
 
-def check_protocol(config: str | Mapping[str, object] | SplitProtocol, graph: Graph) -> None:
+def check_protocol(
+    config: str | Mapping[str, object] | SplitProtocol, graph: Graph, seed: int = 0
+) -> None:
     """Check everything that a split protocol promises.
 
     Args:
         config: Its name, its config or the protocol itself.
         graph: A graph with an interaction relation that fits the protocol.
+        seed: Of protocols that draw.
 
     Raises:
         BrokenPromise: For the first promise that does not hold.
@@ -26,7 +29,7 @@ def check_protocol(config: str | Mapping[str, object] | SplitProtocol, graph: Gr
     """
     chosen = protocol.build(config)
     check_config(protocol, chosen)
-    cut, again = split(graph, chosen, seed=3), split(graph, chosen, seed=3)
+    cut, again = split(graph, chosen, seed), split(graph, chosen, seed)
     promise(torch.equal(cut.stage, again.stage), chosen, "the same seed gives the same split")
     relation = graph.schema.interaction(chosen.relation)
     edges = graph.edges(relation.name)

@@ -109,8 +109,9 @@ def roots_come_first(chosen: Sampler, graph: Graph, roots: Roots, key: Key = KEY
         mine, root = sample.select(at), take(roots, [at])
         nodes = root.node if isinstance(root, Sets) else root.reshape(-1)
         wanted = list(dict.fromkeys(nodes.tolist())) if isinstance(root, Sets) else nodes.tolist()
-        first = mine.node[mine.hop == 0].tolist()
-        promise(first == wanted, chosen, f"hop 0 of a sample is its root {wanted}", first)
+        starts_with = mine.node[mine.hop == 0].tolist()
+        sentence = f"hop 0 of a sample is its root {wanted}"
+        promise(starts_with == wanted, chosen, sentence, starts_with)
         parents = mine.parent[mine.parent >= 0]
         inside = bool((parents < len(mine.node)).all())
         promise(inside, chosen, "parents are places inside the sample")

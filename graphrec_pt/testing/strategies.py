@@ -7,7 +7,6 @@ import torch
 
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model
-from graphrec_pt.models.transformer import GraphTransformer
 from graphrec_pt.testing.configs import check_config
 from graphrec_pt.testing.promise import promise
 from graphrec_pt.training.stage import Stage
@@ -32,7 +31,7 @@ def _stage(**options: object) -> Stage:
 
 def _pretrained(graph: Graph) -> Model:
     structure = {"type": None, "position": 16, "hop": 4, "parent": 16}
-    config = GraphTransformer(width=8, layers=1, heads=2, dropout=0.0, structure=structure)
+    config = {"name": "graph_transformer", "width": 8, "layers": 1, "structure": structure}
     model = Model.of(graph, backbone=config)
     Trainer().fit(model, graph, _stage())
     return model
