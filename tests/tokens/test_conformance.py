@@ -89,6 +89,11 @@ def events(sample: Subgraphs) -> Iterator[list[int]]:
         yield [node for node, hop, *_ in row if hop]
 
 
+def events_twice(sample: Subgraphs) -> Iterator[list[int]]:
+    for nodes in events(sample):
+        yield nodes * 2
+
+
 def rooted(sample: Subgraphs) -> Iterator[list[int]]:
     for row in rows(sample):
         yield [row[0][0]]
@@ -141,6 +146,8 @@ BUYS = "(user)-[rates]->(MASK:item)"
 GUESS = "(user)-[rates]->(MASK:item)-[MASK]->(MASK:brand)"
 CHAIN = "(user)-[rates]->(MASK:item)-[MASK]->(brand)"
 LETTERS = {"name": "text", "tokenizer": Letters()}
+BOUGHT = "{[P]*2} {history}, again {history}: {MASK:item}"
+SAYS = {"name": "verbalizer", "phrases": [BOUGHT, BOUGHT], "tokenizer": Letters()}
 FIELDS = {"item": ["title", "title"], "brand": "motto"}
 ROWS = [
     Row({"name": "path"}, WALKS, "all", walked),
@@ -162,6 +169,7 @@ ROWS = [
     Row({**LETTERS, "base": "path"}, WALKS, "all", walked),
     Row({**LETTERS, "base": {"name": "subgraph", "cls": True}}, HOPS, "all", once_per_slot),
     Row({**LETTERS, "base": "subgraph", "columns": FIELDS}, HOPS, "all", once_per_slot),
+    Row(SAYS, PAST, "user", events_twice, loud={"labels"}),
 ]  # fmt: skip
 IDS = [f"{n}-{row.config['name']}" for n, row in enumerate(ROWS)]
 
@@ -198,7 +206,7 @@ def test_every_registered_linearizer_has_a_row() -> None:
 def test_config_round_trip(row: Row) -> None:
     chosen = linearizer.build(row.config)
     config = linearizer.config(chosen)
-    if row.config["name"] == "text":
+    if row.config["name"] in ("text", "verbalizer"):
         assert config["tokenizer"] == "Letters"  # what can be said of an object
         config["tokenizer"] = row.config["tokenizer"]
     assert linearizer.build(config) == chosen
