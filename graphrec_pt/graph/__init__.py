@@ -1,5 +1,6 @@
 """Floor 2: schema, graph, store, split, protocols and derived relations."""
 
-from graphrec_pt.graph import derivations, group_protocols, protocols  # registers their members
+# importing them registers their members
+from graphrec_pt.graph import derivations, final_protocol, group_protocols, protocols
 
-__all__ = ["derivations", "group_protocols", "protocols"]
+__all__ = ["derivations", "final_protocol", "group_protocols", "protocols"]
