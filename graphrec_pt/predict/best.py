@@ -42,7 +42,8 @@ def best_lists(
         among: bool ``[V]``, the allowed candidates; all by default.
 
     Raises:
-        GraphRecError: When `k` is below 1 or larger than the catalogue.
+        GraphRecError: When `k` is below 1 or larger than the catalogue, and for vectors that are
+            not finite.
     """
     catalogue = graph.nodes(graph.schema.relation(relation).target)
     if not 1 <= k <= len(catalogue):
@@ -76,6 +77,10 @@ def _products(
 ) -> Pairs:
     """Return the k best inner products ``[Q, k]`` and their columns, block by block."""
     queries, table, bias = plain.of(nodes), plain.table, plain.bias
+    for name, vectors in (("queries", queries), ("items", table)):
+        finite = torch.isfinite(vectors).all(dim=1)
+        if not bool(finite.all()):
+            raise GraphRecError("topk", f"finite {name}", f"row {int((~finite).nonzero()[0])}")
     columns = None
     row, item = blocked
     if among is not None:
