@@ -11,9 +11,8 @@ from torch import Tensor
 from graphrec_pt.core.key import Key
 from graphrec_pt.kernels.adjacency import induce, member
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.edge_score import edge_score
 from graphrec_pt.kernels.negative import negative
-from graphrec_pt.kernels.paths import constrained_paths, paths
+from graphrec_pt.kernels.paths import constrained_paths, edge_score, paths
 from graphrec_pt.kernels.ppr import ppr
 from graphrec_pt.kernels.sparse import spmm
 from graphrec_pt.kernels.topk import topk

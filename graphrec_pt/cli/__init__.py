@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from graphrec_pt.cli import components
 from graphrec_pt.cli.new_data import data
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.runs import add_to
@@ -23,6 +24,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 app.add_typer(data, name="data")
 app.add_typer(recipe, name="recipe")
 add_to(app)
+components.add_to(app)
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 

@@ -7,11 +7,18 @@ constructor is the schema, the repr, the command-line help and the saved JSON.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, cast, dataclass_transform
 
-from pydantic import ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass as validated
 from pydantic_core import CoreSchema, core_schema
 
@@ -24,6 +31,8 @@ C = TypeVar("C", bound=type[Any])
 _CONFIG = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 PLUGINS = "graphrec_pt.plugins"
 LIBRARY = "graphrec_pt."
+FAMILY_IN_SCHEMA = "x-family"
+"""Key of a JSON schema that stands for any member of a family; see ``recipe/json_schema.py``."""
 _TRUSTED: ContextVar[bool] = ContextVar("trust_code", default=False)
 
 
@@ -44,6 +53,12 @@ def name_of(member: object) -> str:
     """Return the name under which the class of a component is registered."""
     cls: type[object] = type(member)
     return str(getattr(cls, "registered_name", cls.__name__))
+
+
+def changed(member: T, **options: object) -> T:
+    """Return the same component with some options changed, which are validated."""
+    made: T = replace(cast(Any, member), **options)
+    return made
 
 
 def config_of(member: object) -> dict[str, Any]:
@@ -171,6 +186,12 @@ class Registry(Generic[T]):
             self.build, serialization=core_schema.plain_serializer_function_ser_schema(config_of)
         )
 
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return a placeholder for any member, which is filled when all families are loaded."""
+        return {FAMILY_IN_SCHEMA: self.family}
+
     def _import(self, path: str) -> type[T]:
         module, _, attribute = path.replace(":", ".").rpartition(".")
         try:
@@ -186,6 +207,11 @@ class Registry(Generic[T]):
             cast(Any, member).registered_path = path
         self._members[path] = member
         return member
+
+    def load_plugins(self) -> None:
+        """Register what installed plug-ins have, where code is trusted; else do nothing."""
+        if _TRUSTED.get():
+            self._read_plugins()
 
     def _read_plugins(self) -> None:
         if not self._plugins_read:

@@ -1,12 +1,23 @@
-"""Floor 12: rankings, predicted values, metrics, intervals, baselines, explanation quality."""
+"""Floor 12: rankings, predicted values, texts, metrics, intervals, baselines, explanations."""
 
 from graphrec_pt.evaluation import (  # registers their members
     accuracy,
     baselines,
     set_metrics,
     tasks,
+    text_metrics,
+    text_variety,
     value_baselines,
     value_metrics,
 )
 
-__all__ = ["accuracy", "baselines", "set_metrics", "tasks", "value_baselines", "value_metrics"]
+__all__ = [
+    "accuracy",
+    "baselines",
+    "set_metrics",
+    "tasks",
+    "text_metrics",
+    "text_variety",
+    "value_baselines",
+    "value_metrics",
+]

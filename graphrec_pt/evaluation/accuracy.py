@@ -24,7 +24,11 @@ def hits(ranks: Ranks, k: int | None) -> Floats:
 
 @metric("hr")
 class HitRate:
-    """Whether any target is among the first `k`."""
+    """Whether any target is among the first `k`.
+
+    Args:
+        k: Places of the list that count.
+    """
 
     k: Cutoff
 
@@ -35,7 +39,11 @@ class HitRate:
 
 @metric("recall")
 class Recall:
-    """Share of the targets that are among the first `k`: ``hits / n``."""
+    """Share of the targets that are among the first `k`: ``hits / n``.
+
+    Args:
+        k: Places of the list that count.
+    """
 
     k: Cutoff
 
@@ -46,7 +54,11 @@ class Recall:
 
 @metric("precision")
 class Precision:
-    """Share of the first `k` places that hold targets: ``hits / k``."""
+    """Share of the first `k` places that hold targets: ``hits / k``.
+
+    Args:
+        k: Places of the list that count.
+    """
 
     k: Cutoff
 
@@ -57,7 +69,11 @@ class Precision:
 
 @metric("f1")
 class F1:
-    """Harmonic mean of precision and recall: ``2 hits / (k + n)``."""
+    """Harmonic mean of precision and recall: ``2 hits / (k + n)``.
+
+    Args:
+        k: Places of the list that count.
+    """
 
     k: Cutoff
 
@@ -72,6 +88,9 @@ class NDCG:
 
     ``Σ_{r ≤ k} 1/log₂(r + 1)  /  Σ_{i = 1}^{min(n, k)} 1/log₂(i + 1)`` (Järvelin and Kekäläinen,
     TOIS 2002). The ideal counts every target, found or not.
+
+    Args:
+        k: Places of the list that count.
     """
 
     k: Cutoff
@@ -87,6 +106,9 @@ class RetrievedIdealNDCG:
 
     A user with 30 targets and one hit in first place gets 1. Some published tables (KGAT, PEARLM,
     KGGLM) use it; it overstates whenever users have several targets.
+
+    Args:
+        k: Places of the list that count.
     """
 
     k: Cutoff
@@ -99,7 +121,11 @@ class RetrievedIdealNDCG:
 
 @metric("mrr")
 class MRR:
-    """Reciprocal rank of the best target, 0 where it is beyond `k`."""
+    """Reciprocal rank of the best target, 0 where it is beyond `k`.
+
+    Args:
+        k: Places of the list that count; all by default.
+    """
 
     k: Cutoff | None = None
 
@@ -111,7 +137,11 @@ class MRR:
 
 @metric("map")
 class MAP:
-    """Average precision: ``1/n Σ_{r_j ≤ k} j / r_j``, the mean over all *n* targets."""
+    """Average precision: ``1/n Σ_{r_j ≤ k} j / r_j``, the mean over all *n* targets.
+
+    Args:
+        k: Places of the list that count; all by default.
+    """
 
     k: Cutoff | None = None
 

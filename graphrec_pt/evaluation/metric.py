@@ -27,8 +27,9 @@ class Metric(Protocol):
     """Measures the targets of each user; a frozen config.
 
     A metric that is no mean over users also has ``over(outcome, counts) -> [R]``: its values when
-    users are weighted by ``counts [R, U]``. A metric of values instead of
-    :class:`~graphrec_pt.evaluation.ranks.Ranks` has ``of: ClassVar[str] = "Predicted"``.
+    users are weighted by ``counts [R, U]``. A metric of other outcomes than
+    :class:`~graphrec_pt.evaluation.ranks.Ranks` names their class: ``of: ClassVar[str] =
+    "Predicted"``.
     """
 
     def values(self, outcome: Any) -> Floats:
@@ -71,7 +72,7 @@ def parse_metric(name: str) -> Metric:
 
 
 def measures(name: str) -> str:
-    """Return the class of outcomes that a metric measures: ``"Ranks"`` or ``"Predicted"``."""
+    """Return the class of outcomes that a metric measures, such as ``"Ranks"``."""
     return str(getattr(parse_metric(name), "of", "Ranks"))
 
 
@@ -117,13 +118,24 @@ def evaluate(outcome: Outcome, metrics: Sequence[str] = DEFAULT) -> dict[str, fl
     return {prefix + name: float(statistic(outcome, name)(once)[0]) for name in metrics}
 
 
+def measurable(outcome: Outcome, metrics: Sequence[str]) -> list[str]:
+    """Return the metrics that an outcome has the data for.
+
+    A metric with ``needs: ClassVar[str]`` reads an optional column: a system without likelihoods
+    has no perplexity.
+    """
+    columns = [(name, getattr(parse_metric(name), "needs", None)) for name in metrics]
+    table = outcome.table
+    return [name for name, needs in columns if needs is None or table[needs].count()]
+
+
 def _fitting(outcome: Outcome, name: str) -> Metric:
     chosen = parse_metric(name)
     if not len(outcome):
         raise GraphRecError(name, "at least one target", "none")
     if measures(name) != type(outcome).__name__:
         raise GraphRecError(name, f"the class {measures(name)}", type(outcome).__name__)
-    k = getattr(chosen, "k", None)
-    if k is not None and k > (most := int(outcome.table["candidates"].max())):  # type: ignore[arg-type]
+    k, ranked = getattr(chosen, "k", None), "candidates" in outcome.table.columns
+    if ranked and k is not None and k > (most := int(outcome.table["candidates"].max())):  # type: ignore[arg-type]
         raise GraphRecError(name, f"k <= {most}, the candidates that were ranked", k)
     return chosen

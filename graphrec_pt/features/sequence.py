@@ -15,8 +15,8 @@ from graphrec_pt.features.featurizer import Feature, Vectors, featurizer
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.attention import attention
+from graphrec_pt.kernels.sparse import owners
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.kernels.transposed import owners
 
 
 class GRUEncoder(nn.Module):

@@ -11,7 +11,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.csr import SegmentedCSR, check_edges
-from graphrec_pt.kernels.dispatch import chosen_body
+from graphrec_pt.kernels.dispatch import body
 
 _sums: Memo[Tensor] = Memo()  # of the weights
 
@@ -44,8 +44,8 @@ def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
             hint = "weighted=False, or `where: WEIGHT >= 0` in the card's edges and a new graph"
             raise GraphRecError(who, "weights >= 0 and finite", got, hint)
         check_edges(who, csr)
-        body = import_module("graphrec_pt.kernels.numba.derived")
-        sums: Tensor = body.cumulative_weight(csr)
+        compiled = import_module("graphrec_pt.kernels.numba.derived")
+        sums: Tensor = compiled.cumulative_weight(csr)
         return sums.to(weight.device)
 
     return _sums(weight, None, made, given=(csr.segment,))
@@ -85,8 +85,7 @@ def target_order(csr: SegmentedCSR) -> Tensor:
 def _order(csr: SegmentedCSR) -> Tensor:
     check_edges("sorted targets", csr)
     # On a GPU the library's radix sort is the fast one, so there are two bodies.
-    name = "numba" if chosen_body(csr.indices) == "numba" else "torch"
-    permutation: Tensor = import_module(f"graphrec_pt.kernels.{name}.derived").target_order(csr)
+    permutation: Tensor = body("derived.target_order", csr.indices)(csr)
     return permutation
 
 
@@ -96,3 +95,11 @@ def _sort(csr: SegmentedCSR) -> Tensor | None:
     starts = inner[(inner > 0) & (inner < csr.num_edges)]
     steps_down[starts - 1] = False  # a new segment may start lower
     return csr.indices[target_order(csr)] if bool(steps_down.any()) else None
+
+
+def torch_target_order(csr: SegmentedCSR) -> Tensor:
+    """Return edges by (segment, target); see :func:`graphrec_pt.kernels.derived`."""
+    segments = torch.arange(csr.segment.shape[0] - 1, device=csr.segment.device)
+    owner = segments.repeat_interleave(csr.segment.diff(), output_size=csr.num_edges)  # [E]
+    by_target = torch.sort(csr.indices, stable=True).indices
+    return by_target[torch.sort(owner[by_target], stable=True).indices]

@@ -49,11 +49,13 @@ def chosen_body(like: Tensor) -> str:
 def body(op: str, like: Tensor) -> Callable[..., Any]:
     """Return the function that computes `op` on the device of `like`.
 
-    Bodies are imported on first use, so that numba and triton cost nothing until then. A family
-    without that body uses the torch body.
+    Bodies are imported on first use, so that numba and triton cost nothing until then. They stand
+    in ``graphrec_pt.kernels.<body>.<family>``; a short torch body stands beside its front, in
+    ``graphrec_pt.kernels.<family>`` as ``torch_<function>``. A function without a body for the
+    device uses the torch body.
 
     Args:
-        op: ``"family.function"``, or a name that is both: ``graphrec_pt.kernels.<body>.<family>``.
+        op: ``"family.function"``, or one name for both.
         like: A tensor on the device.
     """
     return _function(chosen_body(like), op)
@@ -62,12 +64,14 @@ def body(op: str, like: Tensor) -> Callable[..., Any]:
 @cache
 def _function(chosen: str, op: str) -> Callable[..., Any]:
     family, _, name = op.rpartition(".")
-    for backend in (chosen, "torch"):
-        module = f"graphrec_pt.kernels.{backend}.{family or name}"
-        if find_spec(module) is not None:
-            function: Callable[..., Any] | None = vars(import_module(module)).get(name)
-            if function is not None:
-                return function
+    home = family or name
+    places = [(f"{chosen}.{home}", name), (f"torch.{home}", name), (home, f"torch_{name}")]
+    for module, function in places:
+        if find_spec(f"graphrec_pt.kernels.{module}") is not None:
+            contents = vars(import_module(f"graphrec_pt.kernels.{module}"))
+            if function in contents:
+                implementation: Callable[..., Any] = contents[function]
+                return implementation
     raise GraphRecError("body", "a kernel", repr(op))
 
 

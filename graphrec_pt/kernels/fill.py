@@ -1,16 +1,16 @@
 """Filling the segments of a CSR, and the stable order that sorts edges into them."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from graphrec_pt.core.key import Key
-from graphrec_pt.kernels.dispatch import chosen_body
+from graphrec_pt.core.key import Key, philox
+from graphrec_pt.kernels.csr import NO_TIME
+from graphrec_pt.kernels.dispatch import body
 
 Array = npt.NDArray[Any]
 TIES = Key(0).named("ties")
@@ -59,7 +59,7 @@ def fill_forward(
         time: int64 ``[E_r]``; None for a relation without times among timed ones.
         weight: float32 ``[E_r]``; None for weights of 1.
     """
-    _bodies().fill_forward(stored, starts, source, target, first_target, edge, time, weight)
+    _body("fill_forward")(stored, starts, source, target, first_target, edge, time, weight)
 
 
 def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
@@ -74,7 +74,7 @@ def number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Arra
     Returns:
         int64 ``[E_r]``, the former id of every edge in stored order.
     """
-    former: Array = _bodies().number_edges(stored, starts, ends, first)
+    former: Array = _body("number_edges")(stored, starts, ends, first)
     return former
 
 
@@ -96,12 +96,12 @@ def fill_backward(
         first_target: Global id of the first node of the target type.
         back: int64 ``[n_t]``, where the segment of each target begins in the inverse.
     """
-    _bodies().fill_backward(stored, starts, ends, first_source, first_target, back)
+    _body("fill_backward")(stored, starts, ends, first_source, first_target, back)
 
 
-def _bodies() -> ModuleType:
-    numba = chosen_body(torch.empty(0, device="cpu")) == "numba"
-    return import_module(f"graphrec_pt.kernels.{'numba' if numba else 'torch'}.fill")
+def _body(name: str) -> Callable[..., Any]:
+    """Return a body for arrays of numpy, which lie in the memory of the CPU."""
+    return body(f"fill.{name}", torch.empty(0, device="cpu"))
 
 
 def expanded(starts: Array, ends: Array) -> tuple[Array, Array]:
@@ -127,8 +127,79 @@ def order(*columns: npt.NDArray[np.integer]) -> Int64:
     Returns:
         int64 ``[E]``, the rows in sorted order.
     """
-    on_cpu = torch.empty(0, device="cpu")
-    backend = "numba" if chosen_body(on_cpu) == "numba" else "torch"
-    sort = import_module(f"graphrec_pt.kernels.{backend}.fill").order
-    permutation: Int64 = sort(columns)
+    permutation: Int64 = _body("order")(columns)
+    return permutation
+
+
+def torch_fill_forward(
+    stored: Stored,
+    starts: Array,
+    source: Array,
+    target: Array,
+    first_target: int,
+    edge: Array,
+    time: Array | None,
+    weight: Array | None,
+) -> None:
+    """Put edges into segments; see :func:`graphrec_pt.kernels.fill.fill_forward`."""
+    keys = [edge, target]
+    if time is not None:
+        bits = _bits(target + first_target, source)
+        keys += [np.where(time == NO_TIME, np.uint64(0), bits), time]
+    rows = np.lexsort((*keys, source))
+    ends = starts + np.bincount(source, minlength=len(starts))
+    place = expanded(starts, ends)[1]
+    stored.indices[place] = target[rows] + first_target
+    stored.edge[place] = edge[rows]
+    if stored.time is not None:
+        stored.time[place] = NO_TIME if time is None else time[rows]
+    if stored.weight is not None:
+        stored.weight[place] = 1 if weight is None else weight[rows]
+
+
+def _bits(target: Array, source: Array) -> Array:
+    """Return 64 random bits for each pair: uint64 ``[E_r]``."""
+    stream, epoch = (np.full(1, word, np.uint32) for word in (TIES.stream, TIES.epoch))
+    words = philox(TIES.words, (target.astype(np.uint32), source.astype(np.uint32), stream, epoch))
+    bits: Array = words[:, 0].astype(np.uint64) << np.uint64(32) | words[:, 1]
+    return bits
+
+
+def torch_number_edges(stored: Stored, starts: Array, ends: Array, first: int) -> Array:
+    """Renumber edges; see :func:`graphrec_pt.kernels.fill.number_edges`."""
+    place = expanded(starts, ends)[1]
+    former = stored.edge[place].astype(np.int64)
+    stored.edge[place] = first + np.arange(len(place))
+    return former
+
+
+def torch_fill_backward(
+    stored: Stored,
+    starts: Array,
+    ends: Array,
+    first_source: int,
+    first_target: int,
+    back: Array,
+) -> None:
+    """Put inverses into segments; see :func:`graphrec_pt.kernels.fill.fill_backward`."""
+    source, place = expanded(starts, ends)
+    torch_fill_forward(
+        stored,
+        back,
+        stored.indices[place].astype(np.int64) - first_target,
+        source,
+        first_source,
+        stored.edge[place],
+        None if stored.time is None else stored.time[place],
+        None if stored.weight is None else stored.weight[place],
+    )
+
+
+def torch_order(columns: Sequence[npt.NDArray[np.integer]]) -> npt.NDArray[np.int64]:
+    """Return the rows in lexicographic order; see :func:`graphrec_pt.kernels.fill.order`."""
+    rows = torch.arange(len(columns[0]))
+    for column in reversed(columns):
+        keys = torch.from_numpy(np.ascontiguousarray(column)).long()
+        rows = rows[torch.sort(keys[rows], stable=True).indices]
+    permutation: npt.NDArray[np.int64] = rows.numpy()
     return permutation

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.csr import (
     SegmentedCSR,
     check_edges,
@@ -18,8 +19,8 @@ from graphrec_pt.kernels.csr import (
 )
 from graphrec_pt.kernels.derived import sorted_targets, target_order
 from graphrec_pt.kernels.dispatch import body
-from graphrec_pt.kernels.edge_score import best_first
 from graphrec_pt.kernels.philox import check_items, key_words
+from graphrec_pt.kernels.sparse import owners, sddmm
 from graphrec_pt.kernels.torch.segments import ranges
 
 
@@ -96,7 +97,7 @@ def paths(
         target: int64 ``[B]``, global ids of one node type.
         slots: The metapath as the relation slot of each hop, two to four.
         top: How many instances to return.
-        score: float32 ``[E]`` of :func:`graphrec_pt.kernels.edge_score.edge_score`.
+        score: float32 ``[E]`` of :func:`graphrec_pt.kernels.paths.edge_score`.
         back: The slot from the target to the nodes before it, i.e. the inverse of the last hop;
             needed for three and four hops.
         cap: How many neighbours each node is expanded to.
@@ -317,3 +318,60 @@ def _barred(indices: Tensor, edge: Tensor, start: Tensor, end: Tensor, exclude: 
     barred = torch.full_like(start, -1)
     barred[owner[hit]] = indices[place[hit]].long()
     return barred
+
+
+_orders: Memo[Tensor] = Memo()  # of the scores
+
+
+def edge_score(csr: SegmentedCSR, vectors: Tensor | None = None) -> Tensor:
+    """Return one score per edge: cosine of its ends, or ``1 / √(degree(u) · degree(v))``.
+
+    Args:
+        csr: The graph.
+        vectors: float32 ``[N, D]``, one vector per node; None scores by degree over all
+            relations.
+
+    Returns:
+        float32 ``[E]``.
+
+    Raises:
+        GraphRecError: When the number of vectors differs from the number of nodes.
+    """
+    nodes = torch.arange(csr.num_nodes, device=csr.indices.device)
+    start, end = csr.bounds(nodes)
+    if vectors is None:
+        scale = (end - start).clamp(min=1).float().rsqrt()
+        return scale[owners(torch.cat([start, end[-1:]]), csr.num_edges)] * scale[csr.indices]
+    if vectors.ndim != 2 or len(vectors) != csr.num_nodes:
+        raise GraphRecError("edge_score", f"vectors [{csr.num_nodes}, D]", list(vectors.shape))
+    unit = torch.nn.functional.normalize(vectors.detach().float(), dim=1)
+    return sddmm(torch.cat([start, end[-1:]]), csr.indices, unit, unit)
+
+
+def best_first(csr: SegmentedCSR, score: Tensor) -> Tensor:
+    """Return the edges of every segment by falling score, then target, then position.
+
+    Args:
+        csr: The graph.
+        score: float32 ``[E]``; the order is kept while it lives.
+
+    Returns:
+        int64 ``[E]``, positions.
+
+    Raises:
+        GraphRecError: When the number of scores differs from the number of edges, or one is not
+            finite.
+    """
+    if score.dtype != torch.float32 or score.shape != csr.indices.shape:
+        got = f"{score.dtype} {list(score.shape)}"
+        raise GraphRecError("best_first", f"score float32 [{csr.num_edges}]", got)
+
+    def made() -> Tensor:
+        if not bool(torch.isfinite(score).all()):
+            raise GraphRecError("best_first", "finite scores", "inf or NaN")
+        order = torch.sort(csr.indices, stable=True).indices
+        order = order[torch.sort(score[order], stable=True, descending=True).indices]
+        segment = owners(csr.segment, csr.num_edges)
+        return order[torch.sort(segment[order], stable=True).indices]
+
+    return _orders(score, None, made, given=(csr.segment,))

@@ -1,13 +1,48 @@
 """Sparse matrices in CSR form times dense ones, with gradients: spmm, sddmm and segment softmax."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.kernels.dispatch import body
-from graphrec_pt.kernels.transposed import owners, transposed
+
+_transposes: Memo["Transposed"] = Memo()  # of the indices
+
+
+class Transposed(NamedTuple):
+    """Entries by (column, row): entry *i* of the transpose is entry ``edge[i]`` of the matrix."""
+
+    ptr: Tensor  # int64 [N+1]
+    row: Tensor  # int64 [E]
+    edge: Tensor  # int64 [E]
+
+
+def transposed(ptr: Tensor, indices: Tensor, columns: int) -> Transposed:
+    """Return the transpose, built once and kept while `indices` lives.
+
+    Args:
+        ptr: int64 ``[M+1]``, where each row starts.
+        indices: int32 or int64 ``[E]``, columns below `columns`.
+        columns: N.
+    """
+
+    def made() -> Transposed:
+        edge = torch.sort(indices, stable=True).indices
+        count = torch.bincount(indices, minlength=columns)
+        start = torch.cat([count.new_zeros(1), count.cumsum(0)])
+        return Transposed(start, owners(ptr, len(indices))[edge], edge)
+
+    return _transposes(indices, columns, made, given=(ptr,))
+
+
+def owners(ptr: Tensor, entries: int) -> Tensor:
+    """Return the row of every entry: int64 ``[E]``."""
+    rows = torch.arange(len(ptr) - 1, device=ptr.device)
+    return rows.repeat_interleave(ptr.diff(), output_size=entries)
+
 
 _FLOATS = (torch.float32, torch.float64)
 
@@ -167,3 +202,27 @@ class _SegmentSoftmax(torch.autograd.Function):
         entry = torch.arange(len(share), device=share.device)
         total = spmm(ptr, entry, None, weighted)  # [M, H]
         return None, weighted - share * total[owners(ptr, len(share))]
+
+
+def torch_spmm(ptr: Tensor, indices: Tensor, values: Tensor | None, dense: Tensor) -> Tensor:
+    """Sum each row's neighbours; see :func:`graphrec_pt.kernels.sparse.spmm`."""
+    message = dense[indices]  # [E, D]
+    if values is not None:
+        message = message * values.unsqueeze(1)
+    out = dense.new_zeros(len(ptr) - 1, dense.shape[1])  # [M, D]
+    return out.index_add_(0, owners(ptr, len(indices)), message)
+
+
+def torch_sddmm(ptr: Tensor, indices: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Dot the two ends of every entry; see :func:`graphrec_pt.kernels.sparse.sddmm`."""
+    return (left[owners(ptr, len(indices))] * right[indices]).sum(-1)  # [E]
+
+
+def torch_segment_softmax(ptr: Tensor, scores: Tensor) -> Tensor:
+    """Normalise scores; see :func:`graphrec_pt.kernels.sparse.segment_softmax`."""
+    row = owners(ptr, len(scores))  # [E]
+    shape = (len(ptr) - 1, scores.shape[1])
+    spread = row.unsqueeze(1).expand_as(scores)
+    top = scores.new_zeros(shape).scatter_reduce(0, spread, scores, "amax", include_self=False)
+    weight = (scores - top[row]).exp()
+    return weight / scores.new_zeros(shape).index_add_(0, row, weight)[row]

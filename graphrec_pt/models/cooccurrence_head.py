@@ -5,8 +5,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.functional import gelu
 
 from graphrec_pt.kernels.softmax_loss import softmax_loss
-from graphrec_pt.kernels.sparse import sddmm
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.sparse import owners, sddmm
 
 SCALE, FIRST, SPREAD = 27.0, 1.0, 0.3
 _LEAST = 1e-6

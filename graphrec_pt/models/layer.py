@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from graphrec_pt.kernels.attention import attention
-from graphrec_pt.kernels.sight import Sight
+from graphrec_pt.kernels.attention import Sight, attention
 from graphrec_pt.models.positions import rotated
 
 ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU}

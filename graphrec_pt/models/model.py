@@ -32,11 +32,12 @@ from graphrec_pt.models.save import (
     upload,
     write_model,
 )
-from graphrec_pt.models.token_embedding import TokenEmbedding, structure_of
+from graphrec_pt.models.token_embedding import TokenEmbedding, special_rows, structure_of
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.tokens.kind import Special
 from graphrec_pt.tokens.vocabulary import Vocabulary
+from graphrec_pt.tokens.words import Words
 
 OF = "of_"
 """Before the label of an objective in the name of its head: modules cannot have any name."""
@@ -49,6 +50,8 @@ class Model(Host):
         config: Its shape.
         spec: Spec of the graph that it is for.
         seed: Seed of the first weights, which are a function of it and the config.
+        tokenizer: The tokenizer that ``text`` of the config names; needed where it is fitted on a
+            graph.
 
     Attributes:
         vocabulary: Names of the graph's ids; None until the model is bound or loaded.
@@ -64,19 +67,35 @@ class Model(Host):
         torch.Size([5, 32])
     """
 
-    def __init__(self, config: ModelConfig, spec: GraphSpec, seed: int = 0) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        spec: GraphSpec,
+        seed: int = 0,
+        tokenizer: Words | None = None,
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.config = config = config.sized(spec)
+        self.tokenizer = tokenizer = tokenizer or config.tokenizer()
+        text = config.text if isinstance(config.text, int) else len(tokenizer or ())
+        text = 0 if config.keeps_words else text
         chosen, width = config.backbone, config.backbone.width
         self.features = seeded(
             lambda: config.features.build(spec, width), derive_seed(seed, "features")
         )
         self.embedding = seeded(
-            lambda: TokenEmbedding(spec, width, text=config.text, prompts=config.prompts),
+            lambda: TokenEmbedding(spec, width, text=text, prompts=config.prompts),
             derive_seed(seed, "embedding"),
         )
         self.backbone = chosen.build(derive_seed(seed, "backbone"))
+        if tokenizer is not None and len(tokenizer) > self.num_words:
+            expected = f"a tokenizer of at most {self.num_words} tokens, as the backbone has words"
+            got = f"{len(tokenizer)} of {tokenizer.name}"
+            raise GraphRecError("model.text", expected, got, "text: backbone")
+        if config.keeps_words:
+            network = getattr(self.backbone, "config", None)
+            self.embedding.stand_beside(special_rows(tokenizer, network) if tokenizer else {})
         self.vocabulary: Vocabulary | None = None
         self.graph: Graph | None = None
         self.register_module("prompt", None)  # before the heads, whenever it comes
@@ -94,7 +113,7 @@ class Model(Host):
         *,
         backbone: str | Mapping[str, object] | Backbone = "graph_transformer",
         features: Features | None = None,
-        text: int = 0,
+        text: int | str = 0,
         prompts: int = 0,
         prompt: str | Mapping[str, object] | PromptConfig | None = None,
         adaptor: str | Mapping[str, object] | Adaptor | None = None,
@@ -106,7 +125,7 @@ class Model(Host):
             graph: The training graph.
             backbone: Name, config or object.
             features: One learned vector per node by default.
-            text: Size of the text vocabulary.
+            text: Size of the text vocabulary, or a tokenizer such as ``trained:8000``.
             prompts: Number of learned prompt tokens.
             prompt: Name, config or object of a soft prompt.
             adaptor: Name, config or object of an adaptor.
@@ -120,7 +139,8 @@ class Model(Host):
             prompt=prompt,
             adaptor=adaptor,
         )
-        return cls(config, GraphSpec.of(graph), seed).attach_graph(graph)
+        spec = GraphSpec.of(graph)
+        return cls(config, spec, seed, config.tokenizer(graph)).attach_graph(graph)
 
     def shape(self) -> dict[str, Any]:
         """Return config and spec, JSON-ready: what ``config.json`` of a folder holds."""
@@ -174,6 +194,8 @@ class Model(Host):
         self.features.attach_graph(graph)
         if self.prompt is not None:
             self.prompt.attach_graph(graph)
+        if self.vocabulary is None and self.embedding.gain is not None:
+            self.balance(graph)
         self.vocabulary, self.graph = vocabulary, graph
         return self
 
@@ -202,6 +224,7 @@ class Model(Host):
             usage=self.usage,
             weights=self.state_dict(),
             vocabulary=self.vocabulary,
+            tokenizer=self.stored_tokenizer(),
             inputs=self.features.inputs() if kept else None,
         )
         size = self.num_parameters
@@ -231,7 +254,9 @@ class Model(Host):
             shape = Shape.checked(saved.config, str(folder))
         size = sum(weight.numel() for weight in saved.weights.values())
         with bounded(size, str(folder)), trusting(trust_code):
-            model = cls(shape.config, shape.spec)
+            stored = saved.tokenizer
+            words = None if stored is None else Words(stored)
+            model = cls(shape.config, shape.spec, tokenizer=words)
             model._check(saved.vocabulary)
             model.make_heads(saved.heads)
         fill(model, saved.weights, str(folder))
@@ -282,8 +307,7 @@ class Model(Host):
         tokens = view.tokens
         if prompt is None and self.prompt is not None:
             prompt = self.prompt(view, self)
-        words = getattr(self.backbone, "text_embedding", None)
-        x = self.embedding(tokens, self.features, words)  # [T, D]
+        x = self.embedding(tokens, self.features, self._word_table)  # [T, D]
         structure = structure_of(tokens, self._columns)
         if view.two_stream:
             if view.order is None:

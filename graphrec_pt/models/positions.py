@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.kernels.csr import NO_TIME
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.sparse import owners
 
 ROTARY_BASE = 10_000.0
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.sparse import owners
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -6,6 +6,7 @@
                          library version, digests of the files
     model.safetensors    weights
     vocabulary.parquet   raw ids behind the ids
+    tokenizer/           tokenizer of the texts, if the model has one with a vocabulary
     inputs.safetensors   what the features read off the graph, if it was to be kept
     README.md            the card
 """
@@ -28,12 +29,17 @@ from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.core.version import __version__
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.usage import Usage
+from graphrec_pt.tokens.stored import TOKENIZER, TOKENIZER_CONFIG, StoredTokenizer
 from graphrec_pt.tokens.vocabulary import Vocabulary
 
 FORMAT = 2
 CONFIG, WEIGHTS, VOCABULARY = "config.json", "model.safetensors", "vocabulary.parquet"
 INPUTS, CARD = "inputs.safetensors", "README.md"
+TEXT = "tokenizer"
+"""Folder of the tokenizer."""
+TEXT_FILES = (f"{TEXT}/{TOKENIZER}", f"{TEXT}/{TOKENIZER_CONFIG}")
 FILES = (CONFIG, WEIGHTS, VOCABULARY, INPUTS, CARD)
+PARTS = (*FILES, *TEXT_FILES)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,6 +54,7 @@ class SavedModel:
         weights: By name.
         vocabulary: Vocabulary of the graph.
         inputs: What the features read off the graph, by name; None where it was not kept.
+        tokenizer: The tokenizer of texts; None for a model without one, or with hashed words.
     """
 
     kind: str
@@ -57,6 +64,7 @@ class SavedModel:
     weights: Mapping[str, Tensor]
     vocabulary: Vocabulary
     inputs: Mapping[str, Tensor] | None
+    tokenizer: StoredTokenizer | None = None
 
 
 def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
@@ -72,12 +80,15 @@ def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
         saved.vocabulary.save(made / VOCABULARY)
         if saved.inputs is not None:
             _save_tensors(saved.inputs, made / INPUTS)
+        if saved.tokenizer is not None:
+            saved.tokenizer.save(made / TEXT)
         (made / CARD).write_text(card, encoding="utf-8")
+        names = sorted(path.relative_to(made).as_posix() for path in made.rglob("*.*"))
         record = {
             "format": FORMAT,
             "graphrec_pt": __version__,
             "class": saved.kind,
-            "files": {path.name: _digest(path) for path in sorted(made.iterdir()) if _kept(path)},
+            "files": {name: _digest(made / name) for name in names if name != CARD},
             "model": dict(saved.config),
             "heads": saved.heads,
             "usage": None if saved.usage is None else saved.usage.model_dump(mode="json"),
@@ -120,6 +131,7 @@ def read_model(folder: str | Path) -> SavedModel:
         weights=weights,
         vocabulary=Vocabulary.load(folder / VOCABULARY),
         inputs=_load_tensors(folder / INPUTS) if INPUTS in record["files"] else None,
+        tokenizer=StoredTokenizer.load(folder / TEXT) if TEXT_FILES[0] in record["files"] else None,
     )
 
 
@@ -148,14 +160,10 @@ def _check_target(folder: Path) -> None:
     if not folder.exists():
         return
     present = {path.name for path in folder.iterdir()} if folder.is_dir() else {"a file"}
-    if present and not ({CONFIG, WEIGHTS, VOCABULARY} <= present <= set(FILES)):
-        got = ", ".join(sorted(present - set(FILES))[:3] or sorted(present))
+    known = {*FILES, TEXT}
+    if present and not ({CONFIG, WEIGHTS, VOCABULARY} <= present <= known):
+        got = ", ".join(sorted(present - known)[:3] or sorted(present))
         raise GraphRecError(str(folder), "a new folder or a saved model", got, "another folder")
-
-
-def _kept(path: Path) -> bool:
-    """Return whether a file is checked on reading; the model card may be edited."""
-    return path.name != CARD
 
 
 def _read_config(path: Path) -> dict[str, Any]:
@@ -184,7 +192,8 @@ def _read_config(path: Path) -> dict[str, Any]:
         if key not in record or not isinstance(record[key], kind):
             raise GraphRecError(str(path), f"{key!r} in the config of a saved model", "none")
     files = set(record["files"])
-    if not {WEIGHTS, VOCABULARY} <= files or not files <= {WEIGHTS, VOCABULARY, INPUTS}:
+    known = {WEIGHTS, VOCABULARY, INPUTS, *TEXT_FILES}
+    if not {WEIGHTS, VOCABULARY} <= files or not files <= known:
         got = ", ".join(sorted(files)) or "none"
         raise GraphRecError(str(path), f"the files {WEIGHTS} and {VOCABULARY}", got)
     return dict(record)
@@ -298,7 +307,7 @@ def model_folder(name: str | Path, revision: str | None = None) -> Path:
     try:
         from huggingface_hub import snapshot_download
 
-        return Path(snapshot_download(str(name), revision=revision, allow_patterns=list(FILES)))
+        return Path(snapshot_download(str(name), revision=revision, allow_patterns=list(PARTS)))
     except ImportError as error:
         raise GraphRecError("from_pretrained", "huggingface-hub", "none", _INSTALL) from error
     except Exception as error:  # a lost connection is whatever the client of the day raises
@@ -327,7 +336,7 @@ def upload(folder: Path, name: str, *, private: bool | None, message: str) -> st
             repo_id=repository.repo_id,
             folder_path=folder,
             commit_message=message,
-            delete_patterns=list(FILES),  # remove files of an older model
+            delete_patterns=list(PARTS),  # remove files of an older model
         )
     except ImportError as error:
         raise GraphRecError("push_to_hub", "huggingface-hub", "none", _INSTALL) from error

@@ -104,13 +104,16 @@ def transfer(
     matched = vocabulary.match(model.vocabulary)
     spec = GraphSpec.of(graph)
     config = _config_for(spec, model, features, structure or {})
-    new = type(model)(config, spec, seed)
+    new = type(model)(config, spec, seed, model.tokenizer)
     hits = _carry(model, _rows(model, model.vocabulary), new, _rows(new, vocabulary))
     if _named_alike(model.spec, new.spec):
         new.heads = deepcopy(model.heads)
     new.usage = model.usage
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    gain = None if new.embedding.gain is None else new.embedding.gain.detach().clone()
     new.to(device).train(model.training).attach_graph(graph)
+    if gain is not None and new.embedding.gain is not None:
+        new.embedding.gain.data.copy_(gain)  # a first graph would have set it
     return new, Report(
         nodes=matched.counts,
         relations=(int((matched.relations >= 0).sum()), len(matched.relations)),

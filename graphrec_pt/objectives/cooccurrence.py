@@ -14,8 +14,8 @@ from graphrec_pt.graph.links import Links, co_interaction_links, content_links, 
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.cooccurrence import ChannelSums, Matrices, cooccurrence
+from graphrec_pt.kernels.sparse import owners
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.kernels.transposed import owners
 from graphrec_pt.models.cooccurrence_head import CooccurrenceHead
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens

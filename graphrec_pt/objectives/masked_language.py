@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
+from typing import Self
 
 import polars as pl
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.memo import Memo
+from graphrec_pt.core.registry import changed
 from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.kernels.softmax_loss import softmax_loss
 from graphrec_pt.models.heads import TextHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -46,7 +49,7 @@ class OpinionWords(Strict):
         node_type: Node type of the texts and numbers.
         text: Its text column.
         number: Its number column.
-        tokenizer: Tokenizer of the text, as in the linearizer.
+        tokenizer: Tokenizer of the text, as in the linearizer; by default that of the model.
         least: Smallest ``|z|``.
         occurs: Smallest n_w.
     """
@@ -54,7 +57,7 @@ class OpinionWords(Strict):
     node_type: str
     text: str
     number: str
-    tokenizer: TokenizerField
+    tokenizer: TokenizerField | None = None
     least: float = Field(3.0, ge=0)
     occurs: int = Field(5, ge=1)
 
@@ -63,13 +66,20 @@ class OpinionWords(Strict):
         columns_of(spec, self.node_type, ["text"], [self.text], who)
         columns_of(spec, self.node_type, ["number"], [self.number], who)
 
+    def with_words(self, words: Words) -> Self:
+        """Return the same with the model's tokenizer, unless it names one."""
+        if self.tokenizer is not None:
+            return self
+        return self.model_copy(update={"tokenizer": words.tokenizer})
+
     def ids(self, graph: Graph) -> Tensor:
         """Return the opinion words, ascending: int64 ``[n]``; kept with the node table."""
         table = graph.tables[self.node_type]
-        return _ids(table, self.model_dump_json(), lambda: self._opinion_ids(graph))
+        words = Words.given("among", self.tokenizer)
+        key, given = self.model_dump_json(), (words.tokenizer,)
+        return _ids(table, key, lambda: self._opinion_ids(graph, words), given)
 
-    def _opinion_ids(self, graph: Graph) -> Tensor:
-        words = Words.of(self.tokenizer)
+    def _opinion_ids(self, graph: Graph, words: Words) -> Tensor:
         start, token = texts_of(graph, self.node_type, self.text, words)
         owner = torch.arange(len(start) - 1, device="cpu").repeat_interleave(start.diff())
         numbers = read_column(graph, self.node_type, self.number, "among")
@@ -93,10 +103,11 @@ class MaskedLanguage(Objective):
     """The masked language model (MLM) of BERT (Devlin et al., NAACL 2019) over text tokens.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(w_m | sequence without M)`` over the text vocabulary. Of the
-    chosen tokens .8 become MASK, .1 another token of the vocabulary, .1 stay.
+    chosen tokens .8 become MASK, .1 another token of the vocabulary, .1 stay. A backbone that
+    brings the head of its own masked language model predicts by that one.
 
     Args:
-        vocabulary: V, tokens of the text vocabulary: the `text` of the model.
+        vocabulary: V, tokens of the text vocabulary; by default that of the model.
         masking: How many text tokens, and what is put in their place.
         whole: Choose nodes instead of tokens and hide their whole text, by the whole-word index
             `word` of P5 (Geng et al., RecSys 2022).
@@ -104,7 +115,7 @@ class MaskedLanguage(Objective):
             (Qiu et al., AAAI 2021), re-derived. Not with `whole`.
     """
 
-    vocabulary: int = Field(ge=2)
+    vocabulary: int | None = Field(None, ge=2)
     masking: Masking = Masking(mask=0.8, random=0.1, everywhere=False)
     whole: bool = False
     among: OpinionWords | None = None
@@ -117,6 +128,25 @@ class MaskedLanguage(Objective):
     def needs(self) -> RequiredFields:
         """Text."""
         return RequiredFields(frozenset({Kind.TEXT}), frozenset({"word"} if self.whole else ()))
+
+    def with_words(self, words: Words | None, size: int) -> "MaskedLanguage":
+        """Return the same over the words of a model."""
+        among = self.among
+        if among is not None and words is not None:
+            among = among.with_words(words)
+        return changed(self, vocabulary=self.vocabulary or size, among=among)
+
+    @property
+    def size(self) -> int:
+        """V.
+
+        Raises:
+            GraphRecError: Before the words of a model are known.
+        """
+        if self.vocabulary is None:
+            hint = "model.text: trained:8000, or vocabulary: V"
+            raise GraphRecError("masked_language", "a model with words", "none", hint)
+        return self.vocabulary
 
     def check(self, spec: GraphSpec) -> None:
         """Raise unless the columns of ``among`` exist."""
@@ -137,8 +167,8 @@ class MaskedLanguage(Objective):
         fate = unit(words[:, 1])
         masked = chosen & (fate < self.masking.mask)
         swapped = chosen & ~masked & (fate < self.masking.mask + self.masking.random)
-        step = 1 + one_of(words[:, 2], self.vocabulary - 1)  # never lands on the token itself
-        ids = torch.where(swapped, (tokens.id + step) % self.vocabulary, tokens.id)
+        step = 1 + one_of(words[:, 2], self.size - 1)  # never lands on the token itself
+        ids = torch.where(swapped, (tokens.id + step) % self.size, tokens.id)
         seen = masked_out(replace(tokens, id=ids), masked)
         token = chosen.nonzero().squeeze(1)
         targets = {"token": token, "text": tokens.id[token]}
@@ -146,19 +176,21 @@ class MaskedLanguage(Objective):
 
     def head(self, spec: GraphSpec, width: int) -> TextHead:
         """Return transform and bias; the words are the model's own embeddings."""
-        return TextHead(width, self.vocabulary)
+        return TextHead(width, self.size)
 
     def loss(
         self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: TextHead
     ) -> Tensor:
         """Return the mean over the hidden text tokens."""
-        text = model.embedding.text
-        if text is None or len(text.weight) != self.vocabulary:
-            got = 0 if text is None else len(text.weight)
-            expected = f"a model with text: {self.vocabulary}"
-            raise GraphRecError("masked_language", expected, got, "vocabulary: that of the model")
+        if model.num_words != self.size:
+            expected, hint = f"a model with text: {self.size}", "no vocabulary: that of the model"
+            raise GraphRecError("masked_language", expected, model.num_words, hint)
         hidden = encoded[0].hidden.index_select(0, corrupted.targets["token"])  # [n, D]
-        return head.loss(hidden, text.weight, corrupted.targets["text"])
+        targets = corrupted.targets["text"]
+        if not model.transforms_words:
+            return head.loss(hidden, model.words, targets)
+        sides = model.word_sides(hidden)
+        return softmax_loss(sides.query, sides.table, targets, bias=sides.bias)
 
 
 @objective("masked_token")
@@ -173,18 +205,22 @@ class MaskedToken(NodePrediction):
     tokens weigh the same. Without a `vocabulary` text is left alone (users as sequences of news).
 
     Args:
-        vocabulary: Tokens of the text vocabulary, the `text` of the model; 0 for none.
+        vocabulary: Tokens of the text vocabulary; 0 for none, None for that of the model.
         masking: How many tokens of each column, and what is put in their place.
         candidates: The loss over the nodes of a type, and its negatives.
         types: Names of the node types that may be hidden; all by default, roots never.
     """
 
-    vocabulary: int = Field(0, ge=0)
+    vocabulary: int | None = Field(0, ge=0)
     masking: Masking = Masking(mask=0.8, random=0.1)
 
     def __post_init__(self) -> None:
         if self.vocabulary == 1:
             raise GraphRecError("masked_token", "a vocabulary of 0, or of 2 and more", 1)
+
+    def with_words(self, words: Words | None, size: int) -> "MaskedToken":
+        """Return the same over the words of a model, where it is to hide text."""
+        return changed(self, vocabulary=size) if self.vocabulary is None else self
 
     @cached_property
     def nodes(self) -> Objective:
@@ -195,7 +231,7 @@ class MaskedToken(NodePrediction):
     @cached_property
     def language(self) -> Objective | None:
         """The objective for the text tokens."""
-        if not self.vocabulary:
+        if self.vocabulary == 0:
             return None
         alone = self.masking.model_copy(update={"everywhere": False})
         given = {"vocabulary": self.vocabulary, "masking": alone}
@@ -204,7 +240,7 @@ class MaskedToken(NodePrediction):
     @property
     def needs(self) -> RequiredFields:
         """Nodes with their hop, which marks the roots; text if there is a vocabulary."""
-        kinds = {Kind.NODE, Kind.TEXT} if self.vocabulary else {Kind.NODE}
+        kinds = {Kind.NODE} if self.vocabulary == 0 else {Kind.NODE, Kind.TEXT}
         return RequiredFields(frozenset(kinds), self.nodes.needs.fields)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:

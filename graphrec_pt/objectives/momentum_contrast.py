@@ -126,7 +126,8 @@ class KeyEncoder(nn.Module):
             hint = "model.attach_graph(graph)"
             raise GraphRecError("momentum_contrast", "a model with a graph", "none", hint)
         # Built anew, because compiled parts of a copy would still read the original model.
-        self.model = type(model)(model.config, model.spec).attach_graph(model.graph)
+        self.model = type(model)(model.config, model.spec, tokenizer=model.tokenizer)
+        self.model.attach_graph(model.graph)
         weights = model.state_dict()  # those of the model's heads are not needed
         self.model.load_state_dict({name: weights[name] for name in self.model.state_dict()})
         self.head = deepcopy(head)

@@ -20,6 +20,7 @@ from graphrec_pt.objectives.sequence_rng import SequenceRNG, one_of
 from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import Words
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -218,6 +219,15 @@ class Objective(ABC):
             None by default: the objective only prepares a model, and a recipe cannot end in it.
         """
         return None
+
+    def with_words(self, words: Words | None, size: int) -> "Objective":
+        """Return the objective with the words of a model, wherever its options name none.
+
+        Args:
+            words: Tokenizer of the model; None where its config gives a size alone.
+            size: V, the rows of the model's table of words.
+        """
+        return self
 
     @property
     def reads_sequences(self) -> bool:

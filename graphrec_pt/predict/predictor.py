@@ -92,14 +92,8 @@ class Predictor:
         relation: str | None = None,
         trust_code: bool = False,
     ) -> None:
-        if stage is not None:
-            taught = Taught.by(stage)
-        elif model.usage is not None:
-            with trusting(trust_code):
-                taught = Taught.built(model.usage)
-        else:
-            expected, got = "a model that was trained", "a new one"
-            raise GraphRecError("Predictor", expected, got, "Trainer(…).fit, or stage=…")
+        with trusting(trust_code):
+            taught = Taught.of(model, stage)
         graph = graph_without_edges(model) if graph is None else graph
         if not model.features.bound:
             model.attach_graph(graph)

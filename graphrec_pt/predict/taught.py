@@ -5,11 +5,13 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import NamedTuple, Self, TypeVar, cast
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.models.model import Model
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.objectives.objective import Objective, objective
 from graphrec_pt.objectives.readout import PathReadout, Readout, Value
 from graphrec_pt.sampling.sampler import RootKind, Sampler, kind_of_roots, sampler
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
+from graphrec_pt.tokens.words import Words
 from graphrec_pt.training.stage import Stage
 
 T = TypeVar("T")
@@ -56,7 +58,7 @@ class Taught:
     def by(cls, stage: Stage) -> Self:
         """Return the parts of a stage."""
         objectives = {term.label: term.objective for term in stage.objectives}
-        return cls(stage.name, stage.sampler, stage.linearizer, objectives)
+        return cls(stage.name, stage.sampler, stage.reads, objectives)
 
     @classmethod
     def built(cls, usage: Usage) -> Self:
@@ -72,6 +74,26 @@ class Taught:
             {label: objective.build(each) for label, each in usage.objectives.items()},
             usage.relation,
         )
+
+    @classmethod
+    def of(cls, model: Model, stage: Stage | None = None) -> Self:
+        """Return the parts that a model was taught with, with its words where they name none.
+
+        Args:
+            model: The model.
+            stage: Its last stage; by default that of its usage.
+
+        Raises:
+            GraphRecError: For a model that was never trained.
+        """
+        if stage is not None:
+            taught = cls.by(stage)
+        elif model.usage is not None:
+            taught = cls.built(model.usage)
+        else:
+            expected, got = "a model that was trained", "a new one"
+            raise GraphRecError("Predictor", expected, got, "Trainer(…).fit, or stage=…")
+        return taught.with_words(model.tokenizer, model.num_words)
 
     def ranking(self) -> Found:
         """Return the first readout that ranks candidates.
@@ -126,6 +148,19 @@ class Taught:
         names = ", ".join(_names(fits, roots))
         hint = hint or (f"one of {names} on roots that are {roots}" if names else "another sampler")
         raise GraphRecError(f"stage {self.name!r}", wanted, got, hint)
+
+    def with_words(self, words: Words | None, size: int) -> Self:
+        """Return the same parts with a model's words wherever they name none.
+
+        Args:
+            words: Tokenizer of the model; None where its config gives a size alone.
+            size: V, the rows of the model's table of words; 0 for none.
+        """
+        if not size:
+            return self
+        read = self.linearizer if words is None else self.linearizer.with_words(words)
+        parts = {label: each.with_words(words, size) for label, each in self.objectives.items()}
+        return replace(self, linearizer=read, objectives=parts)
 
     def with_room(self) -> Self:
         """Return the same parts with every window one shorter, so that a token can be appended."""

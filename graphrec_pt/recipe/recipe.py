@@ -7,17 +7,18 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
 from graphrec_pt.core.errors import GraphRecError, raise_all
-from graphrec_pt.core.registry import config_of, name_of
+from graphrec_pt.core.registry import FAMILY_IN_SCHEMA, config_of, name_of
 from graphrec_pt.data.card import load_card
-from graphrec_pt.evaluation.baseline import Baseline
+from graphrec_pt.evaluation.baseline import Baseline, baseline
 from graphrec_pt.evaluation.metric import measures
 from graphrec_pt.evaluation.task import RankingConfig, Task, TaskField, task
-from graphrec_pt.evaluation.values import ValueBaseline
+from graphrec_pt.evaluation.values import ValueBaseline, value_baseline
 from graphrec_pt.graph.derive import DerivationField
 from graphrec_pt.graph.protocol import DEFAULT_SPLIT, ProtocolField, SplitProtocol
 from graphrec_pt.graph.schema import Strict
@@ -41,7 +42,13 @@ def _of_task(config: Any, info: ValidationInfo) -> Any:
 
 
 BaselineField = Annotated[
-    Baseline | ValueBaseline, PlainValidator(_of_task), PlainSerializer(config_of)
+    Baseline | ValueBaseline,
+    PlainValidator(_of_task),
+    PlainSerializer(config_of),
+    WithJsonSchema(
+        {"anyOf": [{FAMILY_IN_SCHEMA: f.family} for f in (baseline, value_baseline)]},
+        mode="validation",
+    ),
 ]
 """Type of a config field that holds a baseline of the task beside it."""
 

@@ -21,6 +21,7 @@ from graphrec_pt.recipe.pretrained import (
 )
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.with_strategy import PRETRAIN, pretraining
+from graphrec_pt.tokens.words import Words
 from graphrec_pt.training.batches import loader_of, steps_of
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.run_identity import identity_of
@@ -92,7 +93,8 @@ class Training:
         alone = [stage.model_copy(update=whole) for stage in stages[first:]]
         if self.recipe.evaluate.equal_budget:
             counted = (*stages[:first], alone[-1])
-            steps = sum(steps_with(stage, train, self.seed) for stage in counted)
+            words = self.recipe.model.tokenizer(train)
+            steps = sum(steps_with(stage, train, self.seed, words) for stage in counted)
             alone[-1] = alone[-1].model_copy(update={"steps": steps, "most_epochs": None})
         model = new_model(self.recipe, self.made, self.seed)
         self._train(model, alone, folder)
@@ -117,7 +119,8 @@ class Training:
 
 def new_model(recipe: Recipe, made: Split, seed: int) -> Model:
     """Return the model of a recipe before any training."""
-    return Model(recipe.model, GraphSpec.of(made.train), seed).attach_graph(made.train)
+    words = recipe.model.tokenizer(made.train)
+    return Model(recipe.model, GraphSpec.of(made.train), seed, words).attach_graph(made.train)
 
 
 def identity(model: Model, recipe: Recipe, made: Split, seed: int, stages: int) -> dict[str, Any]:
@@ -143,8 +146,17 @@ def _options(recipe: Recipe, seed: int) -> dict[str, Any]:
     return {**recipe.options.model_dump(), "seed": seed}
 
 
-def steps_with(stage: Stage, train: Graph, seed: int) -> int:
-    """Return how many optimiser steps a stage takes on a training graph."""
+def steps_with(stage: Stage, train: Graph, seed: int, words: Words | None = None) -> int:
+    """Return how many optimiser steps a stage takes on a training graph.
+
+    Args:
+        stage: The stage.
+        train: The graph.
+        seed: Of the run.
+        words: Tokenizer of the model, if it has one.
+    """
+    if words is not None:
+        stage = stage.with_words(words, len(words))
     return steps_of(stage, loader_of(stage, train, Options(seed=seed)))
 
 
@@ -157,7 +169,8 @@ def stages_of(recipe: Recipe, train: Graph, seed: int) -> tuple[Stage, ...]:
     *others, last = recipe.stages
     if recipe.budget is None or last.steps is not None:
         return recipe.stages
-    taken = sum(steps_with(stage, train, seed) for stage in others)
+    words = recipe.model.tokenizer(train)
+    taken = sum(steps_with(stage, train, seed, words) for stage in others)
     if taken >= recipe.budget:
         got = f"{taken} steps of the other stages"
         raise GraphRecError("budget", f"steps left of {recipe.budget} for {last.name!r}", got)

@@ -52,7 +52,8 @@ def zero_shot(recipe: Recipe, model: Model, made: Split, seed: int) -> TransferR
     """
     task, policy, last = recipe.evaluate.asked, recipe.evaluate.policy, recipe.stages[-1]
     there, report = transfer(model, made.train, seed=seed)
-    new = Model(recipe.model, GraphSpec.of(made.train), seed).attach_graph(made.train)
+    new = Model(recipe.model, GraphSpec.of(made.train), seed, model.tokenizer)
+    new.attach_graph(made.train)
     new.heads = deepcopy(there.heads)
     outcomes = [
         task.judge(task.trained(each, last, made, "test"), made, "test", policy)

@@ -14,8 +14,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
-from graphrec_pt.kernels.edge_score import edge_score
-from graphrec_pt.kernels.paths import paths
+from graphrec_pt.kernels.paths import edge_score, paths
 from graphrec_pt.sampling.checks import check_exclude, check_metapath, check_roots
 from graphrec_pt.sampling.edges import Inner, edge_rows, inner_edges
 from graphrec_pt.sampling.sample import Subgraphs

@@ -77,11 +77,13 @@ def export_corpus(
         expected = f"the data of the run (graph {known[:12]})"
         raise GraphRecError("export corpus", expected, graph.fingerprint[:12], "another --raw")
     train, seed = split_of(run.recipe.data, graph).train, run.recipe.seeds[0]
+    words = run.recipe.model.tokenizer(train)
+    read = chosen if words is None else chosen.with_words(words, len(words))
     names: list[str] = []
     rows = 0
     with finished_folder(out) as made:
         writer: Any = None
-        for table in _tables(train, chosen, seed, epochs, tell):
+        for table in _tables(train, read, seed, epochs, tell):
             while len(table):
                 room = shard - rows % shard
                 if writer is None:
@@ -145,7 +147,7 @@ class _Written:
         self.relations = pl.Series(vocabulary.relation_names, dtype=pl.String)
         self.kinds = pl.Series([kind.name for kind in Kind])
         self.specials = pl.Series([special.name for special in Special])
-        self.fields = stage.linearizer.makes.fields
+        self.fields = stage.reads.makes.fields
 
     def __call__(self, examples: Examples, epoch: int) -> Any:
         """Return a row for each sequence."""

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.kernels.edge_score import edge_score
-from graphrec_pt.kernels.paths import paths
+from graphrec_pt.kernels.paths import edge_score, paths
 from graphrec_pt.predict.predictor import Predictor
 
 CAP = 50

@@ -14,7 +14,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.store import new_folder
-from graphrec_pt.kernels.sight import Sight
+from graphrec_pt.kernels.attention import Sight
 from graphrec_pt.models.heads import ItemHead
 from graphrec_pt.models.layer import Frame
 from graphrec_pt.models.token_embedding import GAP, structure_of

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
@@ -12,6 +12,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import Words
 
 S = TypeVar("S")
 
@@ -70,6 +71,29 @@ class Linearizer(ABC):
     def prompt(self) -> str | None:
         """The pattern of its hard prompt, or None."""
         return None
+
+    def with_words(self, words: Words) -> Self:
+        """Return the same linearizer with the model's tokenizer wherever it names none.
+
+        Those without text return themselves; those around another linearizer pass it on.
+
+        Args:
+            words: The tokenizer of the model.
+        """
+        return self
+
+    def check(self, graph: Graph) -> None:  # noqa: B027 - most options name nothing of a graph
+        """Raise when a graph lacks what the options name; called before anything is sampled.
+
+        Every graph will do by default.
+        """
+
+    def zero_shot(self) -> Self:
+        """Return what asks a model that is not trained on it; by default the same.
+
+        A linearizer with phrases that it keeps back for that returns itself with those phrases.
+        """
+        return self
 
     @abstractmethod
     def linearize(self, graph: Graph, sample: Any, key: Key) -> Tokens:

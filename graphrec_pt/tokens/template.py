@@ -3,12 +3,14 @@
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.registry import changed
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Schema
 from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs
@@ -23,6 +25,7 @@ from graphrec_pt.tokens.linearizer import (
     makes,
 )
 from graphrec_pt.tokens.tokens import Tokens
+from graphrec_pt.tokens.words import Words
 
 MASKED = "MASK"
 _NODE = re.compile(r"\s*\(\s*(?:(?P<mask>MASK)\s*:\s*)?(?P<name>[^():\[\]]+?)\s*\)\s*")
@@ -140,6 +143,22 @@ class Template(Linearizer):
     relations: bool = True
     context: LinearizerField | None = None
     lead: bool = False
+
+    def with_words(self, words: Words) -> Self:
+        """Return the same with the model's tokenizer in its context."""
+        if self.context is None:
+            return self
+        return changed(self, context=self.context.with_words(words))
+
+    def check(self, graph: Graph) -> None:
+        """Raise for types and relations that a graph does not have."""
+        self.parsed.indices(graph.schema)
+        if self.context is not None:
+            self.context.check(graph)
+
+    def zero_shot(self) -> Self:
+        """Return the same around what the context returns."""
+        return self if self.context is None else changed(self, context=self.context.zero_shot())
 
     def __post_init__(self) -> None:
         if None in self.parsed.relations and not self.relations:

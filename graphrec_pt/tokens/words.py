@@ -1,4 +1,4 @@
-"""Tokenizers: a local folder, ``hashed:B``, or an object of the caller.
+"""Tokenizers: a local folder, ``hashed:B``, ``trained:V``, or an object of the caller.
 
 Nothing is downloaded unless the caller allows it. One name gives one object in a process, so that
 all users of the name share its tokenized texts.
@@ -13,18 +13,19 @@ from typing import Annotated, Any, Protocol, TypeVar
 
 import polars as pl
 import torch
-from pydantic import PlainSerializer, PlainValidator
+from pydantic import PlainSerializer, PlainValidator, WithJsonSchema
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.hashing import bucket_of, words_of
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.tokens.stored import SPECIAL, StoredTokenizer
 
 HASHED = "hashed:"
 """Prefix of the name of a tokenizer without a vocabulary."""
-SPECIAL = ("pad", "unk", "cls", "sep", "bos", "eos", "mask")
-"""Special tokens that a tokenizer may have."""
+TRAINED = "trained:"
+"""Prefix of the name of a vocabulary that is fitted on the training graph."""
 
 T = TypeVar("T")
 
@@ -86,7 +87,8 @@ class Words:
 
         Args:
             source: The folder of a Hugging Face tokenizer, the name of one in the local cache,
-                ``hashed:B`` for words in B buckets, or a tokenizer.
+                ``hashed:B`` for words in B buckets, or a tokenizer. ``trained:V`` names the
+                vocabulary of a model: see :func:`graphrec_pt.tokens.trained.train_words`.
             download: Let Hugging Face fetch a name that is not in the cache.
 
         Raises:
@@ -94,7 +96,26 @@ class Words:
         """
         if not isinstance(source, str):
             return cls(_checked(source))
+        if source.startswith(TRAINED):
+            hint = f"model.text: {source}, and no tokenizer in its linearizers"
+            raise GraphRecError("tokenizer", "one that needs no training", repr(source), hint)
         return cls(_hashed(source) if source.startswith(HASHED) else _read(source, download))
+
+    @classmethod
+    def given(cls, who: str, source: "str | Tokenizer | None") -> "Words":
+        """Return the tokenizer of a config that took over the model's where it named none.
+
+        Args:
+            who: The part that needs it, for the error.
+            source: See :meth:`of`; None without a tokenizer.
+
+        Raises:
+            GraphRecError: When there is none.
+        """
+        if source is None:
+            hint = "model.text: trained:8000, or tokenizer: hashed:8192"
+            raise GraphRecError(who, "a tokenizer, or a model that has one", "none", hint)
+        return cls.of(source)
 
     @property
     def name(self) -> str:
@@ -119,6 +140,28 @@ class Words:
         """Return the ids of a text, without special tokens: it is a piece, not a sequence."""
         return self._encode(text, special=False)
 
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the ids of many texts, as :meth:`encode` does."""
+        if isinstance(self.tokenizer, StoredTokenizer):
+            return self.tokenizer.encode_batch(texts)
+        return [self.encode(text) for text in texts]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids; special tokens are left out.
+
+        Raises:
+            GraphRecError: For a tokenizer that only reads, such as ``hashed:B``.
+        """
+        decode: Callable[..., Any] | None = getattr(self.tokenizer, "decode", None)
+        if decode is None:
+            hint = "model.text: trained:8000, or the folder of a tokenizer"
+            raise GraphRecError("tokenizer", "one that can write text", self.name, hint)
+        known = signature(decode).parameters
+        options = {"skip_special_tokens": True} if "skip_special_tokens" in known else {}
+        if "kwargs" in known:  # of Hugging Face
+            options["clean_up_tokenization_spaces"] = False
+        return str(decode(list(ids), **options))
+
     @cached_property
     def frame(self) -> tuple[list[int], list[int]]:
         """The special tokens that the tokenizer puts before and after a text.
@@ -137,6 +180,8 @@ class Words:
     @cached_property
     def special(self) -> dict[str, int]:
         """Ids of its special tokens by the names of :data:`SPECIAL`."""
+        if isinstance(self.tokenizer, StoredTokenizer):
+            return self.tokenizer.special
         ids = {name: getattr(self.tokenizer, f"{name}_token_id", None) for name in SPECIAL}
         return {name: int(id) for name, id in ids.items() if id is not None}
 
@@ -167,7 +212,10 @@ def _checked(tokenizer: Any) -> Any:
 
 
 TokenizerField = Annotated[
-    str | Tokenizer, PlainValidator(_checked), PlainSerializer(tokenizer_name)
+    str | Tokenizer,
+    PlainValidator(_checked),
+    PlainSerializer(tokenizer_name),
+    WithJsonSchema({"type": "string"}, mode="validation"),
 ]
 """Type of a config field that holds a tokenizer, or what :meth:`Words.of` takes in its place."""
 
@@ -253,7 +301,9 @@ def packed_texts(table: pl.DataFrame, column: str, words: Words) -> Packed:
 def _packed(texts: pl.Series, words: Words) -> Packed:
     texts = texts.cast(pl.String).fill_null("")
     different = texts.unique(maintain_order=True)
-    encoded = [words.encode(text) if text else [] for text in different]
+    some = different.filter(different != "")
+    ids_of = dict(zip(some, words.encode_all(some.to_list()), strict=True))
+    encoded = [ids_of.get(text, []) for text in different]
     ids = pl.DataFrame({"text": different, "ids": pl.Series(encoded, dtype=pl.List(pl.Int32))})
     rows = pl.DataFrame({"text": texts}).join(ids, on="text", how="left", maintain_order="left")
     count = torch.from_numpy(rows["ids"].list.len().cast(pl.Int64).to_numpy().copy())

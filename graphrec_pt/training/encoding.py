@@ -59,13 +59,13 @@ def encoded_nodes(model: Model, graph: Graph, chosen: NodeEncoding) -> Tensor:
         GraphRecError: For a linearizer that makes more than one sequence of a root.
     """
     device = next(model.parameters()).device
-    owned, vectors = graph.nodes(chosen.node_type), []
+    owned, vectors, linearizer = graph.nodes(chosen.node_type), [], chosen.linearizer
+    if model.tokenizer is not None:
+        linearizer = linearizer.with_words(model.tokenizer)
     with torch.no_grad(), _at_rest(model), model.cached_embeddings():
         for roots in torch.split(torch.arange(owned.start, owned.stop), BLOCK):
             key = Key(chosen.seed).named("encoding")
-            tokens = chosen.linearizer.linearize(
-                graph, chosen.sampler.sample(graph, roots, key), key
-            )
+            tokens = linearizer.linearize(graph, chosen.sampler.sample(graph, roots, key), key)
             if len(tokens) != len(roots):
                 got = f"{len(tokens)} of {len(roots)} nodes"
                 raise GraphRecError(

@@ -1,28 +1,33 @@
 """A training stage as data: sampler, linearizer, objectives and optimisation."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
     Field,
+    GetJsonSchemaHandler,
     SerializerFunctionWrapHandler,
     field_validator,
     model_serializer,
     model_validator,
 )
+from pydantic_core import CoreSchema
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.registry import config_of, name_of
+from graphrec_pt.core.registry import FAMILY_IN_SCHEMA, config_of, name_of
 from graphrec_pt.graph.schema import Checked, Strict
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.objectives.objective import ObjectiveField, objective
 from graphrec_pt.sampling.sampler import SamplerField
-from graphrec_pt.tokens.linearizer import LinearizerField
+from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField
+from graphrec_pt.tokens.words import Words
 from graphrec_pt.training.optimizer import ParameterRule
 from graphrec_pt.training.schedule import ScheduleField
 from graphrec_pt.training.strategy import StrategyField
 
+BESIDE_IN_SCHEMA = "x-beside"
+"""Key of a JSON schema: properties that stand beside the options of any member."""
 _OWN = ("weight", "schedule", "label")
 
 
@@ -58,6 +63,18 @@ class LossTerm(Strict):
         built = objective.build(entry)
         name = name_of(built).replace(":", ".").rpartition(".")[2]  # of a dotted path: the class
         return {"objective": built, "label": name, **beside}
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the flat form for editors: an objective with a few keys beside its options."""
+        beside = {
+            "weight": {"type": "number", "minimum": 0},
+            "schedule": {"anyOf": [{FAMILY_IN_SCHEMA: "schedule"}, {"type": "null"}]},
+            "label": {"type": "string"},
+        }
+        return {FAMILY_IN_SCHEMA: "objective", BESIDE_IN_SCHEMA: beside}
 
     @field_validator("label")
     @classmethod
@@ -158,6 +175,28 @@ class Stage(Checked):
     patience: int = Field(0, ge=0)
     name: str = "pretrain"
 
+    @property
+    def reads(self) -> Linearizer:
+        """The linearizer as the strategy needs it: held phrases where a prompt asks untrained."""
+        asks = self.strategy.requires_template and not self.strategy.trains
+        return self.linearizer.zero_shot() if asks else self.linearizer
+
+    def with_words(self, words: Words | None, size: int) -> Self:
+        """Return the stage with a model's words wherever its parts name none.
+
+        Args:
+            words: Tokenizer of the model; None where its config gives a size alone.
+            size: V, the rows of the model's table of words; 0 for none.
+        """
+        if not size:
+            return self
+        read = self.linearizer if words is None else self.linearizer.with_words(words)
+        terms = tuple(
+            term.model_copy(update={"objective": term.objective.with_words(words, size)})
+            for term in self.objectives
+        )
+        return self.model_copy(update={"linearizer": read, "objectives": terms})
+
 
 def usage_of(stage: Stage, relation: str | None = None) -> Usage:
     """Return the usage that a model saves: its last stage's sampler, linearizer and objectives.
@@ -168,7 +207,7 @@ def usage_of(stage: Stage, relation: str | None = None) -> Usage:
     """
     return Usage(
         sampler=config_of(stage.sampler),
-        linearizer=config_of(stage.linearizer),
+        linearizer=config_of(stage.reads),
         objectives={term.label: config_of(term.objective) for term in stage.objectives},
         relation=relation,
     )

@@ -62,6 +62,8 @@ class StageRun:
         options: Options,
         accelerator: Accelerator,
     ) -> None:
+        model.usage = usage_of(stage)
+        stage = stage.with_words(model.tokenizer, model.num_words)
         self.graph, self.stage = graph, stage
         self.options, self.accelerator = options, accelerator
         make_ready(model, graph, stage, options.seed)
@@ -81,7 +83,6 @@ class StageRun:
         self.total = steps_of(stage, self.loader) if self.groups.trained else 0
         self.watch = BestCheckpoint(options.watch, stage.patience)
         self.average: Average | None = None
-        model.usage = usage_of(stage)
         self.epoch, self.step, self.done, self.stopped = 0, 0, 0, False
         self.due = False  # a validation
         self.saved = 0  # steps at the last checkpoint

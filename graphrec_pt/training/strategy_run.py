@@ -62,7 +62,9 @@ def start_anew(learner: MultiTaskModule, graph: Graph, chosen: Strategy, seed: i
     _check_matches(chosen, chosen.reinit, learner)
     model = learner.model
     fresh = dict(
-        type(model)(model.config, model.spec, derive_seed(seed, "reset")).named_parameters()
+        type(model)(
+            model.config, model.spec, derive_seed(seed, "reset"), model.tokenizer
+        ).named_parameters()
     )
     with torch.no_grad():
         for name, parameter in model.named_parameters():

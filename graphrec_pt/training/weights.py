@@ -1,5 +1,6 @@
 """Copies of the weights: the best ones by validation, and a moving average."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,7 @@ from torch.nn import Parameter
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 
-LOWER = ("loss", "rmse", "mae")
+LOWER = {"loss", "rmse", "mae", "ppl", "div"}
 """Words in the names of metrics that are better when lower."""
 
 
@@ -72,8 +73,8 @@ class BestCheckpoint:
 
 
 def lower_is_better(metric: str) -> bool:
-    """Return whether lower values of a metric are better: losses and errors."""
-    return any(word in metric for word in LOWER)
+    """Return whether lower values of a metric are better: losses, errors and perplexities."""
+    return not LOWER.isdisjoint(re.split("[^a-z]+", metric))
 
 
 _UPDATES = "updates"

@@ -21,10 +21,9 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.kernels.adjacency import induce, member
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.dispatch import forced_body
-from graphrec_pt.kernels.edge_score import edge_score
 from graphrec_pt.kernels.negative import negative, popularity
 from graphrec_pt.kernels.neighbors import neighbors
-from graphrec_pt.kernels.paths import constrained_paths, paths
+from graphrec_pt.kernels.paths import constrained_paths, edge_score, paths
 from graphrec_pt.kernels.philox import philox
 from graphrec_pt.kernels.ppr import ppr
 from graphrec_pt.kernels.softmax_loss import softmax_loss

@@ -6,8 +6,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.attention import MODES, attention, seen
-from graphrec_pt.kernels.torch.attention import buckets
+from graphrec_pt.kernels.attention import MODES, attention, buckets, seen
 
 LENGTHS = (5, 0, 1, 12, 7, 5, 0, 31, 2, 30)
 HEADS, WIDTH, PROMPT = 3, 4, 2

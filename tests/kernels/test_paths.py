@@ -11,8 +11,7 @@ from scipy.stats import chisquare
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.kernels.dispatch import forced_body
-from graphrec_pt.kernels.edge_score import best_first, edge_score
-from graphrec_pt.kernels.paths import constrained_paths, paths
+from graphrec_pt.kernels.paths import best_first, constrained_paths, edge_score, paths
 
 # random_csr's relations: 0 user-item, 1 user-tag, 2 item-tag and their inverses. Slots of a user:
 # items, tags; of an item: tags, users; of a tag: users, items.

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.sparse import sddmm, segment_softmax, spmm
-from graphrec_pt.kernels.transposed import owners, transposed
+from graphrec_pt.kernels.sparse import owners, sddmm, segment_softmax, spmm, transposed
 
 
 def random_matrix(rows, columns, entries, device, index=torch.int64, seed=0):

@@ -11,7 +11,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.node_features import Features
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.model_config import ModelConfig
-from graphrec_pt.models.save import FILES
+from graphrec_pt.models.save import FILES, PARTS
 from graphrec_pt.models.transformer import GraphTransformer
 
 RICH = {"item": ["id", "static_text", "categorical", "number"], "user": ["id", "number"]}
@@ -341,7 +341,7 @@ def test_the_hub_and_back(tmp_path, graph, model_of, monkeypatch):
     address = model.push_to_hub("ann/shop", private=True, message="first")
     assert address == "https://hub/ann/shop"
     assert hub.calls[0] == {"private": True, "exist_ok": True}
-    assert hub.calls[1] == {"commit_message": "first", "delete_patterns": list(FILES)}
+    assert hub.calls[1] == {"commit_message": "first", "delete_patterns": list(PARTS)}
     fetch = huggingface_hub.snapshot_download
 
     def from_cache(name, **options):

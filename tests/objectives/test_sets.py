@@ -184,7 +184,7 @@ def asked(graph: Graph, making: Any, sampler: Any = PAST) -> Any:
     return objective.build({"name": "root_set", "relation": "takes"}).corrupt(examples)
 
 
-def held(graph: Graph, tokens: Tokens, row: int, slot: int) -> str:
+def cached_embeddings(graph: Graph, tokens: Tokens, row: int, slot: int) -> str:
     """Return the letters that stand in a slot of a sequence."""
     here = (tokens.sequence_of() == row) & (tokens.slot == slot)
     return "".join(sorted(graph.raw_id(int(node)) for node in tokens.id[here]))

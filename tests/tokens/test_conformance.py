@@ -90,6 +90,11 @@ def events(sample: Subgraphs) -> Iterator[list[int]]:
         yield [node for node, hop, *_ in row if hop]
 
 
+def events_twice(sample: Subgraphs) -> Iterator[list[int]]:
+    for nodes in events(sample):
+        yield nodes * 2
+
+
 def rooted(sample: Subgraphs) -> Iterator[list[int]]:
     for row in rows(sample):
         yield [row[0][0]]
@@ -142,6 +147,9 @@ BUYS = "(user)-[rates]->(MASK:item)"
 GUESS = "(user)-[rates]->(MASK:item)-[MASK]->(MASK:brand)"
 CHAIN = "(user)-[rates]->(MASK:item)-[MASK]->(brand)"
 LETTERS = {"name": "text", "tokenizer": Letters()}
+BOUGHT = "{[P]*2} {history}, again {history}: {MASK:item}"
+SAYS = {"name": "verbalizer", "phrases": [BOUGHT, BOUGHT], "tokenizer": Letters()}
+FIELDS = {"item": ["title", "title"], "brand": "motto"}
 ROWS = [
     Row({"name": "path"}, WALKS, "all", walked),
     Row({"name": "path", "relations": False, "bos": False, "eos": False}, STEPS, "user", walked),
@@ -161,6 +169,8 @@ ROWS = [
     Row({"name": "template", "pattern": CHAIN}, STEPS, "user", ends_of_whole_paths),
     Row({**LETTERS, "base": "path"}, WALKS, "all", walked),
     Row({**LETTERS, "base": {"name": "subgraph", "cls": True}}, HOPS, "all", once_per_slot),
+    Row({**LETTERS, "base": "subgraph", "columns": FIELDS}, HOPS, "all", once_per_slot),
+    Row(SAYS, PAST, "user", events_twice, loud={"labels"}),
 ]  # fmt: skip
 IDS = [f"{n}-{row.config['name']}" for n, row in enumerate(ROWS)]
 
@@ -197,7 +207,7 @@ def test_every_registered_linearizer_has_a_row() -> None:
 def test_config_round_trip(row: Row) -> None:
     chosen = linearizer.build(row.config)
     config = linearizer.config(chosen)
-    if row.config["name"] == "text":
+    if row.config["name"] in ("text", "verbalizer"):
         assert config["tokenizer"] == "Letters"  # what can be said of an object
         config["tokenizer"] = row.config["tokenizer"]
     assert linearizer.build(config) == chosen

@@ -12,8 +12,7 @@ from graphrec_pt.features.gnn.network import Activation, activate, glorot
 from graphrec_pt.features.propagation import propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.kernels.sparse import spmm
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.sparse import owners, spmm
 
 
 @propagation("compgcn")

@@ -9,8 +9,7 @@ from torch import Tensor
 from graphrec_pt.features.gnn.network import GraphNetwork, chosen
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.kernels.sparse import spmm
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.sparse import owners, spmm
 
 
 class Incoming(NamedTuple):

@@ -120,7 +120,7 @@ def induce(
     sequence: Tensor,
     ordered: Tensor,
 ) -> tuple[Tensor, ...]:
-    """Find the edges inside sequences; see :func:`graphrec_pt.kernels.torch.adjacency.induce`."""
+    """Find the edges inside sequences; see :func:`graphrec_pt.kernels.adjacency.induce`."""
     given = (
         arrays(csr),
         array(targets),

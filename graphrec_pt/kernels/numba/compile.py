@@ -2,11 +2,92 @@
 
 import os
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from functools import cache, wraps
+from threading import Lock, Thread
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
+import torch
+from numba.np.ufunc import parallel
 
-from graphrec_pt.kernels.numba.threads import with_threads
+_turn = Lock()
+
+
+class _Pool(NamedTuple):
+    """numba's threads, once they run.
+
+    Args:
+        layer: What runs them: ``"omp"``, ``"tbb"`` or ``"workqueue"``.
+        most: How many there are.
+        get: Returns how many the calling thread may use.
+        set: Sets it. Both without the lock of all processes that the public functions take.
+    """
+
+    layer: str
+    most: int
+    get: Callable[[], int]
+    set: Callable[[int], None]
+
+
+def thread_count() -> int:
+    """Return how many threads a kernel may use here: ``torch.get_num_threads()``.
+
+    So ``OMP_NUM_THREADS`` and ``torch.set_num_threads`` hold for kernels as well. Fewer where
+    numba has fewer, by ``NUMBA_NUM_THREADS`` or ``numba.set_num_threads``.
+    """
+    return min(torch.get_num_threads(), _pool().get())
+
+
+def with_threads(kernel: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a parallel kernel use :func:`thread_count` threads, and leave both counts as they were.
+
+    Callers from several threads take turns where numba demands it: its ``workqueue`` layer, the
+    only one without OpenMP or TBB, ends the process when two threads enter it at once.
+    """
+
+    @wraps(kernel)
+    def call(*arguments: Any) -> Any:
+        pool = _pool()
+        if pool.layer == "workqueue":
+            with _turn:
+                return _limited(pool, kernel, arguments)
+        return _limited(pool, kernel, arguments)
+
+    return call
+
+
+def _limited(pool: _Pool, kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+    count = torch.get_num_threads()
+    if count >= pool.most or count >= (before := pool.get()):
+        return kernel(*arguments)
+    pool.set(count)
+    try:
+        return kernel(*arguments)
+    finally:
+        pool.set(before)
+
+
+@cache
+def _pool() -> _Pool:
+    """Start numba's threads.
+
+    Its OpenMP layer then calls ``omp_set_num_threads``, which also sets torch's count in the
+    calling thread: torch would split sums otherwise from there on, and give other bits. So the
+    call is made by a thread that ends with it.
+    """
+    found: list[_Pool] = []
+
+    def start() -> None:
+        most = numba.get_num_threads()
+        names = vars(parallel)
+        layer = cast(Callable[[], str], parallel.threading_layer)()
+        found.append(_Pool(layer, most, names["_get_num_threads"], names["_set_num_threads"]))
+
+    launch = Thread(target=start)
+    launch.start()
+    launch.join()
+    return found[0]
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 

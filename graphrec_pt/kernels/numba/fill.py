@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.fill import TIES, Stored
-from graphrec_pt.kernels.numba.compile import kernel
+from graphrec_pt.kernels.numba.compile import kernel, thread_count
 from graphrec_pt.kernels.numba.philox import four_words, unsigned
-from graphrec_pt.kernels.numba.threads import thread_count
 from graphrec_pt.kernels.philox import key_words
 
 Array = npt.NDArray[Any]

@@ -8,7 +8,7 @@ from numba import prange
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.numba.compile import inlined, kernel
+from graphrec_pt.kernels.numba.compile import inlined, kernel, thread_count
 from graphrec_pt.kernels.numba.philox import below, four_words, unsigned
 from graphrec_pt.kernels.numba.segments import (
     array,
@@ -17,7 +17,6 @@ from graphrec_pt.kernels.numba.segments import (
     node_bounds,
     node_segments,
 )
-from graphrec_pt.kernels.numba.threads import thread_count
 from graphrec_pt.kernels.paths import PATH_SHIFT, TRY_SHIFT, Constrained, Question
 
 

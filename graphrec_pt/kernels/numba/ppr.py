@@ -8,9 +8,8 @@ from numba import prange
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.numba.compile import inlined, kernel
+from graphrec_pt.kernels.numba.compile import inlined, kernel, thread_count
 from graphrec_pt.kernels.numba.segments import array, arrays, node_bounds
-from graphrec_pt.kernels.numba.threads import thread_count
 from graphrec_pt.kernels.ppr import ALPHA_BITS, ONE
 
 _LOW = (1 << ALPHA_BITS) - 1
@@ -132,7 +131,7 @@ def _ppr(
 def ppr(
     csr: SegmentedCSR, roots: Tensor, k: int, stop: int, least: int, exclude: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return top-k nodes and masses; see :func:`graphrec_pt.kernels.torch.ppr.ppr`."""
+    """Return top-k nodes and masses; see :func:`graphrec_pt.kernels.ppr.ppr`."""
     nodes, masses = np.full((len(roots), k), -1, np.int64), np.zeros((len(roots), k), np.int64)
     workers = thread_count()
     edge = banned = None

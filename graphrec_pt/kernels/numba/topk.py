@@ -28,7 +28,7 @@ def _merge(part: Any, low: Any, score: Any, best: Any) -> None:
 
 
 def topk(part: Tensor, low: int, score: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
-    """Merge a block of scores in place; see :func:`graphrec_pt.kernels.torch.topk.topk`."""
+    """Merge a block of scores in place; see :func:`graphrec_pt.kernels.topk.topk`."""
     _merge(array(part), np.int64(low), array(score), array(best))
     return score, best
 
@@ -64,7 +64,7 @@ def _rank(
 def rank(
     scores: Tensor, row: Tensor, column: Tensor, ptr: Tensor, seen: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return ranks and candidates; see :func:`graphrec_pt.kernels.torch.topk.rank`."""
+    """Return ranks and candidates; see :func:`graphrec_pt.kernels.topk.rank`."""
     found, candidates = np.empty(len(row)), np.empty(len(row), np.int64)
     what = array(scores), array(row), array(column), array(ptr), array(seen)
     _rank(*what, found, candidates)

@@ -12,9 +12,8 @@ from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.neighbors import SPARE, FanOutPlan
-from graphrec_pt.kernels.philox import below
+from graphrec_pt.kernels.philox import below, draw
 from graphrec_pt.kernels.torch.choice import UNDER_ONE, Ranges, search, slot_ranges, unit
-from graphrec_pt.kernels.torch.philox import draw
 from graphrec_pt.kernels.torch.segments import lower_bound, ranges
 
 _NEVER = torch.iinfo(torch.int64).max

@@ -7,8 +7,7 @@ from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.paths import PATH_SHIFT, TRY_SHIFT, Constrained, Question
-from graphrec_pt.kernels.philox import below
-from graphrec_pt.kernels.torch.philox import philox
+from graphrec_pt.kernels.philox import below, torch_philox
 from graphrec_pt.kernels.torch.segments import lower_bound, ranges
 
 Join = Callable[[SegmentedCSR, Question, Tensor, int, Tensor, Tensor], Tensor]
@@ -153,7 +152,10 @@ def _walk(
     """Return nodes ``[P, L+1]`` and positions ``[P, L]`` of one walk each; −1 once refused."""
     block = (path << PATH_SHIFT) | (attempt << TRY_SHIFT)
     roots = question.roots[row]
-    bits = [philox(question.words, roots, block), philox(question.words, roots, block + 1)]
+    bits = [
+        torch_philox(question.words, roots, block),
+        torch_philox(question.words, roots, block + 1),
+    ]
     words = torch.cat(bits, dim=1)  # [P, 8]
     nodes, taken = roots.unsqueeze(1), row.new_empty(len(row), 0)
     alive = torch.ones_like(row, dtype=torch.bool)

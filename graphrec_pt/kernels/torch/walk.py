@@ -4,9 +4,8 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR
-from graphrec_pt.kernels.philox import below
+from graphrec_pt.kernels.philox import below, torch_philox
 from graphrec_pt.kernels.torch.choice import Ranges, eligible, pick, unit
-from graphrec_pt.kernels.torch.philox import philox
 from graphrec_pt.kernels.torch.segments import lower_bound, ranges
 from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, WalkPlan
 
@@ -26,12 +25,12 @@ def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
     for hop, slot in enumerate(plan.slots.tolist()):
         row = (node >= 0).nonzero().squeeze(1)  # walkers still on their way
         if plan.plain:
-            words = philox(plan.words, root[row], (repeat[row] << REPEAT_SHIFT) | hop >> 2)
+            words = torch_philox(plan.words, root[row], (repeat[row] << REPEAT_SHIFT) | hop >> 2)
             edges = eligible(csr, node[row], slot, None)
             taken = _uniform(edges, words[:, hop & 3])
         else:
             block = (repeat[row] << REPEAT_SHIFT) | hop << TRY_BITS
-            jump = philox(plan.words, root[row], block)[:, 0] < plan.restart
+            jump = torch_philox(plan.words, root[row], block)[:, 0] < plan.restart
             home = row[jump]
             row, block = row[~jump], block[~jump]
             edges = eligible(csr, node[row], slot, since[row] if plan.timed else None)
@@ -67,14 +66,14 @@ def _choose(
     taken = torch.full_like(root, -1)
     left = (found.end > found.start).any(1).nonzero().squeeze(1)
     for attempt in range(plan.tries):
-        words = philox(plan.words, root[left], block[left] + attempt)
+        words = torch_philox(plan.words, root[left], block[left] + attempt)
         edge = pick(found.of(left), words[:, 2], words[:, 3], plan.cumulative)
         limit = _limit(csr, plan, edge, previous[left], None if banned is None else banned[left])
         accepted = (edge >= 0) & (words[:, 1] < limit)
         taken[left[accepted]] = edge[accepted]
         left = left[~accepted & (edge >= 0)]
     if len(left):
-        words = philox(plan.words, root[left], block[left] + LAST_BLOCK)
+        words = torch_philox(plan.words, root[left], block[left] + LAST_BLOCK)
         taken[left] = _scan(csr, plan, found, left, words, previous, banned)
     return taken
 

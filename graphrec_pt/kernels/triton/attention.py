@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from graphrec_pt.core.memo import Memo
-from graphrec_pt.kernels.sight import Bias, Sight
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.attention import Bias, Sight
+from graphrec_pt.kernels.sparse import owners
 
 BLOCK = 128  # of queries and of keys
 SHAPES = 64  # kinds of shapes, types and modes of gradient that a process may compile for
@@ -35,7 +35,7 @@ def attention(
     inputs = (q, k, v, *(prompt or ()))
     wanted = torch.is_grad_enabled() and any(x.requires_grad for x in inputs)
     if bias is not None or dropout or (wanted and not q.is_cuda):
-        from graphrec_pt.kernels.torch.attention import attention as bucketed
+        from graphrec_pt.kernels.attention import torch_attention as bucketed
 
         return bucketed(q, k, v, ptr, sight, prompt, bias, dropout, scale)
     q, k, v, *before = inputs if wanted else (x.detach() for x in inputs)

@@ -6,8 +6,7 @@ import triton.language as tl
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.negative import TRIES, TRY_BITS, UNIT_BITS, Wanted
-from graphrec_pt.kernels.torch.negative import bounds, exact
+from graphrec_pt.kernels.negative import TRIES, TRY_BITS, UNIT_BITS, Wanted, bounds, exact
 from graphrec_pt.kernels.triton.choice import lower_bound
 from graphrec_pt.kernels.triton.philox import below, draw, on_device
 

@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.torch.ppr import push_all
+from graphrec_pt.kernels.ppr import push_all
 
 BLOCK = 128
 
@@ -54,5 +54,5 @@ def _give(csr: SegmentedCSR, residual: Tensor, row: Tensor, node: Tensor, share:
 def ppr(
     csr: SegmentedCSR, roots: Tensor, k: int, stop: int, least: int, exclude: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Return top-k nodes and masses; see :func:`graphrec_pt.kernels.torch.ppr.ppr`."""
+    """Return top-k nodes and masses; see :func:`graphrec_pt.kernels.ppr.ppr`."""
     return push_all(csr, roots, k, stop, least, exclude, _give)

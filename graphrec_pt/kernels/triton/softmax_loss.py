@@ -38,7 +38,7 @@ def _softmax_loss(
 
 
 def softmax_loss(logits: Tensor, target: Tensor, gradient: bool) -> Tensor:
-    """Return the loss of each row; see :func:`graphrec_pt.kernels.torch.softmax_loss`."""
+    """Return the loss of each row; see :func:`graphrec_pt.kernels.softmax_loss`."""
     loss = logits.new_empty(len(logits))
     if len(logits):
         size = min(BLOCK, triton.next_power_of_2(logits.shape[1]))

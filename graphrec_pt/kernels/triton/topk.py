@@ -32,7 +32,7 @@ def _select(
 
 
 def topk(part: Tensor, low: int, score: Tensor, best: Tensor) -> tuple[Tensor, Tensor]:
-    """Merge a block of scores; see :func:`graphrec_pt.kernels.torch.topk.topk`."""
+    """Merge a block of scores; see :func:`graphrec_pt.kernels.topk.topk`."""
     item = torch.arange(low, low + part.shape[1], device=part.device).expand_as(part)
     scores = torch.cat([score, part], dim=1)  # [B, k + block]
     items = torch.cat([best, item], dim=1)

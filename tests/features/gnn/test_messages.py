@@ -12,7 +12,7 @@ from graphrec_pt.features.gnn.messages import Incoming, by_head, counts, incomin
 from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.kernels.transposed import owners
+from graphrec_pt.kernels.sparse import owners
 
 Build = Callable[..., Propagator]
 

@@ -17,7 +17,7 @@ from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.kernels import transposed as module
+from graphrec_pt.kernels import sparse as module
 
 Build = Callable[..., Propagator]
 

@@ -12,7 +12,7 @@ CODE = """
     import numba, torch
     from graphrec_pt.core.key import Key
     from graphrec_pt.kernels.csr import SegmentedCSR
-    from graphrec_pt.kernels.numba.threads import thread_count, with_threads
+    from graphrec_pt.kernels.numba.compile import thread_count, with_threads
     from graphrec_pt.kernels.walk import walk
     n = 100
     one = [torch.tensor(column) for column in ([0, n], [1], [0, n])]
