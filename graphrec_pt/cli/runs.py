@@ -11,6 +11,7 @@ from graphrec_pt.cli.printing import Terminal, print_json, progress
 from graphrec_pt.cli.recommend import recommend
 from graphrec_pt.cli.refit import refit
 from graphrec_pt.cli.run import run
+from graphrec_pt.cli.similar import similar
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
@@ -64,11 +65,13 @@ def compare(
 def export(
     folder: Folder,
     to: Annotated[
-        Literal["embeddings", "ann", "onnx", "hub", "corpus"],
+        Literal["embeddings", "ann", "onnx", "hub", "corpus", "encoder", "vectors", "similar"],
         typer.Option(
-            help="embeddings: vectors of nodes. ann: a search index of the items. onnx: the "
-            "model that reads histories. hub: upload the model to the Hugging Face Hub. corpus: "
-            "the training sequences of a stage."
+            help="embeddings: encoded users, items with their bias, and other trained nodes. ann: "
+            "a search index of the items. onnx: the model that reads histories. hub: upload the "
+            "model to the Hugging Face Hub. corpus: the training sequences of a stage. encoder: a "
+            "Hugging Face backbone with its words. vectors: input vectors as safetensors. "
+            "similar: the similar items of every item."
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="A new folder (default: RUN/KIND).")] = None,
@@ -130,6 +133,7 @@ def add_to(app: typer.Typer) -> None:
         refit,
         evaluate,
         recommend,
+        similar,
         compare,
         export,
     )
@@ -151,9 +155,21 @@ def _exported(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Pat
         from graphrec_pt.serve.onnx import export_onnx
 
         return export_onnx(run, out)
-    from graphrec_pt.serve.export import export_embeddings
+    if to == "encoder":
+        from graphrec_pt.serve.encoder import export_encoder
 
-    return export_embeddings(run, out)
+        return export_encoder(run, out)
+    if to == "similar":
+        from graphrec_pt.graph.store import new_folder
+        from graphrec_pt.serve.recommender import from_pretrained
+        from graphrec_pt.serve.similar import SimilarItems
+
+        table = new_folder(out) / "similar.parquet"
+        SimilarItems(from_pretrained(run)).table(table)
+        return [table]
+    from graphrec_pt.serve.export import export_embeddings, export_vectors
+
+    return export_vectors(run, out) if to == "vectors" else export_embeddings(run, out)
 
 
 def _check_options(to: str, options: dict[str, Any]) -> None:

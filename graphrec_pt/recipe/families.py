@@ -9,6 +9,7 @@ from graphrec_pt.data.reader import Reader, reader
 from graphrec_pt.evaluation.baseline import Baseline, baseline
 from graphrec_pt.evaluation.metric import Metric, metric
 from graphrec_pt.evaluation.task import Task, task
+from graphrec_pt.evaluation.text_baseline import TextBaseline, text_baseline
 from graphrec_pt.evaluation.values import ValueBaseline, value_baseline
 from graphrec_pt.features.featurizer import Featurizer, featurizer
 from graphrec_pt.features.propagation import Propagation, propagation
@@ -76,6 +77,7 @@ FAMILIES: dict[str, Family] = {
         (task, Task, "says what is predicted for held-out targets and how it is measured"),
         (metric, Metric, "measures the outcomes of a task"),
         (baseline, Baseline, "ranks without training, for comparison"),
+        (text_baseline, TextBaseline, "writes texts without training, for comparison"),
         (
             value_baseline,
             ValueBaseline,
