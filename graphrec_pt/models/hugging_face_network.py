@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.attention import Mode, seen
 from graphrec_pt.kernels.sparse import check_ptr, owners
+from graphrec_pt.models.base import Base
 from graphrec_pt.models.positions import StructuralEmbedding, places
 from graphrec_pt.models.prompt import PromptStates, with_soft_tokens
 from graphrec_pt.models.word_head import WordHead, class_with_head, split_head
@@ -62,6 +63,7 @@ class Network(nn.Module):
         self.model: Any = None
         self.words: Any = None
         self.word_head: WordHead | None = None
+        self.base: Base | None = None
         self._given = [given]  # in a list, so that it is no part yet, and is not emptied
         self._obeyed: set[tuple[str, bool]] = set()
 
