@@ -3,6 +3,9 @@
 from graphrec_pt.evaluation import (  # registers their members
     accuracy,
     baselines,
+    conversation_baselines,
+    conversation_metrics,
+    response_metrics,
     set_metrics,
     tasks,
     text_baselines,
@@ -15,6 +18,9 @@ from graphrec_pt.evaluation import (  # registers their members
 __all__ = [
     "accuracy",
     "baselines",
+    "conversation_baselines",
+    "conversation_metrics",
+    "response_metrics",
     "set_metrics",
     "tasks",
     "text_baselines",

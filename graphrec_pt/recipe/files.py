@@ -13,6 +13,7 @@ from graphrec_pt.core.registry import trusting
 from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.card import load_card, shipped
 from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.roles import with_roles
 
 NAMED = ("sampler", "linearizer", "backbone", "strategy", "split", "schedule")
 """Options that may be a bare name, which is the mapping ``{name: …}``."""
@@ -52,13 +53,20 @@ def recipe_file(name: str | Path) -> Traversable:
 
 
 def load_recipe(
-    name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = False
+    name: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    trust_code: bool = False,
 ) -> Recipe:
     """Return a recipe, by the name of a shipped one, from a YAML file or the folder of a run.
+
+    The names of its data take the place of its roles (:mod:`graphrec_pt.recipe.roles`).
 
     Args:
         name: Name of the recipe.
         overrides: Options to change, such as ``stages.0.epochs=3``; values are YAML.
+        quick: Take the recipe's quick setting; `overrides` win over its options.
         trust_code: Let it name code by dotted path or plug-in, which is then run.
 
     Raises:
@@ -70,11 +78,42 @@ def load_recipe(
         1.0
     """
     file = recipe_file(name)
-    content = _content(file)
-    for override in overrides:
-        override_option(content, override)
+    content = recipe_content(name, overrides, quick=quick)
     with trusting(trust_code):
         return Recipe.checked(content, file.name)
+
+
+def recipe_content(
+    name: str | Path, overrides: Sequence[str] = (), *, quick: bool = False
+) -> dict[str, Any]:
+    """Return the content of a recipe's file with its options changed and its roles filled.
+
+    Args:
+        name: As for :func:`load_recipe`.
+        overrides: Likewise.
+        quick: Likewise.
+
+    Raises:
+        GraphRecError: When there is no such recipe or it has no quick setting, and for roles that
+            its data lacks.
+    """
+    file = recipe_file(name)
+    content = _content(file)
+    if quick:
+        changes = content.get("quick")
+        if not isinstance(changes, list) or not changes:
+            hint = "KEY=VALUE options such as stages.0.epochs=3"
+            raise GraphRecError(file.name, "a quick setting (`quick:`)", "none", hint)
+        overrides = [*map(str, changes), *overrides]
+        content["setting"] = "quick"
+    of_data = [override for override in overrides if override.startswith("data.")]
+    for override in of_data:  # first: the data says what the names of other options are
+        override_option(content, override)
+    content = with_roles(content, file.name)
+    for override in overrides:
+        if override not in of_data:
+            override_option(content, override)
+    return with_roles(content, file.name)
 
 
 def override_option(content: dict[str, Any], override: str) -> None:

@@ -171,7 +171,9 @@ def _markers(values: pl.Series, mentions: Mentions) -> Search:
     for place, value in enumerate(values.cast(pl.String)):
         places.setdefault(value, place)
     before, after = mentions.marker.split(f"{{{mentions.column}}}")
-    inner = r"(\w+)" if mentions.column == RAW_ID else r"(.+?)"
+    inner = r"(.+?)"
+    if mentions.column == RAW_ID:  # what no id could be, such as @home among numbers, is a word
+        inner = r"(\d+)" if all(map(str.isdecimal, places)) else r"(\w+)"
     pattern = re.compile(re.escape(before) + inner + re.escape(after))
 
     def search(text: str) -> Iterator[Found]:

@@ -251,10 +251,26 @@ def test_mind_tells_folders_apart_and_hides_labels() -> None:
 def test_redial_separates_what_each_person_said() -> None:
     graph = built("redial")
     assert ends(graph, "recommends") == {("5", "11"), ("7", "13"), ("7", "11")}
+    assert ends(graph, "suggests") == {("5-1", "11"), ("7-1", "13"), ("7-1", "11")}
     assert ends(graph, "likes") == {("1", "11")}
     assert ends(graph, "dislikes") == {("1", "12")}
     assert ends(graph, "follows") == {("5-1", "5-0"), ("5-2", "5-1"), ("7-1", "7-0")}
     assert row(graph, "item", "13")["name"] == "Green Hill"
+
+
+def test_redial_tests_the_published_dialogues_turn_by_turn() -> None:
+    card = load_card("redial").without(["recommends", "likes", "dislikes"])
+    cut = split(
+        build_card(card, SAMPLES / "redial"),
+        {"name": "groups", "by": "part_of", "published": "split"},
+    )
+    raw = cut.graph.raw_id
+    assert cut.relation == "suggests"
+    assert {raw(turn) for turn in cut.test.source.tolist()} == {"7-1"}  # of test_data.jsonl
+    seen = cut.history("test")
+    assert ("7-1", "7-0") in ends(seen, "follows")
+    assert {turn for turn, _ in ends(seen, "part_of")} == {"5-0", "5-1", "5-2", "6-0"}
+    assert ends(cut.train, "mentions") == {("5-0", "12"), ("5-1", "11"), ("5-2", "11")}
 
 
 def test_opendialkg_keeps_a_movie_and_a_genre_of_one_name_apart() -> None:

@@ -1,5 +1,12 @@
-"""The evaluation tasks: ranking, rating, click, sets and text."""
+"""The evaluation tasks: ranking, rating, click, sets, conversation and text."""
 
-from graphrec_pt.evaluation.tasks import click, ranking, rating, sets, text  # registers its members
+from graphrec_pt.evaluation.tasks import (
+    click,
+    conversation,
+    ranking,
+    rating,
+    sets,
+    text,
+)  # registers its members
 
-__all__ = ["click", "ranking", "rating", "sets", "text"]
+__all__ = ["click", "conversation", "ranking", "rating", "sets", "text"]
