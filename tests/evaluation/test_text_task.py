@@ -273,7 +273,8 @@ def test_recommendations_in_sentences(run: Run, capsys: pytest.CaptureFixture[st
     )
     printed = " ".join(capsys.readouterr().out.split())
     assert "You wrote about thing" in printed
-    assert main(["recommend", str(run.folder), "--user", "u0", "-k", "3", "--explain", "--json"]) == 0
+    asked = ["recommend", str(run.folder), "--user", "u0", "-k", "3", "--explain"]
+    assert main([*asked, "--json"]) == 0
     items = json.loads(capsys.readouterr().out)[0]["items"]
     sentences = [path["sentence"] for item in items for path in item["paths"]]
     assert sentences
