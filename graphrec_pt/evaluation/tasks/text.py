@@ -124,14 +124,14 @@ class TextTask:
                 "text": pl.Series(texts, dtype=pl.String),
             }
         )
-        pairs = list(zip(source.tolist(), target.tolist(), strict=True))
+        texts_and_pairs = zip(
+            rows.select("text", "reference").iter_rows(),
+            source.tolist(),
+            target.tolist(),
+            strict=True,
+        )
         read = pl.DataFrame(
-            [
-                _facts(facts, *row, *pair)
-                for row, pair in zip(
-                    rows.select("text", "reference").iter_rows(), pairs, strict=True
-                )
-            ],
+            [_facts(facts, text, gold, u, i) for (text, gold), u, i in texts_and_pairs],
             schema_overrides={name: pl.List(pl.String) for name in ("features", "gold")},
         )
         likely = None
