@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from graphrec_pt.data.plan import Plan as Plan
     from graphrec_pt.data.reader import reader as reader
     from graphrec_pt.features.featurizer import featurizer as featurizer
+    from graphrec_pt.features.featurizer import propagation as propagation
     from graphrec_pt.features.node_features import Features as Features
-    from graphrec_pt.features.propagation import propagation as propagation
     from graphrec_pt.graph.derive import derivation as derivation
     from graphrec_pt.graph.derive import derive as derive
     from graphrec_pt.graph.graph import Graph as Graph

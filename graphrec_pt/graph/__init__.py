@@ -1,5 +1,5 @@
 """Floor 2: schema, graph, store, split, protocols and derived relations."""
 
-from graphrec_pt.graph import derivations, group_protocols, protocols  # registers their members
+from graphrec_pt.graph import derive, group_protocols, protocols  # registers their members
 
-__all__ = ["derivations", "group_protocols", "protocols"]
+__all__ = ["derive", "group_protocols", "protocols"]

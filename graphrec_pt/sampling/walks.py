@@ -9,10 +9,15 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.walk import walk
-from graphrec_pt.sampling.checks import check_exclude, check_metapath, check_roots, check_timed
 from graphrec_pt.sampling.edges import relations_of
 from graphrec_pt.sampling.sample import Paths
-from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.sampler import (
+    check_exclude,
+    check_metapath,
+    check_roots,
+    check_timed,
+    sampler,
+)
 
 
 def walked(

@@ -9,8 +9,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.split import Split
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import Split, keep_edges
 from graphrec_pt.kernels.dispatch import forced_body
 from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs, concatenate, same
 from graphrec_pt.sampling.sampler import Sampler, Sets, sampler
