@@ -1,4 +1,4 @@
-"""Build the segmented CSR of a graph from edge lists, and its fingerprint; nothing else lays it out."""
+"""Build a graph from edge lists: the one place that lays out its segmented CSR, and fingerprints."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Splits: training and history graphs from which held-out interactions are absent, over one numbering."""
+"""Splits: training and history graphs without held-out interactions, over one numbering."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

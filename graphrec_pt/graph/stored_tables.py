@@ -1,4 +1,4 @@
-"""Tables on disk, checked before they are used: Arrow files of a graph and their headers, Parquet."""
+"""Tables on disk, checked before they are used: Arrow files with a header, and Parquet files."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

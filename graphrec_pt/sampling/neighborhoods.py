@@ -1,4 +1,4 @@
-"""Neighbourhoods hop by hop: of a node, an entity set or a set node, up an ontology, or by count."""
+"""Neighbourhoods hop by hop: of a node, an entity set or a set node; upwards; and by count."""
 
 from collections.abc import Sequence
 from dataclasses import replace

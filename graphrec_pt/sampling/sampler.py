@@ -1,4 +1,4 @@
-"""The sampler family: (graph, roots, key) → Paths or Subgraphs, as a pure function; checks of what samplers are given."""
+"""The sampler family: (graph, roots, key) → Paths or Subgraphs, a pure function of checked input."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

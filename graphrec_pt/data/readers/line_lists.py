@@ -1,4 +1,4 @@
-"""Files with one list of ids a line: of the line's number, or of the user that the line begins with."""
+"""Files with one list of ids a line, of the line's number or of the user at its beginning."""
 
 from collections.abc import Sequence
 
