@@ -1,4 +1,4 @@
-"""Build a graph from edge lists: the one place that lays out its segmented CSR, and fingerprints."""
+"""Build a graph from edge lists, the one place that lays out its segmented CSR; fingerprints."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

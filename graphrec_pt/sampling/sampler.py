@@ -1,4 +1,4 @@
-"""The sampler family: (graph, roots, key) → Paths or Subgraphs, a pure function of checked input."""
+"""The sampler family: (graph, roots, key) → Paths or Subgraphs, purely; checks of their input."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
