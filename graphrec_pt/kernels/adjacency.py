@@ -207,6 +207,31 @@ def induce(csr: SegmentedCSR, nodes: Tensor, ptr: Tensor) -> Induced:
     return Induced(edges, target_order(csr)[place], starts)
 
 
+def edge_relation(csr: SegmentedCSR, relations: Tensor, edge: Tensor, source: Tensor) -> Tensor:
+    """Return the relation of each stored edge.
+
+    Args:
+        csr: The graph.
+        relations: int64 ``[S, most slots]``, the number of the relation of each slot of a type.
+        edge: int64 ``[K]``, positions in `csr.indices`.
+        source: int64 ``[K]``, the node that each edge leaves.
+
+    Returns:
+        int64 ``[K]``.
+    """
+    number: Tensor = body("adjacency.edge_relation", csr.indices)(csr, relations, edge, source)
+    return number
+
+
+def torch_edge_relation(
+    csr: SegmentedCSR, relations: Tensor, edge: Tensor, source: Tensor
+) -> Tensor:
+    """Find relations by binary search; see :func:`graphrec_pt.kernels.adjacency.edge_relation`."""
+    kind, first = csr.node_type(source), csr.first_segment(source)
+    after = lower_bound(csr.segment, first + 1, first + csr.slots[kind], edge + 1)
+    return relations[kind, after - first - 1]
+
+
 def torch_member(
     csr: SegmentedCSR, targets: Tensor, source: Tensor, slot: Tensor, target: Tensor
 ) -> Tensor:

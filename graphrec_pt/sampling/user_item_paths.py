@@ -61,7 +61,8 @@ class UserItemPaths:
         if self.distinct:
             new = _first_paths(graph, row, nodes, position)
             row, nodes, position = row[new], nodes[new], position[new]
-        return walked(graph, nodes, position, row, len(roots))
+        relations = relations_of(graph, position, nodes[:, :-1])
+        return walked(nodes, position, relations, row, len(roots))
 
     def _constrained(
         self, graph: Graph, roots: Tensor, relation: Relation, key: Key, exclude: Tensor | None

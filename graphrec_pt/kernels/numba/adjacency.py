@@ -15,6 +15,7 @@ from graphrec_pt.kernels.numba.segments import (
     lower_bound,
     lower_bounds,
     node_segments,
+    relation_of,
 )
 
 
@@ -54,6 +55,20 @@ def target_order(csr: SegmentedCSR) -> Tensor:
     """Return edges by (segment, target); see :func:`graphrec_pt.kernels.adjacency`."""
     out = np.empty(csr.num_edges, np.int64)
     _sort(csr.segment.contiguous().numpy(), csr.indices.contiguous().numpy(), out)
+    return torch.from_numpy(out)
+
+
+@kernel(parallel=True)
+def _relations(csr: Any, table: Any, edge: Any, source: Any, out: Any) -> None:
+    for i in prange(edge.shape[0]):
+        first, _ = node_segments(csr, source[i])
+        out[i] = relation_of(csr, table, source[i], first, first, np.int64(-1), edge[i])
+
+
+def edge_relation(csr: SegmentedCSR, relations: Tensor, edge: Tensor, source: Tensor) -> Tensor:
+    """Find relations; see :func:`graphrec_pt.kernels.adjacency.edge_relation`."""
+    out = np.empty(len(edge), np.int64)
+    _relations(arrays(csr), array(relations), array(edge), array(source), out)
     return torch.from_numpy(out)
 
 
