@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -23,3 +24,15 @@ for number, handler in {
 def pytest_configure(config: pytest.Config) -> None:
     """Compare in full precision on a GPU, whatever its compiler would like better."""
     config.addinivalue_line("filterwarnings", "ignore:TensorFloat32 tensor cores")
+
+
+@pytest.fixture
+def own_components() -> Iterator[None]:
+    """Forget afterwards what a test registers, so that other tests see the library alone."""
+    from graphrec_pt.recipe.families import FAMILIES
+
+    before = {name: dict(family.registry._members) for name, family in FAMILIES.items()}
+    yield
+    for name, family in FAMILIES.items():
+        family.registry._members.clear()
+        family.registry._members.update(before[name])

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "graphrec_pt"
 ORDER = """core kernels graph data sampling tokens features models objectives training predict
-           evaluation recipe serve cli"""
+           evaluation recipe serve testing cli"""
 FLOORS = {name: floor for floor, name in enumerate(ORDER.split())}
 LONGEST = 400  # lines of any file
 SOURCES = sorted(PACKAGE.rglob("*.py"))

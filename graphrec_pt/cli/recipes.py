@@ -17,20 +17,36 @@ recipe = typer.Typer(no_args_is_help=True, help="List, show, copy and validate r
 
 @recipe.command("ls")
 def list_recipes(
+    data: Annotated[
+        str, typer.Option(metavar="CARD", help="Say which recipes fit this card, and why not.")
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the recipes that come with the library."""
     from graphrec_pt.recipe.files import recipe_files, summary
 
-    summaries = [summary(file) for file in recipe_files()]
+    summaries = [dict(summary(file)) for file in recipe_files()]
+    columns = ["name", "title", "paper"]
+    if data:
+        from graphrec_pt.recipe.fits import misfits, sketch_of
+
+        graph = sketch_of(data)
+        columns = ["name", "fits", "title or what the data lacks"]
+        for row in summaries:
+            row["reasons"] = [str(error) for error in misfits(row["name"], data, graph=graph)]
+            row["fits"] = not row["reasons"]
     if as_json:
         print_json(summaries)
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "title", "paper"):
-        table.add_column(column, overflow="fold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column in ("name", "fits"))
     for row in summaries:
-        table.add_row(row["name"], row["title"], row["paper"])
+        if data:
+            text = row["title"] if row["fits"] else row["reasons"][0]
+            table.add_row(row["name"], "yes" if row["fits"] else "no", printable(text))
+        else:
+            table.add_row(row["name"], row["title"], row["paper"])
     Terminal().print(table)
 
 
@@ -69,16 +85,24 @@ def copy_recipe(
 @recipe.command("validate")
 def validate_recipes(
     files: Annotated[list[str], typer.Argument(metavar="FILE…", help="YAML files, or names.")],
+    data: Annotated[
+        str, typer.Option(metavar="CARD", help="Check whether they fit the data of this card.")
+    ] = "",
     trust_code: TrustCode = False,
 ) -> None:
     """Check recipes, and print all mistakes of all of them."""
     from graphrec_pt.recipe.files import check_recipe
+    from graphrec_pt.recipe.fits import misfits, sketch_of
 
+    graph = sketch_of(data) if data else None
     mistakes: list[GraphRecError] = []
     for file in files:
         try:
             with trusted(trust_code):
-                check_recipe(file)
+                if data:
+                    raise_all(misfits(file, data, graph=graph, trust_code=trust_code))
+                else:
+                    check_recipe(file)
         except ConfigErrors as errors:
             mistakes += errors.errors
         except GraphRecError as error:

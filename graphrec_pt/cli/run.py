@@ -38,6 +38,10 @@ def run(
         typer.Option(help="Folder of the run (default runs/NAME, or runs/NAME-STRATEGY)."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Build and check everything, print sizes, train nothing."),
+    ] = False,
     cache: Annotated[Path, typer.Option(help="Folder for downloaded raw files.")] = Path(
         "~/.cache/graphrec_pt"
     ),
@@ -64,6 +68,9 @@ def run(
                 got, hint = "its own", f"--out {source}-{_name(wanted)}"
                 raise GraphRecError(f"--out {out}", "another folder than the run's", got, hint)
         out = out or RUNS / chosen.name
+        if dry_run:
+            _print_dry_run(chosen, wanted, raw, cache)
+            return
         raw = raw or (kept_raw(out) if resume else None)
         # A swapped recipe is known when its data is; a folder that is taken is told before.
         if (wanted is not None and resume) or will_train(
@@ -89,6 +96,33 @@ def run(
             console.print(note, soft_wrap=True, highlight=False)
         write_report(done)
     console.print(f"saved in {out}, with a report.html to read", soft_wrap=True)
+
+
+def _print_dry_run(chosen: "Recipe", wanted: Any, raw: Path | None, cache: Path) -> None:
+    """Print what a run would do."""
+    from graphrec_pt.recipe.data import graph_of
+    from graphrec_pt.recipe.dry_run import dry_run
+    from graphrec_pt.recipe.with_strategy import with_strategy
+
+    with progress() as tell:
+        graph = graph_of(chosen.data, raw, cache=cache, tell=tell)
+    if wanted is not None:
+        chosen = with_strategy(chosen, wanted, graph)
+    plan = dry_run(chosen, graph=graph)
+    console = Terminal()
+    lines = [
+        f"graph: {plan.nodes:,} nodes; {plan.edges:,} stored edges to train on",
+        f"targets: {plan.valid:,} for validation, {plan.test:,} for test",
+        *(
+            f"stage {stage.name}: {stage.strategy}, at most {stage.steps:,} optimiser steps"
+            for stage in plan.stages
+        ),
+        f"model: {plan.parameters:,} weights; {plan.memory / 1e6:,.0f} MB with gradients and "
+        "optimiser states, activations on top",
+        "Everything fits. Nothing was trained.",
+    ]
+    for line in lines:
+        console.print(line, soft_wrap=True, highlight=False)
 
 
 def _strategy(overrides: Sequence[str]) -> tuple[Any, list[str]]:

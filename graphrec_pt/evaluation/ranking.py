@@ -1,6 +1,6 @@
 """Full ranking of the whole catalogue, a block of queries at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import polars as pl
@@ -26,6 +26,7 @@ def rank_targets(
     *,
     seen: SeenPolicy = "mask",
     sampled: Sampled | None = None,
+    left_out: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None,
     cells: int = CELLS,
 ) -> Ranks:
     """Rank every target among the whole catalogue of its node type.
@@ -44,6 +45,8 @@ def rank_targets(
         when: Validation or test targets.
         seen: Whether items of a source in ``split.history(when)`` are left out or kept.
         sampled: Rank among sampled negatives instead, to reproduce a published table.
+        left_out: From sources int64 ``[B]`` to the candidates that ``"mask"`` leaves out, as
+            pointers and columns; by default :func:`~graphrec_pt.predict.seen.seen_pairs`.
         cells: Most scores held in memory at once; at least one row is always scored.
 
     Raises:
@@ -73,7 +76,9 @@ def rank_targets(
             rank[part] = _against_some(scores, row, wanted.column[part], negatives[part])
             continue
         scores = shaped_scores(scorer, nodes, len(catalogue))
-        seen_items = seen_pairs(history, split.relation, nodes) if seen == "mask" else None
+        seen_items = None
+        if seen == "mask":
+            seen_items = left_out(nodes) if left_out else seen_pairs(history, split.relation, nodes)
         ranks = ranked(scores, row, wanted.column[part], seen_items)
         check_numbers(ranks.rank, nodes[row], split.graph)
         rank[part], candidates[part] = ranks

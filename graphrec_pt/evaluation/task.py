@@ -50,8 +50,8 @@ class Task(Protocol):
         """Raise unless a split has the data that the task and its metrics need."""
         ...
 
-    def baselines(self, split: Split) -> tuple[str, ...]:
-        """Return the names of the baselines that fit a split."""
+    def baselines(self, split: Split) -> tuple[str | Mapping[str, Any], ...]:
+        """Return names or configs of the baselines that fit a split."""
         ...
 
     def policies(self, split: Split) -> tuple[SeenPolicy, ...]:

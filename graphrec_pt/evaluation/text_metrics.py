@@ -75,7 +75,11 @@ class OfPairs(TextShare):
 
 @metric("bleu")
 class Bleu:
-    """BLEU of the whole corpus with orders 1 to `k`, without smoothing (PEPLER, PETER, P5)."""
+    """BLEU of the whole corpus with orders 1 to `k`, without smoothing (PEPLER, PETER, P5).
+
+    Args:
+        k: Highest length of the n-grams.
+    """
 
     of: ClassVar[str] = "Written"
     k: Order
@@ -103,7 +107,11 @@ class Bleu:
 
 @metric("bleu_single")
 class BleuSingle(OfPairs):
-    """Mean BLEU of single texts with the precision of order `k` alone (KGSF, UniCRS)."""
+    """Mean BLEU of single texts with the precision of order `k` alone (KGSF, UniCRS).
+
+    Args:
+        k: Length of the n-grams.
+    """
 
     k: Order
 
@@ -114,7 +122,11 @@ class BleuSingle(OfPairs):
 
 @metric("bleu_smoothed")
 class BleuSmoothed(OfPairs):
-    """Mean BLEU of single texts with orders 1 to `k`, smoothed (MESE)."""
+    """Mean BLEU of single texts with orders 1 to `k`, smoothed (MESE).
+
+    Args:
+        k: Highest length of the n-grams.
+    """
 
     k: Order
 
@@ -125,7 +137,11 @@ class BleuSmoothed(OfPairs):
 
 @metric("rouge")
 class Rouge(OfPairs):
-    """Mean ROUGE-k: F1 of matching k-grams (Lin, 2004)."""
+    """Mean ROUGE-k: F1 of matching k-grams (Lin, 2004).
+
+    Args:
+        k: Length of the n-grams.
+    """
 
     k: Order
 
@@ -136,7 +152,11 @@ class Rouge(OfPairs):
 
 @metric("rouge_sets")
 class RougeOfSets(OfPairs):
-    """Mean ROUGE-k over *different* k-grams, as in the code that PEPLER and P5 use."""
+    """Mean ROUGE-k over *different* k-grams, as in the code that PEPLER and P5 use.
+
+    Args:
+        k: Length of the n-grams.
+    """
 
     k: Order
 

@@ -27,7 +27,11 @@ _kept: Memo[Floats] = Memo()  # of an outcome, by n
 
 @metric("distinct")
 class Distinct(TextShare):
-    """Different n-grams divided by all n-grams, n = `k` (Li et al., NAACL 2016)."""
+    """Different n-grams divided by all n-grams, n = `k` (Li et al., NAACL 2016).
+
+    Args:
+        k: Length of the n-grams.
+    """
 
     k: Order
 
@@ -38,7 +42,11 @@ class Distinct(TextShare):
 
 @metric("distinct_sentences")
 class DistinctBySentence(TextShare):
-    """Different n-grams per text that is not empty, n = `k`; may exceed 1 (KGSF, UniCRS, MESE)."""
+    """Different n-grams per text that is not empty, n = `k`; may exceed 1 (KGSF, UniCRS, MESE).
+
+    Args:
+        k: Length of the n-grams.
+    """
 
     k: Order
 
@@ -49,7 +57,11 @@ class DistinctBySentence(TextShare):
 
 @metric("distinct_each")
 class DistinctEach(TextShare):
-    """Mean over texts of a text's different n-grams divided by its n-grams, n = `k`."""
+    """Mean over texts of a text's different n-grams divided by its n-grams, n = `k`.
+
+    Args:
+        k: Length of the n-grams.
+    """
 
     k: Order
 

@@ -23,22 +23,25 @@ from graphrec_pt.tokens.words import from_hugging_face
 _NOT_CONTENT = {"_name_or_path", "transformers_version", "dtype", "torch_dtype", "architectures"}
 
 
-def load_model(source: Any, *, download: bool = False) -> Any:
+def load_model(source: Any, *, download: bool = False, kind: str = "AutoModel") -> Any:
     """Return a private copy of a model, in float32 and in evaluation mode.
 
     Args:
         source: Folder or name, read as safetensors; or a model, which is copied.
         download: Allow Hugging Face to download a name that is not in its cache.
+        kind: Class of transformers that reads it.
 
     Raises:
         GraphRecError: When there is no such model.
     """
     if not isinstance(source, str):
         return deepcopy(source).float().eval()
-    from transformers import AutoModel
+    import transformers
+
+    maker: Any = getattr(transformers, kind)
 
     def read() -> Any:
-        return AutoModel.from_pretrained(
+        return maker.from_pretrained(
             source,
             local_files_only=not download,
             use_safetensors=True,

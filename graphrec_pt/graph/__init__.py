@@ -1,5 +1,10 @@
 """Floor 2: schema, graph, store, split, protocols and derived relations."""
 
-from graphrec_pt.graph import derive, group_protocols, protocols  # registers their members
+from graphrec_pt.graph import (  # registers their members
+    composed,
+    derive,
+    group_protocols,
+    protocols,
+)
 
-__all__ = ["derive", "group_protocols", "protocols"]
+__all__ = ["composed", "derive", "group_protocols", "protocols"]

@@ -7,16 +7,19 @@ their method ``on``.
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 from pydantic import Field
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.protocol import Events, Ints, SplitPart, Stages, follow_pairs, protocol
 from graphrec_pt.graph.protocols import Share, check_shares, drawn
 
+TEST = "test"
+"""What a column of published parts says of the test."""
 _CONTEXT = {SplitPart.VALID: SplitPart.VALID_CONTEXT, SplitPart.TEST: SplitPart.TEST_CONTEXT}
 
 
@@ -37,6 +40,9 @@ class Groups:
         valid: Share of the groups for validation.
         test: Share for test.
         linked: Whether the edges of `by` are seen when a held-out group is evaluated.
+        published: Edge column of the predicted relation that says ``test`` for the published test
+            part: the groups of such edges are the test, whole, and validation groups are drawn
+            from the others. Published validation edges are trained on where they are not drawn.
     """
 
     by: str | tuple[str, ...] = ()
@@ -44,6 +50,7 @@ class Groups:
     valid: Share = 0.1
     test: Share = 0.1
     linked: bool = False
+    published: str | None = None
 
     def __post_init__(self) -> None:
         check_shares("groups", self.valid, self.test)
@@ -103,7 +110,19 @@ class GroupsOf:
     def assign(self, events: Events, key: Key) -> Stages:
         """Return the stage of each event: int8 ``[n]``."""
         end = events.target if self.at_target else events.source
-        return drawn(self.group[end], key.named("groups"), self.config.valid, self.config.test)
+        group, config, key = self.group[end], self.config, key.named("groups")
+        if config.published is None:
+            return drawn(group, key, config.valid, config.test)
+        columns = [] if events.columns is None else events.columns.columns
+        if events.columns is None or config.published not in columns:
+            expected = f"an edge column {config.published!r} on {events.relation!r}"
+            got = ", ".join(columns) or "no edge columns"
+            hint = did_you_mean(config.published, columns)
+            raise GraphRecError("groups.published", expected, got, hint)
+        named = events.columns[config.published].cast(pl.String) == TEST
+        tested = np.isin(group, group[named.fill_null(False).to_numpy()])
+        stages = drawn(group, key, config.valid, 0.0)
+        return np.where(tested, SplitPart.TEST, stages).astype(np.int8)
 
     def follow(self, events: Events, stage: Stages, other: Events, key: Key) -> Stages:
         """Hold the same groups out of another interaction relation."""

@@ -14,15 +14,18 @@ _LEAST = 1e-6
 class CooccurrenceHead(nn.Module):
     """``b = a · x + w · gelu(W x)`` with ``x_c = log(1 + e^{s_c} K_c)``; no cooccurrence, no term.
 
-    Everything is learned; at first b is the mean of x.
+    Everything is learned; at first b is the mean of x over the channels.
 
     Args:
         channels: C.
         inner: Rows of W.
+        degree: Whether one more column of the input is the number of events of the item.
     """
 
-    def __init__(self, channels: int, inner: int) -> None:
+    def __init__(self, channels: int, inner: int, degree: bool = False) -> None:
         super().__init__()
+        self.channels, self.degree = channels, degree
+        channels += degree
         self.log_scale = nn.Parameter(torch.zeros(channels))
         self.direct = nn.Parameter(torch.zeros(channels))
         self.inward = nn.Linear(channels, inner, bias=False)
@@ -30,12 +33,15 @@ class CooccurrenceHead(nn.Module):
 
     def options(self) -> dict[str, int]:
         """Return the arguments that make a network of the same shape."""
-        return {"channels": self.inward.in_features, "inner": self.inward.out_features}
+        options: dict[str, int] = {"channels": self.channels, "inner": self.inward.out_features}
+        return options | ({"degree": True} if self.degree else {})
 
     def initialise(self, draw: Generator) -> None:
         """Start as the mean over channels; W starts away from 0 so that w has a gradient."""
         self.log_scale.fill_(SCALE).log_()
-        self.direct.fill_(FIRST / len(self.direct))
+        self.direct.fill_(FIRST / self.channels)
+        self.log_scale[self.channels :] = 0  # a degree is no small share: log(1 + n)
+        self.direct[self.channels :] = 0
         self.inward.weight.normal_(0, SPREAD, generator=draw)
         self.outward.weight.zero_()
 
@@ -43,7 +49,8 @@ class CooccurrenceHead(nn.Module):
         """Return the term of each item that has cooccurrence.
 
         Args:
-            value: float32 ``[N, C]``, K of N (place, item) pairs, 0 or more.
+            value: float32 ``[N, C]``, K of N (place, item) pairs, 0 or more; ``[N, C + 1]`` with
+                the degree.
 
         Returns:
             ``[N]``.

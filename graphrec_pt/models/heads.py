@@ -44,7 +44,10 @@ class ItemHead(Head):
         self.cosine, self.temperature = cosine, temperature
         self.transform = _transform(width, width) if transform else None
         self.bias = nn.Parameter(torch.zeros(items)) if items else None
-        self.cooccurrence = None if cooccurrence is None else CooccurrenceHead(**cooccurrence)
+        self.cooccurrence: CooccurrenceHead | None = None
+        if cooccurrence is not None:
+            shape = cooccurrence["channels"], cooccurrence["inner"]
+            self.cooccurrence = CooccurrenceHead(*shape, bool(cooccurrence.get("degree", False)))
 
     def options(self) -> dict[str, Any]:
         """Return the arguments that make a network of the same shape."""

@@ -10,6 +10,7 @@ from graphrec_pt.features.seeded import seeded
 from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.backbone import backbone
 from graphrec_pt.models.hugging_face_network import Network
+from graphrec_pt.models.word_head import LANGUAGE_MODELS, class_with_head, has_head
 
 
 def _positions() -> dict[str, int | None]:
@@ -30,6 +31,9 @@ class HuggingFace:
         structure: Columns of the tokens as in the graph transformer. ``position`` becomes the
             position ids of the model; the others get a learned embedding.
         words: Keep the model's word embeddings, for text tokens; D must be H.
+        head: Keep the model's language-model head beside its words, for logits as the model itself
+            gives them. By default where the family's head is known (GPT-2, Llama, Mistral, Qwen2,
+            T5, BART, BERT, RoBERTa, DistilBERT), and of a folder where it has weights for it.
         download: Let Hugging Face fetch a model that is not here.
     """
 
@@ -39,6 +43,7 @@ class HuggingFace:
     mode: Mode = "bidirectional"
     structure: dict[str, int | None] = Field(default_factory=_positions)
     words: bool = False
+    head: bool | None = None
     download: bool = False
 
     def __post_init__(self) -> None:
@@ -47,17 +52,31 @@ class HuggingFace:
             object.__setattr__(self, "width", hidden)
         if self.words and self.width != hidden:
             raise GraphRecError("hugging_face", f"width {hidden} with words", self.width)
+        if self.head and not self.words:
+            raise GraphRecError("hugging_face", "words: true with head: true", "words: false")
+        if self.head:
+            class_with_head(self.inner_config())
+
+    @property
+    def keeps_head(self) -> bool:
+        """Whether the language-model head is kept."""
+        if self.head is not None or not self.words:
+            return bool(self.head)
+        config = self.inner_config()
+        if self.pretrained and isinstance(self.model, str):
+            return has_head(config)
+        return config.model_type in LANGUAGE_MODELS
 
     def build(self, seed: int) -> Network:
         """Return the network; new weights depend on the config and the seed alone."""
         assert self.width is not None
-        width, config = self.width, self.inner_config()
+        width, config, head = self.width, self.inner_config(), self.keeps_head
         given = None
         if self.pretrained and isinstance(self.model, str):
-            given = load_model(self.model, download=self.download)
-        return seeded(
-            lambda: Network(config, given, width, self.mode, self.structure, self.words), seed
-        )
+            kind = class_with_head(config) if head else "AutoModel"
+            given = load_model(self.model, download=self.download, kind=kind)
+        options = config, given, width, self.mode, self.structure, self.words, head
+        return seeded(lambda: Network(*options), seed)
 
     def inner_config(self) -> Any:
         """Return the config of the Hugging Face model.

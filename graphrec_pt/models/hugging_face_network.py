@@ -12,6 +12,7 @@ from graphrec_pt.kernels.attention import Mode, seen
 from graphrec_pt.kernels.sparse import check_ptr, owners
 from graphrec_pt.models.positions import StructuralEmbedding, places
 from graphrec_pt.models.prompt import PromptStates, with_soft_tokens
+from graphrec_pt.models.word_head import WordHead, class_with_head, split_head
 
 HIDDEN = -30_000.0
 """Added to a score that is not to be seen: its weight is 0, and float16 can still hold it."""
@@ -37,6 +38,7 @@ class Network(nn.Module):
         mode: What a token sees by default.
         structure: Sizes of structural columns.
         words: Whether word embeddings are kept.
+        head: Whether its language-model head is kept too; `given` then has one.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Network(nn.Module):
         mode: Mode,
         structure: Mapping[str, int | None],
         words: bool,
+        head: bool = False,
     ) -> None:
         super().__init__()
-        self.mode, self.width, self.keep_words = mode, width, words
+        self.mode, self.width, self.keep_words, self.keep_head = mode, width, words, head
         self.config, self.hidden = config, int(config.hidden_size)
         sizes = {name: size or 0 for name, size in structure.items() if name != "position"}
         self.structure = StructuralEmbedding(sizes, width)
@@ -58,19 +61,24 @@ class Network(nn.Module):
         self.out = None if same else nn.Linear(self.hidden, width)
         self.model: Any = None
         self.words: Any = None
+        self.word_head: WordHead | None = None
         self._given = [given]  # in a list, so that it is no part yet, and is not emptied
         self._obeyed: set[tuple[str, bool]] = set()
 
     def initialise(self, draw: torch.Generator) -> None:
         """Copy the pre-trained weights, or draw new ones by the model's own rule."""
-        from transformers import AutoModel
+        import transformers
 
         model = self._given.pop()
         if model is None:
             seed = int(torch.randint(2**31, (), generator=draw))
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(seed)
-                model = AutoModel.from_config(self.config, trust_remote_code=False)  # type: ignore[no-untyped-call]
+                name = class_with_head(self.config) if self.keep_head else "AutoModel"
+                maker: Any = getattr(transformers, name)
+                model = maker.from_config(self.config, trust_remote_code=False)
+        if self.keep_head:
+            model, self.word_head = split_head(model)
         if getattr(model, "pooler", None) is not None:
             model.pooler = None  # would be a weight that no loss reaches
         # Kept here under one name: encoder and decoder share them.

@@ -32,14 +32,12 @@ from graphrec_pt.models.save import (
     upload,
     write_model,
 )
-from graphrec_pt.models.token_embedding import TokenEmbedding, structure_of
+from graphrec_pt.models.token_embedding import TokenEmbedding, special_rows, structure_of
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.models.view import Encoded, View
-from graphrec_pt.models.word_head import WordSides
 from graphrec_pt.tokens.kind import Special
-from graphrec_pt.tokens.stored import StoredTokenizer
 from graphrec_pt.tokens.vocabulary import Vocabulary
-from graphrec_pt.tokens.words import HASHED, Words
+from graphrec_pt.tokens.words import Words
 
 OF = "of_"
 """Before the label of an objective in the name of its head: modules cannot have any name."""
@@ -56,7 +54,6 @@ class Model(Host):
             graph.
 
     Attributes:
-        tokenizer: The tokenizer of texts; None for a model whose config gives a size or no text.
         vocabulary: Names of the graph's ids; None until the model is bound or loaded.
         graph: The graph that the model was last bound to; None before.
         prompt: The prompt encoder; None where the model has no prompt.
@@ -96,6 +93,9 @@ class Model(Host):
             expected = f"a tokenizer of at most {self.num_words} tokens, as the backbone has words"
             got = f"{len(tokenizer)} of {tokenizer.name}"
             raise GraphRecError("model.text", expected, got, "text: backbone")
+        if config.keeps_words:
+            network = getattr(self.backbone, "config", None)
+            self.embedding.stand_beside(special_rows(tokenizer, network) if tokenizer else {})
         self.vocabulary: Vocabulary | None = None
         self.graph: Graph | None = None
         self.register_module("prompt", None)  # before the heads, whenever it comes
@@ -141,34 +141,6 @@ class Model(Host):
         )
         spec = GraphSpec.of(graph)
         return cls(config, spec, seed, config.tokenizer(graph)).attach_graph(graph)
-
-    @property
-    def num_words(self) -> int:
-        """V, the rows of :attr:`words`; 0 for a model without words."""
-        table = self._word_table
-        return 0 if table is None else table.num_embeddings
-
-    @property
-    def words(self) -> Tensor:
-        """The only table of words, in and out: ``[V, D]``; the backbone's if it keeps its own.
-
-        Raises:
-            GraphRecError: For a model without words.
-        """
-        table = self._word_table
-        if table is None:
-            hint = "text: trained:8000, or words: true of a backbone that has them"
-            raise GraphRecError("model", "a table of words", "none", hint)
-        return table.weight
-
-    @property
-    def _word_table(self) -> nn.Embedding | None:
-        table: nn.Embedding | None = getattr(self.backbone, "text_embedding", None)
-        return self.embedding.text if table is None else table
-
-    def word_sides(self, hidden: Tensor) -> WordSides:
-        """Return what the logits of words are made of; hidden: ``[n, D]``."""
-        return WordSides(hidden, self.words)
 
     def shape(self) -> dict[str, Any]:
         """Return config and spec, JSON-ready: what ``config.json`` of a folder holds."""
@@ -222,6 +194,8 @@ class Model(Host):
         self.features.attach_graph(graph)
         if self.prompt is not None:
             self.prompt.attach_graph(graph)
+        if self.vocabulary is None and self.embedding.gain is not None:
+            self.balance(graph)
         self.vocabulary, self.graph = vocabulary, graph
         return self
 
@@ -250,22 +224,13 @@ class Model(Host):
             usage=self.usage,
             weights=self.state_dict(),
             vocabulary=self.vocabulary,
-            tokenizer=self._stored_tokenizer(),
+            tokenizer=self.stored_tokenizer(),
             inputs=self.features.inputs() if kept else None,
         )
         size = self.num_parameters
         ready = (kept or not read) and not (self.prompt is not None and self.prompt.reads)
         card = model_card(config, self.spec, size, ready=ready)
         return write_model(folder, saved, card)
-
-    def _stored_tokenizer(self) -> StoredTokenizer | None:
-        words = self.tokenizer
-        if words is None or words.name.startswith(HASHED):
-            return None
-        if not isinstance(words.tokenizer, StoredTokenizer):
-            expected = "a fast tokenizer of Hugging Face, which a file can hold"
-            raise GraphRecError("save_pretrained", expected, words.name, "text: trained:8000")
-        return words.tokenizer
 
     @classmethod
     def from_pretrained(

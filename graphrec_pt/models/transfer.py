@@ -110,7 +110,10 @@ def transfer(
         new.heads = deepcopy(model.heads)
     new.usage = model.usage
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    gain = None if new.embedding.gain is None else new.embedding.gain.detach().clone()
     new.to(device).train(model.training).attach_graph(graph)
+    if gain is not None and new.embedding.gain is not None:
+        new.embedding.gain.data.copy_(gain)  # a first graph would have set it
     return new, Report(
         nodes=matched.counts,
         relations=(int((matched.relations >= 0).sum()), len(matched.relations)),

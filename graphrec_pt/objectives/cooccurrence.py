@@ -12,6 +12,7 @@ from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.links import Links, co_interaction_links, content_links, transition_links
 from graphrec_pt.graph.schema import Strict
+from graphrec_pt.graph.sequences import sequences
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.cooccurrence import ChannelSums, Matrices, cooccurrence
 from graphrec_pt.kernels.sparse import owners
@@ -23,6 +24,7 @@ from graphrec_pt.tokens.tokens import Tokens
 Share = Annotated[float, Field(ge=0, le=1)]
 Power = Annotated[float, Field(ge=0)]
 _matrices: Memo[Matrices] = Memo()  # of a graph
+_degrees: Memo[Tensor] = Memo()  # of a graph
 
 
 class Channel(Strict):
@@ -92,6 +94,8 @@ class CooccurrencePrior(Strict):
         links: Links of each item at most, in each channel.
         most: Items that get a term at each place.
         inner: Width of the learned function.
+        degree: Whether the function also reads how many events an item has, without the event
+            that is predicted: links of popular items are worth less than those of rare ones.
     """
 
     channels: tuple[Channel, ...] = Field(default_factory=_channels, min_length=1)
@@ -99,10 +103,11 @@ class CooccurrencePrior(Strict):
     links: int = Field(100, ge=1)
     most: int = Field(128, ge=1)
     inner: int = Field(16, ge=1)
+    degree: bool = False
 
     def head(self) -> CooccurrenceHead:
         """Return the learned function; ``seeded`` fills its weights."""
-        return CooccurrenceHead(len(self.channels), self.inner)
+        return CooccurrenceHead(len(self.channels), self.inner, self.degree)
 
     def catalogue(self, graph: Graph) -> str:
         """Return the node type that gets the term."""
@@ -119,6 +124,9 @@ class CooccurrencePrior(Strict):
             token: int64 ``[P]``, ascending, after which the next item is asked for.
             target: int64 ``[P]``, global id of that item, −1 where nobody knows.
             own: Whether the histories are among those that the links were counted from.
+
+        Returns:
+            Sums of the C channels, and the degree as one more column where it is read.
         """
         items = known.nodes(self.catalogue(known))
         is_item = (tokens.kind == Kind.NODE) & (tokens.id >= items.start) & (tokens.id < items.stop)
@@ -137,6 +145,12 @@ class CooccurrencePrior(Strict):
             own=own,
             most=self.most,
         )
+        if self.degree:
+            degree = self.degrees(known)[sums.item]  # [N]
+            if own:
+                aim = wanted[some][owners(sums.ptr, len(sums.item))]
+                degree = degree - (sums.item == aim).to(degree.dtype)
+            sums = sums._replace(value=torch.cat([sums.value, degree.unsqueeze(1)], dim=1))
         count = torch.zeros_like(token).index_copy(0, some.nonzero().squeeze(1), sums.ptr.diff())
         return sums._replace(ptr=torch.cat([count.new_zeros(1), count.cumsum(0)]))
 
@@ -190,7 +204,17 @@ class CooccurrencePrior(Strict):
             relation = known.schema.interaction(self.relation).name
             return stacked([each.made(known, relation, self.links) for each in self._different()])
 
-        return _matrices(known, self.model_dump_json(exclude={"most", "inner"}), made)
+        shape = {"most", "inner", "degree"}
+        return _matrices(known, self.model_dump_json(exclude=shape), made)
+
+    def degrees(self, known: Graph) -> Tensor:
+        """Return the number of events of each item of the catalogue: float32 ``[V]``."""
+
+        def made() -> Tensor:
+            events = sequences(known, known.schema.interaction(self.relation).name)
+            return torch.bincount(torch.as_tensor(events.item), minlength=events.shape[1]).float()
+
+        return _degrees(known, self.relation, made)
 
     def _different(self) -> list[Channel]:
         """Return the channels without those that differ in their decay alone."""

@@ -17,6 +17,7 @@ from graphrec_pt.features.columns import columns_of, read_column
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Strict
 from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.kernels.softmax_loss import softmax_loss
 from graphrec_pt.models.heads import TextHead
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import Encoded, View
@@ -102,7 +103,8 @@ class MaskedLanguage(Objective):
     """The masked language model (MLM) of BERT (Devlin et al., NAACL 2019) over text tokens.
 
     ``L = −1/|M| Σ_{m ∈ M} log p(w_m | sequence without M)`` over the text vocabulary. Of the
-    chosen tokens .8 become MASK, .1 another token of the vocabulary, .1 stay.
+    chosen tokens .8 become MASK, .1 another token of the vocabulary, .1 stay. A backbone that
+    brings the head of its own masked language model predicts by that one.
 
     Args:
         vocabulary: V, tokens of the text vocabulary; by default that of the model.
@@ -184,7 +186,11 @@ class MaskedLanguage(Objective):
             expected, hint = f"a model with text: {self.size}", "no vocabulary: that of the model"
             raise GraphRecError("masked_language", expected, model.num_words, hint)
         hidden = encoded[0].hidden.index_select(0, corrupted.targets["token"])  # [n, D]
-        return head.loss(hidden, model.words, corrupted.targets["text"])
+        targets = corrupted.targets["text"]
+        if not model.transforms_words:
+            return head.loss(hidden, model.words, targets)
+        sides = model.word_sides(hidden)
+        return softmax_loss(sides.query, sides.table, targets, bias=sides.bias)
 
 
 @objective("masked_token")

@@ -58,7 +58,7 @@ class Taught:
     def by(cls, stage: Stage) -> Self:
         """Return the parts of a stage."""
         objectives = {term.label: term.objective for term in stage.objectives}
-        return cls(stage.name, stage.sampler, stage.linearizer, objectives)
+        return cls(stage.name, stage.sampler, stage.reads, objectives)
 
     @classmethod
     def built(cls, usage: Usage) -> Self:

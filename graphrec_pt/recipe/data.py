@@ -11,6 +11,7 @@ from graphrec_pt.core.registry import config_of
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import load_card
 from graphrec_pt.data.fetch import fetch
+from graphrec_pt.graph.derive import derivation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.protocol import protocol
 from graphrec_pt.graph.spec import GraphSpec
@@ -53,10 +54,20 @@ def raw_folder(data: Data, cache: Path = CACHE) -> Path | None:
 
 
 def split_of(data: Data, graph: Graph) -> Split:
-    """Return the graph of a recipe, split as the recipe says."""
+    """Return the graph of a recipe, split as the recipe says.
+
+    A relation that the recipe derives takes the place of one of the same name that the card
+    derives.
+    """
     schema = graph.schema
     named = [config_of(each) for each in data.derive]
-    recorded = {"derive": (*schema.derive, *named)}  # done by the split, for every view
+    names = {each.relation(schema).name for each in data.derive}
+    kept = [
+        config
+        for config in schema.derive
+        if derivation.build(config).relation(schema).name not in names
+    ]
+    recorded = {"derive": (*kept, *named)}  # done by the split, for every view
     graph = replace(graph, schema=schema.model_copy(update=recorded)) if data.derive else graph
     return split(graph, data.split, seed=data.seed)
 

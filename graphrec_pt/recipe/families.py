@@ -9,6 +9,7 @@ from graphrec_pt.data.reader import Reader, reader
 from graphrec_pt.evaluation.baseline import Baseline, baseline
 from graphrec_pt.evaluation.metric import Metric, metric
 from graphrec_pt.evaluation.task import Task, task
+from graphrec_pt.evaluation.text_baseline import TextBaseline, text_baseline
 from graphrec_pt.evaluation.values import ValueBaseline, value_baseline
 from graphrec_pt.features.featurizer import Featurizer, Propagation, featurizer, propagation
 from graphrec_pt.graph.derive import Derivation, derivation
@@ -19,6 +20,7 @@ from graphrec_pt.models.head import Head, head
 from graphrec_pt.models.prompts.family import PromptConfig, prompt
 from graphrec_pt.objectives.objective import Objective, objective
 from graphrec_pt.sampling.sampler import Sampler, sampler
+from graphrec_pt.tokens.identifiers import Identifier, identifier
 from graphrec_pt.tokens.linearizer import Linearizer, linearizer
 from graphrec_pt.training.schedule import Schedule, schedule
 from graphrec_pt.training.strategy import Strategy, strategy
@@ -53,6 +55,7 @@ FAMILIES: dict[str, Family] = {
         (derivation, Derivation, "computes a relation from the interactions that a view may see"),
         (sampler, Sampler, "walks the graph from roots and returns paths or subgraphs"),
         (linearizer, Linearizer, "turns what was sampled into token sequences"),
+        (identifier, Identifier, "spells the nodes of a type in words, as a decoder writes them"),
         (featurizer, Featurizer, "gives the nodes of a type their vectors"),
         (
             propagation,
@@ -73,6 +76,7 @@ FAMILIES: dict[str, Family] = {
         (task, Task, "says what is predicted for held-out targets and how it is measured"),
         (metric, Metric, "measures the outcomes of a task"),
         (baseline, Baseline, "ranks without training, for comparison"),
+        (text_baseline, TextBaseline, "writes texts without training, for comparison"),
         (
             value_baseline,
             ValueBaseline,

@@ -13,6 +13,7 @@ from graphrec_pt.core.registry import trusting
 from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.card import load_card, shipped
 from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.roles import with_roles
 
 NAMED = ("sampler", "linearizer", "backbone", "strategy", "split", "schedule")
 """Options that may be a bare name, which is the mapping ``{name: …}``."""
@@ -56,6 +57,8 @@ def load_recipe(
 ) -> Recipe:
     """Return a recipe, by the name of a shipped one, from a YAML file or the folder of a run.
 
+    The names of its data take the place of its roles (:mod:`graphrec_pt.recipe.roles`).
+
     Args:
         name: Name of the recipe.
         overrides: Options to change, such as ``stages.0.epochs=3``; values are YAML.
@@ -70,11 +73,31 @@ def load_recipe(
         1.0
     """
     file = recipe_file(name)
-    content = _content(file)
-    for override in overrides:
-        override_option(content, override)
+    content = recipe_content(name, overrides)
     with trusting(trust_code):
         return Recipe.checked(content, file.name)
+
+
+def recipe_content(name: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the content of a recipe's file with its options changed and its roles filled.
+
+    Args:
+        name: As for :func:`load_recipe`.
+        overrides: Likewise.
+
+    Raises:
+        GraphRecError: When there is no such recipe, and for roles that its data lacks.
+    """
+    file = recipe_file(name)
+    content = _content(file)
+    of_data = [override for override in overrides if override.startswith("data.")]
+    for override in of_data:  # first: the data says what the names of other options are
+        override_option(content, override)
+    content = with_roles(content, file.name)
+    for override in overrides:
+        if override not in of_data:
+            override_option(content, override)
+    return with_roles(content, file.name)
 
 
 def override_option(content: dict[str, Any], override: str) -> None:

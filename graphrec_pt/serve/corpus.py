@@ -147,7 +147,7 @@ class _Written:
         self.relations = pl.Series(vocabulary.relation_names, dtype=pl.String)
         self.kinds = pl.Series([kind.name for kind in Kind])
         self.specials = pl.Series([special.name for special in Special])
-        self.fields = stage.linearizer.makes.fields
+        self.fields = stage.reads.makes.fields
 
     def __call__(self, examples: Examples, epoch: int) -> Any:
         """Return a row for each sequence."""

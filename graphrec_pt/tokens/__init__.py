@@ -2,9 +2,11 @@
 
 from graphrec_pt.tokens import (  # noqa: F401 - registers their members
     history,
+    identifiers,
     path,
     returns,
     subgraphs,
     template,
     text,
+    verbalizer,
 )

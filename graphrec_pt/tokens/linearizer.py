@@ -82,6 +82,19 @@ class Linearizer(ABC):
         """
         return self
 
+    def check(self, graph: Graph) -> None:  # noqa: B027 - most options name nothing of a graph
+        """Raise when a graph lacks what the options name; called before anything is sampled.
+
+        Every graph will do by default.
+        """
+
+    def zero_shot(self) -> Self:
+        """Return what asks a model that is not trained on it; by default the same.
+
+        A linearizer with phrases that it keeps back for that returns itself with those phrases.
+        """
+        return self
+
     @abstractmethod
     def linearize(self, graph: Graph, sample: Any, key: Key) -> Tokens:
         """Return the tokens of a sample.

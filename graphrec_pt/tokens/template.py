@@ -150,6 +150,16 @@ class Template(Linearizer):
             return self
         return changed(self, context=self.context.with_words(words))
 
+    def check(self, graph: Graph) -> None:
+        """Raise for types and relations that a graph does not have."""
+        self.parsed.indices(graph.schema)
+        if self.context is not None:
+            self.context.check(graph)
+
+    def zero_shot(self) -> Self:
+        """Return the same around what the context returns."""
+        return self if self.context is None else changed(self, context=self.context.zero_shot())
+
     def __post_init__(self) -> None:
         if None in self.parsed.relations and not self.relations:
             raise GraphRecError("template", "relations: true", "a masked relation without a token")

@@ -97,6 +97,15 @@ class TextLinearizer(Linearizer):
         tokenizer = words.tokenizer if self.tokenizer is None else self.tokenizer
         return changed(self, base=self.base.with_words(words), tokenizer=tokenizer)
 
+    def check(self, graph: Graph) -> None:
+        """Raise for columns and mentions that a graph does not have."""
+        self.base.check(graph)
+        self._fields(graph)
+
+    def zero_shot(self) -> Self:
+        """Return the same around what the base returns."""
+        return changed(self, base=self.base.zero_shot())
+
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return the sequences of the base with the texts of their nodes inserted."""
         base = self.base.linearize(graph, sample, key)
@@ -114,7 +123,8 @@ class TextLinearizer(Linearizer):
         limits = self.longest if isinstance(self.longest, dict) else {}
         rest = LONGEST if isinstance(self.longest, dict) else self.longest
         columns = self._columns(graph)
-        for node_type in self.mentions:
+        for node_type, mentions in self.mentions.items():
+            mentions.check(graph, node_type)
             if node_type not in columns:
                 hint = f"columns: {{{node_type}: COLUMN}}"
                 raise GraphRecError(

@@ -221,7 +221,7 @@ def loader_of(
     objectives = {term.label: term.objective for term in stage.objectives}
     plan = None
     if stage.tokens is not None:
-        given = (graph, stage.sampler, stage.linearizer, roots, exclude, options.seed)
+        given = (graph, stage.sampler, stage.reads, roots, exclude, options.seed)
         together = stage.tokens * stage.accumulate * world
         plan = partial(bucketed, lengths_of(*given), tokens=together)
     if device is not None:
@@ -240,7 +240,7 @@ def loader_of(
         world=world,
         workers=options.workers,
         threads=options.threads,
-        transform=Preparation(graph, stage.sampler, stage.linearizer, objectives, roots, exclude),
+        transform=Preparation(graph, stage.sampler, stage.reads, objectives, roots, exclude),
     )
 
 

@@ -20,7 +20,7 @@ from graphrec_pt.graph.schema import Checked, Strict
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.objectives.objective import ObjectiveField, objective
 from graphrec_pt.sampling.sampler import SamplerField
-from graphrec_pt.tokens.linearizer import LinearizerField
+from graphrec_pt.tokens.linearizer import Linearizer, LinearizerField
 from graphrec_pt.tokens.words import Words
 from graphrec_pt.training.optimizer import ParameterRule
 from graphrec_pt.training.schedule import ScheduleField
@@ -175,6 +175,12 @@ class Stage(Checked):
     patience: int = Field(0, ge=0)
     name: str = "pretrain"
 
+    @property
+    def reads(self) -> Linearizer:
+        """The linearizer as the strategy needs it: held phrases where a prompt asks untrained."""
+        asks = self.strategy.requires_template and not self.strategy.trains
+        return self.linearizer.zero_shot() if asks else self.linearizer
+
     def with_words(self, words: Words | None, size: int) -> Self:
         """Return the stage with a model's words wherever its parts name none.
 
@@ -201,7 +207,7 @@ def usage_of(stage: Stage, relation: str | None = None) -> Usage:
     """
     return Usage(
         sampler=config_of(stage.sampler),
-        linearizer=config_of(stage.linearizer),
+        linearizer=config_of(stage.reads),
         objectives={term.label: config_of(term.objective) for term in stage.objectives},
         relation=relation,
     )

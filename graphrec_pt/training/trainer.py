@@ -248,11 +248,13 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
         for term in stage.objectives:
             needs = term.objective.needs
             with _gathering(errors, here):
-                require(term.label, stage.linearizer, needs.kinds, needs.fields)
+                require(term.label, stage.reads, needs.kinds, needs.fields)
             with _gathering(errors, f"{here} {term.label}"):
                 term.objective.check(spec)
         with _gathering(errors, here):
-            stage.strategy.check(stage.linearizer)
+            stage.reads.check(graph)
+        with _gathering(errors, here):
+            stage.strategy.check(stage.reads)
             if stage.strategy.init_embeddings_from is not None:
                 spec.node_index(stage.strategy.init_embeddings_from.node_type)
         with _gathering(errors, here):

@@ -13,6 +13,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import config_of, name_of
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import Card, card_files, load_card, parse_card
+from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.protocol import SPLIT_OF_CARD
 from graphrec_pt.graph.split import split
@@ -177,6 +178,25 @@ def test_amazon_reviews_are_events_and_metadata_stays_among_reviewed_items() -> 
     assert row(built("amazon-2018"), "item", "K1")["price"] == pytest.approx(1009.99)
 
 
+def test_aspects_are_whole_words_of_reviews() -> None:
+    graph = built("amazon-2014-aspects")
+    assert ends(graph, "mentions") == {
+        ("U1-A1-1300000000", "tone"),
+        ("U1-A1-1300000000", "strings"),
+        ("U1-A1-1300000000", "amp"),
+        ("U1-A2-1300172800", "price"),
+        ("U1-A2-1300172800", "quality"),
+    }
+    assert graph.title(graph.node_id("item", "A1")) == "Small 'Amp'"
+    assert ends(derive(graph), "has_aspect") == {
+        ("A1", "tone"),
+        ("A1", "strings"),
+        ("A1", "amp"),
+        ("A2", "price"),
+        ("A2", "quality"),
+    }
+
+
 def test_amazon_without_metadata(tmp_path: Path) -> None:
     (tmp_path / "Kites_5.json").write_bytes(
         (SAMPLES / "amazon-2014" / "reviews_Kites_5.json").read_bytes()
@@ -231,10 +251,26 @@ def test_mind_tells_folders_apart_and_hides_labels() -> None:
 def test_redial_separates_what_each_person_said() -> None:
     graph = built("redial")
     assert ends(graph, "recommends") == {("5", "11"), ("7", "13"), ("7", "11")}
+    assert ends(graph, "suggests") == {("5-1", "11"), ("7-1", "13"), ("7-1", "11")}
     assert ends(graph, "likes") == {("1", "11")}
     assert ends(graph, "dislikes") == {("1", "12")}
     assert ends(graph, "follows") == {("5-1", "5-0"), ("5-2", "5-1"), ("7-1", "7-0")}
     assert row(graph, "item", "13")["name"] == "Green Hill"
+
+
+def test_redial_tests_the_published_dialogues_turn_by_turn() -> None:
+    card = load_card("redial").without(["recommends", "likes", "dislikes"])
+    cut = split(
+        build_card(card, SAMPLES / "redial"),
+        {"name": "groups", "by": "part_of", "published": "split"},
+    )
+    raw = cut.graph.raw_id
+    assert cut.relation == "suggests"
+    assert {raw(turn) for turn in cut.test.source.tolist()} == {"7-1"}  # of test_data.jsonl
+    seen = cut.history("test")
+    assert ("7-1", "7-0") in ends(seen, "follows")
+    assert {turn for turn, _ in ends(seen, "part_of")} == {"5-0", "5-1", "5-2", "6-0"}
+    assert ends(cut.train, "mentions") == {("5-0", "12"), ("5-1", "11"), ("5-2", "11")}
 
 
 def test_opendialkg_keeps_a_movie_and_a_genre_of_one_name_apart() -> None:

@@ -12,6 +12,7 @@ DATA = Path(__file__).parents[3] / "shared" / "data"
 # Card → folder, published counts.
 REAL: dict[str, tuple[str, dict[str, int]]] = {
     "amazon-2014": ("musical_instruments", {"user": 1429, "item": 900, "reviews": 10261}),
+    "amazon-2014-aspects": ("musical_instruments", {"reviews": 10261, "mentions": 35458}),
     "amazon-beauty": (
         "amazon_beauty",
         {

@@ -18,6 +18,7 @@ from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, split
 from graphrec_pt.predict.lists import top_lists
+from graphrec_pt.testing import check_baseline, example_split
 
 NAMES = ("ease", "item_knn", "markov", "popularity", "transition_knn")
 
@@ -132,6 +133,11 @@ def test_the_checkerboard_is_solved(name: str) -> None:
     best = top_lists(scorer, board, "likes", nodes, 1).items[:, 0]
     assert [board.raw_id(i) for i in best.tolist()] == [board.raw_id(u) for u in nodes.tolist()]
     assert len(items) == 12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_baseline_keeps_its_promises(name: str) -> None:
+    check_baseline(name, example_split())
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,8 +1,10 @@
 """Groups: what hangs on one node is held out together, and nothing of it is trained on."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from graphrec_pt.core.errors import GraphRecError
@@ -169,3 +171,28 @@ def test_a_set_that_another_relation_enters_is_held_out_with_its_owner() -> None
     assert len(cut.test)
     trained = sources(cut.train, "holds")
     assert {int(visit) for _, visit in ends(cut.train, "billed_in")} == trained
+
+
+def test_published_groups_are_the_test_and_validation_is_drawn_from_the_others() -> None:
+    graph = talk()
+    parts = pl.Series("split", np.repeat("train", DIALOGUES * TURNS).astype(object)).to_list()
+    edges = graph.edges("recommends")
+    turn = [int(graph.raw_id(int(node))) for node in edges.source]
+    for row, number in enumerate(turn):
+        if number in (0, 5):  # one turn each of the dialogues 0 and 1
+            parts[row] = "test"
+    column = pl.DataFrame({"split": parts})
+    graph = replace(graph, edge_tables={"recommends": column})
+    how = {"name": "groups", "by": "part_of", "published": "split", "valid": 0.2}
+    cut = split(graph, how)
+
+    def dialogues(turns: Any) -> set[int]:
+        return {int(graph.raw_id(int(node))) // TURNS for node in turns}
+
+    assert dialogues(cut.test.source) == {0, 1}
+    assert len(cut.test) == 2 * TURNS  # whole dialogues, not the marked turns alone
+    drawn = dialogues(cut.valid.source)
+    assert 5 <= len(drawn) <= 20
+    assert not drawn & {0, 1}
+    with pytest.raises(GraphRecError, match=r"groups\.published: .*did you mean"):
+        split(graph, {**how, "published": "splt"})

@@ -16,6 +16,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.held_out import events_of
 from graphrec_pt.graph.protocol import SplitPart, protocol
 from graphrec_pt.graph.split import Split, split
+from graphrec_pt.testing import check_protocol
 
 USERS, ITEMS, EVENTS = 40, 30, 600
 
@@ -242,11 +243,8 @@ def test_history_at_test_adds_what_validation_predicted(graph: Graph, case: dict
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_same_seed_gives_the_same_split(graph: Graph, case: dict[str, Any]) -> None:
-    again = split(graph, case)
-    assert torch.equal(split(graph, case).stage, again.stage)
-    assert split(graph, case).train.fingerprint == again.train.fingerprint
-    assert again.train.provenance["split"]["view"] == "train"
+def test_every_protocol_keeps_its_promises(graph: Graph, case: dict[str, Any]) -> None:
+    check_protocol(case, graph)
 
 
 def test_global_time_puts_ties_on_one_side(graph: Graph) -> None:

@@ -13,7 +13,9 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.model_config import ModelConfig
 from graphrec_pt.models.save import TEXT
 from graphrec_pt.models.transfer import transfer
+from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.stored import TOKENIZER, StoredTokenizer
+from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.trained import train_words
 
 TINY: dict[str, Any] = {"name": "graph_transformer", "width": 8, "heads": 1, "layers": 1}
@@ -75,8 +77,13 @@ def test_the_backbone_has_the_only_table(graph: Graph) -> None:
     assert model.words is model.backbone.words.weight  # type: ignore[union-attr]
     assert model.num_words == 400
     query, table, bias = model.word_sides(hidden := torch.ones(2, 8))
-    assert torch.equal(query, hidden)
+    assert not torch.equal(query, hidden)  # the head of BERT transforms it
     assert table is model.words
+    assert bias is model.backbone.word_head.bias  # type: ignore[union-attr]
+    plain = Model.of(graph, backbone=TINY, text="trained:300")
+    query, table, bias = plain.word_sides(hidden)
+    assert query is hidden
+    assert table is plain.words
     assert bias is None
 
 
@@ -123,3 +130,48 @@ def test_a_vocabulary_needs_a_graph(graph: Graph) -> None:
     config = ModelConfig(backbone=TINY, text="trained:300")
     with pytest.raises(GraphRecError, match="a graph to fit the vocabulary on"):
         Model(config, GraphSpec.of(graph))
+
+
+def test_node_vectors_stand_beside_the_words_of_a_backbone(graph: Graph, tmp_path: Path) -> None:
+    model = Model.of(graph, backbone=BERT, text="trained:300")
+    ids = torch.arange(graph.num_nodes())
+    tokens = Tokens.of(ids, Kind.NODE, torch.tensor([0, len(ids)]))
+    words = model.words.norm(dim=1).mean().detach()
+
+    def norm(of: Model) -> Any:
+        return of.embedding(tokens, of.features).norm(dim=1).mean().detach()
+
+    assert float(norm(model)) == pytest.approx(float(words), rel=1e-4)  # all types are small
+    assert float(model.nodes(ids).norm(dim=1).mean().detach()) != pytest.approx(
+        float(words), rel=1e-2
+    )
+    gain = model.embedding.gain
+    assert isinstance(gain, torch.nn.Parameter)
+    gain.data.mul_(3)  # as if it were trained
+    model.save_pretrained(tmp_path / "model")
+    loaded = Model.from_pretrained(tmp_path / "model").attach_graph(graph)
+    there, _ = transfer(loaded, graph)
+    for other in (loaded, there):
+        assert float(norm(other)) == pytest.approx(3 * float(words), rel=1e-4)
+    assert Model.of(graph, backbone=TINY, text="trained:300").embedding.gain is None
+
+
+def test_special_tokens_are_those_of_the_backbone(graph: Graph) -> None:
+    model = Model.of(graph, backbone=BERT, text="trained:300")  # <pad> 0, <bos> 1, <eos> 2
+    ids = torch.tensor([Special.BOS, Special.EOS, Special.MASK, Special.BOS])
+    tokens = Tokens.of(ids, Kind.SPECIAL, torch.tensor([0, 4]))
+    vectors = model.embedding(tokens, model.features, model.backbone.text_embedding)
+    expected = torch.stack(
+        [model.words[1], model.words[2], model.embedding.special.weight[1], model.words[1]]
+    )
+    assert torch.equal(vectors, expected)
+    vectors.sum().backward()
+    assert model.words.grad is not None
+    assert float(model.words.grad[1].sum()) == 2 * 8
+
+
+def test_the_answer_of_a_decoder_begins_as_the_backbone_does(graph: Graph) -> None:
+    model = {"model_type": "t5", "vocab_size": 400, "d_model": 8, "d_kv": 8, "num_layers": 1}
+    made = Model.of(graph, backbone={**BERT, "model": model}, text="trained:300")
+    assert made.embedding.rows[Special.BOS] == 0  # the padding of T5
+    assert made.embedding.rows[Special.EOS] == 2

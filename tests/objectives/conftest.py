@@ -34,17 +34,18 @@ from graphrec_pt.objectives.objective import Examples, Objective, objective
 from graphrec_pt.objectives.sequence_rng import SequenceRNG
 from graphrec_pt.sampling.loader import Batch, Loader
 from graphrec_pt.sampling.sampler import Sets, sampler
+from graphrec_pt.testing.graphs import example_graph
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.linearizer import linearizer
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.training.batches import Preparation
-from tests.objectives.worlds import Letters, colors_graph, shop_graph, small_graph
+from tests.objectives.worlds import Letters, colors_graph, small_graph
 
 
 @pytest.fixture(scope="session")
 def shop() -> Graph:
     """A typed graph with columns of every kind, isolated nodes and two relations on one pair."""
-    return shop_graph()
+    return example_graph()
 
 
 @pytest.fixture(scope="session")

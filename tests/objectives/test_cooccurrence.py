@@ -5,6 +5,7 @@ import torch
 
 from graphrec_pt import GraphRecError, Key, Model, Stage, Trainer, split
 from graphrec_pt.data.synthetic import synthetic_graph
+from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.objectives.cooccurrence import Channel, CooccurrencePrior, met_before
 from graphrec_pt.objectives.next_item import NextItem
@@ -148,3 +149,33 @@ def test_nodes_of_the_catalogue_alone_are_predicted() -> None:
     node = objective_.corrupt(given).targets["node"]
     assert bool(((node >= items.start) & (node < items.stop)).all())
     assert len(node) == len(tokens.id) - 4
+
+
+def test_the_degree_counts_all_events_but_the_predicted_one() -> None:
+    tokens = histories()
+    token = (tokens.places() < tokens.lengths()[tokens.sequence_of()] - 1).nonzero().squeeze(1)
+    target = tokens.id[token + 1]
+    start = GRAPH.nodes(RELATION.target).start
+    events = [int(each) - start for each in GRAPH.edges(RELATION.name).target]
+    plain = CooccurrencePrior().at(GRAPH, tokens, token, target, own=True)
+    for own in (True, False):
+        term = CooccurrencePrior(degree=True).at(GRAPH, tokens, token, target, own=own)
+        if own:
+            torch.testing.assert_close(term.value[:, :-1], plain.value, rtol=0, atol=0)
+        hits = 0
+        for row in range(len(token)):
+            for n in range(int(term.ptr[row]), int(term.ptr[row + 1])):
+                item = int(term.item[n])
+                hit = own and item == int(target[row]) - start
+                hits += hit
+                assert float(term.value[n, -1]) == events.count(item) - hit
+        assert bool(hits) == own
+
+
+def test_a_head_with_the_degree_begins_as_one_without() -> None:
+    value = torch.rand(6, 7, generator=torch.Generator().manual_seed(0))
+    plain = seeded(CooccurrencePrior().head, seed=3)
+    wide = seeded(CooccurrencePrior(degree=True).head, seed=3)
+    many = torch.cat([value, torch.full((6, 1), 40.0)], dim=1)
+    torch.testing.assert_close(wide(many), plain(value))
+    assert type(wide)(**wide.options()).options() == wide.options()

@@ -333,3 +333,54 @@ def test_whole_words_are_chosen_otherwise():
                 "among": opinion(),
             }
         )
+
+
+BERT = {
+    "name": "hugging_face",
+    "model": {
+        "model_type": "bert",
+        "vocab_size": V,
+        "hidden_size": 8,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "intermediate_size": 8,
+        "max_position_embeddings": 64,
+    },
+    "structure": {},
+    "words": True,
+}
+
+
+def test_a_backbone_has_the_only_words(shop: Graph, written: Any) -> None:
+    model = Model.of(shop, backbone=BERT).eval()
+    assert model.embedding.text is None
+    chosen = objective.build("masked_language").with_words(model.tokenizer, model.num_words)
+    corrupted = chosen.corrupt(written(shop, titles(2)))
+    encoded = model.encode(corrupted.views[0])
+    head = chosen.head(model.spec, 8)
+    loss = chosen.loss([encoded], corrupted, model, head)
+    # By the head of the backbone and its words, by hand.
+    hidden = encoded.hidden[corrupted.targets["token"]]
+    own: Any = model.backbone
+    logits = own.word_head.transform(hidden) @ own.words.weight.T + own.word_head.bias
+    expected = torch.nn.functional.cross_entropy(logits, corrupted.targets["text"])
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-5)
+    loss.backward()
+    assert float(own.words.weight.grad.abs().sum()) > 0
+
+    without = Model.of(shop, backbone={**BERT, "head": False}).eval()
+    encoded = without.encode(corrupted.views[0])
+    loss = chosen.loss([encoded], corrupted, without, head)
+    hidden = encoded.hidden[corrupted.targets["token"]]
+    expected = head.loss(hidden, without.words, corrupted.targets["text"])
+    assert float(loss.detach()) == pytest.approx(float(expected.detach()), abs=1e-6)
+
+
+def test_the_vocabulary_is_that_of_the_model(shop: Graph, written: Any) -> None:
+    with pytest.raises(GraphRecError, match=r"a model with words.*model.text: trained:8000"):
+        objective.build("masked_language").corrupt(written(shop, titles(1)))
+    both = objective.build({"name": "masked_token", "vocabulary": None})
+    assert Kind.TEXT in both.needs.kinds
+    assert both.with_words(None, V).vocabulary == V  # type: ignore[attr-defined]
+    alone = objective.build("masked_token")
+    assert alone.with_words(None, V) is alone

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split, keep_edges
 from graphrec_pt.kernels.dispatch import forced_body
-from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs, concatenate, same
+from graphrec_pt.sampling.sample import Subgraphs, same
 from graphrec_pt.sampling.sampler import Sampler, Sets, sampler
+from graphrec_pt.testing import samplers
+from graphrec_pt.testing.samplers import take, used_edges
 
-KEY = Key(11).at_epoch(2)
+KEY = samplers.KEY
 
 
 @dataclass(frozen=True)
@@ -124,44 +125,6 @@ def roots_of(row: Row, graph: Graph) -> Any:
     return torch.tensor(list(graph.nodes(row.roots)))
 
 
-def take(roots: Any, rows: list[int]) -> Any:
-    return roots[torch.tensor(rows, dtype=torch.int64)]
-
-
-def every_edge(graph: Graph) -> set[tuple[int, int, int, int]]:
-    """Return every (source, relation, target, edge id) of a graph."""
-    found = set()
-    for index, relation in enumerate(graph.schema.relations):
-        edges = graph.edges(relation.name)
-        for source, target, number in zip(
-            edges.source.tolist(), edges.target.tolist(), edges.edge.tolist(), strict=True
-        ):
-            found.add((source, index, target, number))
-    return found
-
-
-def used_edges(graph: Graph, sample: Sample) -> list[list[tuple[int, int, int, int]]]:
-    """Return the (source, relation, target, edge id) of every edge used for each root."""
-    assert graph.csr.edge is not None
-    position = sample.position[sample.position >= 0]
-    ids = graph.csr.edge[position].tolist()
-    if isinstance(sample, Paths):
-        owner = sample.root[(sample.position >= 0).nonzero()[:, 0]].tolist()
-        found: list[list[Any]] = [[] for _ in range(sample.size)]
-    else:
-        owner = sample.row()[sample.position >= 0].tolist()
-        found = [[] for _ in range(len(sample))]
-    triples = sample.triples().tolist()
-    assert len(triples) == len(ids)
-    for at, triple, number in zip(owner, triples, ids, strict=True):
-        found[at].append((*triple, number))
-    return found
-
-
-def size_of(sample: Sample) -> int:
-    return sample.size if isinstance(sample, Paths) else len(sample)
-
-
 def test_every_registered_sampler_has_a_row() -> None:
     ours = {n for n in sampler.names() if sampler.get(n).__module__.startswith("graphrec_pt.")}
     assert ours == {row.config["name"] for row in ROWS}
@@ -176,26 +139,13 @@ def test_config_round_trip(row: Row, draw: Sampler) -> None:
 def test_edges_are_those_of_the_view(
     row: Row, draw: Sampler, train: Graph, shop_split: Split
 ) -> None:
-    sample = draw.sample(train, roots_of(row, train), KEY)
-    known = every_edge(train)
     held_out = set(shop_split.test.edge.tolist()) | set(shop_split.valid.edge.tolist())
-    used = [edge for mine in used_edges(train, sample) for edge in mine]
-    assert used
-    assert set(used) <= known
+    used = samplers.uses_edges_of_the_graph(draw, train, roots_of(row, train))
     assert not held_out & {number for *_, number in used}
-    schema = train.schema
     for source, index, target, _ in used:
-        relation = schema.relations[index]
+        relation = train.schema.relations[index]
         assert train.type_of(source) == relation.source
         assert train.type_of(target) == relation.target
-    if isinstance(sample, Subgraphs) and sample.edges is not None:
-        triples = {edge[:3] for edge in known}
-        node = sample.node.tolist()
-        inner = [(node[s], r, node[t]) for s, r, t in sample.edges.tolist()]
-        assert inner
-        assert set(inner) <= triples
-        sequence = sample.row()
-        assert torch.equal(sequence[sample.edges[:, 0]], sequence[sample.edges[:, 2]])
 
 
 def test_the_whole_graph_would_give_held_out_edges(
@@ -210,64 +160,19 @@ def test_the_whole_graph_would_give_held_out_edges(
 
 
 def test_roots_come_first(row: Row, draw: Sampler, train: Graph) -> None:
-    roots = roots_of(row, train)
-    sample = draw.sample(train, roots, KEY)
-    assert size_of(sample) == len(roots)
-    if isinstance(sample, Paths):
-        assert torch.equal(sample.nodes[:, 0], roots[sample.root])
-        valid = (sample.nodes >= 0).sum(1) - 1
-        assert torch.equal(valid, sample.length)
-        return
-    assert bool((sample.hop[sample.ptr[:-1][sample.ptr.diff() > 0]] == 0).all())
-    for at in range(len(roots)):
-        mine = sample.select(at)
-        first = mine.node[mine.hop == 0].tolist()
-        if row.roots == "sets":
-            wanted = list(dict.fromkeys(take(roots, [at]).node.tolist()))
-        else:
-            wanted = roots[at].reshape(-1).tolist()
-        assert first == wanted
-        parents = mine.parent[mine.parent >= 0]
-        assert bool((parents < len(mine.node)).all())
+    samplers.roots_come_first(draw, train, roots_of(row, train))
 
 
 def test_same_key_same_sample(row: Row, draw: Sampler, train: Graph) -> None:
-    roots = roots_of(row, train)
-    sample = draw.sample(train, roots, KEY)
-    assert same(sample, draw.sample(train, roots, KEY))
-    other = draw.sample(train, roots, KEY.at_epoch(3))
-    assert same(sample, other) is not row.drawn
+    samplers.is_a_function_of_its_key(draw, train, roots_of(row, train), drawn=row.drawn)
 
 
 def test_batch_composition_and_order_do_not_matter(row: Row, draw: Sampler, train: Graph) -> None:
-    roots = roots_of(row, train)
-    whole = draw.sample(train, roots, KEY)
-    mixed = [*reversed(range(len(roots))), 1, 1, 0]
-    again = draw.sample(train, take(roots, mixed), KEY)
-    for at, which in enumerate(mixed):
-        assert same(again.select(at), whole.select(which))
-    alone = [draw.sample(train, take(roots, [at]), KEY) for at in range(0, len(roots), 3)]
-    for part, at in zip(alone, range(0, len(roots), 3), strict=True):
-        assert same(part.select(0), whole.select(at))
-    pieces = [draw.sample(train, take(roots, list(range(4))), KEY)]
-    pieces.append(draw.sample(train, take(roots, list(range(4, len(roots)))), KEY))
-    assert same(concatenate(pieces), whole)  # type: ignore[type-var]
+    samplers.does_not_depend_on_the_batch(draw, train, roots_of(row, train))
 
 
 def test_exclude_hides_an_edge_in_both_directions(row: Row, draw: Sampler, train: Graph) -> None:
-    roots = roots_of(row, train)
-    before = used_edges(train, draw.sample(train, roots, KEY))
-    # The last edge used for each root, which may be far from it.
-    banned = [mine[-1][3] if mine and at % 4 else -1 for at, mine in enumerate(before)]
-    assert any(number >= 0 for number in banned)
-    sample = draw.sample(train, roots, KEY, torch.tensor(banned))
-    known = every_edge(train)
-    for at, mine in enumerate(used_edges(train, sample)):
-        assert banned[at] not in {number for *_, number in mine}
-        part = sample.select(at)
-        if isinstance(part, Subgraphs) and part.edges is not None:
-            node, left = part.node.tolist(), {e[:3] for e in known if e[3] != banned[at]}
-            assert {(node[s], r, node[t]) for s, r, t in part.edges.tolist()} <= left
+    samplers.hides_the_excluded_edge(draw, train, roots_of(row, train))
 
 
 def test_exclude_equals_removal(row: Row, draw: Sampler, train: Graph) -> None:
@@ -305,10 +210,7 @@ def test_bodies_agree(row: Row, draw: Sampler, train: Graph) -> None:
 
 
 def test_no_roots(row: Row, draw: Sampler, train: Graph) -> None:
-    sample = draw.sample(train, take(roots_of(row, train), []), KEY)
-    assert size_of(sample) == 0
-    assert len(sample) == 0
-    assert len(sample.triples()) == 0
+    samplers.takes_no_roots(draw, train, roots_of(row, train))
 
 
 def test_isolated_roots(row: Row, draw: Sampler, train: Graph) -> None:

@@ -15,11 +15,11 @@ from graphrec_pt.kernels.dispatch import forced_body
 from graphrec_pt.objectives.objective import objective
 from graphrec_pt.sampling.loader import Loader
 from graphrec_pt.sampling.sampler import Sets
+from graphrec_pt.testing.graphs import example_graph
 from graphrec_pt.training.trainer import Trainer
 from tests.far_device import far_device
 from tests.objectives.conftest import prepared
 from tests.objectives.test_conformance import IDS, ROWS, Row, roots_of
-from tests.objectives.worlds import shop_graph
 from tests.sampling.test_devices import assert_same, flat
 
 DRAWING = {"pairwise", "masked_edge", "link", "subgraph_contrast", "next_item"}
@@ -29,7 +29,7 @@ DRAWN = [row for row in ROWS if row.config["name"] in DRAWING]
 
 @pytest.fixture(scope="module")
 def shop() -> Graph:
-    return shop_graph()
+    return example_graph()
 
 
 def first_batch(row: Row, graph: Graph, roots: Any, batch: int) -> Any:

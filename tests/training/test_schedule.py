@@ -10,6 +10,7 @@ from transformers import (
 )
 
 from graphrec_pt.core.errors import ConfigErrors, GraphRecError
+from graphrec_pt.testing import check_schedule
 from graphrec_pt.training.schedule import Schedule, schedule
 
 CONFIGS = {
@@ -37,8 +38,8 @@ def test_every_schedule_is_here() -> None:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_factors_are_pure_and_configs_come_back(name: str) -> None:
     chosen = make(name, **CONFIGS[name])
+    check_schedule(chosen)
     forward = factors(chosen, 40)
-    assert [chosen.factor(step, 40) for step in reversed(range(40))] == forward[::-1]
     assert all(0 <= factor <= 2 for factor in forward)
     again = schedule.build(schedule.config(chosen))
     assert again == chosen

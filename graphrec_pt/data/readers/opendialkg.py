@@ -19,7 +19,8 @@ class OpenDialKG:
     Part ``entities`` has ``entity``, ``name``, ``item`` (1 for what may be recommended);
     ``triples`` has ``head``, ``relation`` (its name), ``tail``; ``turns`` has ``turn``,
     ``dialogue``, ``number``, ``context`` (lines), ``response``, ``split``; ``mentions`` and
-    ``recommended`` have ``turn``, ``entity`` (null when the graph lacks it), ``name``.
+    ``recommended`` have ``turn``, ``entity`` (null when the graph lacks it), ``name``, ``place``
+    (from 0, in the order of the turn's list).
     """
 
     def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
@@ -29,9 +30,13 @@ class OpenDialKG:
         entities = [(str(i), name, int(i in items)) for name, i in ids.items()]
         turns, named = self._turns([f for f in files if f.name.endswith("_data_processed.jsonl")])
         known = {name: str(i) for name, i in ids.items()}
-        pair = {"turn": pl.String, "entity": pl.String, "name": pl.String}
+        pair = {"turn": pl.String, "entity": pl.String, "name": pl.String, "place": pl.Int64}
         lists = {
-            part: pl.DataFrame([(t, known.get(n), n) for t, n in rows], schema=pair, orient="row")
+            part: pl.DataFrame(
+                [(turn, known.get(name), name, place) for turn, name, place in rows],
+                schema=pair,
+                orient="row",
+            )
             for part, rows in named.items()
         }
         entity = {"entity": pl.String, "name": pl.String, "item": pl.Int64}
@@ -54,9 +59,9 @@ class OpenDialKG:
 
     def _turns(
         self, files: Sequence[RawFile]
-    ) -> tuple[pl.DataFrame, dict[str, list[tuple[str, str]]]]:
+    ) -> tuple[pl.DataFrame, dict[str, list[tuple[str, str, int]]]]:
         turns: list[tuple[Any, ...]] = []
-        named: dict[str, list[tuple[str, str]]] = {"mentions": [], "recommended": []}
+        named: dict[str, list[tuple[str, str, int]]] = {"mentions": [], "recommended": []}
         for file in files:
             split = file.name.partition("_")[0]
             for line, turn in read_json_lines(file):
@@ -65,8 +70,8 @@ class OpenDialKG:
                     key = f"{dialogue}_{number}"
                     context = "\n".join(turn["context"])
                     turns.append((key, dialogue, str(number), context, turn["resp"], split))
-                    named["mentions"] += [(key, name) for name in turn["entity"]]
-                    named["recommended"] += [(key, name) for name in turn["rec"]]
+                    for part, names in (("mentions", turn["entity"]), ("recommended", turn["rec"])):
+                        named[part] += [(key, name, place) for place, name in enumerate(names)]
                 except (KeyError, TypeError, ValueError) as error:
                     who = f"{file.name}:{line}"
                     raise GraphRecError(

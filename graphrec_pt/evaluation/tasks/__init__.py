@@ -1,5 +1,11 @@
-"""The evaluation tasks: ranking, rating, click and sets."""
+"""The evaluation tasks: ranking, rating, click, sets and conversation."""
 
-from graphrec_pt.evaluation.tasks import click, ranking, rating, sets  # registers its members
+from graphrec_pt.evaluation.tasks import (
+    click,
+    conversation,
+    ranking,
+    rating,
+    sets,
+)  # registers its members
 
-__all__ = ["click", "ranking", "rating", "sets"]
+__all__ = ["click", "conversation", "ranking", "rating", "sets"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.graph.split import keep_edges
-from graphrec_pt.kernels.dispatch import forced_body
+from graphrec_pt.testing import networks
+from graphrec_pt.testing.networks import gradients
 
 Build = Callable[..., Propagator]
 
@@ -41,11 +43,6 @@ def row(request: pytest.FixtureRequest) -> dict[str, Any]:
     return found
 
 
-def gradients(network: Propagator, x: Tensor, probe: Tensor) -> list[Tensor | None]:
-    inputs = [x, *network.parameters()]
-    return list(torch.autograd.grad((network(x) * probe).sum(), inputs, allow_unused=True))
-
-
 def test_every_registered_propagation_has_a_row() -> None:
     names = propagation.names()
     ours = {n for n in names if propagation.get(n).__module__.startswith("graphrec_pt.")}
@@ -62,16 +59,7 @@ def test_config_round_trip(row: dict[str, Any]) -> None:
 def test_shape_and_gradients(
     row: dict[str, Any], build: Build, shop: Graph, x: Tensor, probe: Tensor
 ) -> None:
-    network = build(row, shop)
-    out = network(x)
-    assert out.shape == x.shape
-    assert out.dtype == torch.float32
-    assert bool(out.isfinite().all())
-    assert not torch.allclose(out, x)
-    for gradient in gradients(network, x, probe):
-        assert gradient is not None
-        assert bool(gradient.isfinite().all())
-        assert float(gradient.abs().sum()) > 0
+    networks.mixes_all_nodes(propagation.build(row), partial(build, row), shop, x, probe)
 
 
 def test_gradients_are_those_of_finite_differences(
@@ -87,23 +75,13 @@ def test_gradients_are_those_of_finite_differences(
 def test_bodies_agree(
     row: dict[str, Any], build: Build, shop: Graph, x: Tensor, probe: Tensor
 ) -> None:
-    network = build(row, shop)
-    found = []
-    for body in ("torch", "numba"):
-        with forced_body(body):
-            found.append([network(x), *gradients(network, x, probe)])
-    torch.testing.assert_close(*found, atol=1e-5, rtol=1e-5)
+    networks.agrees_between_bodies(propagation.build(row), partial(build, row), shop, x, probe)
 
 
 def test_the_same_twice(
     row: dict[str, Any], build: Build, shop: Graph, x: Tensor, probe: Tensor
 ) -> None:
-    network, again = build(row, shop), build(row, shop)
-    assert network(x).equal(again(x))
-    pairs = zip(gradients(network, x, probe), gradients(again, x, probe), strict=True)
-    assert all(one is not None and two is not None and one.equal(two) for one, two in pairs)
-    if list(network.parameters()):
-        assert not network(x).equal(build(row, shop, 1)(x))
+    networks.repeats_itself(propagation.build(row), partial(build, row), shop, x, probe)
 
 
 def test_other_edges_other_vectors(

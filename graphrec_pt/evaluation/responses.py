@@ -1,0 +1,94 @@
+"""The response of a system to each turn, and the items that stand in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from torch import Tensor
+
+from graphrec_pt.data.titles import Match, TitleFinder
+from graphrec_pt.graph.graph import Graph
+
+_ENDS = frozenset(".!?\n")
+
+
+class Responses(NamedTuple):
+    """One response for each of some turns.
+
+    Args:
+        texts: The responses ``[B]``.
+        items: The different items in each, as global ids ``[B]``.
+    """
+
+    texts: Sequence[str]
+    items: Sequence[frozenset[int]]
+
+
+Writer = Callable[[Tensor], Responses]
+"""From turns int64 ``[B]``, global ids, to their responses."""
+
+
+class Titles:
+    """Finds the nodes of a type whose title stands in a text.
+
+    A title of one word counts in its own spelling alone and not at the start of a sentence, where
+    any word has a capital letter: "It is a film" does not name the film *It*.
+
+    Args:
+        graph: The graph.
+        node_type: Type of the nodes.
+    """
+
+    def __init__(self, graph: Graph, node_type: str) -> None:
+        self._start = graph.nodes(node_type).start
+        self._titles = [graph.title(node) for node in graph.nodes(node_type)]
+        self._finder = TitleFinder(self._titles)
+
+    def spans(self, text: str) -> list[Match]:
+        """Return where titles stand in a text, in order; their names are places in the type."""
+        return [match for match in self._finder.find(text) if self._is_name(text, match)]
+
+    def nodes(self, text: str) -> frozenset[int]:
+        """Return the global ids of the nodes whose titles stand in a text."""
+        return frozenset(self._start + name for match in self.spans(text) for name in match.name)
+
+    def _is_name(self, text: str, match: Match) -> bool:
+        """Return whether a match is more than a common word."""
+        titles = [self._titles[name].strip() for name in match.name]
+        if any(" " in title for title in titles):
+            return True
+        before = text[: match.start].rstrip(" \"'“‘(")
+        return bool(before) and before[-1] not in _ENDS and text[match.start : match.end] in titles
+
+
+def filled(template: str, best: Sequence[int], graph: Graph) -> Responses:
+    """Return a template with the best item of each turn in the place of ``{item}``.
+
+    It is the response of a system that ranks and writes nothing.
+
+    Args:
+        template: Text with ``{item}``.
+        best: Global ids ``[B]``, −1 where no candidate is left.
+        graph: Has the titles.
+    """
+    texts = [
+        template.replace("{item}", graph.title(item)) if item >= 0 else template for item in best
+    ]
+    return Responses(texts, [frozenset({item} if item >= 0 else ()) for item in best])
+
+
+def reference_texts(graph: Graph, turns: Tensor, column: str) -> list[str | None]:
+    """Return a text column of some turns.
+
+    Args:
+        graph: The whole graph.
+        turns: int64 ``[B]`` global ids of one type.
+        column: Name of the column.
+    """
+    if not len(turns):
+        return []
+    kind = graph.type_of(int(turns[0]))
+    rows = (turns - graph.nodes(kind).start).numpy()
+    texts: Mapping[str, list[str | None]] = (
+        graph.tables[kind].select(column)[rows].to_dict(as_series=False)
+    )
+    return texts[column]
