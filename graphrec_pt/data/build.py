@@ -25,6 +25,7 @@ from graphrec_pt.data.plan import EdgePlan, Plan, planned_schema
 from graphrec_pt.data.problems import Problems
 from graphrec_pt.data.rows import edge_ends, edge_rows, needed_columns
 from graphrec_pt.data.tables import Table, frame_table, open_table
+from graphrec_pt.data.text_links import linked_rows
 from graphrec_pt.graph.assemble import EdgeList, assemble, fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.protocol import SPLIT_OF_CARD
@@ -142,6 +143,11 @@ def _build(
     tell("numbering nodes", steps - 3, steps)
     sizes = {name: len(table) for name, table in rows.items()}
     numbered, details = number_nodes(plan, edges, rows, tables, problems)
+    planned = edges
+    for name, link in plan.link.items():
+        if all(part.partition(".")[0] in details for part in (link.text, link.finds)):
+            rows[name] = linked_rows(name, link, details, problems)
+            edges = {**edges, name: link.edge(plan.nodes)}
     lists = {
         name: edge_list(name, edge, rows.pop(name), numbered, plan, tables, problems)
         for name, edge in edges.items()
@@ -150,7 +156,7 @@ def _build(
         every = {name: np.arange(len(numbering)) for name, numbering in numbered.items()}
         _node_tables(plan, numbered, every, details, problems)
         problems.settle()
-    _require_interactions(plan, edges, lists, sizes, tables, problems)
+    _require_interactions(plan, planned, lists, sizes, tables, problems)
     ids = renumbering(plan, edges, lists, numbered, seed, problems)
     counts = [int((ids[name] >= 0).sum()) for name in numbered]
     schema = planned_schema(plan, edges, numbered, details, lists)

@@ -1,6 +1,7 @@
 """The plan of a graph: which table columns become nodes and edges (the heart of a card)."""
 
 import copy
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Literal, Self
 
@@ -119,6 +120,41 @@ class EdgePlan(Strict):
         return TimePlan(column=self.time) if isinstance(self.time, str) else self.time
 
 
+class LinkPlan(Strict):
+    """Edges from texts to the nodes that they name, found when the graph is built.
+
+    A name is found as whole words, whatever the case and punctuation; of names that overlap, the
+    first and then the longest (:class:`~graphrec_pt.data.titles.TitleFinder`).
+
+    Args:
+        text: ``type.column`` of the texts.
+        finds: ``type.column`` of the names.
+        also: More columns of that type with names, such as aliases.
+        split: Separator of several names in one text of those columns.
+        without: Regular expression of what is taken off a name, such as a year in brackets.
+        shortest: Letters and digits of a name at least; a shorter one is a word of every text.
+        ambiguous: What a name of several nodes links to: none of them, or all.
+        inverse: Name of the inverse relation; none with ``false``; default ``rev_NAME``.
+    """
+
+    text: str
+    finds: str
+    also: tuple[str, ...] = ()
+    split: str | None = None
+    without: str | None = None
+    shortest: int = Field(4, ge=1)
+    ambiguous: Literal["none", "all"] = "none"
+    inverse: str | Literal[False] | None = None
+
+    def edge(self, nodes: Mapping[str, NodePlan]) -> EdgePlan:
+        """Return the plan of the edges."""
+        ends = (part.partition(".")[0] for part in (self.text, self.finds))
+        source, target = (f"{kind}.{nodes[kind].id or 'id'}" for kind in ends)
+        table = nodes[self.text.partition(".")[0]].table
+        assert table is not None
+        return EdgePlan(table=table, source=source, target=target, inverse=self.inverse)
+
+
 class Core(Strict):
     """Keep only nodes of a relation with enough edges, repeated until no node is removed (k-core).
 
@@ -139,6 +175,7 @@ class Plan(Strict):
     Args:
         nodes: Node type → plan; the order fixes the id ranges.
         edges: Relation → plan; the order fixes the slots.
+        link: Relation → how it is found in texts; these relations follow the others.
         derive: Configs of relations to compute from training interactions after a split.
         core: k-core filter, if any.
         time_unit: Unit of the edge times after scaling.
@@ -146,6 +183,7 @@ class Plan(Strict):
 
     nodes: dict[str, NodePlan]
     edges: dict[str, EdgePlan]
+    link: dict[str, LinkPlan] = {}
     derive: tuple[dict[str, JsonValue], ...] = ()
     core: Core | None = None
     time_unit: TimeUnit = "s"
@@ -183,6 +221,9 @@ class Plan(Strict):
     def mistakes(self) -> list[GraphRecError]:
         """Return the names in the plan that do not fit each other."""
         errors = [error for name, edge in self.edges.items() for error in self._wrong(name, edge)]
+        errors += [
+            error for name, link in self.link.items() for error in self._unlinked(name, link)
+        ]
         for name, node in self.nodes.items():
             if "id" in node.columns:
                 errors.append(
@@ -202,6 +243,30 @@ class Plan(Strict):
             ]
         if self.core and self.core.relation not in self.edges:
             errors.append(_unknown("core.relation", "an edge", self.core.relation, self.edges))
+        return errors
+
+    def _unlinked(self, name: str, link: LinkPlan) -> list[GraphRecError]:
+        """Return the mistakes of a link."""
+        who = f"link.{name}"
+        errors = []
+        if name in self.edges:
+            errors.append(GraphRecError(who, "a name that no edge has", repr(name)))
+        named = [link.text, link.finds]
+        named += [f"{link.finds.partition('.')[0]}.{column}" for column in link.also]
+        for place in named:
+            kind, _, column = place.partition(".")
+            node = self.nodes.get(kind)
+            if node is None:
+                errors.append(_unknown(who, "a node type", kind, self.nodes))
+            elif node.table is None or column not in node.columns:
+                got = repr(place) if node.table is not None else f"{kind!r}, which has no table"
+                hint = did_you_mean(column, node.columns)
+                errors.append(GraphRecError(who, "type.column of a node table", got, hint))
+        try:
+            re.compile(link.without or "")
+        except re.error as error:
+            got = f"{link.without!r} ({error})"
+            errors.append(GraphRecError(f"{who}.without", "a regular expression", got))
         return errors
 
     def _wrong(self, name: str, edge: EdgePlan) -> list[GraphRecError]:

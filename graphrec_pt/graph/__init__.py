@@ -1,10 +1,12 @@
 """Floor 2: schema, graph, store, split, protocols and derived relations."""
 
-from graphrec_pt.graph import (  # registers their members
+# Importing them registers their members.
+from graphrec_pt.graph import (
     composed,
     derive,
+    final_protocol,
     group_protocols,
     protocols,
 )
 
-__all__ = ["composed", "derive", "group_protocols", "protocols"]
+__all__ = ["composed", "derive", "final_protocol", "group_protocols", "protocols"]

@@ -1,7 +1,7 @@
 """Texts as pieces: the tokens of words, and nodes where the text names them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import polars as pl
@@ -134,6 +134,26 @@ def pieces_of(
     return _pieces(table, key, made, given=(words.tokenizer, named))
 
 
+def with_titles(
+    graph: Graph, node_type: str, texts: Iterable[str], mentions: Mentions
+) -> Iterator[str]:
+    """Yield texts with the titles of the nodes that they name, in place of markers with a sign."""
+    if mentions.bare:
+        yield from texts
+        return
+    mentions.check(graph, node_type)
+    target = graph.schema.relation(mentions.relation).target
+    first = graph.nodes(target).start
+    search = _markers(graph.tables[target][mentions.column], mentions)
+    for text in texts:
+        parts, at = [], 0
+        for start, end, place in search(text):
+            named = text[start:end] if place is None else graph.title(first + place)
+            parts += [text[at:start], named]
+            at = end
+        yield "".join([*parts, text[at:]])
+
+
 def _named(graph: Graph, node_type: str, column: str, words: Words, mentions: Mentions) -> Pieces:
     """Return the tokens of a column with nodes where its texts name them."""
     target = graph.schema.relation(mentions.relation).target
@@ -171,7 +191,9 @@ def _markers(values: pl.Series, mentions: Mentions) -> Search:
     for place, value in enumerate(values.cast(pl.String)):
         places.setdefault(value, place)
     before, after = mentions.marker.split(f"{{{mentions.column}}}")
-    inner = r"(\w+)" if mentions.column == RAW_ID else r"(.+?)"
+    inner = r"(.+?)"
+    if mentions.column == RAW_ID:  # what no id could be, such as @home among numbers, is a word
+        inner = r"(\d+)" if all(map(str.isdecimal, places)) else r"(\w+)"
     pattern = re.compile(re.escape(before) + inner + re.escape(after))
 
     def search(text: str) -> Iterator[Found]:

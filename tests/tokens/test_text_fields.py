@@ -24,7 +24,7 @@ TEXTS = {
 MENTIONS = [("u0", "7"), ("u0", "9"), ("u1", "9"), ("u2", "7")]
 ITEMS = {"7": "red", "9": "blue cup"}
 SAID = "saw and today I liked , too try then red blue cup the one a long story"
-WORDS = [*SAID.split(), "@8", "Blue", "Cup", "1999.0"]
+WORDS = [*SAID.split(), "@8", "@and", "Blue", "Cup", "1999.0"]
 
 
 class Numbered:
@@ -197,3 +197,8 @@ def test_a_mention_of_an_unknown_item() -> None:
     left = {"turn": {"relation": "mentions", "unknown": "text"}}
     tokens = text_of(told, "u1", columns={"turn": "text"}, mentions=left)
     assert spelled(tokens, told) == "<u1> too <u0> saw @8 today <7> <9>"
+
+
+def test_what_no_id_could_be_is_a_word() -> None:
+    told = talk({"u0": "saw @7 @and @9 too", "u1": "too"})
+    assert spelled(text_of(told, "u1", **SPEAKS), told) == "<u1> too <u0> saw <7> @and <9> too"

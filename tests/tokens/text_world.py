@@ -30,7 +30,7 @@ def reviews_graph(users: int = 8, items: int = 6) -> Graph:
         "item": [i for _, i in pairs],
         "review": [f"{u}-{i}" for u, i in pairs],
         "text": [review_of(u, i) for u, i in pairs],
-        "time": np.arange(len(pairs)),
+        "time": [(3 * u + i) % items for u, i in pairs],
         "stars": [1.0 + (u + i) % 5 for u, i in pairs],
     }
     reviews["words"] = reviews["text"]
@@ -53,6 +53,8 @@ def reviews_graph(users: int = 8, items: int = 6) -> Graph:
                 inverse="reviewed_by",
                 interaction=True,
             ),
+            "writes": EdgePlan(table="reviews", source="user.user", target="review.review"),
+            "about": EdgePlan(table="reviews", source="review.review", target="item.item"),
             "praises": EdgePlan(
                 table="reviews", source="user.user", target="item.item", columns={"words": "text"}
             ),
@@ -60,6 +62,25 @@ def reviews_graph(users: int = 8, items: int = 6) -> Graph:
         time_unit="ordinal",
     )
     tables = {"reviews": pl.DataFrame(reviews), "things": pl.DataFrame(things)}
+    return build(plan, tables)
+
+
+def talk_graph() -> Graph:
+    """Two turns that name items 7 (ball) and 8 (cube) by markers."""
+    tables = {
+        "turns": pl.DataFrame({"id": [0, 1], "text": ["a @7 ring", "@8 @7"]}),
+        "items": pl.DataFrame({"id": [7, 8], "title": ["ball", "cube"]}),
+        "named": pl.DataFrame({"turn": [0, 1, 1], "item": [7, 8, 7]}),
+    }
+    text: dict[str, Any] = {"text": "text"}
+    title: dict[str, Any] = {"title": "text"}
+    plan = Plan(
+        nodes={
+            "turn": NodePlan(table="turns", id="id", columns=text),
+            "item": NodePlan(table="items", id="id", columns=title, title="title"),
+        },
+        edges={"names": EdgePlan(table="named", source="turn.turn", target="item.item")},
+    )
     return build(plan, tables)
 
 
