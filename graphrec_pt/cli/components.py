@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from graphrec_pt.cli.plugin import plugin
 from graphrec_pt.cli.printing import Terminal, print_json
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.trust import TrustCode, trusted
@@ -103,6 +104,7 @@ def add_to(app: typer.Typer) -> None:
     """Make these commands of an application."""
     app.command("ls")(list_components)
     app.command("show")(show_component)
+    app.add_typer(plugin, name="plugin")
 
 
 def _summaries(registry: "Registry[object]") -> dict[str, str]:
