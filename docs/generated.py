@@ -26,7 +26,6 @@ from graphrec_pt.recipe.families import FAMILIES, Family
 from graphrec_pt.recipe.files import recipe_files
 
 ROOT = Path(__file__).parents[1]
-ROLE = re.compile(r":(?:class|meth|func|mod|data):<code>~?(?:[\w.]+\.)?(\w+)</code>")
 LINK = re.compile(r"\[([^\]]+)\]\((?!https?:|#)[^)]+\)")
 
 
@@ -56,11 +55,6 @@ def on_files(files: Files, config: Any) -> Files:
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     return files
-
-
-def on_page_content(html: str, **rest: Any) -> str:
-    """Show names of docstring roles (``:class:`…```) as code."""
-    return ROLE.sub(r"<code>\1</code>", html)
 
 
 def _file(family: str) -> str:
