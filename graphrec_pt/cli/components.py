@@ -108,12 +108,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def _summaries(registry: "Registry[object]") -> dict[str, str]:
-    from graphrec_pt.core.docstring import parse_docstring
+    from graphrec_pt.core.description import docstring_of
 
-    return {
-        name: parse_docstring(vars(registry.get(name)).get("__doc__")).summary
-        for name in registry.names()
-    }
+    return {name: docstring_of(registry.get(name)).summary for name in registry.names()}
 
 
 def _rows(texts: dict[str, str]) -> Padding:
