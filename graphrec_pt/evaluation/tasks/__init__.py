@@ -1,6 +1,7 @@
-"""The evaluation tasks: ranking, rating, click, sets and conversation."""
+"""The evaluation tasks: ranking, rating, click, choice, sets and conversation."""
 
 from graphrec_pt.evaluation.tasks import (
+    choice,
     click,
     conversation,
     ranking,
@@ -8,4 +9,4 @@ from graphrec_pt.evaluation.tasks import (
     sets,
 )  # registers its members
 
-__all__ = ["click", "conversation", "ranking", "rating", "sets"]
+__all__ = ["choice", "click", "conversation", "ranking", "rating", "sets"]
