@@ -28,8 +28,8 @@ from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.words import Words
 
-BLOCK = 16_384
-"""Tokens of prompts and names, with padding, that are read at once."""
+BLOCK = 8192
+"""Tokens of prompts and names, with padding, whose states are kept at once."""
 
 
 class Likelihood(Strict):
@@ -83,7 +83,7 @@ def log_likelihoods(
 ) -> Tensor:
     """Return log p(name | prompt), the sum over the tokens of the name: float64 ``[n]``.
 
-    Every prompt is read once, whatever the number of names after it.
+    A prompt is read once for all its names, or once for a block of them where they are many.
 
     Args:
         model: A language model; left in the mode that it is in.
@@ -109,19 +109,17 @@ def log_likelihoods(
 
 def _blocks(prompts: Tokens, names: Names, row: Tensor, name: Tensor) -> Iterator[Tensor]:
     """Yield the questions, those of one prompt together, prompts of like length together."""
-    length, size = prompts.lengths()[row], names.ptr.diff()[name]
-    places = list(zip(length.tolist(), row.tolist(), strict=True))
-    order = sorted(range(len(row)), key=places.__getitem__)
+    length, size = prompts.lengths()[row].tolist(), names.ptr.diff()[name].tolist()
+    places = list(zip(length, row.tolist(), strict=True))
     block: list[int] = []
-    rows = widest = longest = 0
-    for at in order:
-        new = not block or row[at] != row[block[-1]]
-        widest, longest = max(widest, int(length[at])), max(longest, int(size[at]))
-        if new and block and (rows + 1) * widest + (len(block) + 1) * longest > BLOCK:
+    longest = 0
+    for at in sorted(range(len(row)), key=places.__getitem__):
+        longest = max(longest, size[at])
+        # The states of a prompt are kept once for each of its names.
+        if block and (len(block) + 1) * (length[at] + longest) > BLOCK:
             yield torch.tensor(block)
-            block, rows, widest, longest = [], 0, int(length[at]), int(size[at])
+            block, longest = [], size[at]
         block.append(at)
-        rows += new
     if block:
         yield torch.tensor(block)
 

@@ -1,4 +1,4 @@
-"""The evaluation tasks: ranking, rating, click, choice, sets and conversation."""
+"""The evaluation tasks: ranking, rating, click, choice, sets, conversation and text."""
 
 from graphrec_pt.evaluation.tasks import (
     choice,
@@ -7,6 +7,7 @@ from graphrec_pt.evaluation.tasks import (
     ranking,
     rating,
     sets,
+    text,
 )  # registers its members
 
-__all__ = ["choice", "click", "conversation", "ranking", "rating", "sets"]
+__all__ = ["choice", "click", "conversation", "ranking", "rating", "sets", "text"]

@@ -19,8 +19,7 @@ from graphrec_pt.evaluation.ranks import Ranks, read_ranks
 from graphrec_pt.evaluation.seen import HISTORY
 from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.graph.graph import RAW_ID
-from graphrec_pt.graph.split import Split, When
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import Split, When, keep_edges
 from graphrec_pt.models.model import Model
 from graphrec_pt.predict.likelihood import Likelihood, LikelihoodScorer
 from graphrec_pt.predict.predictor import Predictor
