@@ -1,11 +1,13 @@
-"""The evaluation tasks: ranking, rating, click, sets and conversation."""
+"""The evaluation tasks: ranking, rating, click, choice, sets, conversation and text."""
 
 from graphrec_pt.evaluation.tasks import (
+    choice,
     click,
     conversation,
     ranking,
     rating,
     sets,
+    text,
 )  # registers its members
 
-__all__ = ["click", "conversation", "ranking", "rating", "sets"]
+__all__ = ["choice", "click", "conversation", "ranking", "rating", "sets", "text"]
