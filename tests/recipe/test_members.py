@@ -94,7 +94,7 @@ def used() -> frozenset[type]:
 
 
 def test_changes_of_headers_are_read() -> None:
-    header = '# Try x, y\n#   "stages.0.objectives=[permuted]", `a.b=c`\n#   one.two=3 z=4\nname: x\n'
+    header = '# Try x, y\n#   "stages.0.objectives=[permuted]", `a.b=c`\n#   one.two=3 z=4\nname: x'
     assert overrides_of(header) == ["stages.0.objectives=[permuted]", "a.b=c", "one.two=3"]
 
 
