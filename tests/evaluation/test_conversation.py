@@ -30,7 +30,7 @@ from graphrec_pt.evaluation.outcome import write_outcomes
 from graphrec_pt.evaluation.responses import Responses, Titles
 from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.evaluation.tasks.conversation import Conversation, System
-from graphrec_pt.evaluation.turns import Context
+from graphrec_pt.sampling.turns import Context
 from graphrec_pt.graph.split import Split, split
 
 NAMED = {"t1": "a x", "t2": "a", "t3": "a c", "t4": "a c b", "t5": ""}

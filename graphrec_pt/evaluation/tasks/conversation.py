@@ -13,7 +13,6 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.baseline import baseline
-from graphrec_pt.evaluation.conversation_baselines import facts_of
 from graphrec_pt.evaluation.conversations import COLUMNS, Conversations, read_conversations
 from graphrec_pt.evaluation.lists import beyond_accuracy
 from graphrec_pt.evaluation.metric import parse_metric
@@ -21,15 +20,16 @@ from graphrec_pt.evaluation.ranking import rank_targets
 from graphrec_pt.evaluation.responses import Responses, Writer, filled, reference_texts
 from graphrec_pt.evaluation.seen import targets_of
 from graphrec_pt.evaluation.task import RankingConfig, task
-from graphrec_pt.evaluation.turns import Context
 from graphrec_pt.graph.graph import RAW_ID
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.objectives.turn_links import facts_of
 from graphrec_pt.predict.lists import Lists, best_of
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.scorer import Scorer
 from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.predict.taught import Taught
+from graphrec_pt.sampling.turns import Context
 from graphrec_pt.training.stage import Stage
 
 LISTED = 10
