@@ -41,7 +41,8 @@ class Training:
         recipe: What to do.
         made: Split data; training sees its training edges alone.
         seed: Seed of weights, batches and dropout.
-        validate: Measures the model after every epoch of the last stage.
+        validate: Measures the model after every epoch of the last stage; None for nothing held
+            out, which ends with the last weights.
         resume: Go on from the checkpoints of a folder.
         progress: Show bars.
     """
@@ -49,7 +50,7 @@ class Training:
     recipe: Recipe
     made: Split
     seed: int
-    validate: Validate
+    validate: Validate | None
     resume: bool = False
     progress: bool = False
 
@@ -111,7 +112,7 @@ class Training:
         logger.info("seed %d: training %s", self.seed, names)
         options = _options(self.recipe, self.seed)
         trainer = Trainer(folder, progress=self.progress, **options)
-        validate = {stages[-1].name: self.validate}
+        validate = {} if self.validate is None else {stages[-1].name: self.validate}
         given: dict[str, Any] = {"validate": validate, "after": after, "resume": self.resume}
         trainer.fit(model, self.made.train, stages, **given)
 

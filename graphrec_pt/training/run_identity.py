@@ -27,6 +27,8 @@ def identity_of(
         "stages": [stage.model_dump(mode="json") for stage in stages],
         "options": options.model_dump(mode="json", include=_RESULTS),
     }
+    if model.base is not None:
+        parts["base"] = model.base.record.digest
     plain: dict[str, Any] = json.loads(json.dumps(parts))  # tuples as the lists they come back as
     return plain
 
