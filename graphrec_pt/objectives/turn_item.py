@@ -59,6 +59,9 @@ class TurnItem(OfRelation):
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the contexts, the items that their turns recommend, and the linked items."""
         relation = relation_of(examples.graph, self.relation)
+        if examples.exclude is None:
+            expected, got = "an edge to hide from each turn", "turns alone"
+            raise GraphRecError("turn_item", expected, got, f"roots: {relation.name}")
         pairs = positives(examples, relation)
         targets: dict[str, Tensor] = {"target": pairs.target}
         if self.links is not None:

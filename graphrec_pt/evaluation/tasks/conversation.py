@@ -17,7 +17,14 @@ from graphrec_pt.evaluation.conversations import COLUMNS, Conversations, read_co
 from graphrec_pt.evaluation.lists import beyond_accuracy
 from graphrec_pt.evaluation.metric import parse_metric
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.evaluation.responses import Responses, Writer, filled, reference_texts
+from graphrec_pt.evaluation.responses import (
+    Responses,
+    Writer,
+    filled,
+    model_writer,
+    reference_texts,
+    writes,
+)
 from graphrec_pt.evaluation.seen import targets_of
 from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.graph.graph import RAW_ID
@@ -90,8 +97,19 @@ class Conversation:
     template: str = TEMPLATE
 
     def check(self, stage: Stage) -> None:
-        """Raise unless an objective of the stage ranks candidates."""
+        """Raise unless an objective of the stage ranks candidates.
+
+        Raises:
+            GraphRecError: Also for a stage that learns the responses of all turns, held-out ones
+                among them, because columns of nodes are in every view.
+        """
         Taught.by(stage).ranking()
+        for term in stage.objectives:
+            answer = getattr(term.objective, "answer", None)
+            if getattr(answer, "of", None) == "root" and stage.roots is None:
+                expected = "roots that are edges, so that no held-out response is learned"
+                hint = "roots: the predicted RELATION"
+                raise GraphRecError(f"stage {stage.name!r}", expected, "all turns", hint)
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Raise for relations and columns that the data lacks, and metrics without their pair."""
@@ -143,7 +161,8 @@ class Conversation:
         """Return a trained model as a system."""
         nodes, shown = torch.unique(targets_of(split, when).source), split.history(when)
         predictor = Predictor(model, shown, stage=stage, relation=split.relation)
-        return System(predictor.scorer(nodes))
+        writer = model_writer(predictor) if writes(Taught.by(stage)) else None
+        return System(predictor.scorer(nodes), writer)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> System:
         """Return a baseline as a system, which fills the template."""
