@@ -273,6 +273,47 @@ def test_redial_tests_the_published_dialogues_turn_by_turn() -> None:
     assert ends(cut.train, "mentions") == {("5-0", "12"), ("5-1", "11"), ("5-2", "11")}
 
 
+def test_xrec_numbers_each_site_anew() -> None:
+    graph = built("xrec")
+    assert ends(graph, "likes") == {
+        ("amazon:1", "amazon:7"),
+        ("amazon:2", "amazon:7"),
+        ("yelp:1", "yelp:7"),
+    }
+    pair = row(graph, "explanation", "yelp:1-7")
+    assert pair["explanation"] == "Because of the cake."
+    assert pair["user_summary"] == "Likes Café Hill."
+    cut = split(graph, {"name": "ratio", "valid": 0.34, "test": 0.34})
+    held = {graph.raw_id(int(node)) for node in cut.test.source}
+    hidden = {f"{user}-7" for user in held}
+    shown = cut.train.tables["explanation"].filter(pl.col("id").is_in(hidden))
+    assert set(shown["explanation"].fill_null("")) <= {""}
+
+
+def test_msn_news_has_quotes_and_empty_abstracts() -> None:
+    graph = built("msn-news")
+    assert row(graph, "news", "N1")["title"] == 'A "quiet" day'
+    assert row(graph, "news", "N2")["abstract"] in (None, "")
+    assert ends(graph, "in_category") == {("N1", "sports"), ("N2", "sports"), ("N3", "finance")}
+
+
+def test_films_have_texts_people_and_posters() -> None:
+    graph = built("movielens-100k-films")
+    first, second = (row(graph, "item", name) for name in ("10", "20"))
+    assert (first["description"], first["poster"]) == ("A café at night.", "118.jpg")
+    assert (second["description"], second["poster"]) == (None, None)  # it says that it has none
+    assert ends(graph, "has_writer") == {("10", "Ann Lee"), ("10", "Bo Ek")}
+    assert ends(graph, "has_director") == {("10", "Ann Lee"), ("20", "Bo Ek")}
+
+
+def test_films_do_without_posters(tmp_path: Path) -> None:
+    for file in (SAMPLES / "movielens-100k-films").iterdir():
+        if file.suffix != ".csv":
+            copyfile(file, tmp_path / file.name)
+    graph = build_card(load_card("movielens-100k-films"), tmp_path)
+    assert set(graph.tables["item"]["poster"]) == {None}
+
+
 def test_opendialkg_keeps_a_movie_and_a_genre_of_one_name_apart() -> None:
     graph = built("opendialkg")
     assert ends(graph, "has_genre") == {("3", "0")}
