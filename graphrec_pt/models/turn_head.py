@@ -17,7 +17,7 @@ class TurnHead(Head):
 
     Args:
         width: D.
-        channels: C; 0 for no term.
+        channels: C.
     """
 
     def __init__(self, width: int, channels: int) -> None:
@@ -25,7 +25,7 @@ class TurnHead(Head):
         self.width, self.channels = width, channels
         self.log_scale = nn.Parameter(torch.zeros(channels))
         self.direct = nn.Parameter(torch.zeros(channels))
-        self.gate = nn.Linear(width, channels, bias=False) if channels else None
+        self.gate = nn.Linear(width, channels, bias=False)
 
     def options(self) -> dict[str, int]:
         """Return the arguments that make a network of the same shape."""
@@ -35,8 +35,7 @@ class TurnHead(Head):
         """Start with equal weights that no state changes."""
         self.log_scale.fill_(LINK_SCALE).log_()
         self.direct.fill_(1.0)
-        if self.gate is not None:
-            self.gate.weight.zero_()
+        self.gate.weight.zero_()
 
     def forward(self, state: Tensor, row: Tensor, value: Tensor) -> Tensor:
         """Return the term of each linked item: ``[N]``.
@@ -46,7 +45,5 @@ class TurnHead(Head):
             row: int64 ``[N]``, the state that each item belongs to.
             value: float32 ``[N, C]``, K.
         """
-        strength = self.direct.expand(len(state), -1)  # [n, C]
-        if self.gate is not None:
-            strength = strength + self.gate(state)
+        strength = self.direct + self.gate(state)  # [n, C]
         return (strength[row] * torch.log1p(value * self.log_scale.exp())).sum(1)

@@ -1,10 +1,9 @@
 """Recommendation in dialogue: the item of a turn, from its context and from links to it."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from graphrec_pt.core.errors import GraphRecError
@@ -30,6 +29,9 @@ class TurnItem(OfRelation):
     (:class:`~graphrec_pt.objectives.turn_links.TurnLinks`), ``φ(x) = log(1 + e^{b_c} x)``; a, b and
     g are learned, so the words of a turn say how much each kind of link counts. In training, the
     link that the turn itself contributed is taken away.
+
+    A stage of dialogues needs ``roots:`` of the relation, which hides each edge once. Without a
+    hidden edge the last item of the sequence is the target, and is taken out.
 
     Args:
         relation: Leads from turns to items; by default the first interaction relation.
@@ -59,9 +61,6 @@ class TurnItem(OfRelation):
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the contexts, the items that their turns recommend, and the linked items."""
         relation = relation_of(examples.graph, self.relation)
-        if examples.exclude is None:
-            expected, got = "an edge to hide from each turn", "turns alone"
-            raise GraphRecError("turn_item", expected, got, f"roots: {relation.name}")
         pairs = positives(examples, relation)
         targets: dict[str, Tensor] = {"target": pairs.target}
         if self.links is not None:
@@ -70,12 +69,12 @@ class TurnItem(OfRelation):
         view = View(pairs.tokens, root=pairs.source)
         return TrainingExamples((view,), targets, len(pairs.row))
 
-    def head(self, spec: GraphSpec, width: int) -> TurnHead:
+    def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return the learned weights of the links."""
-        return TurnHead(width, 0 if self.links is None else len(CHANNELS))
+        return nn.Identity() if self.links is None else TurnHead(width, len(CHANNELS))
 
     def loss(
-        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: TurnHead
+        self, encoded: Sequence[Encoded], corrupted: TrainingExamples, model: Model, head: nn.Module
     ) -> Tensor:
         """Return the mean over turns."""
         at, name = corrupted.targets, checked_relation(model.spec, self.relation)
@@ -95,15 +94,15 @@ class TurnItem(OfRelation):
             linked = self.links.of(given.graph, given.relation.name, given.source)
             at = {f"links.{name}": part.to(device) for name, part in linked._asdict().items()}
         table = given.model.table(given.relation.target)
-        return self._scores(given.encoded, at, table, cast(TurnHead, given.head))
+        return self._scores(given.encoded, at, table, given.head)
 
     def _scores(
-        self, encoded: Encoded, at: Mapping[str, Tensor], table: Tensor, head: TurnHead
+        self, encoded: Encoded, at: Mapping[str, Tensor], table: Tensor, head: nn.Module
     ) -> Tensor:
         """Return the scores of the whole catalogue: ``[n, V]``."""
         state = encoded.pooled(self.pool)  # [n, D]
         scores = state @ table.T / self.temperature  # [n, V]
-        if "links.row" not in at:
+        if not isinstance(head, TurnHead):
             return scores
         term = head(state, at["links.row"], at["links.value"])
         cells = at["links.row"], at["links.item"]

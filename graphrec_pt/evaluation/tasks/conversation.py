@@ -30,6 +30,7 @@ from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.graph.graph import RAW_ID
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.objectives.turn_item import TurnItem
 from graphrec_pt.objectives.turn_links import facts_of
 from graphrec_pt.predict.lists import Lists, best_of
 from graphrec_pt.predict.predictor import Predictor
@@ -100,16 +101,16 @@ class Conversation:
         """Raise unless an objective of the stage ranks candidates.
 
         Raises:
-            GraphRecError: Also for a stage that learns the responses of all turns, held-out ones
+            GraphRecError: Also for a stage without `roots`: it would predict what turns name in
+                place of what they recommend, and learn the responses of all turns, held-out ones
                 among them, because columns of nodes are in every view.
         """
-        Taught.by(stage).ranking()
-        for term in stage.objectives:
-            answer = getattr(term.objective, "answer", None)
-            if getattr(answer, "of", None) == "root" and stage.roots is None:
-                expected = "roots that are edges, so that no held-out response is learned"
-                hint = "roots: the predicted RELATION"
-                raise GraphRecError(f"stage {stage.name!r}", expected, "all turns", hint)
+        taught = Taught.by(stage)
+        taught.ranking()
+        if stage.roots is None and (writes(taught) or _has_turns(taught)):
+            expected = "roots that are edges, each hidden once, so that no held-out turn is learned"
+            hint = "roots: the predicted RELATION"
+            raise GraphRecError(f"stage {stage.name!r}", expected, "all turns", hint)
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Raise for relations and columns that the data lacks, and metrics without their pair."""
@@ -255,6 +256,10 @@ class Conversation:
             pl.Series("items_in_response", [len(responses.items[r]) for r in rows], pl.Int64),
             pl.Series("in_response", inside, pl.Boolean),
         ]
+
+
+def _has_turns(taught: Taught) -> bool:
+    return any(isinstance(each, TurnItem) for each in taught.objectives.values())
 
 
 def _pair(name: str) -> str | None:
