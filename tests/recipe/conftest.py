@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from graphrec_pt import Key
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.recipe import Recipe
@@ -24,7 +25,14 @@ FEW = "evaluate.baselines=[popularity, markov]"
 """And one that rankings have."""
 WORDS = "{name: static_text, columns: [keywords]}"
 CODES = f"{{name: codes, digits: 8, values: 8, of: {WORDS}}}"
+GPT = (
+    "{model_type: gpt2, vocab_size: 320, hidden_size: 16, num_hidden_layers: 1, "
+    "num_attention_heads: 2, max_position_embeddings: 256}"
+)
+LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
+CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 INSTEAD = {
+    "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
 }
@@ -190,8 +198,10 @@ def small() -> Any:
 
     def make(name: str, *overrides: str) -> Recipe:
         ranks = load_recipe(name).evaluate.asked.outcome == "Ranks"
-        fitting = [*INSTEAD.get(name, ()), *([FEW] if ranks else [])]
-        return load_recipe(name, [*SMALL, *fitting, *overrides])
+        fitting = [*([FEW] if ranks else []), *INSTEAD.get(name, ())]
+        theirs = config_of(load_recipe(name).model.backbone)["name"] == "hugging_face"
+        sizes = [each for each in SMALL if not (theirs and "layers" in each)]
+        return load_recipe(name, [*sizes, *fitting, *overrides])
 
     return make
 
