@@ -82,6 +82,9 @@ def recommend(
         bool,
         typer.Option("--explain", help="Print paths in the graph from the history to each item."),
     ] = False,
+    words: Annotated[
+        bool, typer.Option("--words", help="With --explain: print the paths as sentences.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     trust_code: TrustCode = False,
 ) -> None:
@@ -95,6 +98,8 @@ def recommend(
     ]
     many = users is not None or everybody
     _check(bool(wanted), users is not None, everybody, out)
+    if words and not explain:
+        raise GraphRecError("recommend", "paths to put into words", "--words", "--explain --words")
     items, pairs = ([], {}) if exclude is None else read_exclusions(exclude)
     options: dict[str, Any] = {"only": only or (), "exclude": items, "excluded": pairs}
     with trusted(trust_code):
@@ -114,7 +119,7 @@ def recommend(
         print_json([plain_recommendation(given, recommender) for given in recommended])
         return
     for given in recommended:
-        console.print(recommended_table(given, recommender))
+        console.print(recommended_table(given, recommender, words=words))
     console.print(f"edges: {recommender.edges}", soft_wrap=True, highlight=False)
 
 
@@ -124,8 +129,8 @@ def plain_recommendation(given: Any, recommender: "Recommender") -> dict[str, An
 
     def plain_path(path: Any) -> dict[str, Any]:
         nodes = [{"type": graph.type_of(n), "id": graph.raw_id(n)} for n in path.nodes]
-        words = path.in_words(graph)
-        return {"nodes": nodes, "relations": path.relations, "score": path.score, "told": words}
+        words = {"told": path.in_words(graph), "sentence": recommender.sentence(path)}
+        return {"nodes": nodes, "relations": path.relations, "score": path.score, **words}
 
     items = [
         {**asdict(item), "paths": [plain_path(each) for each in item.paths]} for item in given.items

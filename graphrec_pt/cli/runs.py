@@ -11,6 +11,7 @@ from graphrec_pt.cli.printing import Terminal, print_json, progress
 from graphrec_pt.cli.recommend import recommend
 from graphrec_pt.cli.refit import refit
 from graphrec_pt.cli.run import run
+from graphrec_pt.cli.serve import serve
 from graphrec_pt.cli.similar import similar
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
@@ -134,6 +135,7 @@ def add_to(app: typer.Typer) -> None:
         evaluate,
         recommend,
         similar,
+        serve,
         compare,
         export,
     )

@@ -3,10 +3,10 @@
 # Importing them registers their members.
 from graphrec_pt.graph import (
     composed,
-    derivations,
+    derive,
     final_protocol,
     group_protocols,
     protocols,
 )
 
-__all__ = ["composed", "derivations", "final_protocol", "group_protocols", "protocols"]
+__all__ = ["composed", "derive", "final_protocol", "group_protocols", "protocols"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.cache import digest
+from graphrec_pt.features.pretrained import digest
 from graphrec_pt.graph.schema import Strict
 
 BACKBONE = "backbone."

@@ -23,8 +23,7 @@ from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.with_strategy import PRETRAIN, pretraining
 from graphrec_pt.tokens.words import Words
 from graphrec_pt.training.batches import loader_of, steps_of
-from graphrec_pt.training.options import Options
-from graphrec_pt.training.run_identity import identity_of
+from graphrec_pt.training.options import Options, identity_of
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import Validate
 from graphrec_pt.training.strategy import strategy

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
+from graphrec_pt.evaluation.tasks.text import TextTask
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.predict.best import best_lists, joined
 from graphrec_pt.predict.lists import Lists
+from graphrec_pt.predict.path_words import PathWords
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.seen import SeenPolicy, seen_pairs
 from graphrec_pt.recipe.folder import Run, open_run
@@ -77,6 +79,7 @@ class Recommender:
         seen: Whether items that a user has interacted with are left out or kept.
         edges: Which edges the model was trained on and reads.
         rankable: bool ``[V]``, items that the model can rank; all by default.
+        phrases: Relation → words that state it in sentences; made of its name by default.
 
     Example:
         >>> recommender = from_pretrained("runs/sasrec")
@@ -90,8 +93,10 @@ class Recommender:
         *,
         edges: str = "",
         rankable: Tensor | None = None,
+        phrases: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.predictor, self.seen, self.rankable = predictor, seen, rankable
+        self.words = PathWords(predictor.graph, phrases or {})
         relation = predictor.reading.relation
         self.history, self.relation = predictor.graph, relation.name
         self.user_type, self.item_type = relation.source, relation.target
@@ -121,7 +126,16 @@ class Recommender:
         if newer.new:
             some = (f"{number:,} of {kind}" for kind, number in newer.new.items())
             edges += f"; nodes that the model was not trained on: {', '.join(some)}"
-        return Recommender(newer.predictor, self.seen, edges=edges, rankable=newer.rankable)
+        phrases = self.words.phrases
+        return Recommender(
+            newer.predictor, self.seen, edges=edges, rankable=newer.rankable, phrases=phrases
+        )
+
+    def sentence(self, path: ExplanationPath) -> str:
+        """Return an explanation path as a sentence to the user, which states its edges alone."""
+        known = self.history.type_of(path.nodes[0]) == self.user_type
+        after = None if known else self.relation
+        return self.words.sentence(path.nodes, path.relations, after).text
 
     def recommend(
         self,
@@ -348,4 +362,6 @@ def from_pretrained(
     opened = run if isinstance(run, Run) else open_run(run, trust_code=trust_code)
     with trusting(trust_code):
         served = serving_of(opened, measured=measured)
-        return Recommender(served.predictor, opened.recipe.evaluate.seen, edges=served.edges)
+        wanted = opened.recipe.evaluate
+        phrases = wanted.asked.phrases if isinstance(wanted.asked, TextTask) else None
+        return Recommender(served.predictor, wanted.seen, edges=served.edges, phrases=phrases)

@@ -17,14 +17,13 @@ from graphrec_pt.models.head import head_config
 from graphrec_pt.models.model import Model
 from graphrec_pt.training.batches import loader_of, steps_of
 from graphrec_pt.training.checkpoint import Checkpoint
-from graphrec_pt.training.multi_task import MultiTaskModule
 from graphrec_pt.training.optimizer import (
     load_optimizer,
     only_trained,
     parameter_groups,
     save_optimizer,
 )
-from graphrec_pt.training.optimizer_loop import OptimizerLoop, StepResult
+from graphrec_pt.training.optimizer_loop import MultiTaskModule, OptimizerLoop, StepResult
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.progress import Meter, Progress, Summary
 from graphrec_pt.training.stage import Stage, usage_of

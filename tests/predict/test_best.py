@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from graphrec_pt.data.checkerboard import checkerboard
+from graphrec_pt.data.synthetic import checkerboard
 from graphrec_pt.predict import best
 from graphrec_pt.predict.best import best_lists, joined
 from graphrec_pt.predict.scorer import Factorised, Scorer, WithPrior
