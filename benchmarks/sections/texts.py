@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,8 @@ def stage_of(graph: Graph) -> Stage:
         roots="wrote",
         batch=BATCH,
     )
-    mean = sum(len(row) for row in sequences(graph, stage, 512)[0]) / 512
+    rows, _ = sequences(graph, stage, 512)
+    mean = sum(map(len, rows)) / len(rows)
     return stage.model_copy(update={"tokens": int(mean * BATCH)})
 
 
@@ -302,5 +304,5 @@ def peak(make: Callable[[int], Step], count: int, steps: int) -> float:
 
 def resident() -> float:
     """Return the memory of this process in MB."""
-    with open("/proc/self/statm", encoding="ascii") as file:
-        return int(file.read().split()[1]) * resource.getpagesize() / 2**20
+    pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
+    return pages * resource.getpagesize() / 2**20
