@@ -87,6 +87,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_events(folder, rows)
     write_hospital(folder)
     write_movielens_kg(folder, rows)
+    write_talks(folder)
     return folder
 
 
@@ -215,3 +216,32 @@ def write_events(folder: Path, rows: pl.DataFrame) -> None:
     buys = liked.select(timestamp=after, event=pl.lit("transaction"), **columns)
     carts = liked.select(timestamp=after - 1000, event=pl.lit("addtocart"), **columns)
     pl.concat([views, carts, buys]).write_csv(folder / "events.csv")
+
+
+def write_talks(folder: Path) -> None:
+    """Write dialogues in the layout of OpenDialKG: each asks for a film of a director."""
+    films = [f"Film {number}" for number in range(60)]
+    people = [f"Person {number}" for number in range(12)]
+    ids = {name: number for number, name in enumerate([*films, *people])}
+    known = {str(ids[film]): [[0, ids[people[n % 12]]]] for n, film in enumerate(films)}
+    (folder / "entity2id.json").write_text(json.dumps(ids))
+    (folder / "relation2id.json").write_text(json.dumps({"director": 0}))
+    (folder / "item_ids.json").write_text(json.dumps([ids[film] for film in films]))
+    (folder / "kg.json").write_text(json.dumps(known))
+    turns = []
+    for number in range(150):
+        person, film = people[number % 12], films[(number * 7 + number % 12) % 60]
+        asked = f"Do you know a film by {person}?"
+        turns.append(
+            {
+                "dialog_id": number,
+                "turn_id": 1,
+                "context": [asked],
+                "entity": [person],
+                "rec": [film],
+                "resp": f"You may like {film} by {person}.",
+            }
+        )
+    for part, rows in (("train", turns[:100]), ("valid", turns[100:120]), ("test", turns[120:])):
+        lines = "\n".join(map(json.dumps, rows)) + "\n"
+        (folder / f"{part}_data_processed.jsonl").write_text(lines)
