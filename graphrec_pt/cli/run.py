@@ -38,6 +38,10 @@ def run(
         typer.Option(help="Folder of the run (default runs/NAME, or runs/NAME-STRATEGY)."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    quick: Annotated[
+        bool,
+        typer.Option("--quick", help="Take the recipe's quick setting: minutes on two cores."),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="Build and check everything, print sizes, train nothing."),
@@ -59,7 +63,7 @@ def run(
 
     with trusted(trust_code):
         wanted, others = _strategy(overrides or [])
-        chosen, graph, source = load_recipe(recipe, others), None, None
+        chosen, graph, source = load_recipe(recipe, others, quick=quick), None, None
         if wanted is not None:
             adapting(chosen)
             source = _finished(recipe, chosen)

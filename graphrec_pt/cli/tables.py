@@ -42,11 +42,16 @@ def run_tables(run: Run) -> list[Group]:
     return [Group(title, of_model), Group("at test", of_systems)]
 
 
+QUICK = "quick setting: fewer steps than the recipe's full course"
+
+
 def run_notes(run: Run) -> list[str]:
     """Return the sentences that explain the numbers of a run."""
     measured, count = run.metrics, len(run.metrics["seeds"])
     compared = next(iter(measured["compared"].values()), None)
     notes = [f"history: valid {measured['history']['valid']}, test {measured['history']['test']}"]
+    if run.recipe.setting == "quick":
+        notes.append(QUICK)
     if count > 1:
         notes.append(f"values of the model and its control are means over {count} seeds")
     if equal := distinct(run.recipe.evaluate.metrics, systems(run, watched_metric(run)))[1]:

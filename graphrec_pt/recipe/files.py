@@ -53,7 +53,11 @@ def recipe_file(name: str | Path) -> Traversable:
 
 
 def load_recipe(
-    name: str | Path, overrides: Sequence[str] = (), *, trust_code: bool = False
+    name: str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    quick: bool = False,
+    trust_code: bool = False,
 ) -> Recipe:
     """Return a recipe, by the name of a shipped one, from a YAML file or the folder of a run.
 
@@ -62,6 +66,7 @@ def load_recipe(
     Args:
         name: Name of the recipe.
         overrides: Options to change, such as ``stages.0.epochs=3``; values are YAML.
+        quick: Take the recipe's quick setting; `overrides` win over its options.
         trust_code: Let it name code by dotted path or plug-in, which is then run.
 
     Raises:
@@ -73,23 +78,34 @@ def load_recipe(
         1.0
     """
     file = recipe_file(name)
-    content = recipe_content(name, overrides)
+    content = recipe_content(name, overrides, quick=quick)
     with trusting(trust_code):
         return Recipe.checked(content, file.name)
 
 
-def recipe_content(name: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def recipe_content(
+    name: str | Path, overrides: Sequence[str] = (), *, quick: bool = False
+) -> dict[str, Any]:
     """Return the content of a recipe's file with its options changed and its roles filled.
 
     Args:
         name: As for :func:`load_recipe`.
         overrides: Likewise.
+        quick: Likewise.
 
     Raises:
-        GraphRecError: When there is no such recipe, and for roles that its data lacks.
+        GraphRecError: When there is no such recipe or it has no quick setting, and for roles that
+            its data lacks.
     """
     file = recipe_file(name)
     content = _content(file)
+    if quick:
+        changes = content.get("quick")
+        if not isinstance(changes, list) or not changes:
+            hint = "KEY=VALUE options such as stages.0.epochs=3"
+            raise GraphRecError(file.name, "a quick setting (`quick:`)", "none", hint)
+        overrides = [*map(str, changes), *overrides]
+        content["setting"] = "quick"
     of_data = [override for override in overrides if override.startswith("data.")]
     for override in of_data:  # first: the data says what the names of other options are
         override_option(content, override)

@@ -1,6 +1,6 @@
 """A recipe as data: a data set, a model, training stages and an evaluation."""
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     Field,
@@ -190,6 +190,9 @@ class Recipe(Strict):
         evaluate: What is measured.
         seeds: One run each; weights, batches and dropout depend on them, the data does not.
         options: Options of every run.
+        quick: Options to change for the quick setting, which takes minutes on two cores, such as
+            ``stages.0.epochs=3``: ``graphrec run NAME --quick``.
+        setting: Whether this is the full course or the quick setting; reports say which.
     """
 
     name: str
@@ -204,6 +207,8 @@ class Recipe(Strict):
     evaluate: Evaluation = Field(default_factory=Evaluation)
     seeds: tuple[int, ...] = Field((0,), min_length=1)
     options: Options = Options()
+    quick: tuple[str, ...] = ()
+    setting: Literal["full", "quick"] = "full"
 
     @model_validator(mode="before")
     @classmethod

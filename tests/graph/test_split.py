@@ -244,7 +244,7 @@ def test_history_at_test_adds_what_validation_predicted(graph: Graph, case: dict
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_every_protocol_keeps_its_promises(graph: Graph, case: dict[str, Any]) -> None:
-    check_protocol(case, graph)
+    check_protocol(case, graph, seed=2)  # with which every protocol holds something out
 
 
 def test_global_time_puts_ties_on_one_side(graph: Graph) -> None:

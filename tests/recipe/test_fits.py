@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from graphrec_pt import GraphRecError
 from graphrec_pt.cli import app
 from graphrec_pt.data.card import load_card
 from graphrec_pt.data.sketch import sketch
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.recipe.data import graph_of
 from graphrec_pt.recipe.dry_run import dry_run
-from graphrec_pt.recipe.files import load_recipe
+from graphrec_pt.recipe.files import load_recipe, recipe_files, recipe_source
 from graphrec_pt.recipe.fits import misfits, sketch_of
 from graphrec_pt.recipe.run import prepare
 from graphrec_pt.recipe.train import new_model
@@ -89,3 +90,21 @@ def test_a_dry_run_prints_sizes_and_trains_nothing(tmp_path: Path) -> None:
     assert plan.parameters == sum(weight.numel() for weight in model.parameters())
     assert plan.memory == 16 * plan.parameters
     assert (plan.valid, plan.test) == (len(ready.split.valid), len(ready.split.test))
+
+
+def test_the_quick_setting_is_shorter_and_says_so(tmp_path: Path) -> None:
+    full, quick = load_recipe("sasrec"), load_recipe("sasrec", quick=True)
+    assert (full.setting, quick.setting) == ("full", "quick")
+    assert quick.stages[0].epochs < full.stages[0].epochs
+    assert load_recipe("sasrec", ["stages.0.epochs=2"], quick=True).stages[0].epochs == 2
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipe_source("sasrec").split("quick:")[0])
+    with pytest.raises(GraphRecError, match="expected a quick setting"):
+        load_recipe(path, quick=True)
+
+
+@pytest.mark.parametrize("name", [file.name.removesuffix(".yaml") for file in recipe_files()])
+def test_every_recipe_has_a_quick_setting(name: str) -> None:
+    full, quick = load_recipe(name), load_recipe(name, quick=True)
+    assert quick.resolved() != full.resolved()
+    assert [stage.name for stage in quick.stages] == [stage.name for stage in full.stages]
