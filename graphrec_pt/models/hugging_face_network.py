@@ -1,6 +1,8 @@
 """The network around a Hugging Face model: dense batches, masks of every mode, prompts."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -9,13 +11,13 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.attention import Mode, seen
-from graphrec_pt.kernels.sparse import check_ptr, owners
+from graphrec_pt.kernels.sparse import check_ptr
+from graphrec_pt.models.attention_probe import attention_violation
+from graphrec_pt.models.encoder_decoder import dense, translated
+from graphrec_pt.models.hugging_face_cache import HIDDEN, HuggingFaceCache
 from graphrec_pt.models.positions import StructuralEmbedding, places
 from graphrec_pt.models.prompt import PromptStates, with_soft_tokens
 from graphrec_pt.models.word_head import WordHead, class_with_head, split_head
-
-HIDDEN = -30_000.0
-"""Added to a score that is not to be seen: its weight is 0, and float16 can still hold it."""
 
 
 class Network(nn.Module):
@@ -131,7 +133,80 @@ class Network(nn.Module):
         Raises:
             GraphRecError: For shapes and columns that do not fit, and for what the model cannot do.
         """
+        return self._read(x, ptr, structure, prompt, mode or self.mode, order, prefix)[0]
+
+    @property
+    def positions(self) -> int | None:
+        """Number of positions; None for no bound that the config names."""
+        room = getattr(self.config, "max_position_embeddings", None)
+        return None if room is None else int(room) - self._first_position()
+
+    def begin_writing(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        structure: Mapping[str, Tensor],
+        prompt: PromptStates | None = None,
+        *,
+        mode: Mode | None = None,
+        prefix: Tensor | None = None,
+        edges: Tensor | None = None,
+    ) -> tuple[Tensor, HuggingFaceCache]:
+        """Return hidden states ``[T, D]`` as :meth:`forward` does, and the cache of the tokens.
+
+        Args:
+            x: ``[T, D]``, token vectors of the prompts; one token at least in each.
+            ptr: int64 ``[B+1]``.
+            structure: int64 ``[T]`` columns by name.
+            prompt: Prompt states before the sequences.
+            mode: ``"causal"`` or ``"prefix"``.
+            prefix: int64 ``[B]``, for mode ``"prefix"``.
+            edges: Not used.
+        """
+        from transformers import DynamicCache, EncoderDecoderCache
+
         mode = mode or self.mode
+        if mode not in ("causal", "prefix"):
+            raise GraphRecError("hugging_face", "mode 'causal' or 'prefix' to write", repr(mode))
+        translates = self.config.is_encoder_decoder and mode == "prefix"
+        if self.config.is_encoder_decoder and not translates:
+            got = f"{self.config.model_type} in mode {mode!r}"
+            raise GraphRecError("hugging_face", "mode 'prefix' to write", got, "mode: prefix")
+        cache = DynamicCache()
+        cache = EncoderDecoderCache(cache, DynamicCache()) if translates else cache
+        hidden, begun = self._read(x, ptr, structure, prompt, mode, None, prefix, cache)
+        assert begun is not None
+        return hidden, replace(begun, places=ptr.diff())
+
+    def write(
+        self, x: Tensor, structure: Mapping[str, Tensor], cache: HuggingFaceCache
+    ) -> tuple[Tensor, HuggingFaceCache]:
+        """Return the hidden state ``[n, D]`` of one more token of each sequence, and the new cache.
+
+        Args:
+            x: ``[n, D]``, token vectors.
+            structure: int64 ``[n]`` columns by name.
+            cache: Of n sequences; it is used up.
+        """
+        x = self.structure(x, structure)
+        x = x if self.into is None else self.into(x)
+        position = structure.get("position", cache.places) + self._first_position()
+        stack = self.model if cache.memory is None else self.model.get_decoder()
+        hidden, cache = cache.read(stack, x, position)
+        return hidden if self.out is None else self.out(hidden), cache
+
+    def _read(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        structure: Mapping[str, Tensor],
+        prompt: PromptStates | None,
+        mode: str,
+        order: Tensor | None,
+        prefix: Tensor | None,
+        cache: Any = None,
+    ) -> tuple[Tensor, HuggingFaceCache | None]:
+        """Return hidden states ``[T, D]``, and what was put into a cache if one is given."""
         if x.ndim != 2 or x.shape[1] != self.width:
             expected = f"token vectors [T, {self.width}]"
             raise GraphRecError("hugging_face", expected, list(x.shape))
@@ -149,18 +224,19 @@ class Network(nn.Module):
         deep = None
         if prompt is not None and prompt.keys is not None and prompt.values is not None:
             deep = self._checked_layers(prompt.keys, len(ptr) - 1), prompt.values
+        begun = None
         if not len(x):
             hidden = x
         elif self.config.is_encoder_decoder and mode == "prefix":
             if deep is not None:
                 raise GraphRecError("hugging_face", "no per-layer prompt", "an encoder–decoder")
-            hidden = self._translated(x, ptr, prefix)
+            hidden, begun = translated(self.model, x, ptr, prefix, cache)
         else:
             self._check_obeys(mode, deep is not None)
-            hidden = self._masked(x, ptr, position, mode, order, prefix, deep)
+            hidden, begun = self._masked(x, ptr, position, mode, order, prefix, deep, cache)
         if self.out is not None:
             hidden = self.out(hidden)
-        return hidden if kept_rows is None else hidden.index_select(0, kept_rows)
+        return hidden if kept_rows is None else hidden.index_select(0, kept_rows), begun
 
     def two_stream(self, *given: Any, **options: Any) -> tuple[Tensor, Tensor]:
         """Refuse: a Hugging Face model has one stream.
@@ -179,8 +255,9 @@ class Network(nn.Module):
         order: Tensor | None,
         prefix: Tensor | None,
         deep: tuple[Tensor, Tensor] | None,
-    ) -> Tensor:
-        """Return hidden states ``[T, H]`` of one stack under the mask of a mode."""
+        cache: Any = None,
+    ) -> tuple[Tensor, HuggingFaceCache]:
+        """Return hidden states ``[T, H]`` of one stack under the mask of a mode, and the cache."""
         if mode == "permuted_query":
             raise GraphRecError("hugging_face", "a mode of one stream", repr(mode), "permuted")
         sight = seen(ptr, mode, order, prefix)
@@ -191,10 +268,15 @@ class Network(nn.Module):
         mask = torch.zeros(visible.shape, dtype=x.dtype, device=x.device)
         mask = mask.masked_fill(~visible, HIDDEN).unsqueeze(1)  # [B, 1, L, L]
         options: dict[str, Any] = {}
+        held = real  # [B, P + L]
+        caching = cache is not None
+        if caching:
+            options["past_key_values"] = cache
         if deep is not None:
             from transformers import DynamicCache
 
-            options["past_key_values"] = cache = DynamicCache()
+            options["past_key_values"] = cache = DynamicCache() if cache is None else cache
+            held = nn.functional.pad(real, (deep[0].shape[3], 0), value=True)
             for layer, (keys, values) in enumerate(zip(*deep, strict=True)):
                 spread = (len(mask), -1, -1, -1)
                 cache.update(keys.expand(spread), values.expand(spread), layer)
@@ -204,39 +286,10 @@ class Network(nn.Module):
         if "position_ids" in takes:
             options["position_ids"] = position.clamp(min=0)[index] + self._first_position()
         if "use_cache" in takes:
-            options["use_cache"] = False
+            options["use_cache"] = caching
         states = stack(inputs_embeds=x[index], attention_mask=mask, **options).last_hidden_state
         packed: Tensor = states[real]
-        return packed
-
-    def _translated(self, x: Tensor, ptr: Tensor, prefix: Tensor | None) -> Tensor:
-        """Return hidden states ``[T, H]`` of encoder (the prefix) and decoder (the rest)."""
-        seen(ptr, "prefix", None, prefix)  # raises without a prefix
-        assert prefix is not None
-        length = ptr.diff()
-        if bool(((prefix < 1) & (length > 0)).any()):
-            expected = "at least one token in every prefix, for the encoder"
-            raise GraphRecError("hugging_face", expected, "none")
-        first = places(ptr, len(x)) < prefix[owners(ptr, len(x))]
-        read = torch.minimum(prefix, length)
-        rows = [first.nonzero().squeeze(1), (~first).nonzero().squeeze(1)]
-        starts = [torch.cat([ptr[:1], count.cumsum(0)]) for count in (read, length - read)]
-        (index, real), (index_out, real_out) = (dense(start) for start in starts)
-        seen_in, seen_out = (_some(mask) for mask in (real, real_out))
-        if not len(rows[1]):
-            encoder = self.model.get_encoder()
-            states = encoder(inputs_embeds=x[index], attention_mask=seen_in).last_hidden_state
-            packed: Tensor = states[real]
-            return packed
-        output = self.model(
-            inputs_embeds=x[rows[0]][index],
-            attention_mask=seen_in,
-            decoder_inputs_embeds=x[rows[1]][index_out],
-            decoder_attention_mask=seen_out,
-            use_cache=False,
-        )
-        parts = output.encoder_last_hidden_state[real], output.last_hidden_state[real_out]
-        return torch.empty_like(torch.cat(parts)).index_copy(0, torch.cat(rows), torch.cat(parts))
+        return packed, HuggingFaceCache(cache, held, ptr.diff())
 
     def _check_obeys(self, mode: str, deep: bool) -> None:
         """Raise unless the model respects the mask of a mode; checked before the first use."""
@@ -247,7 +300,8 @@ class Network(nn.Module):
         try:
             some = next(self.model.parameters())
             shape = self.prompt_shape if deep else None
-            reason = attention_violation(self._masked, mode, self.hidden, shape, some)
+            run = partial(_states, self._masked)
+            reason = attention_violation(run, mode, self.hidden, shape, some)
         finally:
             self.model.train(trained)
         if reason:
@@ -292,77 +346,5 @@ class Network(nn.Module):
         return keys
 
 
-def dense(ptr: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where each token goes in a dense batch: index int64 and mask bool, ``[B, L]``."""
-    length = ptr.diff()
-    place = torch.arange(int(length.max()) if len(length) else 0, device=ptr.device)
-    real = place < length.unsqueeze(1)
-    return (ptr[:-1].unsqueeze(1) + place).masked_fill(~real, 0), real
-
-
-def _some(real: Tensor) -> Tensor:
-    """Return the mask with the first token of each row visible: int64 ``[B, L]``."""
-    seen_too = torch.zeros_like(real)
-    seen_too[:, :1] = True
-    return (real | seen_too).long()
-
-
-TOKENS = 4
-LEAK = 1e-4  # share of the greatest change that rounding may cause through hidden tokens
-
-
-def attention_violation(
-    run: Callable[..., Tensor],
-    mode: str,
-    width: int,
-    prompt: tuple[int, int, int] | None,
-    some: Tensor,
-) -> str:
-    """Return how a model violates the attention mask of a mode; an empty text if it respects it.
-
-    Sequence i differs from the last one in token i alone: tokens that see i must change, no others.
-    With a per-layer prompt every token must change when the prompt changes.
-
-    Args:
-        run: From (x ``[T, H]``, ptr, position, mode, order, prefix, keys and values) to ``[T, H]``.
-        mode: To be tried.
-        width: H.
-        prompt: Layers, heads and width of a head of a per-layer prompt; None for none.
-        some: A weight, for type and device.
-    """
-    draw, device = torch.Generator().manual_seed(0), some.device
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(shape, generator=draw).to(some)
-
-    change = torch.eye(TOKENS + 1, TOKENS, device=device, dtype=some.dtype).unsqueeze(2)
-    x = (normal(TOKENS, width) + change * normal(TOKENS, width)).flatten(0, 1)
-    ptr = torch.arange(0, len(x) + 1, TOKENS, device=device)
-    order = torch.tensor([2, 0, 3, 1], device=device).repeat(TOKENS + 1)
-    prefix = torch.full((TOKENS + 1,), 2, device=device)
-    prompts: list[tuple[Tensor, Tensor] | None] = [None]
-    if prompt is not None:
-        layers, heads, wide = prompt
-        shape = (layers, 1, heads, 3, wide)
-        prompts = [(normal(*shape), normal(*shape)) for _ in range(2)]
-    try:
-        with torch.no_grad(), torch.autocast(device.type, enabled=False):
-            given = (x, ptr, places(ptr, len(x)), mode, order, prefix)
-            outputs = [run(*given, each) for each in prompts]
-    except GraphRecError:
-        raise
-    except (TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
-        return (str(error).splitlines() or ["it fails"])[0]
-    states = outputs[0].view(TOKENS + 1, TOKENS, -1)
-    moved = (states[:-1] - states[-1]).abs().amax(2).T  # [token, changed token]
-    sight = seen(ptr, mode, order, prefix)
-    sees = torch.ones_like(moved, dtype=torch.bool)
-    if sight.rank is not None and sight.reach is not None:
-        sees = sight.rank[:TOKENS] <= sight.reach[:TOKENS].unsqueeze(1)
-    if bool((moved[~sees] > LEAK * moved.max()).any()):
-        return "it sees what is hidden"
-    if bool((moved[sees] == 0).any()):
-        return "it does not see all"
-    if prompt is not None and bool(((outputs[0] - outputs[1]).abs().amax(1) == 0).any()):
-        return "it does not see the prompt"
-    return ""
+def _states(run: Callable[..., tuple[Tensor, object]], *given: Any) -> Tensor:
+    return run(*given)[0]

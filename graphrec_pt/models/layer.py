@@ -25,6 +25,7 @@ class Frame:
         edges: int64 ``[M, 3]`` (query token, relation, key token), or None.
         attend: From queries, keys and values ``[B, L, H, d]`` to ``[B, L, H, d]``, for sequences
             that are padded and not packed: hidden states are ``[B, L, D]`` then.
+        record: Keys and values ``[T, H, d]`` of each layer are appended here, for a cache.
     """
 
     ptr: Tensor
@@ -32,6 +33,7 @@ class Frame:
     turn: tuple[Tensor, Tensor] | None = None
     edges: Tensor | None = None
     attend: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    record: list[tuple[Tensor, Tensor]] | None = None
 
 
 class Layer(nn.Module):
@@ -127,6 +129,8 @@ class Layer(nn.Module):
             return padded
         if frame.turn is not None:
             q, k = rotated(q, frame.turn), rotated(k, frame.turn)
+        if frame.record is not None:
+            frame.record.append((k, v))
         options: dict[str, Any] = {}
         if self.edge_bias is not None and frame.edges is not None:
             query, relation, key = frame.edges.unbind(1)

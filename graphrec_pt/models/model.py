@@ -36,6 +36,7 @@ from graphrec_pt.models.token_embedding import TokenEmbedding, special_rows, str
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.models.view import Encoded, View
 from graphrec_pt.tokens.kind import Special
+from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.vocabulary import Vocabulary
 from graphrec_pt.tokens.words import Words
 
@@ -297,6 +298,11 @@ class Model(Host):
         with self.features.cached_embeddings(tables):
             yield
 
+    def inputs(self, tokens: Tokens) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return what the backbone reads: vectors ``[T, D]`` and structural columns ``[T]``."""
+        x = self.embedding(tokens, self.features, self._word_table)  # [T, D]
+        return x, structure_of(tokens, self._columns)
+
     def encode(self, view: View, prompt: PromptStates | None = None) -> Encoded:
         """Return the hidden states of a view.
 
@@ -306,9 +312,8 @@ class Model(Host):
         """
         tokens = view.tokens
         if prompt is None and self.prompt is not None:
-            prompt = self.prompt(view, self)
-        x = self.embedding(tokens, self.features, self._word_table)  # [T, D]
-        structure = structure_of(tokens, self._columns)
+            prompt = self.prompt(view.of_prompt(), self)
+        x, structure = self.inputs(tokens)
         if view.two_stream:
             if view.order is None:
                 raise GraphRecError("model", "an order for two streams", "none", "View(order=…)")

@@ -1,6 +1,8 @@
 """The graph transformer: packed tokens with structural embeddings, any attention mode, prompts."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Literal, cast
 
 import torch
@@ -10,9 +12,10 @@ from torch.utils.checkpoint import checkpoint
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
-from graphrec_pt.kernels.attention import Mode, seen
+from graphrec_pt.kernels.attention import Mode, Sight, seen
 from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.models.backbone import backbone
+from graphrec_pt.models.cache import LayerCache
 from graphrec_pt.models.layer import Frame, Layer
 from graphrec_pt.models.positions import StructuralEmbedding, places, rotary
 from graphrec_pt.models.prompt import PromptStates, with_soft_tokens
@@ -147,6 +150,71 @@ class Transformer(nn.Module):
             x = self._step(layer, x, frame, _of_layer(prompt, number))
         out: Tensor = self.norm(x)
         return out if kept_rows is None else out.index_select(0, kept_rows)
+
+    @property
+    def positions(self) -> int | None:
+        """Number of learned positions; None for no bound."""
+        return self.structure.sizes.get("position")
+
+    def begin_writing(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        structure: Mapping[str, Tensor],
+        prompt: PromptStates | None = None,
+        *,
+        mode: Mode | None = None,
+        prefix: Tensor | None = None,
+        edges: Tensor | None = None,
+    ) -> tuple[Tensor, LayerCache]:
+        """Return hidden states ``[T, D]`` as :meth:`forward` does, and the cache of the tokens.
+
+        Args:
+            x: ``[T, D]``, token vectors of the prompts.
+            ptr: int64 ``[B+1]``.
+            structure: int64 ``[T]`` columns by name.
+            prompt: Prompt states before the sequences.
+            mode: ``"causal"`` or ``"prefix"``.
+            prefix: int64 ``[B]``, for mode ``"prefix"``.
+            edges: int64 ``[M, 3]``, as in :meth:`forward`.
+        """
+        mode = mode or self.config.mode
+        if mode not in ("causal", "prefix"):
+            raise GraphRecError("graph_transformer", "mode 'causal' or 'prefix' to write", mode)
+        x, frame, kept_rows = self._begin(x, ptr, structure, prompt, mode, None, prefix, edges)
+        recorded: list[tuple[Tensor, Tensor]] = []
+        frame = replace(frame, record=recorded)
+        for number, layer in enumerate(self.layers):
+            x = layer(x, frame, _of_layer(prompt, number))
+        deep = None
+        if prompt is not None and prompt.keys is not None and prompt.values is not None:
+            deep = prompt.keys, prompt.values
+        cache = LayerCache.of(recorded, frame.ptr, deep, ptr.diff())
+        out: Tensor = self.norm(x)
+        return out if kept_rows is None else out.index_select(0, kept_rows), cache
+
+    def write(
+        self, x: Tensor, structure: Mapping[str, Tensor], cache: LayerCache
+    ) -> tuple[Tensor, LayerCache]:
+        """Return the hidden state ``[n, D]`` of one more token of each sequence, and the new cache.
+
+        Args:
+            x: ``[n, D]``, token vectors.
+            structure: int64 ``[n]`` columns by name.
+            cache: Of n sequences; it is used up.
+        """
+        x = self.dropout(self.structure(x, structure)).unsqueeze(1)  # [n, 1, D]
+        turn = None
+        if self.config.rotary:
+            position = structure.get("position", cache.places)
+            turn = rotary(self.config.width // self.config.heads, position)
+        ptr = torch.arange(len(x) + 1, device=x.device)
+        cache.reserve()
+        for number, layer in enumerate(self.layers):
+            attend = partial(cache.attend, number, turn)
+            x = layer(x, Frame(ptr, Sight(), attend=attend))
+        out: Tensor = self.norm(x).squeeze(1)
+        return out, cache.extended()
 
     def two_stream(
         self,

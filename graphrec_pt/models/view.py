@@ -25,6 +25,8 @@ class View:
             content (XLNet, Yang et al., NeurIPS 2019).
         root: int64 ``[B]``, global id of the node that each sequence was sampled for, −1 for none;
             None where unknown. Personalised prompts need it.
+        readable: int64 ``[B]``, tokens of each sequence, from its first, that a soft prompt may be
+            made of: those before an answer. All by default.
     """
 
     tokens: Tokens
@@ -33,6 +35,16 @@ class View:
     prefix: Tensor | None = None
     two_stream: bool = False
     root: Tensor | None = None
+    readable: Tensor | None = None
+
+    def of_prompt(self) -> "View":
+        """Return the view that a prompt encoder reads: nothing of an answer."""
+        if self.readable is None:
+            return self
+        places = self.tokens.places()
+        kept = places < self.readable[self.tokens.sequence_of()]
+        tokens = self.tokens.take(kept.nonzero().squeeze(1))
+        return View(tokens, root=self.root)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "View":
         """Return the same view on another device."""
@@ -47,6 +59,7 @@ class View:
             order=moved(self.order),
             prefix=moved(self.prefix),
             root=moved(self.root),
+            readable=moved(self.readable),
         )
 
 

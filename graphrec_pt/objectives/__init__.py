@@ -9,6 +9,7 @@ from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     gap_filling,
     graph_structure,
     labels,
+    language_model,
     link,
     masked_edge,
     masked_feature,

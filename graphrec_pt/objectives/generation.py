@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.schema import Strict
 
+LONGEST = 32
+"""Tokens of an answer at most where nothing else is said."""
+
 
 class Generation(Strict):
     """A way to write, token by token, until the end token or the greatest length.
@@ -18,7 +21,8 @@ class Generation(Strict):
             ``"sample"`` draws each token by Philox, so the same root gets the same text in every
             batch and after every interruption.
         beams: Beginnings kept by beam search.
-        longest: Tokens of an answer at most.
+        longest: Tokens of an answer at most; by default as many as the answers that were learned
+            could have.
         shortest: Tokens of an answer at least.
         temperature: Divides the logits before a token is drawn.
         top_p: Draw among the most probable tokens whose probabilities add up to this at least
@@ -34,7 +38,7 @@ class Generation(Strict):
 
     how: Literal["greedy", "beam", "sample"] = "greedy"
     beams: int = Field(4, ge=1)
-    longest: int = Field(32, ge=1)
+    longest: int | None = Field(None, ge=1)
     shortest: int = Field(0, ge=0)
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
@@ -45,8 +49,13 @@ class Generation(Strict):
 
     @model_validator(mode="after")
     def _some_length(self) -> Self:
-        if self.shortest > self.longest:
-            raise GraphRecError(
-                "generation", f"shortest <= longest ({self.longest})", self.shortest
-            )
+        if self.longest is not None and self.shortest > self.longest:
+            expected = f"shortest <= longest ({self.longest})"
+            raise GraphRecError("generation", expected, self.shortest)
         return self
+
+    def bounded(self, longest: int = LONGEST) -> Self:
+        """Return the same with a bound of its own: `longest` where there is none."""
+        if self.longest is not None:
+            return self
+        return self.model_copy(update={"longest": max(longest, self.shortest)})

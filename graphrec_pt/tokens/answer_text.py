@@ -105,13 +105,13 @@ class AnswerText(Strict):
         """Return the node whose text each answer is: int64 ``[n]``, −1 for none."""
         return _events(graph, rows) if self.of == "event" else rows
 
-    def packed(self, graph: Graph, rows: Tensor, words: Words) -> Answers:
+    def packed(self, graph: Graph, rows: Tensor, words: Words | None) -> Answers:
         """Return the tokens of answers; rows without a text have none.
 
         Args:
             graph: Has the texts: the whole graph for what is held out.
             rows: int64 ``[n]`` of :meth:`rows`.
-            words: The model's tokenizer.
+            words: The model's tokenizer; not needed where the answer is the node itself.
 
         Raises:
             GraphRecError: When no node or edge has such a text.
@@ -120,6 +120,10 @@ class AnswerText(Strict):
             there = rows >= 0
             return Answers(
                 _starts(there.long()), rows[there], torch.full_like(rows, Kind.NODE)[there]
+            )
+        if words is None:
+            raise GraphRecError(
+                "answer", "a tokenizer of texts", "none", "model.text: trained:8000"
             )
         start, count = torch.zeros_like(rows), torch.zeros_like(rows)
         pools, before, total = [rows[:0]], 0, 0

@@ -30,7 +30,7 @@ def reviews_graph(users: int = 8, items: int = 6) -> Graph:
         "item": [i for _, i in pairs],
         "review": [f"{u}-{i}" for u, i in pairs],
         "text": [review_of(u, i) for u, i in pairs],
-        "time": np.arange(len(pairs)),
+        "time": [(3 * u + i) % items for u, i in pairs],
         "stars": [1.0 + (u + i) % 5 for u, i in pairs],
     }
     reviews["words"] = reviews["text"]
@@ -53,6 +53,8 @@ def reviews_graph(users: int = 8, items: int = 6) -> Graph:
                 inverse="reviewed_by",
                 interaction=True,
             ),
+            "writes": EdgePlan(table="reviews", source="user.user", target="review.review"),
+            "about": EdgePlan(table="reviews", source="review.review", target="item.item"),
             "praises": EdgePlan(
                 table="reviews", source="user.user", target="item.item", columns={"words": "text"}
             ),
