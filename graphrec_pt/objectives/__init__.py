@@ -28,4 +28,5 @@ from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     segments,
     sequence_contrast,
     sets,
+    spelled,
 )

@@ -6,10 +6,12 @@ from pydantic import Field
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.objectives.language_model import LanguageModel
-from graphrec_pt.objectives.objective import objective
+from graphrec_pt.objectives.masking import last_of
+from graphrec_pt.objectives.objective import Examples, TrainingExamples, objective
 from graphrec_pt.objectives.readout import Value
 from graphrec_pt.objectives.text_readout import TextReadout
 from graphrec_pt.sampling.sampler import RootKind
+from graphrec_pt.tokens.kind import Kind, Special
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,15 @@ class Spelled(LanguageModel):
         wrong = [value for value in self.values if not _is_number(value)]
         if wrong:
             raise GraphRecError("spelled.values", "numbers as text", wrong[0])
+
+    def corrupt(self, examples: Examples) -> TrainingExamples:
+        """Return the sequences that hold an answer; prompts alone teach nothing."""
+        begin = (examples.tokens.kind == Kind.SPECIAL) & (examples.tokens.id == Special.BOS)
+        if self.answer is None:
+            some = (last_of(examples.tokens, begin) >= 0).nonzero().squeeze(1)
+            tokens, owner = examples.tokens.select(some), examples.owner[some]
+            examples = replace(examples, tokens=tokens, owner=owner)
+        return super().corrupt(examples)
 
     def readout(self) -> SpelledReadout:
         """Return a readout that ranks, rates and writes."""
