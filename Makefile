@@ -6,7 +6,7 @@ GRAPH := graphs/movielens-100k
 RUN := runs/demo
 QUICK := stages.0.epochs=0.2 stages.1.epochs=0.1 stages.2.epochs=5 stages.3.epochs=0.15
 
-.PHONY: demo test check clean
+.PHONY: demo test check docs clean
 
 demo: .venv/.installed
 	$(BIN)/graphrec data build movielens-100k --out $(GRAPH)
@@ -27,8 +27,12 @@ check: .venv/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_house.py tests/test_readme.py
 
+# Strict: a broken link, a page outside the navigation or a bad reference is an error.
+docs: .venv/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf .venv graphs runs
+	rm -rf .venv graphs runs site
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

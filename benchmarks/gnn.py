@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import graphrec_pt.features  # noqa: F401  (registers the propagations)
 from graphrec_pt.data.synthetic import synthetic_graph
-from graphrec_pt.features.propagation import Propagator, propagation
+from graphrec_pt.features.featurizer import Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph

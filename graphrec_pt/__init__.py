@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from graphrec_pt.evaluation.task import task as task
     from graphrec_pt.evaluation.values import value_baseline as value_baseline
     from graphrec_pt.features.featurizer import Feature as Feature
+    from graphrec_pt.features.featurizer import Propagator as Propagator
     from graphrec_pt.features.featurizer import featurizer as featurizer
+    from graphrec_pt.features.featurizer import propagation as propagation
     from graphrec_pt.features.node_features import Features as Features
-    from graphrec_pt.features.propagation import Propagator as Propagator
-    from graphrec_pt.features.propagation import propagation as propagation
     from graphrec_pt.graph.derive import derivation as derivation
     from graphrec_pt.graph.derive import derive as derive
     from graphrec_pt.graph.graph import Graph as Graph
@@ -92,9 +92,8 @@ _NAMES = {
     "evaluation.metric": "metric",
     "evaluation.task": "task",
     "evaluation.values": "value_baseline",
-    "features.featurizer": "Feature featurizer",
+    "features.featurizer": "Feature Propagator featurizer propagation",
     "features.node_features": "Features",
-    "features.propagation": "Propagator propagation",
     "graph.derive": "derivation derive",
     "graph.graph": "Graph",
     "graph.protocol": "SplitPart protocol",

@@ -17,7 +17,7 @@ from graphrec_pt.data.card import card_files, load_card
 from graphrec_pt.data.describe import describe
 from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.graph.fingerprint import fingerprint
+from graphrec_pt.graph.assemble import fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.recipe.files import check_recipe, load_recipe, recipe_files

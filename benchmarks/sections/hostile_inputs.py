@@ -19,7 +19,7 @@ from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import Card
 from graphrec_pt.data.convert.pyg import from_pyg
 from graphrec_pt.data.synthetic import synthetic_tables
-from graphrec_pt.graph.fingerprint import fingerprint
+from graphrec_pt.graph.assemble import fingerprint
 from sections.mutations import BYTES
 
 ENDINGS = ("csv", "csv.gz", "csv.bz2", "csv.xz", "zip", "parquet", "jsonl", "arrow", "ndjson")

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from graphrec_pt.cli import components
+from graphrec_pt.cli import components, convert
 from graphrec_pt.cli.new_data import data
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.runs import add_to
@@ -25,6 +25,7 @@ app.add_typer(data, name="data")
 app.add_typer(recipe, name="recipe")
 add_to(app)
 components.add_to(app)
+convert.add_to(app)
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 

@@ -10,6 +10,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from graphrec_pt.cli.plugin import plugin
 from graphrec_pt.cli.printing import Terminal, print_json
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.trust import TrustCode, trusted
@@ -103,15 +104,13 @@ def add_to(app: typer.Typer) -> None:
     """Make these commands of an application."""
     app.command("ls")(list_components)
     app.command("show")(show_component)
+    app.add_typer(plugin, name="plugin")
 
 
 def _summaries(registry: "Registry[object]") -> dict[str, str]:
-    from graphrec_pt.core.docstring import parse_docstring
+    from graphrec_pt.core.description import docstring_of
 
-    return {
-        name: parse_docstring(vars(registry.get(name)).get("__doc__")).summary
-        for name in registry.names()
-    }
+    return {name: docstring_of(registry.get(name)).summary for name in registry.names()}
 
 
 def _rows(texts: dict[str, str]) -> Padding:

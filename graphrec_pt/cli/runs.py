@@ -1,7 +1,6 @@
-"""Commands that read finished runs: metrics, recommendations, comparisons, exports."""
+"""Commands that read finished runs: metrics, comparisons, exports."""
 
 from collections.abc import Callable
-from csv import reader
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,7 +8,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from graphrec_pt.cli.printing import Terminal, print_json, progress
+from graphrec_pt.cli.recommend import recommend
+from graphrec_pt.cli.refit import refit
 from graphrec_pt.cli.run import run
+from graphrec_pt.cli.serve import serve
+from graphrec_pt.cli.similar import similar
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
@@ -34,48 +37,6 @@ def evaluate(folder: Folder, as_json: AsJson = False, trust_code: TrustCode = Fa
         console.print(table)
     for note in run_notes(done):
         console.print(note, soft_wrap=True, highlight=False)
-
-
-def recommend(
-    folder: Folder,
-    user: Annotated[
-        list[str] | None,
-        typer.Option(metavar="RAWID", help="A known user; repeat it for more users."),
-    ] = None,
-    history: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="ITEM,ITEM…",
-            help='Items of a new user, oldest first; "" for an empty history; repeat it for more.',
-        ),
-    ] = None,
-    k: Annotated[int, typer.Option("-k", help="Number of items per user.")] = 10,
-    explain: Annotated[
-        bool,
-        typer.Option("--explain", help="Print paths in the graph from the history to each item."),
-    ] = False,
-    as_json: AsJson = False,
-    trust_code: TrustCode = False,
-) -> None:
-    """Recommend items to users with the model of a run."""
-    from graphrec_pt.cli.tables import recommended_table
-    from graphrec_pt.serve.recommender import from_pretrained
-
-    users = [
-        *(user or ()),
-        *(next(reader([each], skipinitialspace=True), []) for each in history or ()),
-    ]
-    if not users:
-        hint = "--user RAWID, or --history ITEM,ITEM for a new user"
-        raise GraphRecError("recommend", "at least one user", "none", hint)
-    with trusted(trust_code):
-        recommender = from_pretrained(folder)
-    recommended = recommender.recommend(users, k, explain=explain)
-    if as_json:
-        print_json([_plain(given, recommender) for given in recommended])
-        return
-    for given in recommended:
-        Terminal().print(recommended_table(given, recommender))
 
 
 def compare(
@@ -105,11 +66,13 @@ def compare(
 def export(
     folder: Folder,
     to: Annotated[
-        Literal["embeddings", "ann", "onnx", "hub", "corpus"],
+        Literal["embeddings", "ann", "onnx", "hub", "corpus", "encoder", "vectors", "similar"],
         typer.Option(
-            help="embeddings: vectors of nodes. ann: a search index of the items. onnx: the "
-            "model that reads histories. hub: upload the model to the Hugging Face Hub. corpus: "
-            "the training sequences of a stage."
+            help="embeddings: encoded users, items with their bias, and other trained nodes. ann: "
+            "a search index of the items. onnx: the model that reads histories. hub: upload the "
+            "model to the Hugging Face Hub. corpus: the training sequences of a stage. encoder: a "
+            "Hugging Face backbone with its words. vectors: input vectors as safetensors. "
+            "similar: the similar items of every item."
         ),
     ],
     out: Annotated[Path | None, typer.Option(help="A new folder (default: RUN/KIND).")] = None,
@@ -166,25 +129,18 @@ def export(
 
 def add_to(app: typer.Typer) -> None:
     """Make these the commands of an application."""
-    commands: tuple[Callable[..., None], ...] = (run, evaluate, recommend, compare, export)
+    commands: tuple[Callable[..., None], ...] = (
+        run,
+        refit,
+        evaluate,
+        recommend,
+        similar,
+        serve,
+        compare,
+        export,
+    )
     for command in commands:
         app.command(command.__name__)(command)
-
-
-def _plain(given: Any, recommender: Any) -> dict[str, Any]:
-    """Return a recommendation for JSON, with raw ids in place of nodes."""
-    graph = recommender.history
-
-    def plain_path(path: Any) -> dict[str, Any]:
-        nodes = [{"type": graph.type_of(n), "id": graph.raw_id(n)} for n in path.nodes]
-        words = path.in_words(graph)
-        return {"nodes": nodes, "relations": path.relations, "score": path.score, "told": words}
-
-    items = [
-        {**asdict(item), "paths": [plain_path(each) for each in item.paths]} for item in given.items
-    ]
-    plain = {"user": given.user, "history": given.history, "items": items}
-    return plain if given.by == "model" else {**plain, "by": given.by}
 
 
 def _exported(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Path]:
@@ -201,9 +157,21 @@ def _exported(to: str, run: Any, out: Path, options: dict[str, Any]) -> list[Pat
         from graphrec_pt.serve.onnx import export_onnx
 
         return export_onnx(run, out)
-    from graphrec_pt.serve.export import export_embeddings
+    if to == "encoder":
+        from graphrec_pt.serve.encoder import export_encoder
 
-    return export_embeddings(run, out)
+        return export_encoder(run, out)
+    if to == "similar":
+        from graphrec_pt.graph.store import new_folder
+        from graphrec_pt.serve.recommender import from_pretrained
+        from graphrec_pt.serve.similar import SimilarItems
+
+        table = new_folder(out) / "similar.parquet"
+        SimilarItems(from_pretrained(run)).table(table)
+        return [table]
+    from graphrec_pt.serve.export import export_embeddings, export_vectors
+
+    return export_vectors(run, out) if to == "vectors" else export_embeddings(run, out)
 
 
 def _check_options(to: str, options: dict[str, Any]) -> None:

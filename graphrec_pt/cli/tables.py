@@ -36,7 +36,7 @@ def run_tables(run: Run) -> list[Group]:
     of_systems = _table(["", *shown])
     for row in rows:
         marks = [row.mark if name == tested else "" for name in shown]
-        values = (f"{row.values[name]:.4f}" for name in shown)
+        values = (f"{row.values[name]:.4f}" if name in row.values else "–" for name in shown)
         cells = (f"{value}{mark}" for value, mark in zip(values, marks, strict=True))
         of_systems.add_row(row.name, *cells)
     return [Group(title, of_model), Group("at test", of_systems)]
@@ -83,8 +83,16 @@ def compared_table(rows: Sequence[Compared], metrics: Sequence[str]) -> Group:
     return Group("at test", table)
 
 
-def recommended_table(given: Recommended, recommender: Recommender) -> Group:
-    """Return the recommendations of a user, with paths where there are any."""
+def recommended_table(
+    given: Recommended, recommender: Recommender, *, words: bool = False
+) -> Group:
+    """Return the recommendations of a user, with paths where there are any.
+
+    Args:
+        given: The recommendations.
+        recommender: Made them.
+        words: Print paths as sentences.
+    """
     title = f"{given.user or 'new user'}, {counted(len(given.history), 'item')} in the history"
     if given.by == "popularity":
         title += "; these are the most popular items"
@@ -97,7 +105,10 @@ def recommended_table(given: Recommended, recommender: Recommender) -> Group:
         if not decodes:
             note = [NOT_REASONS]
     for place, item in enumerate(given.items, start=1):
-        why = "\n".join(path.in_words(recommender.history) for path in item.paths)
+        why = "\n".join(
+            recommender.sentence(path) if words else path.in_words(recommender.history)
+            for path in item.paths
+        )
         table.add_row(str(place), f"{item.score:.4f}", item.id, item.title, why)
     return Group(title, table, *note)
 

@@ -85,11 +85,22 @@ def describe_component(
         family=family.family,
         name=name,
         address=f"{cls.__module__}.{cls.__qualname__}",
-        text=parse_docstring(vars(cls).get("__doc__")),
+        text=docstring_of(cls),
         options=tuple(options_of(cls)),
         methods=tuple(_methods(cls, interface)),
         facts=tuple(_facts(cls)),
     )
+
+
+def docstring_of(cls: type[object]) -> Docstring:
+    """Return the docstring of a class, also where pydantic wrapped a dataclass in another class."""
+    for each in cls.__mro__:
+        text = vars(each).get("__doc__")
+        if each.__name__ != cls.__name__:
+            break
+        if text and not text.startswith(f"{cls.__name__}("):  # what dataclasses write themselves
+            return parse_docstring(text)
+    return Docstring()
 
 
 def options_of(cls: type[object]) -> Iterator[OptionDescription]:

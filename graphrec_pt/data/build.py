@@ -26,8 +26,7 @@ from graphrec_pt.data.problems import Problems
 from graphrec_pt.data.rows import edge_ends, edge_rows, needed_columns
 from graphrec_pt.data.tables import Table, frame_table, open_table
 from graphrec_pt.data.text_links import linked_rows
-from graphrec_pt.graph.assemble import EdgeList, assemble
-from graphrec_pt.graph.fingerprint import fingerprint
+from graphrec_pt.graph.assemble import EdgeList, assemble, fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.protocol import SPLIT_OF_CARD
 from graphrec_pt.graph.store import check_target, save_graph

@@ -32,8 +32,7 @@ from graphrec_pt.core.documents import read_json_object
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import scratch_folder
 from graphrec_pt.data.card import Card, Source
-from graphrec_pt.data.expansion import Expanded
-from graphrec_pt.data.raw import archive_members
+from graphrec_pt.data.raw import Expanded, archive_members
 
 CHUNK = 1 << 20
 Received = Callable[[str, int, int], None]

@@ -18,8 +18,10 @@ import zlib
 from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
@@ -27,7 +29,6 @@ import pyarrow as pa
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.copies import distinct, without_copies
-from graphrec_pt.data.expansion import Expanded
 
 ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
@@ -318,3 +319,70 @@ def _unmarked(name: str, line: bytes, encoding: str) -> bytes:
         hint = "`encoding: utf-16` in the card, or saving it as UTF-8"
         raise GraphRecError(f"{name}:1", f"{encoding} text", "utf-16", hint)
     return line
+
+
+RATIO = 200
+"""Largest ratio of decompressed to compressed size; text of data sets grows 3 to 30 times."""
+FREE = 256 << 20
+"""Decompressed bytes that are always allowed, for any compressed size."""
+
+_ratio: ContextVar[int] = ContextVar("expansion", default=RATIO)
+
+
+@contextmanager
+def expanding(ratio: int) -> Iterator[None]:
+    """Allow compressed files to grow to `ratio` times their size inside the block.
+
+    Args:
+        ratio: Instead of :data:`RATIO`.
+    """
+    before = _ratio.set(ratio)
+    try:
+        yield
+    finally:
+        _ratio.reset(before)
+
+
+class Expanded(BufferedIOBase):
+    """A decompressed stream that ends with an error when it has grown too large.
+
+    Args:
+        stream: Decompressed bytes.
+        packed: Bytes of the compressed file.
+        who: Name of the file in errors.
+    """
+
+    def __init__(self, stream: BinaryIO, packed: int, who: str) -> None:
+        self._stream, self._who = stream, who
+        self._most = max(FREE, _ratio.get() * packed)
+        self._left = self._most
+
+    def readable(self) -> bool:
+        """Say that it can be read."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            GraphRecError: When there are more than the file may have.
+        """
+        wanted = self._left + 1 if size is None or size < 0 else min(size, self._left + 1)
+        return self._counted(self._stream.read(wanted))
+
+    def read1(self, size: int = -1, /) -> bytes:
+        """Return some of the next bytes; see :meth:`read`."""
+        return self.read(1 << 16 if size < 0 else size)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        """Return the next line; see :meth:`read`."""
+        wanted = self._left + 1 if size is None or size < 0 else min(size, self._left + 1)
+        return self._counted(self._stream.readline(wanted))
+
+    def _counted(self, content: bytes) -> bytes:
+        self._left -= len(content)
+        if self._left < 0:
+            expected = f"at most {self._most >> 20:,} MiB when decompressed"
+            hint = "decompressing it yourself, or expanding(ratio) if you know what it is"
+            raise GraphRecError(self._who, expected, "more", hint)
+        return content

@@ -8,8 +8,8 @@ import polars as pl
 from graphrec_pt.core.key import Key
 from graphrec_pt.data.build import build
 from graphrec_pt.data.card import Card
-from graphrec_pt.data.chance import Ints, below
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.data.synthetic import Ints, below
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import ColumnKind
 

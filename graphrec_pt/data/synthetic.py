@@ -9,14 +9,39 @@ collaborative, content, knowledge-graph and sequential models all have a signal 
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.data.build import build
-from graphrec_pt.data.chance import Floats, Ints, below, shuffled, uniform
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
 from graphrec_pt.graph.graph import Graph
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+
+def uniform(n: int, key: Key) -> Floats:
+    """Return numbers in [0, 1), 53 random bits each: float64 ``[n]``.
+
+    They come from numpy's Philox 4×64 in C, which is much faster than
+    :func:`graphrec_pt.core.key.draw32` and gives a different stream.
+    """
+    words = np.array([key.seed, key.stream << 32 | key.epoch], np.uint64)
+    bits = np.random.Philox(key=words).random_raw(n) >> np.uint64(11)
+    return bits.astype(np.float64) * 2.0**-53
+
+
+def below(bound: int, n: int, key: Key) -> Ints:
+    """Return integers in [0, bound): int64 ``[n]``."""
+    return (uniform(n, key) * bound).astype(np.int64)
+
+
+def shuffled(values: Ints, key: Key) -> Ints:
+    """Return the values in random order."""
+    return values[np.argsort(uniform(len(values), key), kind="stable")]
+
 
 AT_HOME = 0.85
 """Share of drawn items and attribute values that come from the user's or item's cluster."""
@@ -276,3 +301,30 @@ def _words(numbers: Ints) -> pl.Series:
     mixed = every * 7919 % base**3  # close numbers give unlike words
     words = ["".join(_SYLLABLES[m // base**k % base] for k in range(3)) for m in mixed.tolist()]
     return pl.Series(words, dtype=pl.String).gather(place)
+
+
+def checkerboard(n: int = 50) -> Graph:
+    """Return the graph in which user *u* likes item *i* when both are even or both odd.
+
+    The diagonal has no edges: the right recommendation to user *u* is item *u*, the only item of
+    the same parity without an edge to *u*. Histories run *u* + 2, *u* + 4, … modulo `n`, so that
+    item *u* is also the next item. Raw ids are the numbers.
+
+    Args:
+        n: Users, and items; even, at least 6.
+    """
+    if n < 6 or n % 2:
+        raise GraphRecError("checkerboard", "an even number, at least 6", n)
+    user = np.repeat(np.arange(n), n // 2 - 1)
+    step = np.tile(np.arange(1, n // 2), n)
+    table = pl.DataFrame({"user": user, "item": (user + 2 * step) % n, "step": step})
+    likes = EdgePlan(
+        table="likes",
+        source="user.user",
+        target="item.item",
+        time="step",
+        inverse="liked_by",
+        interaction=True,
+    )
+    nodes = {"user": NodePlan(), "item": NodePlan()}
+    return build(Plan(nodes=nodes, edges={"likes": likes}, time_unit="ordinal"), {"likes": table})

@@ -11,10 +11,9 @@ import polars as pl
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.data.card import ColumnType, TablePlan
 from graphrec_pt.data.delimited import LINE, Delimited, guess_separator
-from graphrec_pt.data.frames import any_frame, card_rows, plain
 from graphrec_pt.data.problems import SHOWN, Problems, shown
 from graphrec_pt.data.raw import RawFile, find_files
-from graphrec_pt.data.shaping import Steps, shaped
+from graphrec_pt.data.shaping import Steps, any_frame, card_rows, plain, shaped
 from graphrec_pt.data.sources import TYPES, Dtypes, Source, open_source, parsed
 from graphrec_pt.graph.stored_tables import PANIC
 

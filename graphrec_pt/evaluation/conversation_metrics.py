@@ -49,7 +49,11 @@ class OfInstances:
 
 @metric("recall_all")
 class RecallAll(OfInstances):
-    """Share of all instances whose item is among the first `k`."""
+    """Share of all instances whose item is among the first `k`.
+
+    Args:
+        k: Places of the list that count.
+    """
 
     k: Cutoff
 
@@ -67,7 +71,11 @@ class RecallNovel(RecallAll):
 
 @metric("mrr_all")
 class MRRAll(OfInstances):
-    """Mean of ``1 / rank`` over all instances, 0 beyond `k`."""
+    """Mean of ``1 / rank`` over all instances, 0 beyond `k`.
+
+    Args:
+        k: Places of the list that count.
+    """
 
     k: Cutoff
 
@@ -85,7 +93,11 @@ class MRRNovel(MRRAll):
 
 @metric("ndcg_all")
 class NDCGAll(OfInstances):
-    """Mean of ``1 / log₂(rank + 1)`` over all instances, 0 beyond `k`: one item is relevant."""
+    """Mean of ``1 / log₂(rank + 1)`` over all instances, 0 beyond `k`: one item is relevant.
+
+    Args:
+        k: Places of the list that count.
+    """
 
     k: Cutoff
 

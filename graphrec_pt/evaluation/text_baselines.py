@@ -18,11 +18,11 @@ from graphrec_pt.evaluation.text_scores import rouge_n, tokens_of
 from graphrec_pt.kernels.philox import below, philox
 
 
-def by_target(known: KnownTexts) -> dict[int, list[int]]:
-    """Return the rows of the texts about each target, in their order."""
+def by_node(nodes: Sequence[int]) -> dict[int, list[int]]:
+    """Return the rows of each node, in their order."""
     rows: dict[int, list[int]] = {}
-    for row, target in enumerate(known.target):
-        rows.setdefault(target, []).append(row)
+    for row, node in enumerate(nodes):
+        rows.setdefault(node, []).append(row)
     return rows
 
 
@@ -125,7 +125,7 @@ class RandomText:
 
     def fit(self, known: KnownTexts) -> Drawn:
         """Sort the texts by target."""
-        return Drawn(known, by_target(known), Key(self.seed).named("evaluation.random_text"))
+        return Drawn(known, by_node(known.target), Key(self.seed).named("evaluation.random_text"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,12 +171,12 @@ class NeighborText:
 
     def fit(self, known: KnownTexts) -> OfNeighbors:
         """Sort the texts by target."""
-        return OfNeighbors(known, by_target(known), commonest(known.text))
+        return OfNeighbors(known, by_node(known.target), commonest(known.text))
 
 
 def _chosen(known: KnownTexts, choose: Callable[[list[str]], str], other: str) -> OfTargets:
     texts = {
         target: choose([known.text[row] for row in rows])
-        for target, rows in by_target(known).items()
+        for target, rows in by_node(known.target).items()
     }
     return OfTargets(texts, other)

@@ -12,10 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphrec_pt.features.cache import digest, kept
-from graphrec_pt.features.pretrained import fingerprint, load_model, train_last_layers
-from graphrec_pt.features.projection import Map
-from graphrec_pt.features.vector import GivenFeature
+from graphrec_pt.features.pretrained import digest, fingerprint, kept, load_model, train_last_layers
+from graphrec_pt.features.vector import GivenFeature, Map
 from graphrec_pt.graph.graph import Graph
 
 Train = Literal["frozen", "all"] | Annotated[int, Field(ge=0)]

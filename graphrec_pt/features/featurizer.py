@@ -1,4 +1,4 @@
-"""The featurizer family: configs that build modules from nodes of one type to vectors."""
+"""The families of featurizers (nodes of one type → vectors) and of propagations over the graph."""
 
 from collections.abc import Callable
 from typing import Annotated, Protocol
@@ -73,3 +73,41 @@ featurizer: Registry[Featurizer] = Registry("featurizer")
 
 FeaturizerField = Annotated[Featurizer, featurizer]
 """Type of a config field that holds a featurizer."""
+
+
+class Propagator(nn.Module):
+    """What a propagation builds; see :class:`~graphrec_pt.features.featurizer.Feature`."""
+
+    def attach_graph(self, graph: Graph) -> None:
+        """Read the edges that messages travel on into buffers that are not saved."""
+
+    def row_names(self) -> dict[str, pl.Series]:
+        """Return what rows of weights stand for, e.g. relations, by name of the weight."""
+        return {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the vectors of all nodes after propagation: ``[N, D]`` for ``[N, D]``."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+
+class Propagation(Protocol):
+    """A frozen config of a graph neural network over the whole graph."""
+
+    def build(self, spec: GraphSpec, width: int) -> Propagator:
+        """Return a module from ``[N, D]`` to ``[N, D]``; runs on the meta device.
+
+        Args:
+            spec: Of the graph.
+            width: D.
+
+        Raises:
+            GraphRecError: For relations that the graph does not have.
+        """
+        ...
+
+
+propagation: Registry[Propagation] = Registry("propagation")
+"""``@propagation("name")`` makes a class usable as a propagation."""
+
+PropagationField = Annotated[Propagation, propagation]
+"""Type of a config field that holds a graph network over all nodes."""

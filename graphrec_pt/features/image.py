@@ -9,17 +9,17 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.cache import digest
 from graphrec_pt.features.columns import one_column_of, read_column
 from graphrec_pt.features.encoded import EncodedFeature, EncoderUse, Train
 from graphrec_pt.features.featurizer import Feature, featurizer
 from graphrec_pt.features.pretrained import (
     EncoderField,
     ProcessorField,
+    digest,
     load_config,
     load_image_processor,
 )
-from graphrec_pt.features.projection import Map
+from graphrec_pt.features.vector import Map
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 
@@ -39,7 +39,7 @@ class Image:
             layers that train. Unless it is frozen, files are read in each pass.
         pooling: ``"mean"`` of all patches, or the state of the class token (``"cls"``).
         unit: Scale the vectors to length 1.
-        map: To the width D; see :func:`~graphrec_pt.features.projection.projection`.
+        map: To the width D; see :func:`~graphrec_pt.features.vector.projection`.
         batch: Images per pass of the encoder.
         cache: Folder where vectors of a frozen encoder are kept.
         download: Allow Hugging Face to download a model that is not in the cache.

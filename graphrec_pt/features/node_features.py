@@ -13,11 +13,12 @@ from graphrec_pt.features.featurizer import (
     Feature,
     Featurizer,
     FeaturizerField,
+    PropagationField,
+    Propagator,
     Vectors,
     featurizer,
 )
 from graphrec_pt.features.identity import IdentityFeature
-from graphrec_pt.features.propagation import PropagationField, Propagator
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Checked
 from graphrec_pt.graph.spec import GraphSpec

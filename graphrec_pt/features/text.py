@@ -8,12 +8,11 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.cache import digest
 from graphrec_pt.features.columns import one_column_of
 from graphrec_pt.features.encoded import EncodedFeature, EncoderUse, Train, batches
 from graphrec_pt.features.featurizer import featurizer
-from graphrec_pt.features.pretrained import EncoderField, load_config
-from graphrec_pt.features.projection import Map
+from graphrec_pt.features.pretrained import EncoderField, digest, load_config
+from graphrec_pt.features.vector import Map
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.tokens.words import TokenizerField, Words, texts_of
@@ -36,7 +35,7 @@ class TextFeaturizer:
             last, or their sum weighted by a learned ``softmax_t(w · tanh(V h_t))``
             (``"attention"``, Yang et al., "Hierarchical attention networks", NAACL 2016).
         unit: Scale the vectors to length 1, as sentence encoders do.
-        map: To the width D; see :func:`~graphrec_pt.features.projection.projection`.
+        map: To the width D; see :func:`~graphrec_pt.features.vector.projection`.
         longest: Tokens of a text at most, special ones included.
         batch_tokens: Tokens per pass of the encoder, padding included.
         cache: Folder where vectors of a frozen encoder are kept.

@@ -1,10 +1,12 @@
 """Floor 2: schema, graph, store, split, protocols and derived relations."""
 
+# Importing them registers their members.
 from graphrec_pt.graph import (
     composed,
-    derivations,
+    derive,
+    final_protocol,
     group_protocols,
     protocols,
-)  # registers their members
+)
 
-__all__ = ["composed", "derivations", "group_protocols", "protocols"]
+__all__ = ["composed", "derive", "final_protocol", "group_protocols", "protocols"]

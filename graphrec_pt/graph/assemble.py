@@ -1,14 +1,19 @@
-"""Build the segmented CSR of a graph from edge lists; no other module lays out adjacency arrays."""
+"""Build a graph from edge lists, the one place that lays out its segmented CSR; fingerprints."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 import torch
 
+from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation, Schema
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.fill import Stored, fill_backward, fill_forward, number_edges
@@ -136,3 +141,34 @@ def _segments_of(schema: Schema, relation: Relation, base: Array, values: Array)
 
 def _index_type(count: int) -> type[np.signedinteger[Any]]:
     return np.int32 if count < 2**31 else np.int64
+
+
+def fingerprint(graph: Graph) -> str:
+    """Return the BLAKE2b digest (32 hex digits) of schema, adjacency and columns."""
+    arrays = [
+        (field.name, array.numpy())
+        for field in fields(graph.csr)
+        if (array := getattr(graph.csr, field.name)) is not None
+    ]
+    with ThreadPoolExecutor() as pool:  # hashing releases the GIL
+        digests = list(pool.map(lambda a: blake2b(memoryview(a[1]).cast("B")).digest(), arrays))
+    total = blake2b(digest_size=16)
+    total.update(json.dumps(graph.schema.model_dump(mode="json"), sort_keys=True).encode())
+    for (name, array), digest in zip(arrays, digests, strict=True):
+        total.update(f"{name}{array.dtype}{array.shape}".encode() + digest)
+    for kind in (graph.tables, graph.edge_tables):
+        for name in sorted(kind):
+            total.update(name.encode())
+            for part in _table_bytes(kind[name]):
+                total.update(part)
+    return total.hexdigest()
+
+
+def _table_bytes(table: pl.DataFrame) -> Iterator[bytes | pa.Buffer]:
+    for series in table:
+        plain = series.cast(pl.String) if series.dtype in (pl.Enum, pl.Categorical) else series
+        column = plain.rechunk().to_arrow()
+        if pa.types.is_string_view(column.type):
+            column = column.cast(pa.large_string())
+        yield f"{series.name}{column.type}{len(column)}".encode()
+        yield from (b"" if buffer is None else buffer for buffer in column.buffers())

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.schema import Schema
+from graphrec_pt.kernels.adjacency import edge_relation
 from graphrec_pt.kernels.csr import SegmentedCSR
-from graphrec_pt.kernels.torch.segments import lower_bound
 
 RAW_ID = "id"
 """Name of the raw-id column of every node table."""
@@ -169,14 +169,13 @@ class Graph:
             position: int64 into ``csr.indices``.
             source: int64 of the same shape, the node that each edge leaves; saves a search.
         """
-        csr, table = self.csr, self._slot_relation.to(position.device)
+        csr, table = self.csr, self.slot_relations.to(position.device)
         if source is None:
             segment = torch.bucketize(position, csr.segment[1:], right=True)
             kind = torch.bucketize(segment, csr.base[1:], right=True)
             return table[kind, (segment - csr.base[kind]) % csr.slots[kind]]
-        kind, first = csr.node_type(source), csr.first_segment(source)
-        after = lower_bound(csr.segment, first + 1, first + csr.slots[kind], position + 1)
-        return table[kind, after - first - 1]
+        relation = edge_relation(csr, table, position.reshape(-1), source.reshape(-1))
+        return relation.view(position.shape)
 
     def type_of(self, node: int) -> str:
         """Return the type name of a node."""
@@ -229,7 +228,8 @@ class Graph:
         return self.raw_id(node) if value is None else str(value)
 
     @cached_property
-    def _slot_relation(self) -> Tensor:
+    def slot_relations(self) -> Tensor:
+        """The index of the relation of each slot of a node type: int64 ``[S, most slots]``."""
         names = self.schema.node_names
         widest = max((len(self.schema.leaving(name)) for name in names), default=0)
         table = np.full((len(names), max(widest, 1)), -1, dtype=np.int64)

@@ -38,7 +38,7 @@ def checksum(content: npt.NDArray[np.uint8]) -> str:
     """Return a checksum of bytes: FNV-1a over words of 64 bits in four lanes, 16 hex digits.
 
     It detects damage: any change of a single word changes the checksum. It does not detect forgery;
-    :func:`~graphrec_pt.graph.fingerprint.fingerprint` compares the content of a graph that somebody
+    :func:`~graphrec_pt.graph.assemble.fingerprint` compares the content of a graph that somebody
     may have forged.
 
     Args:

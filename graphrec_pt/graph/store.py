@@ -31,19 +31,20 @@ import torch
 from graphrec_pt.core.documents import digest_of
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
-from graphrec_pt.graph.fingerprint import fingerprint
+from graphrec_pt.graph.assemble import fingerprint
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.header import (
+from graphrec_pt.graph.stored_tables import (
     FORMAT,
     NAME,
     Header,
+    StoredTables,
+    TableCheck,
     check_file,
     check_names,
     check_unchanged,
     checksum_of,
     read_header,
 )
-from graphrec_pt.graph.stored_tables import StoredTables, TableCheck
 from graphrec_pt.kernels.csr import SegmentedCSR
 
 

@@ -1,18 +1,112 @@
-"""Edge membership, and the edges induced by the nodes of each sequence.
+"""Edge membership, the edges induced by the nodes of each sequence, and the sorted arrays for both.
 
 Both search targets in ascending order; the first call on a graph sorts its segments once.
 """
 
+from importlib import import_module
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from graphrec_pt.kernels.csr import SegmentedCSR, check_nodes, check_slot
-from graphrec_pt.kernels.derived import sorted_targets, target_order
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.memo import Memo
+from graphrec_pt.kernels.csr import SegmentedCSR, check_edges, check_nodes, check_slot
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.sparse import check_ptr, owners
 from graphrec_pt.kernels.torch.segments import lower_bound, ranges
+
+_sums: Memo[Tensor] = Memo()  # of the weights
+
+
+def cumulative_weight(csr: SegmentedCSR, who: str) -> Tensor:
+    """Return the weight of each node's edges up to and including each edge.
+
+    Float64 sums in edge order that begin anew at every node. One loop on the CPU computes them for
+    all bodies, so that these search the same bits. Built once and kept as long as `csr.weight`.
+
+    Args:
+        csr: The graph.
+        who: The caller, named in errors.
+
+    Returns:
+        float64 ``[E]``.
+
+    Raises:
+        GraphRecError: When the graph has no weights, or one is negative, infinite or NaN.
+    """
+    weight = csr.weight
+    if weight is None:
+        raise GraphRecError(who, "a graph with weights for weighted=True", "none")
+
+    def made() -> Tensor:
+        wrong = ~((weight >= 0) & (weight < torch.inf))
+        if bool(wrong.any()):
+            i = int(wrong.nonzero()[0])
+            got = f"{float(weight[i])} at edge position {i}"
+            hint = "weighted=False, or `where: WEIGHT >= 0` in the card's edges and a new graph"
+            raise GraphRecError(who, "weights >= 0 and finite", got, hint)
+        check_edges(who, csr)
+        compiled = import_module("graphrec_pt.kernels.numba.adjacency")
+        sums: Tensor = compiled.cumulative_weight(csr)
+        return sums.to(weight.device)
+
+    return _sums(weight, None, made, given=(csr.segment,))
+
+
+# Both of the indices; None stands for the indices themselves, which a value must not hold.
+_targets: Memo[Tensor | None] = Memo()
+_orders: Memo[Tensor] = Memo()
+
+
+def sorted_targets(csr: SegmentedCSR) -> Tensor:
+    """Return the targets of every segment in ascending order.
+
+    Args:
+        csr: The graph.
+
+    Returns:
+        int32 or int64 ``[E]`` like `csr.indices`; `csr.indices` itself when it already ascends.
+    """
+    targets = _targets(csr.indices, None, lambda: _sort(csr), given=(csr.segment,))
+    return csr.indices if targets is None else targets
+
+
+def target_order(csr: SegmentedCSR) -> Tensor:
+    """Return the edge at each place of :func:`sorted_targets`.
+
+    Args:
+        csr: The graph.
+
+    Returns:
+        int64 ``[E]``: ``sorted_targets(csr) == csr.indices[target_order(csr)]``; parallel edges
+        keep their order.
+    """
+    return _orders(csr.indices, None, lambda: _order(csr), given=(csr.segment,))
+
+
+def _order(csr: SegmentedCSR) -> Tensor:
+    check_edges("sorted targets", csr)
+    # On a GPU the library's radix sort is the fast one, so there are two bodies.
+    permutation: Tensor = body("adjacency.target_order", csr.indices)(csr)
+    return permutation
+
+
+def _sort(csr: SegmentedCSR) -> Tensor | None:
+    steps_down = csr.indices[1:] < csr.indices[:-1]
+    inner = csr.segment[1:-1]
+    starts = inner[(inner > 0) & (inner < csr.num_edges)]
+    steps_down[starts - 1] = False  # a new segment may start lower
+    return csr.indices[target_order(csr)] if bool(steps_down.any()) else None
+
+
+def torch_target_order(csr: SegmentedCSR) -> Tensor:
+    """Return edges by (segment, target); see :func:`graphrec_pt.kernels.adjacency`."""
+    segments = torch.arange(csr.segment.shape[0] - 1, device=csr.segment.device)
+    owner = segments.repeat_interleave(csr.segment.diff(), output_size=csr.num_edges)  # [E]
+    by_target = torch.sort(csr.indices, stable=True).indices
+    return by_target[torch.sort(owner[by_target], stable=True).indices]
+
 
 ANY = -1
 """`slot` of a question about every relation that leaves the source."""
@@ -22,7 +116,7 @@ def member(csr: SegmentedCSR, source: Tensor, slot: Tensor | int, target: Tensor
     """Return whether the edge of each triple exists, by binary search.
 
     The first call on a graph sorts its segments by target
-    (:func:`graphrec_pt.kernels.derived.sorted_targets`).
+    (:func:`graphrec_pt.kernels.adjacency.sorted_targets`).
 
     Args:
         csr: The graph.
@@ -111,6 +205,31 @@ def induce(csr: SegmentedCSR, nodes: Tensor, ptr: Tensor) -> Induced:
     count = torch.bincount(sequence[token], minlength=len(ptr) - 1)
     starts = torch.cat([count.new_zeros(1), count.cumsum(0)])
     return Induced(edges, target_order(csr)[place], starts)
+
+
+def edge_relation(csr: SegmentedCSR, relations: Tensor, edge: Tensor, source: Tensor) -> Tensor:
+    """Return the relation of each stored edge.
+
+    Args:
+        csr: The graph.
+        relations: int64 ``[S, most slots]``, the number of the relation of each slot of a type.
+        edge: int64 ``[K]``, positions in `csr.indices`.
+        source: int64 ``[K]``, the node that each edge leaves.
+
+    Returns:
+        int64 ``[K]``.
+    """
+    number: Tensor = body("adjacency.edge_relation", csr.indices)(csr, relations, edge, source)
+    return number
+
+
+def torch_edge_relation(
+    csr: SegmentedCSR, relations: Tensor, edge: Tensor, source: Tensor
+) -> Tensor:
+    """Find relations by binary search; see :func:`graphrec_pt.kernels.adjacency.edge_relation`."""
+    kind, first = csr.node_type(source), csr.first_segment(source)
+    after = lower_bound(csr.segment, first + 1, first + csr.slots[kind], edge + 1)
+    return relations[kind, after - first - 1]
 
 
 def torch_member(

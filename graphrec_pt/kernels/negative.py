@@ -7,8 +7,8 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.kernels.adjacency import sorted_targets
 from graphrec_pt.kernels.csr import SegmentedCSR, check_nodes, check_positive, check_slot
-from graphrec_pt.kernels.derived import sorted_targets
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import ITEMS, below, check_items, draw, key_words
 from graphrec_pt.kernels.torch.segments import lower_bound, ranges

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.kernels.adjacency import cumulative_weight
 from graphrec_pt.kernels.csr import SegmentedCSR, check_nodes
-from graphrec_pt.kernels.derived import cumulative_weight
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
 

@@ -1,4 +1,4 @@
-"""Paths between nodes: the best instances of a metapath, and random ones with given ends."""
+"""Paths between nodes: the best instances of a metapath by edge scores, and random ones."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.memo import Memo
+from graphrec_pt.kernels.adjacency import sorted_targets, target_order
 from graphrec_pt.kernels.csr import (
     SegmentedCSR,
     check_edges,
@@ -17,7 +18,6 @@ from graphrec_pt.kernels.csr import (
     check_positive,
     check_slot,
 )
-from graphrec_pt.kernels.derived import sorted_targets, target_order
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_items, key_words
 from graphrec_pt.kernels.sparse import owners, sddmm

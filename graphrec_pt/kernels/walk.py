@@ -1,6 +1,6 @@
 """Random walks over a segmented CSR: uniform, metapath, weighted, node2vec, restarting, timed."""
 
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -8,8 +8,8 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.kernels.adjacency import cumulative_weight, sorted_targets
 from graphrec_pt.kernels.csr import NO_TIME, PARALLEL, SegmentedCSR, check_nodes, check_positive
-from graphrec_pt.kernels.derived import cumulative_weight, sorted_targets
 from graphrec_pt.kernels.dispatch import body
 from graphrec_pt.kernels.philox import check_degrees, check_items, key_words
 
@@ -38,6 +38,7 @@ class WalkPlan(NamedTuple):
         exclude: int64 ``[B]`` edge ids never taken, or None.
         cumulative: float64 ``[E]`` running weights of each node, or None for uniform choice.
         targets: ``[E]``, `indices` sorted inside each segment; None without `bias`.
+        relations: int64 ``[S, most slots]``, the relation of each slot of a node type, or None.
     """
 
     words: tuple[int, int, int, int]
@@ -52,6 +53,7 @@ class WalkPlan(NamedTuple):
     exclude: Tensor | None
     cumulative: Tensor | None
     targets: Tensor | None
+    relations: Tensor | None = None
 
     @property
     def plain(self) -> bool:
@@ -125,11 +127,99 @@ def walk(
         >>> nodes.shape, position.shape
         (torch.Size([4, 4]), torch.Size([4, 3]))
     """
+    plan = _planned(
+        csr,
+        roots,
+        length,
+        key,
+        repeats=repeats,
+        slots=slots,
+        weighted=weighted,
+        restart=restart,
+        p=p,
+        q=q,
+        timed=timed,
+        after=after,
+        exclude=exclude,
+    )
+    nodes, position, _ = body("walk", csr.indices)(csr, plan)
+    return nodes, position
+
+
+class WalkOptions(TypedDict, total=False):
+    """The options of :func:`walk`."""
+
+    repeats: int
+    slots: Tensor | None
+    weighted: bool
+    restart: float
+    p: float
+    q: float
+    timed: bool
+    after: Tensor | None
+    exclude: Tensor | None
+
+
+def walk_along(
+    csr: SegmentedCSR,
+    roots: Tensor,
+    length: int,
+    key: Key,
+    relations: Tensor,
+    **options: Unpack[WalkOptions],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Walk as :func:`walk` does, and return the relation of every hop as well.
+
+    A body knows the segment of an edge when it takes it; to find it afterwards costs several
+    times the walk.
+
+    Args:
+        csr: The graph.
+        roots: int64 ``[B]`` global ids.
+        length: L, hops of each walk.
+        key: Names the draws.
+        relations: int64 ``[S, most slots]``, the number of the relation of each slot of a type.
+        **options: Those of :func:`walk`.
+
+    Returns:
+        Nodes, positions, and int64 relations ``[B · repeats, L]``, −1 where no edge was taken.
+
+    Raises:
+        GraphRecError: As :func:`walk`, and for a table that does not fit the graph.
+    """
+    widest = int(csr.slots.max()) if len(csr.slots) else 0
+    fits = relations.ndim == 2 and len(relations) == len(csr.slots)
+    if not fits or relations.dtype != torch.int64 or relations.shape[1] < widest:
+        got = f"{relations.dtype} {list(relations.shape)}"
+        raise GraphRecError("walk_along", f"relations int64 [{len(csr.slots)}, {widest}]", got)
+    plan = _planned(csr, roots, length, key, **options)
+    plan = plan._replace(relations=relations.to(csr.indices.device).contiguous())
+    nodes, position, relation = body("walk", csr.indices)(csr, plan)
+    return nodes, position, relation
+
+
+def _planned(
+    csr: SegmentedCSR,
+    roots: Tensor,
+    length: int,
+    key: Key,
+    *,
+    repeats: int = 1,
+    slots: Tensor | None = None,
+    weighted: bool = False,
+    restart: float = 0.0,
+    p: float = 1.0,
+    q: float = 1.0,
+    timed: bool = False,
+    after: Tensor | None = None,
+    exclude: Tensor | None = None,
+) -> WalkPlan:
+    """Return the checked walk; arguments as in :func:`walk`."""
     _check(csr, roots, length, repeats, slots, restart, p, q)
     _check_edges(csr, roots, timed, after, exclude)
     device = csr.indices.device
     biased = p != 1.0 or q != 1.0
-    plan = WalkPlan(
+    return WalkPlan(
         words=key_words(key),
         roots=roots.to(device, torch.int64).contiguous(),
         repeats=repeats,
@@ -143,8 +233,6 @@ def walk(
         cumulative=cumulative_weight(csr, "walk") if weighted else None,
         targets=sorted_targets(csr) if biased else None,
     )
-    nodes, position = body("walk", csr.indices)(csr, plan)
-    return nodes, position
 
 
 def _no_time(roots: Tensor, device: torch.device) -> Tensor:

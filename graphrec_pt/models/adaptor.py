@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
-from graphrec_pt.features.projection import Experts
 from graphrec_pt.features.seeded import derive_seed, seeded
+from graphrec_pt.features.vector import Experts
 from graphrec_pt.models.host import Host
 
 ADAPTOR = "adaptor"

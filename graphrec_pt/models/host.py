@@ -10,6 +10,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.node_features import NodeFeatures
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.models.base import Base
 from graphrec_pt.models.prompt import PromptStates
 from graphrec_pt.models.token_embedding import TokenEmbedding
 from graphrec_pt.models.view import View
@@ -95,6 +96,12 @@ class Host(nn.Module):
         self.features.eval()
         self.embedding.balance(self.features(torch.cat(first).to(self.words.device)), self.words)
         self.features.train(training)
+
+    @property
+    def base(self) -> Base | None:
+        """The base that the backbone was read from, if it was."""
+        base: Base | None = getattr(self.backbone, "base", None)
+        return base
 
     def stored_tokenizer(self) -> StoredTokenizer | None:
         """Return the tokenizer that is saved with the model; None where its name is enough.

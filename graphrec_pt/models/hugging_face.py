@@ -9,6 +9,7 @@ from graphrec_pt.features.pretrained import load_config, load_model
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.kernels.attention import Mode
 from graphrec_pt.models.backbone import backbone
+from graphrec_pt.models.base import Base
 from graphrec_pt.models.hugging_face_network import Network
 from graphrec_pt.models.word_head import LANGUAGE_MODELS, class_with_head, has_head
 
@@ -76,7 +77,10 @@ class HuggingFace:
             kind = class_with_head(config) if head else "AutoModel"
             given = load_model(self.model, download=self.download, kind=kind)
         options = config, given, width, self.mode, self.structure, self.words, head
-        return seeded(lambda: Network(*options), seed)
+        network = seeded(lambda: Network(*options), seed)
+        if given is not None and isinstance(self.model, str):
+            network.base = Base.of(self.model, network, ("model", "words", "word_head"))
+        return network
 
     def inner_config(self) -> Any:
         """Return the config of the Hugging Face model.

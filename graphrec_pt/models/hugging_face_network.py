@@ -13,6 +13,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.kernels.attention import Mode, seen
 from graphrec_pt.kernels.sparse import check_ptr
 from graphrec_pt.models.attention_probe import attention_violation
+from graphrec_pt.models.base import Base
 from graphrec_pt.models.encoder_decoder import dense, translated
 from graphrec_pt.models.hugging_face_cache import HIDDEN, HuggingFaceCache
 from graphrec_pt.models.positions import StructuralEmbedding, places
@@ -64,6 +65,7 @@ class Network(nn.Module):
         self.model: Any = None
         self.words: Any = None
         self.word_head: WordHead | None = None
+        self.base: Base | None = None
         self._given = [given]  # in a list, so that it is no part yet, and is not emptied
         self._obeyed: set[tuple[str, bool]] = set()
 

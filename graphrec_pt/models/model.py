@@ -20,6 +20,7 @@ from graphrec_pt.models.allocation import bounded
 from graphrec_pt.models.backbone import Backbone, TwoStream
 from graphrec_pt.models.head import build_head, head_config
 from graphrec_pt.models.host import Host
+from graphrec_pt.models.hub import model_folder, upload
 from graphrec_pt.models.model_config import ModelConfig, Shape
 from graphrec_pt.models.prompt import PromptStates
 from graphrec_pt.models.prompts.family import PromptConfig
@@ -27,9 +28,7 @@ from graphrec_pt.models.save import (
     SavedModel,
     fill,
     model_card,
-    model_folder,
     read_model,
-    upload,
     write_model,
 )
 from graphrec_pt.models.token_embedding import TokenEmbedding, special_rows, structure_of
@@ -217,15 +216,17 @@ class Model(Host):
             raise GraphRecError("save_pretrained", "a model with a graph", "none", hint)
         read = self.features.reads
         kept = inputs and read and self.features.propagate is None
-        config = self.shape()
+        config, weights, base = self.shape(), self.state_dict(), self.base
+        left_out = set() if base is None else base.unchanged(weights)
         saved = SavedModel(
             kind=type(self).__name__,
             config=config,
             heads={label: head_config(each) for label, each in self.labelled_heads().items()},
             usage=self.usage,
-            weights=self.state_dict(),
+            weights={name: each for name, each in weights.items() if name not in left_out},
             vocabulary=self.vocabulary,
             tokenizer=self.stored_tokenizer(),
+            base=base.record if base is not None and left_out else None,
             inputs=self.features.inputs() if kept else None,
         )
         size = self.num_parameters
@@ -235,7 +236,12 @@ class Model(Host):
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path, *, revision: str | None = None, trust_code: bool = False
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        trust_code: bool = False,
+        base: str | Path | None = None,
     ) -> Self:
         """Return a saved model, in evaluation mode and on the CPU.
 
@@ -243,24 +249,27 @@ class Model(Host):
             name: A folder, or ``"owner/name"`` on the Hugging Face Hub.
             revision: Branch, tag or commit on the Hub.
             trust_code: Let the config name code by dotted path or plug-in, which is then run.
+            base: Folder of the base model, whose weights a save leaves out; by default where it
+                was when the model was saved.
 
         Raises:
-            GraphRecError: When it is not there, not whole, or not for this version.
+            GraphRecError: When it is not there, not whole, or not for this version; when its base
+                is not there, or another one.
         """
         folder = model_folder(name, revision)
-        saved = read_model(folder)
+        saved = read_model(folder, base)
         if saved.kind != cls.__name__:
             raise GraphRecError(str(folder), f"a {cls.__name__}", saved.kind)
         with trusting(trust_code):
             shape = Shape.checked(saved.config, str(folder))
-        size = sum(weight.numel() for weight in saved.weights.values())
+        size = sum(weight.numel() for weight in saved.weights.values()) + saved.base_size
         with bounded(size, str(folder)), trusting(trust_code):
             stored = saved.tokenizer
             words = None if stored is None else Words(stored)
             model = cls(shape.config, shape.spec, tokenizer=words)
             model._check(saved.vocabulary)
             model.make_heads(saved.heads)
-        fill(model, saved.weights, str(folder))
+        fill(model, saved.completed(model.state_dict(), model.base, folder), str(folder))
         model.usage = saved.usage
         if saved.inputs is not None:
             model.features.restore(saved.inputs)

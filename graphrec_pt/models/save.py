@@ -12,7 +12,6 @@
 """
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import file_digest
@@ -28,6 +27,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.core.version import __version__
 from graphrec_pt.graph.spec import GraphSpec
+from graphrec_pt.models.base import Base, BaseRecord
 from graphrec_pt.models.usage import Usage
 from graphrec_pt.tokens.stored import TOKENIZER, TOKENIZER_CONFIG, StoredTokenizer
 from graphrec_pt.tokens.vocabulary import Vocabulary
@@ -55,6 +55,7 @@ class SavedModel:
         vocabulary: Vocabulary of the graph.
         inputs: What the features read off the graph, by name; None where it was not kept.
         tokenizer: The tokenizer of texts; None for a model without one, or with hashed words.
+        base: The base whose weights are left out; None where all weights are there.
     """
 
     kind: str
@@ -65,6 +66,36 @@ class SavedModel:
     vocabulary: Vocabulary
     inputs: Mapping[str, Tensor] | None
     tokenizer: StoredTokenizer | None = None
+    base: BaseRecord | None = None
+
+    @property
+    def base_size(self) -> int:
+        """Numbers that the weights of the base can be at most."""
+        if self.base is None:
+            return 0
+        return sum(path.stat().st_size for path in Path(self.base.folder).glob("*.safetensors"))
+
+    def completed(
+        self, state: Mapping[str, Tensor], base: Base | None, folder: Path
+    ) -> Mapping[str, Tensor]:
+        """Return the weights together with those of the base.
+
+        Args:
+            state: Weights of a model that was just made from the base.
+            base: Its base.
+            folder: Of the saved model, for the error.
+
+        Raises:
+            GraphRecError: When the base is not the one that the model was saved with.
+        """
+        if self.base is None:
+            return self.weights
+        if base is None or base.record.digest != self.base.digest:
+            expected = f"its base model in {self.base.folder}, with digest {self.base.digest[:12]}"
+            got = "another model" if base is None else f"digest {base.record.digest[:12]}"
+            hint = "Model.from_pretrained(…, base=FOLDER), where the base is now"
+            raise GraphRecError(str(folder), expected, got, hint)
+        return base.completed(self.weights, state)
 
 
 def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
@@ -93,20 +124,28 @@ def write_model(folder: str | Path, saved: SavedModel, card: str) -> Path:
             "heads": saved.heads,
             "usage": None if saved.usage is None else saved.usage.model_dump(mode="json"),
         }
+        if saved.base is not None:
+            record["base"] = saved.base.model_dump()
         record["digest"] = digest_of(record)
         text = json.dumps(record, indent=1, ensure_ascii=False)
         (made / CONFIG).write_text(text, encoding="utf-8")
     return folder
 
 
-def read_model(folder: str | Path) -> SavedModel:
+def read_model(folder: str | Path, base: str | Path | None = None) -> SavedModel:
     """Read a folder that :func:`write_model` wrote, and check its digests.
 
+    Args:
+        folder: Of the saved model.
+        base: Folder of its base, where that is no longer where it was.
+
     Raises:
-        GraphRecError: When a file is missing, cut short, of another model or of another format.
+        GraphRecError: When a file is missing, cut short, of another model or of another format;
+            when the base is not there.
     """
     folder = Path(folder)
     record = _read_config(folder / CONFIG)
+    based = _base_of(record, folder, base)
     for name, digest in record["files"].items():
         try:
             if not (folder / name).is_file():
@@ -131,8 +170,22 @@ def read_model(folder: str | Path) -> SavedModel:
         weights=weights,
         vocabulary=Vocabulary.load(folder / VOCABULARY),
         inputs=_load_tensors(folder / INPUTS) if INPUTS in record["files"] else None,
+        base=based,
         tokenizer=StoredTokenizer.load(folder / TEXT) if TEXT_FILES[0] in record["files"] else None,
     )
+
+
+def _base_of(record: dict[str, Any], folder: Path, base: str | Path | None) -> BaseRecord | None:
+    """Return the base of a saved model, found; the config of its backbone names it from now on."""
+    if "base" not in record:
+        return None
+    based = BaseRecord.checked(record["base"], f"{folder} base")
+    if base is not None:
+        based = based.model_copy(update={"folder": str(base)})
+    found = str(based.find(folder))
+    if isinstance(record["model"].get("backbone"), dict):
+        record["model"]["backbone"]["model"] = found
+    return based
 
 
 def fill(model: nn.Module, weights: Mapping[str, Tensor], who: str) -> None:
@@ -282,69 +335,3 @@ def model_card(config: dict[str, Any], spec: GraphSpec, weights: int, *, ready: 
         or "none",
         bind="" if ready else ".attach_graph(graph)  # it reads columns or edges",
     )
-
-
-_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_INSTALL = 'pip install "graphrec-pt[hub]"'
-
-
-def model_folder(name: str | Path, revision: str | None = None) -> Path:
-    """Return the folder of a saved model, downloaded if it is on the Hub.
-
-    Args:
-        name: A folder, or ``"owner/name"`` on the Hub.
-        revision: Branch, tag or commit on the Hub.
-
-    Raises:
-        GraphRecError: When it is neither, or cannot be had.
-    """
-    folder = Path(name)
-    if folder.is_dir():
-        return folder
-    if not _NAME.fullmatch(str(name)):
-        expected = "the folder of a saved model, or owner/name on the Hugging Face Hub"
-        raise GraphRecError("from_pretrained", expected, repr(str(name)))
-    try:
-        from huggingface_hub import snapshot_download
-
-        return Path(snapshot_download(str(name), revision=revision, allow_patterns=list(PARTS)))
-    except ImportError as error:
-        raise GraphRecError("from_pretrained", "huggingface-hub", "none", _INSTALL) from error
-    except Exception as error:  # a lost connection is whatever the client of the day raises
-        expected = f"a model {str(name)!r} on the Hugging Face Hub"
-        raise GraphRecError("from_pretrained", expected, _first_line(error)) from error
-
-
-def upload(folder: Path, name: str, *, private: bool | None, message: str) -> str:
-    """Put a saved model on the Hub in one commit, and return its address.
-
-    Args:
-        folder: Folder of the saved model.
-        name: ``"owner/name"``, made if it is not there.
-        private: Whether a new repository is; as the owner's settings say for None.
-        message: Message of the commit.
-
-    Raises:
-        GraphRecError: When the Hub does not take it.
-    """
-    try:
-        from huggingface_hub import HfApi
-
-        api = HfApi()
-        repository = api.create_repo(name, private=private, exist_ok=True)
-        api.upload_folder(
-            repo_id=repository.repo_id,
-            folder_path=folder,
-            commit_message=message,
-            delete_patterns=list(PARTS),  # remove files of an older model
-        )
-    except ImportError as error:
-        raise GraphRecError("push_to_hub", "huggingface-hub", "none", _INSTALL) from error
-    except Exception as error:  # a lost connection is whatever the client of the day raises
-        expected = f"the right to write to {name!r} on the Hugging Face Hub"
-        raise GraphRecError("push_to_hub", expected, _first_line(error), "hf auth login") from error
-    return str(repository)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -52,6 +52,9 @@ class WordHead(nn.Module):
         scale: s; T5 has ``D^-1/2`` where its head is tied.
     """
 
+    table: nn.Parameter | None
+    bias: Tensor | None
+
     def __init__(
         self,
         transform: nn.Module | None = None,
@@ -76,8 +79,7 @@ class WordHead(nn.Module):
         """
         query = hidden if self.transform is None else self.transform(hidden)
         query = query if self.scale == 1 else query * self.scale
-        bias: Tensor | None = self.bias
-        return WordSides(query, words if self.table is None else self.table, bias)
+        return WordSides(query, words if self.table is None else self.table, self.bias)
 
 
 def has_head(config: Any) -> bool:
@@ -121,10 +123,11 @@ def _base(whole: Any) -> Any:
     base = whole.base_model
     if base is not whole:
         return base
-    from transformers import AutoModel
+    import transformers
 
+    maker: Any = transformers.AutoModel
     with torch.device("meta"):
-        base = AutoModel.from_config(whole.config, trust_remote_code=False)
+        base = maker.from_config(whole.config, trust_remote_code=False)
     for name, _ in list(base.named_children()):
         setattr(base, name, getattr(whole, name))
     return base.train(whole.training)

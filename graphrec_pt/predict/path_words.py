@@ -10,8 +10,10 @@ from graphrec_pt.graph.schema import Relation
 
 SOMEBODY, SAME = "somebody else", "the same person"
 """How a sentence names other sources, whose names it does not tell, at first and again."""
-KNOWS = "know"
-"""Words of an interaction that has no phrase: "you know A"."""
+NOBODY = -1
+"""Stands for a source that is no node."""
+MET = "came across"
+"""Words of an interaction that has no phrase: "you came across A"."""
 
 
 class Slot(NamedTuple):
@@ -50,7 +52,8 @@ class PathWords:
 
     Args:
         graph: The graph of the paths.
-        phrases: Relation → its words, of which the first is used; others are made of its name.
+        phrases: Relation → its words, of which the first is used. Without any, the words are made
+            of the relation's name: "has genre", "is directed by".
 
     Example:
         >>> words = PathWords(graph, {"rates": ["watched"], "made_by": ["was made by"]})
@@ -61,22 +64,30 @@ class PathWords:
     graph: Graph
     phrases: Mapping[str, Sequence[str]]
 
-    def sentence(self, nodes: Sequence[int], relations: Sequence[str]) -> Sentence:
+    def sentence(
+        self, nodes: Sequence[int], relations: Sequence[str], after: str | None = None
+    ) -> Sentence:
         """Return a path in words.
 
         Args:
             nodes: Global ids; the first one is the source, who is called "you".
             relations: Names of the relations between them.
+            after: For a source that is no node, such as a new user: its relation to the first node.
         """
-        written = _Text()
-        source, kind = nodes[0], self.graph.type_of(nodes[0])
+        if after is not None:
+            nodes, relations = (NOBODY, *nodes), (after, *relations)
+        written, source = _Text(), nodes[0]
+        kind = self.graph.schema.relation(relations[0]).source if relations else ""
         other = source
+
+        def of_kind(node: int) -> bool:
+            return node == NOBODY or self.graph.type_of(node) == kind
 
         def name(node: int) -> None:
             nonlocal other
             if node == source:
                 written.add("you")
-            elif self.graph.type_of(node) == kind:
+            elif of_kind(node):
                 written.add(SAME if node == other else SOMEBODY)
                 other = node
             else:
@@ -92,7 +103,7 @@ class PathWords:
                 head, tail = tail, head
             again = definition.name in stated and backward
             stated.add(definition.name)
-            if hop and not backward and self.graph.type_of(head) != kind:
+            if hop and not backward and not of_kind(head):
                 written.add(", which ")
             else:
                 written.add("; " if hop else "")
@@ -108,7 +119,10 @@ class PathWords:
         chosen = self.phrases.get(relation.name)
         if chosen:
             return chosen[0]
-        return KNOWS if relation.interaction else relation.name.replace("_", " ")
+        if relation.interaction:
+            return MET
+        words = relation.name.replace("_", " ")
+        return words if words.split()[0].endswith("s") else f"is {words}"
 
 
 class _Text:

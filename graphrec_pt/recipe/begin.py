@@ -15,7 +15,7 @@ from graphrec_pt.recipe.origin import ORIGIN, check_files, check_graph, kept_raw
 from graphrec_pt.recipe.pretrained import PRETRAINED, RECORD, source_of
 from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.training.checkpoint import saved_steps
-from graphrec_pt.training.run_identity import check_same_run
+from graphrec_pt.training.options import check_same_run
 from graphrec_pt.training.tracking import METRICS as LOG
 from graphrec_pt.training.trainer import CHECKPOINTS
 

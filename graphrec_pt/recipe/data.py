@@ -19,7 +19,7 @@ from graphrec_pt.graph.split import Split, split
 from graphrec_pt.graph.store import open_graph
 from graphrec_pt.recipe.pretrained import saved_model
 from graphrec_pt.recipe.recipe import Data, Recipe
-from graphrec_pt.training.check import check_stages
+from graphrec_pt.training.trainer import check_stages
 
 Tell = Callable[[str, int, int], None]
 """Told what is being done, how many steps are done, and how many there are."""

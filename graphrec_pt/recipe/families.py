@@ -11,8 +11,7 @@ from graphrec_pt.evaluation.metric import Metric, metric
 from graphrec_pt.evaluation.task import Task, task
 from graphrec_pt.evaluation.text_baseline import TextBaseline, text_baseline
 from graphrec_pt.evaluation.values import ValueBaseline, value_baseline
-from graphrec_pt.features.featurizer import Featurizer, featurizer
-from graphrec_pt.features.propagation import Propagation, propagation
+from graphrec_pt.features.featurizer import Featurizer, Propagation, featurizer, propagation
 from graphrec_pt.graph.derive import Derivation, derivation
 from graphrec_pt.graph.protocol import SplitProtocol, protocol
 from graphrec_pt.models.adaptor import Adaptor, adaptor

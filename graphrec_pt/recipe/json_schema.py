@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-from graphrec_pt.core.description import meanings_of
+from graphrec_pt.core.description import docstring_of, meanings_of
 from graphrec_pt.core.docstring import parse_docstring
 from graphrec_pt.core.registry import FAMILY_IN_SCHEMA, Registry
 from graphrec_pt.data.card import Card
@@ -107,7 +107,7 @@ class _Schema:
             option: {**each, "description": meanings[option]} if option in meanings else each
             for option, each in schema.get("properties", {}).items()
         }
-        described = parse_docstring(cls.__doc__)
+        described = docstring_of(cls)
         return {**schema, "properties": properties, "description": described.summary}
 
     def _documented(self, schema: Json) -> Json:

@@ -9,7 +9,7 @@ import numpy as np
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.evaluation.intervals import Comparison, compare, resampled
-from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.evaluation.metric import evaluate, measurable
 from graphrec_pt.evaluation.outcome import Outcome
 from graphrec_pt.evaluation.slices import slices
 from graphrec_pt.graph.split import Split
@@ -35,8 +35,15 @@ def differences(
     metric: str,
     key: Key,
 ) -> dict[str, dict[str, Any]]:
-    """Return paired tests of a model against others over users, on means over seeds."""
-    return {name: asdict(compare(ours, theirs, metric, key)) for name, theirs in others.items()}
+    """Return paired tests of a model against others over users, on means over seeds.
+
+    Systems that have no data for the metric are left out.
+    """
+    return {
+        name: asdict(compare(ours, theirs, metric, key))
+        for name, theirs in others.items()
+        if measurable(theirs[0] if isinstance(theirs, Sequence) else theirs, [metric])
+    }
 
 
 def by_slice(

@@ -26,7 +26,7 @@ from graphrec_pt.models.model import Model
 from graphrec_pt.models.transfer import transfer
 from graphrec_pt.recipe.folder import METRICS, RECIPE, folder_of, resume_command
 from graphrec_pt.recipe.recipe import Recipe
-from graphrec_pt.training.run_identity import check_same_run
+from graphrec_pt.training.options import check_same_run
 
 FORMAT = 1
 PRETRAINED, RECORD = "pretrained", "pretrained.json"
@@ -39,7 +39,7 @@ class Pretrained:
     Args:
         folder: Folder of the seed of a run.
         identity: What it was trained by and on; see
-            :func:`~graphrec_pt.training.run_identity.identity_of`.
+            :func:`~graphrec_pt.training.options.identity_of`.
         source: Folder of the run that trained it, where that is another one.
     """
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.card import Card, load_card
-from graphrec_pt.graph.header import read_header
 from graphrec_pt.graph.schema import NodeType, Relation
+from graphrec_pt.graph.stored_tables import read_header
 
 Roles = Mapping[str, tuple[str, ...]]
 """Role → the names that fill it; no names where the data lacks the role."""

@@ -13,7 +13,7 @@ import torch
 from graphrec_pt.core.key import Key
 from graphrec_pt.core.registry import config_of
 from graphrec_pt.evaluation.explanations import explained
-from graphrec_pt.evaluation.metric import evaluate
+from graphrec_pt.evaluation.metric import evaluate, measurable
 from graphrec_pt.evaluation.outcome import Outcome, write_outcomes
 from graphrec_pt.evaluation.seen import HISTORY as SHOWN
 from graphrec_pt.graph.graph import Graph
@@ -357,7 +357,7 @@ def _beside(recipe: Recipe, made: Split, seeds: Sequence[SeedResult]) -> dict[st
 def _metrics(
     outcomes: Mapping[str, Outcome], metrics: Sequence[str]
 ) -> dict[str, dict[str, float]]:
-    return {name: evaluate(each, metrics) for name, each in outcomes.items()}
+    return {name: evaluate(each, measurable(each, metrics)) for name, each in outcomes.items()}
 
 
 def _data(recipe: Recipe, made: Split) -> dict[str, Any]:

@@ -23,8 +23,7 @@ from graphrec_pt.recipe.recipe import Recipe
 from graphrec_pt.recipe.with_strategy import PRETRAIN, pretraining
 from graphrec_pt.tokens.words import Words
 from graphrec_pt.training.batches import loader_of, steps_of
-from graphrec_pt.training.options import Options
-from graphrec_pt.training.run_identity import identity_of
+from graphrec_pt.training.options import Options, identity_of
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import Validate
 from graphrec_pt.training.strategy import strategy
@@ -41,7 +40,8 @@ class Training:
         recipe: What to do.
         made: Split data; training sees its training edges alone.
         seed: Seed of weights, batches and dropout.
-        validate: Measures the model after every epoch of the last stage.
+        validate: Measures the model after every epoch of the last stage; None for nothing held
+            out, which ends with the last weights.
         resume: Go on from the checkpoints of a folder.
         progress: Show bars.
     """
@@ -49,7 +49,7 @@ class Training:
     recipe: Recipe
     made: Split
     seed: int
-    validate: Validate
+    validate: Validate | None
     resume: bool = False
     progress: bool = False
 
@@ -111,7 +111,7 @@ class Training:
         logger.info("seed %d: training %s", self.seed, names)
         options = _options(self.recipe, self.seed)
         trainer = Trainer(folder, progress=self.progress, **options)
-        validate = {stages[-1].name: self.validate}
+        validate = {} if self.validate is None else {stages[-1].name: self.validate}
         given: dict[str, Any] = {"validate": validate, "after": after, "resume": self.resume}
         trainer.fit(model, self.made.train, stages, **given)
 

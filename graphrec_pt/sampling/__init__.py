@@ -4,7 +4,6 @@ from graphrec_pt.sampling import (  # noqa: F401 - registers their members
     both_ends,
     dialogue,
     history,
-    mcn,
     neighborhoods,
     past_sets,
     path_subgraph,

@@ -17,9 +17,16 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.torch.segments import ranges
-from graphrec_pt.sampling.checks import check_exclude, check_roots
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import RootKind, Sampler, SamplerField, kind_of_roots, sampler
+from graphrec_pt.sampling.sampler import (
+    RootKind,
+    Sampler,
+    SamplerField,
+    check_exclude,
+    check_roots,
+    kind_of_roots,
+    sampler,
+)
 
 _pairs: Memo[Tensor] = Memo()
 

@@ -18,10 +18,9 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.kernels.torch.segments import lower_bound, ranges
-from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
 from graphrec_pt.sampling.edges import edge_rows, inner_edges, places_of, without
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.sampler import check_exclude, check_relations, check_roots, sampler
 from graphrec_pt.sampling.tree_batch import plant
 
 Before = int | Literal["exclude"] | None

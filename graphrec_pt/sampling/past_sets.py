@@ -12,10 +12,9 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation, Schema
 from graphrec_pt.kernels.csr import NO_TIME
-from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.sampler import check_exclude, check_relations, check_roots, sampler
 from graphrec_pt.sampling.tree_batch import TreeBatch, plant
 
 

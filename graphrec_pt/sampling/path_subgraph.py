@@ -15,10 +15,15 @@ from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.paths import edge_score, paths
-from graphrec_pt.sampling.checks import check_exclude, check_metapath, check_roots
 from graphrec_pt.sampling.edges import Inner, edge_rows, inner_edges
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import RootKind, sampler
+from graphrec_pt.sampling.sampler import (
+    RootKind,
+    check_exclude,
+    check_metapath,
+    check_roots,
+    sampler,
+)
 from graphrec_pt.sampling.tree_batch import TreeBatch, first_of, plant
 
 _scores: Memo[Tensor] = Memo()  # of the indices of a graph

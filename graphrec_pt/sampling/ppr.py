@@ -9,10 +9,9 @@ from torch import Tensor
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.ppr import ppr
-from graphrec_pt.sampling.checks import check_exclude, check_roots
 from graphrec_pt.sampling.edges import Inner, edge_rows, inner_edges, relations_of
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.sampler import check_exclude, check_roots, sampler
 
 
 @sampler("ppr")

@@ -9,10 +9,9 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.paths import constrained_paths
 from graphrec_pt.kernels.walk import walk
-from graphrec_pt.sampling.checks import check_exclude, check_relations, check_roots
 from graphrec_pt.sampling.edges import relations_of
 from graphrec_pt.sampling.sample import Paths
-from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.sampler import check_exclude, check_relations, check_roots, sampler
 from graphrec_pt.sampling.tree_batch import first_of
 from graphrec_pt.sampling.walks import walked
 
@@ -62,7 +61,8 @@ class UserItemPaths:
         if self.distinct:
             new = _first_paths(graph, row, nodes, position)
             row, nodes, position = row[new], nodes[new], position[new]
-        return walked(graph, nodes, position, row, len(roots))
+        relations = relations_of(graph, position, nodes[:, :-1])
+        return walked(nodes, position, relations, row, len(roots))
 
     def _constrained(
         self, graph: Graph, roots: Tensor, relation: Relation, key: Key, exclude: Tensor | None

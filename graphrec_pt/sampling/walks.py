@@ -7,37 +7,33 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.schema import Relation
-from graphrec_pt.kernels.walk import walk
-from graphrec_pt.sampling.checks import check_exclude, check_metapath, check_roots, check_timed
-from graphrec_pt.sampling.edges import relations_of
+from graphrec_pt.kernels.walk import walk, walk_along
 from graphrec_pt.sampling.sample import Paths
-from graphrec_pt.sampling.sampler import sampler
+from graphrec_pt.sampling.sampler import (
+    check_exclude,
+    check_metapath,
+    check_roots,
+    check_timed,
+    sampler,
+)
 
 
 def walked(
-    graph: Graph,
     nodes: Tensor,
     position: Tensor,
+    relations: Tensor,
     root: Tensor,
     size: int,
-    metapath: list[Relation] | None = None,
 ) -> Paths:
     """Return the walks of a kernel as :class:`~graphrec_pt.sampling.sample.Paths`.
 
     Args:
-        graph: The graph.
         nodes: int64 ``[P, L+1]``.
         position: int64 ``[P, L]``.
+        relations: int64 ``[P, L]``.
         root: int64 ``[P]``, the row of the batch of each walk.
         size: B.
-        metapath: The relation of each hop where it is known; it is looked up otherwise.
     """
-    if metapath is None:
-        relations = relations_of(graph, position, nodes[:, :-1])
-    else:
-        index = [graph.schema.relation_index(relation.name) for relation in metapath]
-        relations = torch.where(position >= 0, position.new_tensor(index), -1)
     return Paths(
         nodes=nodes,
         relations=relations,
@@ -80,11 +76,12 @@ class RandomWalk:
             raise GraphRecError(
                 "random_walk", "a relation with times", "none in the graph", "timed=False"
             )
-        nodes, position = walk(
+        nodes, position, relations = walk_along(
             graph.csr,
             roots,
             self.hops,
             key.named("random_walk"),
+            graph.slot_relations,
             repeats=self.repeats,
             restart=self.restart,
             weighted=self.weighted,
@@ -92,7 +89,7 @@ class RandomWalk:
             exclude=exclude,
         )
         rows = rows_of_walks(len(roots), self.repeats, nodes.device)
-        return walked(graph, nodes, position, rows, len(roots))
+        return walked(nodes, position, relations, rows, len(roots))
 
 
 @sampler("metapath")
@@ -132,7 +129,9 @@ class Metapath:
             exclude=check_exclude("metapath", graph, len(roots), exclude),
         )
         rows = rows_of_walks(len(roots), self.repeats, nodes.device)
-        return walked(graph, nodes, position, rows, len(roots), metapath)
+        index = [graph.schema.relation_index(relation.name) for relation in metapath]
+        relations = torch.where(position >= 0, position.new_tensor(index), -1)
+        return walked(nodes, position, relations, rows, len(roots))
 
 
 @sampler("node2vec")
@@ -159,11 +158,12 @@ class Node2Vec:
     def sample(self, graph: Graph, roots: Tensor, key: Key, exclude: Tensor | None = None) -> Paths:
         """Return ``B · repeats`` walks from roots of any type."""
         roots = check_roots("node2vec", graph, roots)
-        nodes, position = walk(
+        nodes, position, relations = walk_along(
             graph.csr,
             roots,
             self.hops,
             key.named("node2vec"),
+            graph.slot_relations,
             repeats=self.repeats,
             p=self.p,
             q=self.q,
@@ -171,4 +171,4 @@ class Node2Vec:
             exclude=check_exclude("node2vec", graph, len(roots), exclude),
         )
         rows = rows_of_walks(len(roots), self.repeats, nodes.device)
-        return walked(graph, nodes, position, rows, len(roots))
+        return walked(nodes, position, relations, rows, len(roots))

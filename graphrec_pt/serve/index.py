@@ -2,6 +2,7 @@
 
 import json
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.store import new_folder
-from graphrec_pt.predict.scorer import Factorised
-from graphrec_pt.recipe.folder import Run, predictor_of
+from graphrec_pt.predict.scorer import Factorised, WithPrior
+from graphrec_pt.recipe.folder import Run
+from graphrec_pt.recipe.refit import serving_of
 
 INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parquet", "index.json"
+TERMS = "terms.parquet"
+"""What the co-occurrence prior adds to the scores of a few items of each user."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,8 +30,12 @@ def export_index(run: Run, out: str | Path) -> list[Path]:
 
     ``items.usearch`` holds the item vectors under the keys of ``items.parquet`` (``key``, raw
     ``id``); ``queries.parquet`` holds the user vectors (raw ``id``, ``vector``), made from the
-    history graph of the run. The inner product of a query and an item is the score; items that a
-    user has interacted with are not masked.
+    graph that the run serves with. The inner product of a query and an item is the score; items
+    that a user has interacted with are not masked.
+
+    A model with a co-occurrence prior adds a term for a few items of each user: ``terms.parquet``
+    has ``id``, ``keys`` and ``terms``. :func:`search` ranks the neighbours from the index together
+    with these items.
 
     Args:
         run: The run of the model.
@@ -38,20 +46,24 @@ def export_index(run: Run, out: str | Path) -> list[Path]:
 
     Raises:
         GraphRecError: When the folder exists, usearch is not installed, and for a model whose
-            scores are no inner products.
+            scores are neither inner products nor inner products with a sparse term.
     """
     out = new_folder(out)
     usearch = _usearch()
-    history, relation = run.history, run.history.schema.relation(run.relation)
+    served = serving_of(run)
+    history = served.predictor.graph
+    relation = history.schema.relation(run.relation)
     owned = history.nodes(relation.source)
     nodes = torch.arange(owned.start, owned.stop)
-    scorer = predictor_of(run).scorer(nodes)
-    if not isinstance(scorer, Factorised):
+    scorer = served.predictor.scorer(nodes)
+    plain = scorer.plain if isinstance(scorer, WithPrior) else scorer
+    if not isinstance(plain, Factorised):
         expected, got = "a model whose scores are inner products", type(scorer).__name__
-        raise GraphRecError("export ann", expected, got, "--to embeddings")
-    queries, items = scorer.queries.float(), scorer.table.float()
-    if scorer.bias is not None:  # one more number, which every query has as 1
-        items = torch.cat([items, scorer.bias.float().unsqueeze(1)], dim=1)
+        hint = f"`graphrec recommend {run.folder} --all --out lists.parquet`"
+        raise GraphRecError("export ann", expected, got, hint)
+    queries, items = plain.queries.float().cpu(), plain.table.float().cpu()
+    if plain.bias is not None:  # one more number, which every query has as 1
+        items = torch.cat([items, plain.bias.float().cpu().unsqueeze(1)], dim=1)
         queries = torch.cat([queries, torch.ones_like(queries[:, :1])], dim=1)
     keys = np.arange(len(items), dtype=np.uint64)
     with finished_folder(out) as made:
@@ -62,9 +74,57 @@ def export_index(run: Run, out: str | Path) -> list[Path]:
         pl.DataFrame({"key": keys, "id": raw}).write_parquet(made / ITEMS)
         users = [history.raw_id(node) for node in owned]
         _vectors(users, queries.numpy()).write_parquet(made / QUERIES)
+        if isinstance(scorer, WithPrior):
+            _terms(users, scorer).write_parquet(made / TERMS)
         about = {"metric": "ip", "width": items.shape[1], "items": len(items)}
+        about |= {"terms": isinstance(scorer, WithPrior), "edges": served.edges}
         (made / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    return [out / name for name in (INDEX, ITEMS, QUERIES, ABOUT)]
+    terms = (TERMS,) if isinstance(scorer, WithPrior) else ()
+    return [out / name for name in (INDEX, ITEMS, QUERIES, *terms, ABOUT)]
+
+
+def search(folder: str | Path, user: str, k: int = 10, *, wide: int = 4) -> list[tuple[str, float]]:
+    """Return the best items of a user from an exported index, as (raw id, score).
+
+    The items with a term are scored exactly; the others are the nearest of the index. Items that
+    the user has interacted with are not masked.
+
+    Args:
+        folder: Of the export.
+        user: Raw id.
+        k: How many.
+        wide: How many times `k` the index is asked for.
+
+    Raises:
+        GraphRecError: For an unknown user, and when usearch is not installed.
+    """
+    folder = Path(folder)
+    queries = pl.read_parquet(folder / QUERIES).filter(pl.col("id") == user)
+    if not len(queries):
+        raise GraphRecError("search", "a user of the index", repr(user))
+    query = queries["vector"].to_numpy()[0]
+    index = _usearch().Index.restore(str(folder / INDEX))
+    found = index.search(query, min(wide * k, len(index)))
+    scores = {int(key): float(query @ index.get(int(key))) for key in found.keys}
+    if (folder / TERMS).exists():
+        row = pl.read_parquet(folder / TERMS).filter(pl.col("id") == user)
+        for key, term in zip(row["keys"][0], row["terms"][0], strict=True):
+            scores[int(key)] = float(query @ index.get(int(key))) + float(term)
+    best = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
+    raw = pl.read_parquet(folder / ITEMS)["id"]
+    return [(str(raw[key]), score) for key, score in best]
+
+
+def _terms(users: list[str], scorer: WithPrior) -> pl.DataFrame:
+    """Return the items with a term of each user, as lists."""
+    bounds, item, term = scorer.ptr.tolist(), scorer.item.cpu(), scorer.term.float().cpu()
+    rows = [slice(low, high) for low, high in pairwise(bounds)]
+    keys = [item[row].tolist() for row in rows]
+    terms = [term[row].tolist() for row in rows]
+    schema = pl.Schema(
+        {"id": pl.String(), "keys": pl.List(pl.UInt64()), "terms": pl.List(pl.Float32())}
+    )
+    return pl.DataFrame({"id": users, "keys": keys, "terms": terms}, schema=schema)
 
 
 def _vectors(ids: list[str], vectors: Floats) -> pl.DataFrame:

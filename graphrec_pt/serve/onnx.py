@@ -21,7 +21,8 @@ from graphrec_pt.models.token_embedding import GAP, structure_of
 from graphrec_pt.models.transformer import Transformer
 from graphrec_pt.objectives.readout import QueryReadout
 from graphrec_pt.predict.predictor import Predictor
-from graphrec_pt.recipe.folder import Run, predictor_of
+from graphrec_pt.recipe.folder import Run
+from graphrec_pt.recipe.refit import serving_of
 from graphrec_pt.sampling.history import HistorySampler
 from graphrec_pt.tokens.history import HistoryLinearizer
 from graphrec_pt.tokens.tokens import Tokens
@@ -96,12 +97,12 @@ def export_onnx(run: Run, out: str | Path) -> list[Path]:
     """
     out = new_folder(out)
     _check_installed()
-    predictor = predictor_of(run)
+    predictor = serving_of(run).predictor
     padded = padded_histories(predictor)
     with finished_folder(out) as made:
         _write(padded, made / MODEL)
-        nodes = run.history.nodes(run.history.schema.relation(run.relation).target)
-        raw = [run.history.raw_id(node) for node in nodes]
+        graph = predictor.graph
+        raw = [graph.raw_id(node) for node in predictor.reading.items]
         pl.DataFrame({"key": range(len(raw)), "id": raw}).write_parquet(made / ITEMS)
         about = {"inputs": ["items", "lengths"], "output": "scores", "window": len(padded.places)}
         about |= {"items": len(raw), "width": predictor.model.width}

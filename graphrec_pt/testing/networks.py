@@ -7,12 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graphrec_pt.features.featurizer import Feature, Featurizer, featurizer
-from graphrec_pt.features.propagation import Propagation, Propagator, propagation
+from graphrec_pt.features.featurizer import (
+    Feature,
+    Featurizer,
+    Propagation,
+    Propagator,
+    featurizer,
+    propagation,
+)
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import keep_edges
 from graphrec_pt.kernels.dispatch import forced_body
 from graphrec_pt.testing.configs import check_config
 from graphrec_pt.testing.promise import promise

@@ -15,6 +15,7 @@ from graphrec_pt.graph.schema import Strict
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.torch.segments import ranges
 from graphrec_pt.tokens.kind import Kind
+from graphrec_pt.tokens.mentions import Mentions, pieces_of, with_titles
 from graphrec_pt.tokens.words import Words, packed_texts
 
 _targets: Memo[Tensor] = Memo()  # of a graph
@@ -45,6 +46,7 @@ class AnswerText(Strict):
         column: The column of the text. Without one the answer of ``"target"`` is the node itself,
             as a token.
         longest: Tokens of an answer at most, the first ones.
+        mentions: How the texts name nodes, which stand in the answer as tokens then.
 
     Raises:
         GraphRecError: For no column where a text is needed.
@@ -53,6 +55,7 @@ class AnswerText(Strict):
     of: Literal["event", "root", "target"]
     column: str | None = None
     longest: int = Field(32, ge=1)
+    mentions: Mentions | None = None
 
     def model_post_init(self, context: object) -> None:
         """Check the options together."""
@@ -126,21 +129,20 @@ class AnswerText(Strict):
                 "answer", "a tokenizer of texts", "none", "model.text: trained:8000"
             )
         start, count = torch.zeros_like(rows), torch.zeros_like(rows)
-        pools, before, total = [rows[:0]], 0, 0
-        for mine, place, table in self._tables(graph, rows):
-            ends, ids = packed_texts(table, self.column, words)
-            total += len(ids)
+        ids, kinds, before = [rows[:0]], [rows[:0]], 0
+        for mine, place, table, name in self._tables(graph, rows):
+            ends, id, kind = self._pieces(graph, table, name, words)
             first = ends[place]
             length = (ends[place + 1] - first).clamp(max=self.longest)
             start[mine], count[mine] = before + length.cumsum(0) - length, length
-            pools.append(ids[ranges(first, length)[0]].long())
-            before += len(pools[-1])
-        if not total and len(rows):
-            known = sorted({c for table in graph.tables.values() for c in table.columns[1:]})
-            hint = did_you_mean(self.column, known)
-            raise GraphRecError("answer", "a column that has texts", repr(self.column), hint)
-        ids = torch.cat(pools)[ranges(start, count)[0]]
-        return Answers(_starts(count), ids, torch.full_like(ids, Kind.TEXT))
+            taken = ranges(first, length)[0]
+            ids.append(id[taken].long())
+            kinds.append(torch.full_like(taken, Kind.TEXT) if kind is None else kind[taken])
+            before += len(taken)
+        if not before and len(rows):
+            self._check_texts(graph, words)
+        order = ranges(start, count)[0]
+        return Answers(_starts(count), torch.cat(ids)[order], torch.cat(kinds)[order])
 
     def texts(self, graph: Graph, rows: Tensor) -> list[str]:
         """Return answers as texts, uncut; an empty text where there is none.
@@ -152,27 +154,60 @@ class AnswerText(Strict):
         if self.column is None:
             return [graph.title(node) if node >= 0 else "" for node in rows.tolist()]
         texts = [""] * len(rows)
-        for mine, place, table in self._tables(graph, rows):
-            found = table[self.column].cast(pl.String).fill_null("").gather(place.numpy())
+        for mine, place, table, name in self._tables(graph, rows):
+            found = table[self.column].cast(pl.String).fill_null("").gather(place.numpy()).to_list()
+            if self.mentions is not None and name is not None and self._names(graph, name):
+                found = list(with_titles(graph, name, found, self.mentions))
             for at, text in zip(mine.nonzero().squeeze(1).tolist(), found, strict=True):
                 texts[at] = text
         return texts
 
-    def _tables(self, graph: Graph, rows: Tensor) -> Iterator[tuple[Tensor, Tensor, pl.DataFrame]]:
-        """Yield each table with the column: its answers (bool ``[n]``), their places, the table."""
+    def _tables(
+        self, graph: Graph, rows: Tensor
+    ) -> Iterator[tuple[Tensor, Tensor, pl.DataFrame, str | None]]:
+        """Yield each table with the column.
+
+        Yields:
+            Its answers (bool ``[n]``), their places, the table, and its node type if it has one.
+        """
         if self.of == "event":
             for relation in graph.schema.relations:
                 edges = graph.edge_tables.get(relation.name)
                 if relation.event is None and edges is not None and self.column in edges.columns:
                     place = rows - graph.edge_offset[relation.name]
                     mine = (rows >= 0) & (place >= 0) & (place < len(edges))
-                    yield mine, place[mine], edges
+                    yield mine, place[mine], edges, None
         node = self.nodes(graph, rows)
         for name in graph.schema.node_names:
             if self.column in graph.tables[name].columns[1:]:
                 owned = graph.nodes(name)
                 mine = (node >= owned.start) & (node < owned.stop)
-                yield mine, node[mine] - owned.start, graph.tables[name]
+                yield mine, node[mine] - owned.start, graph.tables[name], name
+
+    def _pieces(
+        self, graph: Graph, table: pl.DataFrame, name: str | None, words: Words
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return where the texts of a table start, their ids, and kinds where some are nodes."""
+        assert self.column is not None
+        if self.mentions is None or name is None or not self._names(graph, name):
+            return (*packed_texts(table, self.column, words), None)
+        return pieces_of(graph, name, self.column, words, self.mentions)
+
+    def _names(self, graph: Graph, node_type: str) -> bool:
+        """Return whether texts of a node type name nodes."""
+        leaving = [relation.name for relation in graph.schema.leaving(node_type)]
+        return self.mentions is not None and self.mentions.relation in leaving
+
+    def _check_texts(self, graph: Graph, words: Words) -> None:
+        """Raise unless some row of some table has a text."""
+        assert self.column is not None
+        none = torch.full((1,), -1)
+        for _, _, table, _ in self._tables(graph, none):
+            if len(packed_texts(table, self.column, words)[1]):
+                return
+        known = sorted({c for table in graph.tables.values() for c in table.columns[1:]})
+        hint = did_you_mean(self.column, known)
+        raise GraphRecError("answer", "a column that has texts", repr(self.column), hint)
 
 
 def _events(graph: Graph, edges: Tensor) -> Tensor:

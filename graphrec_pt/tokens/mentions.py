@@ -1,7 +1,7 @@
 """Texts as pieces: the tokens of words, and nodes where the text names them."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 import polars as pl
@@ -132,6 +132,26 @@ def pieces_of(
         return _named(graph, node_type, column, words, mentions)
 
     return _pieces(table, key, made, given=(words.tokenizer, named))
+
+
+def with_titles(
+    graph: Graph, node_type: str, texts: Iterable[str], mentions: Mentions
+) -> Iterator[str]:
+    """Yield texts with the titles of the nodes that they name, in place of markers with a sign."""
+    if mentions.bare:
+        yield from texts
+        return
+    mentions.check(graph, node_type)
+    target = graph.schema.relation(mentions.relation).target
+    first = graph.nodes(target).start
+    search = _markers(graph.tables[target][mentions.column], mentions)
+    for text in texts:
+        parts, at = [], 0
+        for start, end, place in search(text):
+            named = text[start:end] if place is None else graph.title(first + place)
+            parts += [text[at:start], named]
+            at = end
+        yield "".join([*parts, text[at:]])
 
 
 def _named(graph: Graph, node_type: str, column: str, words: Words, mentions: Mentions) -> Pieces:

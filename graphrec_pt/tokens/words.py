@@ -253,7 +253,7 @@ def from_hugging_face(what: str, source: str, read: Callable[[], T]) -> T:
         GraphRecError: When it cannot be read.
     """
     try:
-        with _quiet():
+        with quiet():
             return read()
     except (OSError, ValueError, ImportError) as error:
         hint = "download: true, if it is the name of one" if isinstance(error, OSError) else ""
@@ -263,7 +263,7 @@ def from_hugging_face(what: str, source: str, read: Callable[[], T]) -> T:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Switch progress bars off inside the block."""
     from transformers.utils import logging
 

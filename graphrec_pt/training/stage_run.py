@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -16,14 +17,13 @@ from graphrec_pt.models.head import head_config
 from graphrec_pt.models.model import Model
 from graphrec_pt.training.batches import loader_of, steps_of
 from graphrec_pt.training.checkpoint import Checkpoint
-from graphrec_pt.training.multi_task import MultiTaskModule
 from graphrec_pt.training.optimizer import (
     load_optimizer,
     only_trained,
     parameter_groups,
     save_optimizer,
 )
-from graphrec_pt.training.optimizer_loop import OptimizerLoop, StepResult
+from graphrec_pt.training.optimizer_loop import MultiTaskModule, OptimizerLoop, StepResult
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.progress import Meter, Progress, Summary
 from graphrec_pt.training.stage import Stage, usage_of
@@ -86,6 +86,16 @@ class StageRun:
         self.epoch, self.step, self.done, self.stopped = 0, 0, 0, False
         self.due = False  # a validation
         self.saved = 0  # steps at the last checkpoint
+        self.base = model.base
+
+    @cached_property
+    def fixed(self) -> set[str]:
+        """Names of weights that are still those of the model's base and do not train."""
+        if self.base is None:
+            return set()
+        frozen = self.groups.frozen
+        trained = [name for name, _ in self.learner.named_parameters() if name not in frozen]
+        return self.base.unchanged(self.learner.state_dict(), trained)
 
     def __call__(
         self,
@@ -166,7 +176,9 @@ class StageRun:
     def tensors(self) -> dict[str, Tensor]:
         """Return all tensors of a checkpoint of the stage."""
         optimizer, _ = save_optimizer(self.fitting.plain_optimizer)
-        tensors = _under("learner", self.learner.state_dict()) | _under("optimizer", optimizer)
+        weights = self.learner.state_dict()
+        changed = {name: each for name, each in weights.items() if name not in self.fixed}
+        tensors = _under("learner", changed) | _under("optimizer", optimizer)
         if self.average is not None:
             tensors |= _under("average", self.average.tensors())
         for label, state in self.learner.states.items():
@@ -202,7 +214,10 @@ class StageRun:
         if "meter" in state:  # checkpoints of older versions have none
             self.meter.load(state["meter"])
         self.learner.model.make_heads(state["heads"])  # heads of earlier stages too
-        self.learner.load_state_dict(_of("learner", tensors))
+        weights = _of("learner", tensors)
+        if self.base is not None:
+            weights = self.base.completed(weights, self.learner.state_dict())
+        self.learner.load_state_dict(weights)
         for label, objective_state in self.learner.states.items():
             objective_state.load_state_dict(_of(f"state/{label}", tensors))
         optimizer = self.fitting.plain_optimizer
@@ -256,7 +271,7 @@ class StageRun:
             except Interrupted as error:
                 interrupted = error
             else:
-                self.stopped = self.watch.see(metrics, self.learner)
+                self.stopped = self.watch.see(metrics, self.learner, self.fixed)
         if interrupted is not None:
             if save is not None:
                 self._save(save)  # the steps of the epoch, which is validated when the run goes on

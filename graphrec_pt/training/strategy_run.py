@@ -14,11 +14,10 @@ from graphrec_pt.models.adaptor import ADAPTOR
 from graphrec_pt.models.attachment import attach
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.prompts.family import PROMPT
-from graphrec_pt.training.encoding import begin_with
-from graphrec_pt.training.multi_task import MultiTaskModule
 from graphrec_pt.training.optimizer import ParameterGroups
+from graphrec_pt.training.optimizer_loop import MultiTaskModule
 from graphrec_pt.training.stage import Stage
-from graphrec_pt.training.strategy import Patterns, Strategy
+from graphrec_pt.training.strategy import Patterns, Strategy, begin_with
 
 
 def phases(stage: Stage) -> list[Stage]:

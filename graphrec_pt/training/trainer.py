@@ -12,15 +12,17 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import nn
 
-from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.errors import ConfigErrors, GraphRecError, raise_all
+from graphrec_pt.core.key import Key
 from graphrec_pt.core.scratch import LOCK, locked
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.models.model import Model
-from graphrec_pt.training.check import check_stages
+from graphrec_pt.tokens.linearizer import require
+from graphrec_pt.training.batches import roots_of
 from graphrec_pt.training.checkpoint import Checkpoint, latest, load_checkpoint, save_checkpoint
-from graphrec_pt.training.options import Options
+from graphrec_pt.training.options import Options, check_same_run, identity_of
 from graphrec_pt.training.progress import progress
-from graphrec_pt.training.run_identity import check_same_run, identity_of
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import Row, StageRun, Validate
 from graphrec_pt.training.strategy_run import make_ready, phases
@@ -227,3 +229,52 @@ def _surroundings(deterministic: bool, device: torch.device) -> Iterator[None]:
         finally:
             torch.use_deterministic_algorithms(before, warn_only=warn)
             torch._C._set_deterministic_fill_uninitialized_memory(fill)
+
+
+def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
+    """Raise unless every objective of every stage finds what it needs in tokens and graph.
+
+    Raises:
+        GraphRecError: For tokens that the linearizer does not make, types, relations and
+            metapaths that the graph does not have, hard prompts that are none, and roots that
+            the sampler cannot take.
+    """
+    spec = GraphSpec.of(graph)
+    errors: list[GraphRecError] = []
+    if not stages:
+        raise GraphRecError("trainer", "at least one stage", "none")
+    for stage in stages:
+        here = f"stage {stage.name!r}"
+        for term in stage.objectives:
+            needs = term.objective.needs
+            with _gathering(errors, here):
+                require(term.label, stage.reads, needs.kinds, needs.fields)
+            with _gathering(errors, f"{here} {term.label}"):
+                term.objective.check(spec)
+        with _gathering(errors, here):
+            stage.reads.check(graph)
+        with _gathering(errors, here):
+            stage.strategy.check(stage.reads)
+            if stage.strategy.init_embeddings_from is not None:
+                spec.node_index(stage.strategy.init_embeddings_from.node_type)
+        with _gathering(errors, here):
+            roots, _ = roots_of(graph, stage.sampler, stage.roots)
+            stage.sampler.sample(graph, roots[torch.zeros(1, dtype=torch.int64)], Key(0))
+    raise_all(errors)
+
+
+@contextmanager
+def _gathering(found: list[GraphRecError], here: str) -> Iterator[None]:
+    """Collect the errors of a block, prefixed with the place in the stage."""
+    try:
+        yield
+    except ConfigErrors as errors:
+        found += [_placed(error, here) for error in errors.errors]
+    except GraphRecError as error:
+        found.append(_placed(error, here))
+
+
+def _placed(error: GraphRecError, here: str) -> GraphRecError:
+    known = error.who == "graph" or here.endswith(f" {error.who}")
+    who = here if known else f"{here} {error.who}"
+    return GraphRecError(who, error.expected, error.got, error.hint)

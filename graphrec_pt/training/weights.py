@@ -1,7 +1,7 @@
 """Copies of the weights: the best ones by validation, and a moving average."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,8 +29,15 @@ class BestCheckpoint:
         self.without = 0
         self.weights: dict[str, Tensor] = {}
 
-    def see(self, metrics: Mapping[str, float], network: nn.Module) -> bool:
+    def see(
+        self, metrics: Mapping[str, float], network: nn.Module, fixed: Collection[str] = ()
+    ) -> bool:
         """Record a validation and return whether to stop early.
+
+        Args:
+            metrics: Of the validation.
+            network: Whose weights are kept if it is the best one.
+            fixed: Names of weights that never change, which are not kept.
 
         Raises:
             GraphRecError: When the watched metric is missing or not a number.
@@ -47,7 +54,9 @@ class BestCheckpoint:
         if better:
             self.best, self.without = value, 0
             self.weights = {
-                name: tensor.detach().clone() for name, tensor in network.state_dict().items()
+                name: tensor.detach().clone()
+                for name, tensor in network.state_dict().items()
+                if name not in fixed
             }
         else:
             self.without += 1
@@ -56,7 +65,7 @@ class BestCheckpoint:
     def restore(self, network: nn.Module) -> None:
         """Put the best weights back, if there was a validation."""
         if self.weights:
-            network.load_state_dict(self.weights)
+            network.load_state_dict({**network.state_dict(), **self.weights})
 
     def state(self) -> dict[str, Any]:
         """Return the JSON part of the state."""

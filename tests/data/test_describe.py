@@ -11,11 +11,10 @@ from hypothesis import strategies as st
 
 from graphrec_pt.core.key import Key
 from graphrec_pt.data.build import build
-from graphrec_pt.data.checkerboard import checkerboard
 from graphrec_pt.data.describe import Spread, describe, human_time
 from graphrec_pt.data.histories import measure
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
-from graphrec_pt.data.synthetic import synthetic_graph
+from graphrec_pt.data.synthetic import checkerboard, synthetic_graph
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema

@@ -4,8 +4,14 @@ import pytest
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.data.draw import Group, draw_neighborhood, draw_subgraph, layers
-from graphrec_pt.data.neighborhood import Link, neighborhood
+from graphrec_pt.data.draw import (
+    Group,
+    Link,
+    draw_neighborhood,
+    draw_subgraph,
+    layers,
+    neighborhood,
+)
 from graphrec_pt.data.picture import Picture
 from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.graph.graph import Graph

@@ -15,8 +15,8 @@ import pytest
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data import fetch as fetching
 from graphrec_pt.data.card import Card
-from graphrec_pt.data.expansion import expanding
 from graphrec_pt.data.fetch import fetch
+from graphrec_pt.data.raw import expanding
 
 CONTENT = b"user,item\n1,2\n"
 
@@ -219,7 +219,7 @@ def test_a_bomb_in_a_wheel_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
         return fetching.subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(fetching.subprocess, "run", pip)
-    monkeypatch.setattr("graphrec_pt.data.expansion.FREE", 1 << 10)
+    monkeypatch.setattr("graphrec_pt.data.raw.FREE", 1 << 10)
     source = {"package": "shop==1.0", "members": ["*.csv"]}
     with pytest.raises(GraphRecError, match=r"shop/data\.csv: expected at most .* decompressed"):
         fetch(card(source), tmp_path / "raw")

@@ -4,8 +4,7 @@ import pytest
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.data.draw import draw_neighborhood
-from graphrec_pt.data.neighborhood import Link, links_between, neighborhood
+from graphrec_pt.data.draw import Link, draw_neighborhood, links_between, neighborhood
 from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.graph.graph import Graph
 

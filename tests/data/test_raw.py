@@ -10,8 +10,7 @@ import pyarrow as pa
 import pytest
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.expansion import expanding
-from graphrec_pt.data.raw import archive_members, find_files
+from graphrec_pt.data.raw import archive_members, expanding, find_files
 
 TEXT = b"one\r\ntwo\n"
 
@@ -173,7 +172,7 @@ def test_a_bomb_stops_where_it_grows_too_large(
         tarred(tmp_path / name, {"a.csv": content})
     else:
         (tmp_path / name).write_bytes(pack[name.rpartition(".")[2]](content))
-    monkeypatch.setattr("graphrec_pt.data.expansion.FREE", 1 << 10)
+    monkeypatch.setattr("graphrec_pt.data.raw.FREE", 1 << 10)
     (file,) = find_files(tmp_path, "a.csv")
     (tmp_path / "scratch").mkdir()
     for use in (lambda: list(file.lines()), lambda: file.local(tmp_path / "scratch")):

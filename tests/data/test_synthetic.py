@@ -7,8 +7,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
-from graphrec_pt.data.checkerboard import checkerboard
-from graphrec_pt.data.synthetic import synthetic_graph, synthetic_tables
+from graphrec_pt.data.synthetic import checkerboard, synthetic_graph, synthetic_tables
 
 GOLDEN = [
     ("u0", "i6", 4.0, 1632532946),

@@ -10,8 +10,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.build import build
-from graphrec_pt.data.checkerboard import checkerboard
-from graphrec_pt.data.synthetic import synthetic_tables
+from graphrec_pt.data.synthetic import checkerboard, synthetic_tables
 from graphrec_pt.evaluation.baseline import baseline
 from graphrec_pt.evaluation.baselines import transition_matrix
 from graphrec_pt.evaluation.metric import evaluate

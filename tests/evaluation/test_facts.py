@@ -134,7 +134,9 @@ def test_paths_in_words_state_their_edges_and_are_true() -> None:
     found = [fact for fact in FACTS.stated(told.text, ann, three) if fact.relation]
     assert [fact.true for fact in found] == [True] * 3
     plain = PathWords(GRAPH, {}).sentence([ann, one, tarantino], ["watched", "directed_by"])
-    assert plain.text == "You know Pulp Fiction, which directed by Quentin Tarantino."
+    new = PathWords(GRAPH, PHRASES).sentence([one, tarantino], ["directed_by"], after="watched")
+    assert new.text == "You watched Pulp Fiction, which was directed by Quentin Tarantino."
+    assert plain.text == "You came across Pulp Fiction, which is directed by Quentin Tarantino."
 
 
 def test_a_false_path_is_found_out() -> None:

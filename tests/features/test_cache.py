@@ -3,7 +3,7 @@ import logging
 import pytest
 import torch
 
-from graphrec_pt.features.cache import digest, kept
+from graphrec_pt.features.pretrained import digest, kept
 
 
 class Maker:

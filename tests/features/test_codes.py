@@ -5,10 +5,15 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.codes import made_up_nodes
+from graphrec_pt.features.codes import (
+    Quantizer,
+    codes_of,
+    decoded,
+    made_up_nodes,
+    product_quantizer,
+)
 from graphrec_pt.features.featurizer import featurizer
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.features.quantisation import Quantizer, codes_of, decoded, product_quantizer
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.spec import GraphSpec
 

@@ -6,9 +6,8 @@ import torch
 from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.featurizer import Feature, featurizer
+from graphrec_pt.features.featurizer import Feature, Propagator, featurizer, propagation
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.features.seeded import derive_seed, seeded
 from graphrec_pt.graph.spec import GraphSpec
 

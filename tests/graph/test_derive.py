@@ -9,7 +9,7 @@ import pytest
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.build import build
-from graphrec_pt.graph import derivations
+from graphrec_pt.graph import derive as derivations
 from graphrec_pt.graph.derive import derive, without_derived
 from graphrec_pt.graph.graph import Graph
 

@@ -12,12 +12,11 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.assemble import EdgeList, assemble
-from graphrec_pt.graph.fingerprint import fingerprint
+from graphrec_pt.graph.assemble import EdgeList, assemble, fingerprint
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
+from graphrec_pt.graph.split import keep_edges
 from graphrec_pt.graph.store import open_graph, save_graph
-from graphrec_pt.graph.subset import keep_edges
 
 
 def same_graph(one: Graph, two: Graph) -> bool:

@@ -7,8 +7,14 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.kernels.adjacency import ANY, in_batch, induce, member
-from graphrec_pt.kernels.derived import sorted_targets, target_order
+from graphrec_pt.kernels.adjacency import (
+    ANY,
+    in_batch,
+    induce,
+    member,
+    sorted_targets,
+    target_order,
+)
 
 
 def edge_set(csr):

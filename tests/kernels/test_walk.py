@@ -10,7 +10,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR
 from graphrec_pt.kernels.dispatch import forced_body
-from graphrec_pt.kernels.walk import walk
+from graphrec_pt.kernels.walk import walk, walk_along
 
 KEY = Key(2024, epoch=3).named("walk")
 OPTIONS = {
@@ -74,6 +74,46 @@ def test_bodies_agree_to_the_bit(body, device, random_csr, name, index):
     nodes, position = walk(csr.to(device), there, length, KEY, repeats=2, **options)
     assert nodes.cpu().equal(expected[0][:, : length + 1])
     assert position.cpu().equal(expected[1][:, :length])
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_relations_of_hops_are_those_of_the_edges_taken(body, device, random_csr, name):
+    csr = random_csr(seed=6, edges=90).to(device)
+    roots = torch.arange(csr.num_nodes, device=device)
+    length = 3 if body == "triton" else 5  # the interpreter is slow
+    options = options_for(name, roots)
+    if "slots" in options:
+        options["slots"] = options["slots"][:length]
+    # Relation numbers that nothing but (type, slot) could give: 100 · type + slot.
+    types, widest = len(csr.slots), int(csr.slots.max())
+    table = 100 * torch.arange(types).unsqueeze(1) + torch.arange(widest + 2)
+    nodes, position, relation = walk_along(
+        csr, roots, length, KEY, table.to(device), repeats=2, **options
+    )
+    alone = walk(csr, roots, length, KEY, repeats=2, **options)
+    assert nodes.equal(alone[0])
+    assert position.equal(alone[1])
+    segment, base, offset = csr.segment.tolist(), csr.base.tolist(), csr.offset.tolist()
+    for source, edge, number in zip(
+        nodes[:, :-1].flatten().tolist(),
+        position.flatten().tolist(),
+        relation.flatten().tolist(),
+        strict=True,
+    ):
+        expected = -1
+        if edge >= 0:
+            kind = max(k for k in range(types) if offset[k] <= source and offset[k + 1] > source)
+            first = base[kind] + (source - offset[kind]) * int(csr.slots[kind])
+            bounds = [segment[first + k : first + k + 2] for k in range(int(csr.slots[kind]))]
+            (slot,) = [k for k, (low, high) in enumerate(bounds) if low <= edge < high]
+            expected = 100 * kind + slot
+        assert number == expected
+
+
+def test_a_table_of_relations_that_does_not_fit_is_refused(make_csr):
+    csr = make_csr([2], [(0, 0)], [(0, 0, 1, None, 1.0, 0)])
+    with pytest.raises(GraphRecError, match=r"walk_along: expected relations int64 \[1, 1\]"):
+        walk_along(csr, torch.tensor([0]), 2, KEY, torch.zeros(2, 1, dtype=torch.int64))
 
 
 def test_shapes_dead_ends_and_isolated_nodes(body, device, make_csr):

@@ -23,8 +23,8 @@ import graphrec_pt.sampling
 import graphrec_pt.tokens  # noqa: F401 - registers its members
 from graphrec_pt.core.key import Key
 from graphrec_pt.data.build import build
-from graphrec_pt.data.checkerboard import checkerboard
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
+from graphrec_pt.data.synthetic import checkerboard
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.model import Model

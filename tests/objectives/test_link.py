@@ -8,7 +8,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import keep_edges
 from graphrec_pt.models.heads import LinkHead
 from graphrec_pt.objectives.objective import TrainingExamples, objective
 from graphrec_pt.tokens.tokens import same

@@ -23,7 +23,7 @@ from graphrec_pt.objectives.objective import (
 )
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.training.checkpoint import load_checkpoint
-from graphrec_pt.training.multi_task import MultiTaskModule
+from graphrec_pt.training.optimizer_loop import MultiTaskModule
 
 BACKBONE = {"name": "graph_transformer", "width": 8, "layers": 1, "heads": 2}
 

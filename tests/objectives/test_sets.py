@@ -184,7 +184,7 @@ def asked(graph: Graph, making: Any, sampler: Any = PAST) -> Any:
     return objective.build({"name": "root_set", "relation": "takes"}).corrupt(examples)
 
 
-def cached_embeddings(graph: Graph, tokens: Tokens, row: int, slot: int) -> str:
+def letters_in(graph: Graph, tokens: Tokens, row: int, slot: int) -> str:
     """Return the letters that stand in a slot of a sequence."""
     here = (tokens.sequence_of() == row) & (tokens.slot == slot)
     return "".join(sorted(graph.raw_id(int(node)) for node in tokens.id[here]))
@@ -205,7 +205,7 @@ def test_every_visit_is_asked_with_what_is_known_of_it(making: Any) -> None:
     }
     assert corrupted.count == 6
     for row, visit in enumerate(graph.raw_id(node) for node in graph.nodes("visit")):
-        got = [held(graph, tokens, row, slot) for slot in (2, 3)]
+        got = [letters_in(graph, tokens, row, slot) for slot in (2, 3)]
         mine = (tokens.sequence_of() == row) & (tokens.hop == 1) & (tokens.type == 2)
         own = "".join(sorted(graph.raw_id(int(node)) for node in tokens.id[mine]))
         assert (own, "".join(sorted(set(got[0]))), "".join(sorted(set(got[1])))) == expected[visit]
@@ -234,7 +234,7 @@ def test_a_window_of_earlier_visits(making: Any, window: int, codes: str) -> Non
     graph = hospital()
     tokens = asked(graph, making, {**PAST, "window": window}).views[0].tokens
     row = graph.node_id("visit", "a3") - graph.nodes("visit").start
-    assert "".join(sorted(set(held(graph, tokens, row, 2)))) == codes
+    assert "".join(sorted(set(letters_in(graph, tokens, row, 2)))) == codes
 
 
 def test_what_a_sampler_takes_of_the_own_set_is_left_out(making: Any) -> None:

@@ -60,7 +60,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["awful", "poor", "plain", "nice", "great"]  # as many stars
     with (folder / "reviews_Shop_5.json").open("w") as file:
         for user, item, rating, time in rows.iter_rows():
-            text = f"a {words[int(rating) - 1]} thing of kind {item % 4}"
+            thing = ("strap", "amp", "cable", "pedal")[item % 4]
+            text = f"a {words[int(rating) - 1]} {thing} of kind {item % 4}"
             told = {"reviewerID": f"u{user}", "asin": f"i{item}", "overall": rating}
             told |= {"unixReviewTime": time, "reviewText": text, "summary": text[:8]}
             file.write(json.dumps(told) + "\n")

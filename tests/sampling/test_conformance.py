@@ -8,8 +8,7 @@ import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.split import Split
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import Split, keep_edges
 from graphrec_pt.kernels.dispatch import forced_body
 from graphrec_pt.sampling.sample import Subgraphs, same
 from graphrec_pt.sampling.sampler import Sampler, Sets, sampler

@@ -21,8 +21,7 @@ from graphrec_pt import (
 )
 from graphrec_pt.evaluation.metric import metric
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.features.featurizer import Feature
-from graphrec_pt.features.propagation import Propagator
+from graphrec_pt.features.featurizer import Feature, Propagator
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.split import Split
 from graphrec_pt.models.view import View

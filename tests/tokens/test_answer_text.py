@@ -10,7 +10,7 @@ from graphrec_pt.graph.split import split
 from graphrec_pt.tokens.answer_text import AnswerText
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.words import Words
-from tests.tokens.text_world import Whole, review_of, reviews_graph
+from tests.tokens.text_world import Whole, review_of, reviews_graph, talk_graph
 
 
 @pytest.fixture(scope="module")
@@ -89,3 +89,18 @@ def test_what_is_wrong_is_told_in_one_line(world: Graph, words: Words) -> None:
         AnswerText(of="event", column="text").rows(world, edges.source, None)
     with pytest.raises(GraphRecError, match="a column that has texts, got 'words'"):
         AnswerText(of="target", column="words").packed(world, edges.target, words)
+
+
+def test_nodes_stand_in_the_answer_where_the_text_names_them(words: Words) -> None:
+    world = talk_graph()
+    answer = AnswerText.checked(
+        {"of": "root", "column": "text", "mentions": {"relation": "names", "marker": "@{id}"}}, "a"
+    )
+    turns = torch.tensor(list(world.nodes("turn")))
+    first, second = (world.node_id("item", name) for name in ("7", "8"))
+    found = answer.packed(world, turns, words)
+    kinds = [part.tolist() for part in found.kind.split([3, 2])]
+    assert found.ptr.tolist() == [0, 3, 5]
+    assert kinds == [[Kind.TEXT, Kind.NODE, Kind.TEXT], [Kind.NODE, Kind.NODE]]
+    assert found.id[found.kind == Kind.NODE].tolist() == [first, second, first]
+    assert answer.texts(world, turns) == ["a ball ring", "cube ball"]

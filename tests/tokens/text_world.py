@@ -65,6 +65,25 @@ def reviews_graph(users: int = 8, items: int = 6) -> Graph:
     return build(plan, tables)
 
 
+def talk_graph() -> Graph:
+    """Two turns that name items 7 (ball) and 8 (cube) by markers."""
+    tables = {
+        "turns": pl.DataFrame({"id": [0, 1], "text": ["a @7 ring", "@8 @7"]}),
+        "items": pl.DataFrame({"id": [7, 8], "title": ["ball", "cube"]}),
+        "named": pl.DataFrame({"turn": [0, 1, 1], "item": [7, 8, 7]}),
+    }
+    text: dict[str, Any] = {"text": "text"}
+    title: dict[str, Any] = {"title": "text"}
+    plan = Plan(
+        nodes={
+            "turn": NodePlan(table="turns", id="id", columns=text),
+            "item": NodePlan(table="items", id="id", columns=title, title="title"),
+        },
+        edges={"names": EdgePlan(table="named", source="turn.turn", target="item.item")},
+    )
+    return build(plan, tables)
+
+
 class Whole:
     """A tokenizer of whole words that knows the words of the world, and can write them."""
 

@@ -9,7 +9,7 @@ from graphrec_pt import Features, Graph, GraphRecError, Key, Model, Stage, Train
 from graphrec_pt.models.view import View
 from graphrec_pt.sampling.sampler import sampler
 from graphrec_pt.tokens.linearizer import linearizer
-from graphrec_pt.training.encoding import NodeEncoding, encoded_nodes
+from graphrec_pt.training.strategy import NodeEncoding, encoded_nodes
 
 MCN = {"name": "mcn", "fanout": [4, 2], "size": 3, "weighted": False}
 ENCODED = {"node_type": "item", "sampler": MCN, "linearizer": "neighbor_set", "norm": 2.0}

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from graphrec_pt import Graph, GraphRecError, Key, Model, Trainer
-from graphrec_pt.training.multi_task import MultiTaskModule
+from graphrec_pt.training.optimizer_loop import MultiTaskModule
 from graphrec_pt.training.options import Options
 from graphrec_pt.training.stage_run import StageRun
 from graphrec_pt.training.tracking import read_metrics

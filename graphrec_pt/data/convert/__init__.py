@@ -3,8 +3,7 @@
 from graphrec_pt.data.convert.dgl import from_dgl, import_dgl, to_dgl
 from graphrec_pt.data.convert.networkx import to_networkx
 from graphrec_pt.data.convert.pyg import from_pyg, to_pyg
-from graphrec_pt.data.convert.recbole import to_recbole
-from graphrec_pt.data.convert.recbole_in import from_recbole
+from graphrec_pt.data.convert.recbole import from_recbole, to_recbole
 from graphrec_pt.data.convert.scipy import to_scipy
 
 __all__ = [

@@ -10,8 +10,7 @@ import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.data.convert.columns import column_kind
-from graphrec_pt.graph.assemble import Array, EdgeList, assemble
-from graphrec_pt.graph.fingerprint import fingerprint
+from graphrec_pt.graph.assemble import Array, EdgeList, assemble, fingerprint
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema, TimeUnit
 from graphrec_pt.kernels.fill import order

@@ -12,7 +12,6 @@ from graphrec_pt.data.readers import (
     polyvore,
     recbole,
     redial,
-    sequences,
     simplices,
 )
 
@@ -28,6 +27,5 @@ __all__ = [
     "polyvore",
     "recbole",
     "redial",
-    "sequences",
     "simplices",
 ]

@@ -1,11 +1,11 @@
-"""Files whose line number is the id: line *n* names or lists the targets of number *n*."""
+"""Files with one list of ids a line, of the line's number or of the user at its beginning."""
 
 from collections.abc import Sequence
 
 import polars as pl
 
 from graphrec_pt.data.raw import RawFile
-from graphrec_pt.data.reader import read_lines, reader
+from graphrec_pt.data.reader import read_lines, reader, require_fields
 
 
 @reader("line_lists")
@@ -32,3 +32,28 @@ class LineLists:
         lists = lists.with_columns(position=pl.int_ranges(0, pl.col("target").list.len()))
         lists = lists.explode("target", "position").filter(pl.col("target") != "")
         return {"lists": lists, "names": lines.select("number", name="text")}
+
+
+@reader("sequences")
+class Sequences:
+    """Part ``sequences``: ``user``, ``item``, ``position`` (from 0), a row per interaction.
+
+    Args:
+        separator: What stands between the ids.
+    """
+
+    separator: str = " "
+
+    def read(self, files: Sequence[RawFile]) -> dict[str, pl.DataFrame]:
+        """Return the table ``sequences``."""
+        return {"sequences": pl.concat(self._read_one(file) for file in files)}
+
+    def _read_one(self, file: RawFile) -> pl.DataFrame:
+        lines = read_lines(file)
+        ids = pl.col("text").str.strip_chars().str.split(self.separator)
+        lines = lines.with_columns(user=ids.list.first(), item=ids.list.slice(1))
+        expected = f"a user and items separated by {self.separator!r}"
+        require_fields(file, lines, pl.col("item").list.len() > 0, expected)
+        positions = pl.int_ranges(0, pl.col("item").list.len())
+        rows = lines.select("user", "item", position=positions).explode("item", "position")
+        return rows.filter(pl.col("item") != "")

@@ -1,4 +1,4 @@
-"""The evaluation tasks: ranking, rating, click, sets and conversation."""
+"""The evaluation tasks: ranking, rating, click, sets, conversation and text."""
 
 from graphrec_pt.evaluation.tasks import (
     click,
@@ -6,6 +6,7 @@ from graphrec_pt.evaluation.tasks import (
     ranking,
     rating,
     sets,
+    text,
 )  # registers its members
 
-__all__ = ["click", "conversation", "ranking", "rating", "sets"]
+__all__ = ["click", "conversation", "ranking", "rating", "sets", "text"]

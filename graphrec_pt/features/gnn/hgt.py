@@ -9,9 +9,8 @@ from pydantic import Field
 from torch import Generator, Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.gnn.messages import RelationalNetwork, by_head, messages
-from graphrec_pt.features.gnn.network import glorot
-from graphrec_pt.features.propagation import propagation
+from graphrec_pt.features.featurizer import propagation
+from graphrec_pt.features.gnn.messages import RelationalNetwork, by_head, glorot, messages
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.sparse import sddmm, segment_softmax, spmm

@@ -7,9 +7,15 @@ import torch
 from pydantic import Field
 from torch import Generator, Tensor, nn
 
-from graphrec_pt.features.gnn.messages import RelationalNetwork, counts, messages
-from graphrec_pt.features.gnn.network import Activation, activate, glorot
-from graphrec_pt.features.propagation import propagation
+from graphrec_pt.features.featurizer import propagation
+from graphrec_pt.features.gnn.messages import (
+    Activation,
+    RelationalNetwork,
+    activate,
+    counts,
+    glorot,
+    messages,
+)
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.sparse import spmm

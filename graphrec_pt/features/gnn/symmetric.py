@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
-from graphrec_pt.features.gnn.network import GraphNetwork, chosen
-from graphrec_pt.features.propagation import propagation
+from graphrec_pt.features.featurizer import propagation
+from graphrec_pt.features.gnn.messages import GraphNetwork, chosen
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.dispatch import body

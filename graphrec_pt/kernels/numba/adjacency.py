@@ -15,7 +15,62 @@ from graphrec_pt.kernels.numba.segments import (
     lower_bound,
     lower_bounds,
     node_segments,
+    relation_of,
 )
+
+
+@kernel(parallel=True)
+def _add_up(start: Any, weight: Any, out: Any) -> None:
+    for u in prange(start.shape[0] - 1):
+        total = 0.0
+        for e in range(start[u], start[u + 1]):
+            total += np.float64(weight[e])
+            out[e] = total
+
+
+def cumulative_weight(csr: SegmentedCSR) -> Tensor:
+    """Return float64 ``[E]``; see :func:`graphrec_pt.kernels.adjacency.cumulative_weight`."""
+    csr = csr.to("cpu")
+    assert csr.weight is not None
+    out = np.empty(csr.num_edges, np.float64)
+    starts, _ = csr.bounds(torch.arange(csr.num_nodes, device="cpu"))
+    starts = torch.cat([starts, starts.new_tensor([csr.num_edges])])
+    _add_up(array(starts), array(csr.weight), out)
+    return torch.from_numpy(out)
+
+
+@kernel(parallel=True)
+def _sort(segment: Any, indices: Any, out: Any) -> None:
+    for g in prange(segment.shape[0] - 1):
+        start, end = segment[g], segment[g + 1]
+        ascends = True
+        for e in range(start, end):
+            out[e] = e
+            ascends = ascends and (e == start or indices[e - 1] <= indices[e])
+        if not ascends:
+            out[start:end] = start + np.argsort(indices[start:end], kind="mergesort")
+
+
+def target_order(csr: SegmentedCSR) -> Tensor:
+    """Return edges by (segment, target); see :func:`graphrec_pt.kernels.adjacency`."""
+    out = np.empty(csr.num_edges, np.int64)
+    _sort(csr.segment.contiguous().numpy(), csr.indices.contiguous().numpy(), out)
+    return torch.from_numpy(out)
+
+
+@kernel(parallel=True)
+def _relations(csr: Any, table: Any, edge: Any, source: Any, out: Any) -> None:
+    for i in prange(edge.shape[0]):
+        first, _ = node_segments(csr, source[i])
+        out[i] = relation_of(csr, table, source[i], first, first, np.int64(-1), edge[i])
+
+
+def edge_relation(csr: SegmentedCSR, relations: Tensor, edge: Tensor, source: Tensor) -> Tensor:
+    """Find relations; see :func:`graphrec_pt.kernels.adjacency.edge_relation`."""
+    out = np.empty(len(edge), np.int64)
+    _relations(arrays(csr), array(relations), array(edge), array(source), out)
+    return torch.from_numpy(out)
+
 
 BLOCK = 64  # searches in flight per thread: enough to overlap the cache misses
 

@@ -1,4 +1,4 @@
-"""How kernels are compiled: cached on disk, without the GIL, bounds checked in debug mode."""
+"""How kernels are compiled and how many threads they use: as many as torch, cached on disk."""
 
 import os
 from collections.abc import Callable

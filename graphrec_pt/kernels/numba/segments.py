@@ -46,6 +46,30 @@ def node_segments(csr: Any, node: Any) -> Any:
 
 
 @inlined
+def relation_of(
+    csr: Any, table: Any, node: Any, first: Any, place: Any, slot: Any, edge: Any
+) -> Any:
+    """Return the relation of an edge that leaves a node.
+
+    Args:
+        csr: The graph.
+        table: ``[S, most slots]``, the relation of each slot of a type.
+        node: The source.
+        first: Its first segment.
+        place: A segment of it that does not come after the edge.
+        slot: The slot of the edge where it is known, else −1.
+        edge: Position of the edge.
+    """
+    kind = 0
+    while node >= csr.offset[kind + 1]:
+        kind += 1
+    if slot < 0:
+        while csr.segment[place + 1] <= edge:
+            place += 1
+    return table[kind, place - first]
+
+
+@inlined
 def node_bounds(csr: Any, node: Any) -> Any:
     """Return where all edges of a node start and end."""
     first, count = node_segments(csr, node)

@@ -14,31 +14,43 @@ from torch import Tensor
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.numba.compile import kernel
 from graphrec_pt.kernels.numba.philox import below, four_words, unsigned
-from graphrec_pt.kernels.numba.segments import array, arrays, node_segments, prefetch
+from graphrec_pt.kernels.numba.segments import array, arrays, node_segments, prefetch, relation_of
 from graphrec_pt.kernels.numba.walk_choice import choices, walk_choosing
 from graphrec_pt.kernels.walk import REPEAT_SHIFT, WalkPlan
 
 BLOCK = 64
 
 
-def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
+def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor, Tensor]:
     """Walk; see :func:`graphrec_pt.kernels.walk.walk`."""
     walks = len(plan.roots) * plan.repeats
     nodes = np.empty((walks, plan.length + 1), np.int64)
     position = np.empty((walks, plan.length), np.int64)
+    relation = np.empty((walks, 0 if plan.relations is None else plan.length), np.int64)
+    table = np.empty((0, 0), np.int64) if plan.relations is None else array(plan.relations)
     graph, roots, slots = arrays(csr), array(plan.roots), array(plan.slots)
     words = unsigned(plan.words)
     if plan.plain:
-        _walk_plainly(graph, roots, plan.repeats, slots, words, nodes, position)
+        _walk_plainly(graph, table, roots, plan.repeats, slots, words, nodes, position, relation)
     else:
         given = choices(csr, plan)
-        walk_choosing(graph, given, roots, plan.repeats, slots, words, nodes, position)
-    return torch.from_numpy(nodes), torch.from_numpy(position)
+        walk_choosing(
+            graph, given, table, roots, plan.repeats, slots, words, nodes, position, relation
+        )
+    return torch.from_numpy(nodes), torch.from_numpy(position), torch.from_numpy(relation)
 
 
 @kernel(parallel=True)
 def _walk_plainly(
-    csr: Any, roots: Any, repeats: Any, slots: Any, words: Any, nodes: Any, position: Any
+    csr: Any,
+    table: Any,
+    roots: Any,
+    repeats: Any,
+    slots: Any,
+    words: Any,
+    nodes: Any,
+    position: Any,
+    relation: Any,
 ) -> None:
     """Walk where each hop is one uniform choice."""
     walks = nodes.shape[0]
@@ -72,6 +84,13 @@ def _walk_plainly(
                         prefetch(csr.indices, edge[i])
             for i in range(size):
                 position[row + i, hop] = edge[i]
+                if table.shape[0] > 0:
+                    relation[row + i, hop] = -1
+                    if edge[i] >= 0:
+                        place = first[i] + max(slot, 0)
+                        relation[row + i, hop] = relation_of(
+                            csr, table, nodes[row + i, hop], first[i], place, slot, edge[i]
+                        )
                 if edge[i] >= 0:
                     node = np.int64(csr.indices[edge[i]])
                     nodes[row + i, hop + 1] = node

@@ -18,7 +18,7 @@ from graphrec_pt.kernels.numba.choice import (
 )
 from graphrec_pt.kernels.numba.compile import inlined, kernel
 from graphrec_pt.kernels.numba.philox import four_words
-from graphrec_pt.kernels.numba.segments import array, node_segments, prefetch
+from graphrec_pt.kernels.numba.segments import array, node_segments, prefetch, relation_of
 from graphrec_pt.kernels.torch.walk import FINE
 from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, WalkPlan
 
@@ -194,12 +194,14 @@ def _weigh(
 def _walk_block(
     csr: Any,
     given: Any,
+    table: Any,
     roots: Any,
     repeats: Any,
     slots: Any,
     words: Any,
     nodes: Any,
     position: Any,
+    relation: Any,
     row: Any,
 ) -> None:
     """Walk the block of walkers that begins at a row, hop by hop and try by try."""
@@ -314,6 +316,13 @@ def _walk_block(
                 nodes[row + i, hop + 1] = csr.indices[edge]
         for i in range(size):
             edge = position[row + i, hop]
+            if table.shape[0] > 0:
+                relation[row + i, hop] = -1
+                if edge >= 0:
+                    first, _ = node_segments(csr, node[i])
+                    relation[row + i, hop] = relation_of(
+                        csr, table, node[i], first, first + max(slot, 0), slot, edge
+                    )
             if edge >= 0:
                 previous[i] = node[i]
                 if given.timed:
@@ -325,13 +334,16 @@ def _walk_block(
 def walk_choosing(
     csr: Any,
     given: Any,
+    table: Any,
     roots: Any,
     repeats: Any,
     slots: Any,
     words: Any,
     nodes: Any,
     position: Any,
+    relation: Any,
 ) -> None:
     """Walk with every option; the draws are those of :mod:`graphrec_pt.kernels.torch.walk`."""
     for block in prange((nodes.shape[0] + BLOCK - 1) // BLOCK):
-        _walk_block(csr, given, roots, repeats, slots, words, nodes, position, block * BLOCK)
+        row = block * BLOCK
+        _walk_block(csr, given, table, roots, repeats, slots, words, nodes, position, relation, row)

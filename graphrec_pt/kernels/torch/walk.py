@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from graphrec_pt.kernels.adjacency import edge_relation
 from graphrec_pt.kernels.csr import NO_TIME, SegmentedCSR
 from graphrec_pt.kernels.philox import below, torch_philox
 from graphrec_pt.kernels.torch.choice import Ranges, eligible, pick, unit
@@ -12,7 +13,7 @@ from graphrec_pt.kernels.walk import LAST_BLOCK, REPEAT_SHIFT, TRY_BITS, WalkPla
 FINE = 1 << 16  # resolution of weight and of bias where the exact scan multiplies them
 
 
-def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
+def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor, Tensor]:
     """Walk; see :func:`graphrec_pt.kernels.walk.walk`."""
     root = plan.roots.repeat_interleave(plan.repeats)  # [P]
     repeat = torch.arange(plan.repeats, device=root.device).repeat(len(plan.roots))
@@ -20,6 +21,8 @@ def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
     exclude = None if plan.exclude is None else plan.exclude.repeat_interleave(plan.repeats)
     nodes = root.new_full((len(root), plan.length + 1), -1)  # [P, L+1]
     position = root.new_full((len(root), plan.length), -1)  # [P, L]
+    known = plan.relations is not None
+    relation = root.new_full((len(root), plan.length if known else 0), -1)
     nodes[:, 0] = root
     node, previous, since = root.clone(), torch.full_like(root, -1), after.clone()
     for hop, slot in enumerate(plan.slots.tolist()):
@@ -41,11 +44,13 @@ def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
         gone = taken >= 0
         on, edge = row[gone], taken[gone]
         position[on, hop] = edge
+        if plan.relations is not None:
+            relation[on, hop] = edge_relation(csr, plan.relations, edge, node[on])
         nodes[on, hop + 1] = csr.indices[edge].long()
         previous[on] = node[on]
         since[on] = NO_TIME if csr.time is None else csr.time[edge]
         node = nodes[:, hop + 1].clone()
-    return nodes, position
+    return nodes, position, relation
 
 
 def _uniform(found: Ranges, bits: Tensor) -> Tensor:

@@ -21,18 +21,28 @@ BLOCK = 128
 EVERY = 1 << 32
 
 
-def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
+def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor, Tensor]:
     """Walk; see :func:`graphrec_pt.kernels.walk.walk`."""
     walks = len(plan.roots) * plan.repeats
     nodes = plan.roots.new_empty((walks, plan.length + 1))
     position = plan.roots.new_empty((walks, plan.length))
+    known = plan.relations is not None
+    relation = plan.roots.new_empty((walks, plan.length if known else 0))
     if not walks:
-        return nodes, position
+        return nodes, position, relation
     back, near, far = plan.bias or (EVERY, EVERY, EVERY)
     numbers = torch.tensor([*plan.words, plan.restart, back, near, far])
-    options = (csr.time, csr.weight, csr.edge, plan.cumulative, plan.targets, plan.exclude)
+    options = (
+        csr.time,
+        csr.weight,
+        csr.edge,
+        plan.cumulative,
+        plan.targets,
+        plan.exclude,
+        plan.relations,
+    )
     spare = csr.segment  # stands in for an array that is not read
-    time, weight, edge, cumulative, targets, exclude = (
+    time, weight, edge, cumulative, targets, exclude, table = (
         spare if array is None else array.contiguous() for array in options
     )
     most = int(csr.slots.max())
@@ -52,8 +62,10 @@ def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
         exclude,
         plan.slots,
         numbers.to(csr.indices.device),
+        table,
         nodes,
         position,
+        relation,
         walks,
         plan.repeats,
         plan.length,
@@ -61,18 +73,20 @@ def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor]:
         most,
         max(csr.num_edges.bit_length(), 1),
         plan.tries,
+        0 if plan.relations is None else plan.relations.shape[1],
         plain=plan.plain,
         timed=plan.timed,
         weighted=plan.cumulative is not None,
         biased=plan.bias is not None,
         excluding=plan.exclude is not None,
+        related=plan.relations is not None,
         repeat_shift=REPEAT_SHIFT,
         try_bits=TRY_BITS,
         last_block=LAST_BLOCK,
         size=BLOCK,
         enable_fp_fusion=False,  # products are rounded before they are added, as elsewhere
     )
-    return nodes, position
+    return nodes, position, relation
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -137,8 +151,10 @@ def _walk(
     exclude: tl.tensor,
     hops: tl.tensor,
     numbers: tl.tensor,
+    table: tl.tensor,
     nodes: tl.tensor,
     position: tl.tensor,
+    relation: tl.tensor,
     walks: tl.tensor,
     repeats: tl.tensor,
     length: tl.tensor,
@@ -146,11 +162,13 @@ def _walk(
     most: tl.tensor,
     steps: tl.tensor,
     tries: tl.tensor,
+    columns: tl.tensor,
     plain: tl.constexpr,
     timed: tl.constexpr,
     weighted: tl.constexpr,
     biased: tl.constexpr,
     excluding: tl.constexpr,
+    related: tl.constexpr,
     repeat_shift: tl.constexpr,
     try_bits: tl.constexpr,
     last_block: tl.constexpr,
@@ -251,6 +269,18 @@ def _walk(
         if timed:
             when = tl.load(time + taken, mask=moved, other=0)
             since = tl.where(moved, when, tl.where(home, start_time, since))
+        if related:
+            kind, slot_taken = tl.zeros_like(row), tl.zeros_like(row)
+            for k in range(1, types):
+                kind += (here >= tl.load(offset + k)).to(tl.int64)
+            for k in range(1, most):
+                inner = moved & (k < count)
+                start = tl.load(segment + begin + k, mask=inner, other=0)
+                slot_taken += (inner & (start <= taken)).to(tl.int64)
+            if slot >= 0:
+                slot_taken = tl.zeros_like(row) + slot
+            number = tl.load(table + kind * columns + slot_taken, mask=moved, other=-1)
+            tl.store(relation + row * length + hop, number, mask=inside)
         previous = tl.where(moved, node, -1)
         node = tl.where(moved, arrived, tl.where(home, root, -1))
         tl.store(nodes + row * (length + 1) + hop + 1, node, mask=inside)

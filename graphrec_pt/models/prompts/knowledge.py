@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.features.propagation import PropagationField, Propagator, propagation
+from graphrec_pt.features.featurizer import PropagationField, Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from graphrec_pt.core.key import Key
@@ -37,7 +38,7 @@ class System:
 
     Args:
         name: Of the system.
-        values: Metric → mean over users.
+        values: Metric → mean over users; without those that the system has no data for.
         mark: Stars of its paired bootstrap against the model.
     """
 
@@ -119,7 +120,12 @@ def systems(run: Run, metric: str) -> list[System]:
     rows = {MODEL: _mean(run, "test"), CONTROL: _mean(run, "scratch"), **run.metrics["baselines"]}
     marks = {gap.name: gap.mark for gap in gaps(run)}
     made = [System(name, values, marks.get(name, "")) for name, values in rows.items() if values]
-    return sorted(made, key=lambda system: _merit(metric, system.values[metric]), reverse=True)
+
+    def merit(system: System) -> float:
+        value = system.values.get(metric)
+        return -inf if value is None else _merit(metric, value)
+
+    return sorted(made, key=merit, reverse=True)
 
 
 def distinct(metrics: Sequence[str], rows: Sequence[System]) -> tuple[list[str], str]:
@@ -134,7 +140,7 @@ def distinct(metrics: Sequence[str], rows: Sequence[System]) -> tuple[list[str],
     for name in metrics:
         base, at, k = name.partition("@")
         other = SAME.get(base, "") + at + k
-        if other in kept and all(row.values[name] == row.values[other] for row in rows):
+        if other in kept and all(row.values.get(name) == row.values.get(other) for row in rows):
             equal.append(f"{name} equals {other}")
         else:
             kept.append(name)
@@ -183,8 +189,11 @@ def _mean(run: Run, name: str) -> dict[str, float]:
 def best_values(rows: Sequence[System]) -> dict[str, float]:
     """Return the best value of each metric: the lowest one of losses and errors."""
     return {
-        name: max((row.values[name] for row in rows), key=lambda value: _merit(name, value))
-        for name in rows[0].values
+        name: max(
+            (row.values[name] for row in rows if name in row.values),
+            key=lambda value: _merit(name, value),
+        )
+        for name in {name: None for row in rows for name in row.values}
     }
 
 

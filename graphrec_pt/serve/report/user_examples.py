@@ -70,7 +70,7 @@ def user_examples(run: Run) -> list[UserExample]:
     Args:
         run: With ranks, history and model.
     """
-    recommender = from_pretrained(run)
+    recommender = from_pretrained(run, measured=True)
     chosen = chosen_users(run)
     k = min(TOP, len(recommender.items))
     given = recommender.recommend([user for user, _ in chosen], k, explain=1)

@@ -20,6 +20,7 @@ from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.describe import describe, human_time
 from graphrec_pt.data.problems import counted
 from graphrec_pt.evaluation.intervals import RESAMPLES
+from graphrec_pt.evaluation.tasks.text import TextTask
 from graphrec_pt.recipe.files import recipe_text
 from graphrec_pt.recipe.folder import HISTORY, MODEL, RANKS, Run, measured_again, open_run
 from graphrec_pt.serve.report.comparison import (
@@ -34,6 +35,7 @@ from graphrec_pt.serve.report.comparison import (
 )
 from graphrec_pt.serve.report.learning_curves import CONTROL, stage_curves
 from graphrec_pt.serve.report.learning_curves import MODEL as OURS
+from graphrec_pt.serve.report.text_examples import text_page
 from graphrec_pt.serve.report.user_examples import user_examples
 from graphrec_pt.training.weights import lower_is_better
 
@@ -82,6 +84,7 @@ def render(run: Run) -> str:
             failed[name] = str(error)
             return None
 
+    wrote = shown and isinstance(run.recipe.evaluate.asked, TextTask)
     served = ranked and shown and (run.folder / MODEL).is_dir()
     rows, tested = systems(run, watched), gaps(run)
     metrics, equal = distinct(list(dict.fromkeys([watched, *run.recipe.evaluate.metrics])), rows)
@@ -109,6 +112,7 @@ def render(run: Run) -> str:
         "slices": section("slices of the test set", lambda: parts(run, watched), ranked and shown),
         "graph": section("graph", lambda: describe(run.history), shown),
         "users": section("three users", lambda: user_examples(run), served),
+        "texts": section("texts", lambda: text_page(run), wrote),
         "decodes": run.metrics.get("explanations") is not None,
         "failed": failed,
         "recipe": recipe_text(run.recipe),

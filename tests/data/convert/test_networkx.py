@@ -5,7 +5,7 @@ import torch
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.convert import to_networkx
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import keep_edges
 
 
 def test_nodes_and_edges_by_hand(toy_graph: Graph) -> None:

@@ -9,7 +9,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.convert import from_pyg, to_pyg
 from graphrec_pt.data.describe import describe
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import keep_edges
 
 hetero = pytest.importorskip("torch_geometric.data").HeteroData
 

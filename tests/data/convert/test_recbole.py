@@ -10,8 +10,7 @@ from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import load_card
 from graphrec_pt.data.convert import from_recbole, to_recbole
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.split import split
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import keep_edges, split
 
 
 def rows(graph: Graph, relation: str) -> Counter[tuple[object, ...]]:

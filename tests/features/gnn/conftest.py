@@ -15,13 +15,13 @@ import polars as pl
 import pytest
 import torch
 
-from graphrec_pt.features.propagation import Propagator, propagation
+from graphrec_pt.features.featurizer import Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import keep_edges
 
 COUNTS = {"user": 7, "item": 8, "brand": 3, "code": 6}
 WIDTH = 8

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.featurizer import Propagator, propagation
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
-from graphrec_pt.graph.subset import keep_edges
+from graphrec_pt.graph.split import keep_edges
 from graphrec_pt.testing import networks
 from graphrec_pt.testing.networks import gradients
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.features.featurizer import Propagator, propagation
 from graphrec_pt.features.gnn.messages import Incoming, by_head, counts, incoming, messages
-from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec
 from graphrec_pt.kernels.sparse import owners

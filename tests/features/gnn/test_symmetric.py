@@ -12,8 +12,8 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.synthetic import synthetic_graph
+from graphrec_pt.features.featurizer import Propagator, propagation
 from graphrec_pt.features.gnn.symmetric import normalised, polynomial
-from graphrec_pt.features.propagation import Propagator, propagation
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.spec import GraphSpec

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from graphrec_pt.features.propagation import Propagator
+from graphrec_pt.features.featurizer import Propagator
 from graphrec_pt.graph.graph import Graph
 
 Build = Callable[..., Propagator]

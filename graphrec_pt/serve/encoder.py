@@ -1,0 +1,40 @@
+"""Export of a Hugging Face backbone as a folder that transformers reads."""
+
+from copy import deepcopy
+from pathlib import Path
+
+from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.scratch import finished_folder
+from graphrec_pt.graph.store import new_folder
+from graphrec_pt.models.hugging_face_network import Network
+from graphrec_pt.recipe.folder import Run
+from graphrec_pt.recipe.refit import serving_of
+
+
+def export_encoder(run: Run, out: str | Path) -> list[Path]:
+    """Write the trained backbone with its word embeddings, for ``AutoModel.from_pretrained``.
+
+    Args:
+        run: The run of the model; its refitted model where there is one.
+        out: A new folder.
+
+    Returns:
+        The files.
+
+    Raises:
+        GraphRecError: When the folder exists, and for a backbone that is not of Hugging Face or
+            keeps no words.
+    """
+    out = new_folder(out)
+    backbone = serving_of(run).predictor.model.cpu().backbone
+    expected = "a hugging_face backbone with words: true"
+    if not isinstance(backbone, Network):
+        raise GraphRecError("export encoder", expected, type(backbone).__name__, "--to vectors")
+    if backbone.text_embedding is None:
+        raise GraphRecError("export encoder", expected, "words: false", "--to vectors")
+    encoder = deepcopy(backbone.model)
+    encoder.set_input_embeddings(deepcopy(backbone.text_embedding))
+    with finished_folder(out) as made:
+        encoder.save_pretrained(made)
+        names = sorted(path.name for path in made.iterdir())
+    return [out / name for name in names]
