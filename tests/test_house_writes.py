@@ -18,6 +18,7 @@ INTO_SCRATCH = {
     "data/raw.py": {"local", "utf8"},
     "data/delimited.py": {"_copy_without", "_rewrite"},
     "models/save.py": {"_save_tensors"},
+    "tokens/stored.py": {"save"},
     "data/convert/recbole.py": {"_write"},
     "graph/store.py": {"_header"},
 }

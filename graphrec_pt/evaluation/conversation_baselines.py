@@ -5,14 +5,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from pydantic import Field
-from scipy.sparse import coo_array, csr_array, diags_array
+from scipy.sparse import csr_array
 from torch import Tensor
 
-from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.evaluation.baseline import Sparse, baseline, predicted_relation
-from graphrec_pt.evaluation.turns import Context
+from graphrec_pt.evaluation.baseline import baseline, predicted_relation
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.objectives.turn_links import (
+    Sparse,
+    fact_links,
+    facts_of,
+    matrix_of,
+    mention_links,
+    no_facts,
+)
 from graphrec_pt.predict.scorer import Scorer
+from graphrec_pt.sampling.turns import Context
 
 
 def popular(graph: Graph, relation: str) -> Tensor:
@@ -56,7 +63,7 @@ class FromNamed:
             cells = named.row[inside], named.node[inside] - among.start
             score = 1 + 1 / (1 + named.place[inside].float())
             return self.prior.repeat(len(nodes), 1).index_put(cells, score)
-        query = _matrix(named.row, named.node, (len(nodes), graph.num_nodes()))
+        query = matrix_of(named.row, named.node, (len(nodes), graph.num_nodes()))
         made = torch.from_numpy((query @ self.weights).toarray().astype(np.float32))
         return torch.where(made > 0, made, self.prior - 1)  # what nothing speaks for comes last
 
@@ -85,8 +92,7 @@ class Repeat:
 class MentionKNN:
     """Score = sum of what training turns recommended where the same nodes had been named.
 
-    ``W[e, i] = |T_e ∩ R_i| / (|T_e|^a |R_i|^b)``: of the training turns that recommend anything,
-    ``T_e`` had *e* named before and ``R_i`` recommend *i*. Ties go to popularity.
+    :func:`~graphrec_pt.objectives.turn_links.mention_links` has the formula. Ties go to popularity.
 
     Args:
         context: What counts as named.
@@ -101,15 +107,10 @@ class MentionKNN:
     def fit(self, graph: Graph, relation: str | None = None) -> FromNamed:
         """Count the turns."""
         name = predicted_relation(graph, relation)
-        definition = graph.schema.relation(name)
-        self.context.check(graph.schema, definition.source)
-        edges, catalogue = graph.edges(name), graph.nodes(definition.target)
-        turns, row = torch.unique(edges.source, return_inverse=True)
-        named = self.context.named(graph, turns)
-        before = _matrix(named.row, named.node, (len(turns), graph.num_nodes()))
-        after = _matrix(row, edges.target - catalogue.start, (len(turns), len(catalogue)))
-        weights = _damped(before, self.source_power).T @ _damped(after, self.target_power)
-        return FromNamed(self.context, name, csr_array(weights), popular(graph, name))
+        self.context.check(graph.schema, graph.schema.relation(name).source)
+        powers = self.source_power, self.target_power
+        weights = mention_links(graph, name, self.context, *powers)
+        return FromNamed(self.context, name, weights, popular(graph, name))
 
 
 @baseline("linked_items")
@@ -139,40 +140,7 @@ class LinkedItems:
         self.context.check(graph.schema, definition.source)
         facts = facts_of(graph, definition.source) if self.facts is None else self.facts
         if not facts:
-            hint = "another baseline, such as mention_knn"
-            raise GraphRecError("linked_items", "relations that are facts", "none", hint)
-        size = graph.num_nodes()
-        edges = [graph.edges(fact) for fact in facts]
-        source = torch.cat([part.source for part in edges])
-        target = torch.cat([part.target for part in edges])
-        ends = torch.cat([source, target]), torch.cat([target, source])
-        links = _matrix(*ends, (size, size))
-        degree = np.maximum(np.asarray(links.sum(axis=0)).ravel(), 1)
-        half = diags_array(degree**-0.5)
-        catalogue = graph.nodes(definition.target)
-        weights = csr_array(half @ links @ half)[:, catalogue.start : catalogue.stop]
-        return FromNamed(self.context, name, csr_array(weights), popular(graph, name))
-
-
-def facts_of(graph: Graph, turn: str) -> tuple[str, ...]:
-    """Return the relations of a graph that are facts: about neither turns nor interactions."""
-    return tuple(
-        each.name
-        for each in graph.schema.relations
-        if not (each.interaction or each.derived or each.event or each.backward)
-        and turn not in (each.source, each.target)
-    )
-
-
-def _matrix(row: Tensor, column: Tensor, shape: tuple[int, int]) -> Sparse:
-    """Return a binary matrix."""
-    ones = np.ones(len(row), np.float32)
-    made: Sparse = coo_array((ones, (row.numpy(), column.numpy())), shape=shape).tocsr()
-    made.data[:] = 1
-    return made
-
-
-def _damped(matrix: Sparse, power: float) -> Sparse:
-    """Return a matrix whose columns are divided by a power of their sum."""
-    degree = np.maximum(np.asarray(matrix.sum(axis=0)).ravel(), 1)
-    return csr_array(matrix @ diags_array(degree**-power))
+            raise no_facts("linked_items")
+        among = graph.nodes(definition.target)
+        weights = csr_array(fact_links(graph, facts)[:, among.start : among.stop])
+        return FromNamed(self.context, name, weights, popular(graph, name))

@@ -7,6 +7,10 @@ from torch import Tensor
 
 from graphrec_pt.data.titles import Match, TitleFinder
 from graphrec_pt.graph.graph import Graph
+from graphrec_pt.objectives.text_readout import TextReadout
+from graphrec_pt.predict.predictor import Predictor
+from graphrec_pt.predict.taught import Taught
+from graphrec_pt.predict.writer import written
 
 _ENDS = frozenset(".!?\n")
 
@@ -74,6 +78,33 @@ def filled(template: str, best: Sequence[int], graph: Graph) -> Responses:
         template.replace("{item}", graph.title(item)) if item >= 0 else template for item in best
     ]
     return Responses(texts, [frozenset({item} if item >= 0 else ()) for item in best])
+
+
+def writes(taught: Taught) -> bool:
+    """Return whether the objectives of a stage teach a model to write."""
+    readouts = (each.readout() for each in taught.objectives.values())
+    return any(isinstance(readout, TextReadout) for readout in readouts)
+
+
+def model_writer(predictor: Predictor) -> Writer:
+    """Return the writer of a model: the items in a response are its node tokens and its titles.
+
+    Args:
+        predictor: Of a model that was taught to write.
+    """
+    graph, kind = predictor.graph, predictor.reading.relation.target
+    among, titles = graph.nodes(kind), Titles(graph, kind)
+
+    def respond(turns: Tensor) -> Responses:
+        made = written(predictor, turns)
+        texts = made.texts(predictor.model, graph)
+        items = [set(titles.nodes(text)) for text in texts]
+        for node, row in zip(*(part.tolist() for part in made.nodes()), strict=True):
+            if node in among:
+                items[row].add(node)
+        return Responses(texts, [frozenset(each) for each in items])
+
+    return respond
 
 
 def reference_texts(graph: Graph, turns: Tensor, column: str) -> list[str | None]:

@@ -1,7 +1,5 @@
 """The protocol that holds nothing out, for a model that serves."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from graphrec_pt.core.key import Key
@@ -9,7 +7,6 @@ from graphrec_pt.graph.protocol import Events, SplitPart, Stages, protocol
 
 
 @protocol("final")
-@dataclass(frozen=True)
 class Final:
     """Train on every interaction; nothing is left to validate or to test on.
 

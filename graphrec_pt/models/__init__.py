@@ -6,6 +6,7 @@ from graphrec_pt.models import (  # registers members
     hugging_face,
     prompts,
     transformer,
+    turn_head,
 )
 
-__all__ = ["adaptor", "heads", "hugging_face", "prompts", "transformer"]
+__all__ = ["adaptor", "heads", "hugging_face", "prompts", "transformer", "turn_head"]

@@ -1,10 +1,12 @@
 """Backbones of Hugging Face: packed token vectors through any encoder or decoder."""
 
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field, JsonValue
 
 from graphrec_pt.core.errors import GraphRecError, did_you_mean
+from graphrec_pt.features.gguf import PACKAGES
 from graphrec_pt.features.pretrained import load_config, load_model
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.kernels.attention import Mode
@@ -27,7 +29,7 @@ class HuggingFace:
             ``{"model_type": "bert", "hidden_size": 64}``.
         pretrained: Read the weights of a folder or name, and not its config alone.
         width: D; a linear map goes in and one comes out where the hidden size H is another. H by
-            default.
+            default, which is read from a folder at once.
         mode: What a token sees unless the caller says otherwise.
         structure: Columns of the tokens as in the graph transformer. ``position`` becomes the
             position ids of the model; the others get a learned embedding.
@@ -48,15 +50,21 @@ class HuggingFace:
     download: bool = False
 
     def __post_init__(self) -> None:
-        hidden = self.inner_config().hidden_size
-        if self.width is None:
-            object.__setattr__(self, "width", hidden)
-        if self.words and self.width != hidden:
-            raise GraphRecError("hugging_face", f"width {hidden} with words", self.width)
         if self.head and not self.words:
             raise GraphRecError("hugging_face", "words: true with head: true", "words: false")
+        if isinstance(self.model, str) and self.width is not None:
+            return  # a recipe is valid before its model is there
+        config = self.inner_config()
+        if self.width is None:
+            object.__setattr__(self, "width", config.hidden_size)
+        self._check_config(config)
+
+    def _check_config(self, config: Any) -> None:
+        if self.words and self.width != config.hidden_size:
+            expected = f"width {config.hidden_size} with words"
+            raise GraphRecError("hugging_face", expected, self.width)
         if self.head:
-            class_with_head(self.inner_config())
+            class_with_head(config)
 
     @property
     def keeps_head(self) -> bool:
@@ -72,6 +80,7 @@ class HuggingFace:
         """Return the network; new weights depend on the config and the seed alone."""
         assert self.width is not None
         width, config, head = self.width, self.inner_config(), self.keeps_head
+        self._check_config(config)
         given = None
         if self.pretrained and isinstance(self.model, str):
             kind = class_with_head(config) if head else "AutoModel"
@@ -89,6 +98,10 @@ class HuggingFace:
             GraphRecError: For a model or an option that there is not.
         """
         if isinstance(self.model, str):
+            if Path(self.model).name in PACKAGES and not Path(self.model).exists():
+                name = Path(self.model).name
+                hint = f"graphrec convert {name} {self.model}"
+                raise GraphRecError("hugging_face", f"the folder of {name}", "none", hint)
             return load_config(self.model, download=self.download)
         from transformers import CONFIG_MAPPING, AutoConfig
 

@@ -1,7 +1,7 @@
 """The shape of a model, as a config that JSON can hold."""
 
 from dataclasses import is_dataclass, replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, cast
 
 from pydantic import Field, model_validator
 
@@ -85,6 +85,7 @@ class ModelConfig(Checked):
                 hint = "text: trained:8000, or backbone: {name: hugging_face, model: FOLDER}"
                 expected = "a backbone in a folder that holds its tokenizer"
                 raise GraphRecError("model.text", expected, name_of(self.backbone), hint)
+            cast(Any, self.backbone).inner_config()  # raises where the folder is not there
             source = folder
         words = Words.of(source)
         stored = None if source.startswith(HASHED) else StoredTokenizer.of(words.tokenizer)

@@ -29,4 +29,5 @@ from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     sequence_contrast,
     sets,
     spelled,
+    turn_item,
 )

@@ -1,6 +1,7 @@
 """Export of the vectors that rank: encoded users and items with their bias, as Parquet files."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -59,10 +60,12 @@ def export_embeddings(run: Run, out: str | Path) -> list[Path]:
         for kind in model.spec.node_names:
             if kind not in tables and kind in trained:
                 tables[kind], roles[kind] = (model.table(kind).float().cpu(), None), "input"
-    names = []
+    names: list[str] = []
     with finished_folder(out) as made:
         for kind, (vectors, bias) in tables.items():
-            names += _write(made, graph, kind, vectors, bias)
+            for name, table in _shards(graph, kind, vectors, bias):
+                table.write_parquet(made / name)
+                names.append(name)
         about = {
             "roles": roles,
             "left_out": [kind for kind in model.spec.node_names if kind not in tables],
@@ -133,8 +136,11 @@ def trained_types(model: Model, graph: Graph, seed: int) -> list[str]:
         ]
 
 
-def _write(made: Path, graph: Graph, kind: str, vectors: Tensor, bias: Tensor | None) -> list[str]:
-    names, raw = [], graph.tables[kind][RAW_ID]
+def _shards(
+    graph: Graph, kind: str, vectors: Tensor, bias: Tensor | None
+) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield names and tables of the files of a node type."""
+    raw = graph.tables[kind][RAW_ID]
     for number, low in enumerate(range(0, len(raw), SHARD)):
         part = slice(low, low + SHARD)
         columns = {"id": raw[part], "vector": vectors[part].numpy()}
@@ -142,9 +148,7 @@ def _write(made: Path, graph: Graph, kind: str, vectors: Tensor, bias: Tensor | 
         table = pl.DataFrame(columns, schema=schema)
         if bias is not None:
             table = table.with_columns(bias=pl.Series(bias[part].numpy(), dtype=pl.Float32))
-        names.append(f"{kind}-{number:05d}.parquet")
-        table.write_parquet(made / names[-1])
-    return names
+        yield f"{kind}-{number:05d}.parquet", table
 
 
 def _none() -> Tensor:

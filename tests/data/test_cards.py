@@ -1,6 +1,5 @@
 """Every shipped card: it loads, says what it must, and builds from a sample in official layout."""
 
-from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -10,14 +9,11 @@ import pytest
 import yaml
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.registry import config_of, name_of
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import Card, card_files, load_card, parse_card
 from graphrec_pt.graph.derive import derive
 from graphrec_pt.graph.graph import Graph
-from graphrec_pt.graph.protocol import SPLIT_OF_CARD
 from graphrec_pt.graph.split import split
-from graphrec_pt.recipe.recipe import Data
 
 SAMPLES = Path(__file__).parent / "samples"
 NAMES = [file.name.removesuffix(".yaml") for file in card_files()]
@@ -246,56 +242,6 @@ def test_mind_tells_folders_apart_and_hides_labels() -> None:
     assert times(graph, "clicks")["U1", "N3"] == 1573398030
     assert row(graph, "item", "N1")["title"] == 'Boats "win"'
     assert set(graph.edge_tables["clicks"]["split"]) == {"MINDsmall_train", "MINDsmall_dev"}
-
-
-def test_redial_separates_what_each_person_said() -> None:
-    graph = built("redial")
-    assert ends(graph, "recommends") == {("5", "11"), ("7", "13"), ("7", "11")}
-    assert ends(graph, "suggests") == {("5-1", "11"), ("7-1", "13"), ("7-1", "11")}
-    assert ends(graph, "likes") == {("1", "11")}
-    assert ends(graph, "dislikes") == {("1", "12")}
-    assert ends(graph, "follows") == {("5-1", "5-0"), ("5-2", "5-1"), ("7-1", "7-0")}
-    assert row(graph, "item", "13")["name"] == "Green Hill"
-
-
-def test_redial_tests_the_published_dialogues_turn_by_turn() -> None:
-    card = load_card("redial").without(["recommends", "likes", "dislikes"])
-    cut = split(
-        build_card(card, SAMPLES / "redial"),
-        {"name": "groups", "by": "part_of", "published": "split"},
-    )
-    raw = cut.graph.raw_id
-    assert cut.relation == "suggests"
-    assert {raw(turn) for turn in cut.test.source.tolist()} == {"7-1"}  # of test_data.jsonl
-    seen = cut.history("test")
-    assert ("7-1", "7-0") in ends(seen, "follows")
-    assert {turn for turn, _ in ends(seen, "part_of")} == {"5-0", "5-1", "5-2", "6-0"}
-    assert ends(cut.train, "mentions") == {("5-0", "12"), ("5-1", "11"), ("5-2", "11")}
-
-
-def test_opendialkg_keeps_a_movie_and_a_genre_of_one_name_apart() -> None:
-    graph = built("opendialkg")
-    assert ends(graph, "has_genre") == {("3", "0")}
-    assert row(graph, "entity", "0")["name"] == row(graph, "item", "0")["name"] == "Blue Hill"
-    assert set(graph.edge_tables["recommends"]["split"]) == {"train", "valid", "test"}
-
-
-def test_opendialkg_holds_whole_dialogues_out_unless_told_otherwise() -> None:
-    card = load_card("opendialkg")
-    assert config_of(card.split)["by"] == "part_of"
-    graph = built("opendialkg")
-    assert graph.provenance[SPLIT_OF_CARD] == config_of(card.split)
-    assert config_of(Data(card="opendialkg").split) == config_of(card.split)
-    assert name_of(Data(card="opendialkg", split="fixed").split) == "fixed"
-    assert name_of(Data(card="redial").split) == "leave_one_out"
-    shares = {**graph.provenance, SPLIT_OF_CARD: {"name": "groups", "by": "part_of", "test": 0.5}}
-    cut = split(replace(graph, provenance=shares))
-    assert cut.protocol["name"] == "groups"
-    dialogue = dict(ends(graph, "part_of"))
-    raw = graph.raw_id
-    trained = {dialogue[raw(turn)] for turn in cut.train.edges("recommends").source.tolist()}
-    held = {dialogue[raw(turn)] for each in (cut.valid, cut.test) for turn in each.source.tolist()}
-    assert not trained & held
 
 
 def test_mind_shows_no_held_out_click_as_read_before(tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ REAL: dict[str, tuple[str, dict[str, int]]] = {
     "retailrocket": ("retail_rocket", {"user": 2174, "item": 30113, "linked": 304537}),
     "tripadvisor": ("tripadvisor_context", {"user": 2371, "item": 2269, "rates": 14175}),
     "uci-restaurant": ("uci_restaurant", {"user": 138, "item": 130, "rates": 1161}),
+    "msn-news": ("msn_news", {"news": 500, "category": 14, "in_category": 500}),
+    "xrec": ("xrec", {"explanation": 9000, "likes": 9000, "site": 3}),
     "yelp-sequences": (
         "yelp",
         {"user": 30431, "item": 20033, "attribute": 1001, "visits": 316354},
@@ -151,3 +153,24 @@ def test_sequence_ids_leak_only_in_the_raw_files() -> None:
     raw_before = [int(graph.raw_id(v)) for v in edges.target[before].tolist()]
     assert sum(b == a + 1 for a, b in zip(raw_before, raw, strict=True)) > 500
     assert int((step == 1).sum()) < 20
+
+
+def test_films_from_three_folders(tmp_path: Path) -> None:
+    files = [
+        *(DATA / "movielens_100k").glob("u.*"),
+        DATA / "movielens_100k_text" / "details.jsonl.gz",
+        DATA / "movie_posters" / "movielens_100k.csv",
+    ]
+    for file in files:
+        if not file.is_file():
+            pytest.skip(f"no {file.name} in {DATA}")
+        (tmp_path / file.name).symlink_to(file)
+    graph = build_card(load_card("movielens-100k-films"), tmp_path)
+    assert {name: count(graph, name) for name in ("user", "item", "rates")} == {
+        "user": 943,
+        "item": 1682,
+        "rates": 100000,
+    }
+    items = graph.tables["item"]
+    assert items["poster"].count() == 1615
+    assert 1400 < items["description"].count() <= 1591

@@ -30,8 +30,9 @@ from graphrec_pt.evaluation.outcome import write_outcomes
 from graphrec_pt.evaluation.responses import Responses, Titles
 from graphrec_pt.evaluation.task import RankingConfig, task
 from graphrec_pt.evaluation.tasks.conversation import Conversation, System
-from graphrec_pt.evaluation.turns import Context
 from graphrec_pt.graph.split import Split, split
+from graphrec_pt.sampling.turns import Context
+from graphrec_pt.testing import check_baseline
 
 NAMED = {"t1": "a x", "t2": "a", "t3": "a c", "t4": "a c b", "t5": ""}
 RECOMMENDED = {"t1": "b", "t2": "b", "t3": "c b", "t4": "b", "t5": "d"}
@@ -285,6 +286,11 @@ def test_linked_items_reads_facts_alone(made: Split, asked: Conversation) -> Non
     assert row == pytest.approx([0, 2**-0.5, 0, 2**-0.5])  # x has two films, each one star
     with pytest.raises(GraphRecError, match="relations that are facts"):
         baseline.build({**config, "facts": []}).fit(made.train, "recommends")
+
+
+@pytest.mark.parametrize("name", ["repeat", "mention_knn", "linked_items"])
+def test_baselines_keep_the_promises_of_their_family(made: Split, name: str) -> None:
+    check_baseline({"name": name, "context": CONFIG["context"]}, made)
 
 
 def test_default_baselines_know_the_context(made: Split, asked: Conversation) -> None:

@@ -1,14 +1,12 @@
 """Vectors of nodes of all types: composed by hand, looked up in any order, made once when held."""
 
-import polars as pl
 import pytest
 import torch
-from torch import nn
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.featurizer import Feature, Propagator, featurizer, propagation
 from graphrec_pt.features.node_features import Features
-from graphrec_pt.features.seeded import derive_seed, seeded
+from graphrec_pt.features.seeded import seeded
 from graphrec_pt.graph.spec import GraphSpec
 
 ITEMS = torch.tensor([3, 4, 5, 6])  # after three users
@@ -65,17 +63,6 @@ def parts(made, node_type="item"):
     composed = made.of_type[f"of_{node_type}"]
     rows = torch.arange(made.counts[made.names.index(node_type)])
     return composed, [part(rows, None) for part in composed.parts]
-
-
-def test_an_id_is_a_row_of_a_table(graph):
-    made = built(graph)
-    users, items = (made.of_type[f"of_{n}"].parts[0].table.weight for n in ("user", "item"))
-    found = made(torch.tensor([4, 0, 2, 6, 4]))
-    assert torch.equal(found, torch.stack([items[1], users[0], users[2], items[3], items[1]]))
-    found[0].sum().backward()
-    assert items.grad.any(1).tolist() == [False, True, False, False]
-    names = made.of_type["of_item"].parts[0].row_names(pl.Series(["a", "b"]))
-    assert names["table.weight"].to_list() == ["a", "b"]
 
 
 def test_sum(graph):
@@ -290,11 +277,3 @@ def test_configs_survive_json():
     again = Features.checked(plain, "test")
     assert again == features
     assert again.model_dump(mode="json") == plain
-
-
-def test_seeds_apart():
-    seeds = {derive_seed(seed, purpose) for seed in range(50) for purpose in ("a", "b", "backbone")}
-    assert len(seeds) == 150
-    linear = seeded(lambda: nn.Linear(3, 3), derive_seed(1, "a"))
-    other = seeded(lambda: nn.Linear(3, 3), derive_seed(1, "b"))
-    assert not torch.equal(linear.weight, other.weight)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.graph.assemble import EdgeList, assemble, fingerprint
+from graphrec_pt.graph.assemble import EdgeList, assemble
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import NodeType, Relation, Schema
 from graphrec_pt.graph.split import keep_edges
@@ -67,38 +67,6 @@ def test_round_trip_keeps_everything(toy_graph: Graph, tmp_path: Path) -> None:
     assert opened.folder == tmp_path / "toy"
     assert opened.raw_id(4) == "ink"
     assert list(tmp_path.iterdir()) == [tmp_path / "toy"]  # no scratch folder stays
-
-
-def test_fingerprint_survives_reopening_and_ignores_row_order(
-    toy_graph: Graph, tmp_path: Path
-) -> None:
-    digest = fingerprint(toy_graph)
-    assert save_graph(toy_graph, tmp_path / "toy").fingerprint == digest
-    assert fingerprint(open_graph(tmp_path / "toy")) == digest
-    assert [fingerprint(shuffled(toy_graph, seed)) for seed in range(5)] == [digest] * 5
-
-
-@pytest.mark.parametrize("what", ["weight", "node column", "edge column", "schema"])
-def test_fingerprint_sees_every_change(toy_graph: Graph, what: str) -> None:
-    csr, tables, extra, schema = (
-        toy_graph.csr,
-        dict(toy_graph.tables),
-        dict(toy_graph.edge_tables),
-        toy_graph.schema,
-    )
-    if what == "weight":
-        assert csr.weight is not None
-        weight = csr.weight.clone()
-        weight[0] += 1
-        csr = replace(csr, weight=weight)
-    elif what == "node column":
-        tables["brand"] = pl.DataFrame({"id": ["acme", "zetb"]})
-    elif what == "edge column":
-        extra["rates"] = extra["rates"].with_columns(device=pl.lit("fax"))
-    else:
-        schema = schema.model_copy(update={"time_unit": "ms"})
-    changed = replace(toy_graph, csr=csr, tables=tables, edge_tables=extra, schema=schema)
-    assert fingerprint(changed) != fingerprint(toy_graph)
 
 
 def test_large_arrays_are_mapped_not_read(tmp_path: Path) -> None:

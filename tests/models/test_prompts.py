@@ -20,7 +20,10 @@ ROWS = {
     "soft_tokens": [{}, {"size": 3, "inner": 5}],
     "prefix": [{}, {"size": 2, "inner": 5}],
     "personalised": [{"of": "user"}, {"where": "layers", "size": 2, "inner": 5}],
-    "knowledge": [{"size": 2}, {"size": 2, "learned": 1, "where": "tokens", "inner": 5}],
+    "knowledge": [
+        {"size": 2},
+        {"size": 2, "learned": 1, "where": "tokens", "inner": 5},
+    ],
     "gate": [{}, {"types": ["item"], "open": 0.0}],
 }
 CONFIGS = [{"name": name, **options} for name, rows in ROWS.items() for options in rows]
@@ -353,6 +356,7 @@ def test_a_gate_by_its_formula(model_of, graph):
         ("soft_token", "did you mean 'soft_tokens'"),
         ({"name": "personalised", "of": "usr"}, "did you mean 'user'"),
         ({"name": "knowledge", "types": ["itm"]}, "did you mean 'item'"),
+        ({"name": "knowledge", "of": "words"}, "words: true"),
         ({"name": "gate", "types": ["itm"]}, "did you mean 'item'"),
         ({"name": "soft_tokens", "size": 0}, "size"),
     ],

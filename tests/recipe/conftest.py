@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from graphrec_pt import Key
+from graphrec_pt.core.registry import config_of
 from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.recipe import Recipe
@@ -24,7 +25,14 @@ FEW = "evaluate.baselines=[popularity, markov]"
 """And one that rankings have."""
 WORDS = "{name: static_text, columns: [keywords]}"
 CODES = f"{{name: codes, digits: 8, values: 8, of: {WORDS}}}"
+GPT = (
+    "{model_type: gpt2, vocab_size: 320, hidden_size: 16, num_hidden_layers: 1, "
+    "num_attention_heads: 2, max_position_embeddings: 256}"
+)
+LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
+CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 INSTEAD = {
+    "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
 }
@@ -78,6 +86,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_events(folder, rows)
     write_hospital(folder)
     write_movielens_kg(folder, rows)
+    write_talks(folder)
     return folder
 
 
@@ -189,8 +198,10 @@ def small() -> Any:
 
     def make(name: str, *overrides: str) -> Recipe:
         ranks = load_recipe(name).evaluate.asked.outcome == "Ranks"
-        fitting = [*INSTEAD.get(name, ()), *([FEW] if ranks else [])]
-        return load_recipe(name, [*SMALL, *fitting, *overrides])
+        fitting = [*([FEW] if ranks else []), *INSTEAD.get(name, ())]
+        theirs = config_of(load_recipe(name).model.backbone)["name"] == "hugging_face"
+        sizes = [each for each in SMALL if not (theirs and "layers" in each)]
+        return load_recipe(name, [*sizes, *fitting, *overrides])
 
     return make
 
@@ -204,3 +215,32 @@ def write_events(folder: Path, rows: pl.DataFrame) -> None:
     buys = liked.select(timestamp=after, event=pl.lit("transaction"), **columns)
     carts = liked.select(timestamp=after - 1000, event=pl.lit("addtocart"), **columns)
     pl.concat([views, carts, buys]).write_csv(folder / "events.csv")
+
+
+def write_talks(folder: Path) -> None:
+    """Write dialogues in the layout of OpenDialKG: each asks for a film of a director."""
+    films = [f"Film {number}" for number in range(60)]
+    people = [f"Person {number}" for number in range(12)]
+    ids = {name: number for number, name in enumerate([*films, *people])}
+    known = {str(ids[film]): [[0, ids[people[n % 12]]]] for n, film in enumerate(films)}
+    (folder / "entity2id.json").write_text(json.dumps(ids))
+    (folder / "relation2id.json").write_text(json.dumps({"director": 0}))
+    (folder / "item_ids.json").write_text(json.dumps([ids[film] for film in films]))
+    (folder / "kg.json").write_text(json.dumps(known))
+    turns = []
+    for number in range(150):
+        person, film = people[number % 12], films[(number * 7 + number % 12) % 60]
+        asked = f"Do you know a film by {person}?"
+        turns.append(
+            {
+                "dialog_id": number,
+                "turn_id": 1,
+                "context": [asked],
+                "entity": [person],
+                "rec": [film],
+                "resp": f"You may like {film} by {person}.",
+            }
+        )
+    for part, rows in (("train", turns[:100]), ("valid", turns[100:120]), ("test", turns[120:])):
+        lines = "\n".join(map(json.dumps, rows)) + "\n"
+        (folder / f"{part}_data_processed.jsonl").write_text(lines)

@@ -2,11 +2,9 @@
 
 from collections import Counter
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import networkx as nx
-import numpy as np
 import pytest
 import torch
 
@@ -14,7 +12,7 @@ from graphrec_pt.core.errors import ConfigErrors, GraphRecError
 from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.neighborhoods import fan_out
-from graphrec_pt.sampling.sample import Subgraphs, same
+from graphrec_pt.sampling.sample import Subgraphs
 from graphrec_pt.sampling.sampler import Sets, sampler
 from graphrec_pt.sampling.tree_batch import plant
 
@@ -105,38 +103,6 @@ def test_mcn_scores_are_frequencies(train: Graph) -> None:
     assert cut > 10
 
 
-def test_ppr_ranks_like_networkx(train: Graph) -> None:
-    config = {"name": "ppr", "size": 6, "epsilon": 1e-9}
-    found = sample(train, config, torch.arange(11), KEY)
-    directed = digraph(train)
-    dead = [node for node, degree in directed.out_degree() if not degree]
-    directed.add_edges_from((node, node) for node in dead)  # a walk that comes here ends here
-    for root in range(11):
-        exact = nx.pagerank(directed, 0.85, {root: 1}, max_iter=500, tol=1e-13)
-        mine = found.select(root)
-        score = dict(zip(mine.node.tolist(), mine.score.tolist(), strict=True))
-        others = sorted((p for node, p in exact.items() if node != root), reverse=True)[:6]
-        assert sorted(mine.score.tolist()[1:], reverse=True) == mine.score.tolist()[1:]
-        np.testing.assert_allclose(mine.score[1:], others, rtol=1e-4)
-        assert score[root] == pytest.approx(exact[root], rel=1e-4)
-
-
-def test_ppr_parents_are_shortest_ways(train: Graph) -> None:
-    found = sample(train, {"name": "ppr", "size": 12, "edges": True}, torch.arange(24), KEY)
-    for root in range(24):
-        mine = found.select(root)
-        assert mine.edges is not None
-        inside = nx.DiGraph()
-        inside.add_nodes_from(range(len(mine.node)))
-        inside.add_edges_from(mine.edges[:, [0, 2]].tolist())
-        hops = nx.single_source_shortest_path_length(inside, 0)
-        assert mine.hop.tolist() == [hops.get(at, -1) for at in range(len(mine.node))]
-        for at, parent in enumerate(mine.parent.tolist()):
-            if parent >= 0:
-                nearer = [p for p in inside.predecessors(at) if hops.get(p) == hops[at] - 1]
-                assert parent == min(nearer)
-
-
 def test_ego_is_the_union_of_neighbourhoods(train: Graph) -> None:
     sets = Sets.of([[12, 15], [15], [12, 12, 40], []])
     found = sample(train, {"name": "ego", "fanout": [99]}, sets, KEY)
@@ -180,95 +146,6 @@ def test_tree(train: Graph) -> None:
         assert mine.parent.tolist() == list(range(-1, len(parents)))
     shallow = {"name": "tree", "relations": ["is_a"], "depth": 1}
     assert sample(train, shallow, torch.tensor([38]), KEY).node.tolist() == [38, 42]
-
-
-def test_dialogue(train: Graph) -> None:
-    turns = torch.arange(28, 38)
-    found = sample(train, {"name": "dialogue", "turns": 2}, turns, KEY)
-    own = sample(train, {"name": "dialogue", "turns": 2, "own": True}, turns, KEY)
-    before = {0: [], 1: [0], 2: [1, 0], 3: [2, 1], 4: [], 5: [4], 6: [5, 4], 7: [6, 5]}
-    for turn in range(10):
-        expected, slots = [], []
-        for back, other in enumerate(before.get(turn, []), 1):
-            said = [28 + other, *train.neighbors(28 + other, "mentions").tolist()]
-            expected += said
-            slots += [back] * len(said)
-        mine = found.select(turn)
-        assert mine.node.tolist() == [28 + turn, *expected]
-        assert mine.slot.tolist() == [0, *slots]
-        named = train.neighbors(28 + turn, "mentions").tolist()
-        assert own.select(turn).node.tolist() == [28 + turn, *named, *expected]
-    with pytest.raises(GraphRecError, match="leaves 'turn' at hop 1"):
-        sample(train, {"name": "dialogue", "mentions": ["rates"]}, turns, KEY)
-    with pytest.raises(GraphRecError, match="leaves 'item' at hop 2"):
-        sample(train, {"name": "dialogue", "previous": "mentions"}, turns, KEY)
-
-
-METAPATHS = [["rates", "rated_by", "rates"], ["rates", "made_by", "makes"]]
-
-
-def instances(graph: Graph, user: int, item: int, names: list[str]) -> dict[tuple[int, ...], float]:
-    """Return every simple instance with its mean of 1 / √(degree · degree)."""
-    found: dict[tuple[int, ...], float] = {(user,): 0.0}
-    for name in names:
-        longer = {}
-        for path, total in found.items():
-            if graph.type_of(path[-1]) == graph.schema.relation(name).source:
-                for node in set(graph.neighbors(path[-1], name).tolist()) - set(path):
-                    ends = len(graph.neighbors(path[-1])), len(graph.neighbors(node))
-                    longer[(*path, node)] = total + (ends[0] * ends[1]) ** -0.5
-        found = longer
-    return {p: t / len(names) for p, t in found.items() if p[-1] == item and item not in p[:-1]}
-
-
-def test_path_subgraph(train: Graph) -> None:
-    pairs = torch.tensor([(u, i) for u in range(11) for i in range(12, 23)])
-    config = {"name": "path_subgraph", "metapaths": METAPATHS, "top": 3, "cap": 99, "edges": True}
-    found = sample(train, config, pairs, KEY)
-    filled = 0
-    for at, (user, item) in enumerate(pairs.tolist()):
-        mine = found.select(at)
-        assert mine.node.tolist()[:2] == [user, item]
-        for slot, names in enumerate(METAPATHS, 1):
-            every = instances(train, user, item, names)
-            best = sorted(every.items(), key=lambda e: (-np.float32(e[1]), e[0]))[:3]
-            inner = mine.slot == slot
-            for hop in (1, 2):
-                got = mine.node[inner & (mine.hop == hop)].tolist()
-                if len({round(score, 6) for _, score in every.items()}) == len(every):
-                    assert got == list(dict.fromkeys(path[hop] for path, _ in best))
-                assert len(set(got)) == len(got)
-                filled += len(got)
-        assert mine.edges is not None
-        assert not {(0, 1), (1, 0)} & {(s, t) for s, _, t in mine.edges.tolist()}
-    assert filled > 100
-
-
-def test_path_subgraph_ranks_by_vectors(train: Graph, tmp_path: Path) -> None:
-    draw = np.random.default_rng(0)
-    np.save(tmp_path / "v.npy", draw.normal(size=(53, 4)).astype(np.float32))
-    pairs = torch.tensor([(u, i) for u in range(11) for i in range(12, 23)])
-    config = {"name": "path_subgraph", "metapaths": METAPATHS, "top": 1}
-    near = sample(train, {**config, "vectors": str(tmp_path / "v.npy")}, pairs, KEY)
-    assert not same(near, sample(train, config, pairs, KEY))
-    with pytest.raises(GraphRecError, match=r"a \.npy file"):
-        sample(train, {**config, "vectors": str(tmp_path / "none.npy")}, pairs, KEY)
-
-
-@pytest.mark.parametrize(
-    ("metapaths", "message"),
-    [
-        ([["rates"]], "2 to 4 hops, got rates"),
-        ([["rates", "makes"]], "leaves 'item' at hop 2"),
-        ([METAPATHS[0], ["rates", "made_by"]], "from 'user' to 'item'.*got rates made_by"),
-        ([["mentions", "mentioned_in", "follows"]], "an inverse, to come back.*'follows'"),
-    ],
-)
-def test_path_subgraph_checks_metapaths(
-    train: Graph, metapaths: list[list[str]], message: str
-) -> None:
-    with pytest.raises(GraphRecError, match=message):
-        sample(train, {"name": "path_subgraph", "metapaths": metapaths}, torch.zeros(0, 2), KEY)
 
 
 @pytest.mark.parametrize(

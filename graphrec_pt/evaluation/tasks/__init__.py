@@ -1,6 +1,7 @@
-"""The evaluation tasks: ranking, rating, click, sets, conversation and text."""
+"""The evaluation tasks: ranking, rating, click, choice, sets, conversation and text."""
 
 from graphrec_pt.evaluation.tasks import (
+    choice,
     click,
     conversation,
     ranking,
@@ -9,4 +10,4 @@ from graphrec_pt.evaluation.tasks import (
     text,
 )  # registers its members
 
-__all__ = ["click", "conversation", "ranking", "rating", "sets", "text"]
+__all__ = ["choice", "click", "conversation", "ranking", "rating", "sets", "text"]

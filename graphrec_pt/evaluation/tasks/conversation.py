@@ -13,23 +13,31 @@ from torch import Tensor
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import Registry
 from graphrec_pt.evaluation.baseline import baseline
-from graphrec_pt.evaluation.conversation_baselines import facts_of
 from graphrec_pt.evaluation.conversations import COLUMNS, Conversations, read_conversations
 from graphrec_pt.evaluation.lists import beyond_accuracy
 from graphrec_pt.evaluation.metric import parse_metric
 from graphrec_pt.evaluation.ranking import rank_targets
-from graphrec_pt.evaluation.responses import Responses, Writer, filled, reference_texts
+from graphrec_pt.evaluation.responses import (
+    Responses,
+    Writer,
+    filled,
+    model_writer,
+    reference_texts,
+    writes,
+)
 from graphrec_pt.evaluation.seen import targets_of
 from graphrec_pt.evaluation.task import RankingConfig, task
-from graphrec_pt.evaluation.turns import Context
 from graphrec_pt.graph.graph import RAW_ID
 from graphrec_pt.graph.split import Split, When
 from graphrec_pt.models.model import Model
+from graphrec_pt.objectives.turn_item import TurnItem
+from graphrec_pt.objectives.turn_links import facts_of
 from graphrec_pt.predict.lists import Lists, best_of
 from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.predict.scorer import Scorer
 from graphrec_pt.predict.seen import SeenPolicy
 from graphrec_pt.predict.taught import Taught
+from graphrec_pt.sampling.turns import Context
 from graphrec_pt.training.stage import Stage
 
 LISTED = 10
@@ -90,8 +98,19 @@ class Conversation:
     template: str = TEMPLATE
 
     def check(self, stage: Stage) -> None:
-        """Raise unless an objective of the stage ranks candidates."""
-        Taught.by(stage).ranking()
+        """Raise unless an objective of the stage ranks candidates.
+
+        Raises:
+            GraphRecError: Also for a stage without `roots`: it would predict what turns name in
+                place of what they recommend, and learn the responses of all turns, held-out ones
+                among them, because columns of nodes are in every view.
+        """
+        taught = Taught.by(stage)
+        taught.ranking()
+        if stage.roots is None and (writes(taught) or _has_turns(taught)):
+            expected = "roots that are edges, each hidden once, so that no held-out turn is learned"
+            hint = "roots: the predicted RELATION"
+            raise GraphRecError(f"stage {stage.name!r}", expected, "all turns", hint)
 
     def check_split(self, split: Split, metrics: Sequence[str]) -> None:
         """Raise for relations and columns that the data lacks, and metrics without their pair."""
@@ -143,7 +162,8 @@ class Conversation:
         """Return a trained model as a system."""
         nodes, shown = torch.unique(targets_of(split, when).source), split.history(when)
         predictor = Predictor(model, shown, stage=stage, relation=split.relation)
-        return System(predictor.scorer(nodes))
+        writer = model_writer(predictor) if writes(Taught.by(stage)) else None
+        return System(predictor.scorer(nodes), writer)
 
     def fitted(self, config: Mapping[str, Any], split: Split, when: When) -> System:
         """Return a baseline as a system, which fills the template."""
@@ -236,6 +256,10 @@ class Conversation:
             pl.Series("items_in_response", [len(responses.items[r]) for r in rows], pl.Int64),
             pl.Series("in_response", inside, pl.Boolean),
         ]
+
+
+def _has_turns(taught: Taught) -> bool:
+    return any(isinstance(each, TurnItem) for each in taught.objectives.values())
 
 
 def _pair(name: str) -> str | None:

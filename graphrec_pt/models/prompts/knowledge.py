@@ -1,5 +1,7 @@
 """Knowledge prompts (UniCRS), from the knowledge graph around a sequence's nodes."""
 
+from typing import Literal
+
 import polars as pl
 import torch
 from pydantic import Field
@@ -28,8 +30,14 @@ class Knowledge:
     ``p_e = E_e + softmax_t(E_e W T_tᵀ / D) T``, and become keys and values of each layer, or soft
     tokens. Free places hold learned vectors.
 
+    With `words` the tokens T are the words of the sequence too, and `of: words` makes the prompt of
+    the last P words instead, ``p_t = T_t + softmax_e(T_t W E_eᵀ / D) E`` over the sequence's
+    nodes: the two sides of the semantic fusion of UniCRS, for recommendation and for conversation.
+
     Args:
         size: P.
+        words: Whether words are fused, as text tokens of the sequence.
+        of: Whether the places of the prompt are nodes or words.
         learned: More places, with learned vectors only (10 for recommendation in UniCRS).
         types: Node types that are looked up; all by default.
         propagation: Config of the network; by default R-GCN with residuals over the relations
@@ -45,6 +53,12 @@ class Knowledge:
     propagation: PropagationField | None = None
     inner: int = Field(0, ge=0)
     where: Where = "layers"
+    words: bool = False
+    of: Literal["nodes", "words"] = "nodes"
+
+    def __post_init__(self) -> None:
+        if self.of == "words" and not self.words:
+            raise GraphRecError("prompt 'knowledge'", "words: true with of: words", "words: false")
 
     def attach(self, model: Host, seed: int) -> None:
         """Give the model a graph network and the fusion; bind it to a graph before use.
@@ -97,32 +111,83 @@ class Fused(PromptEncoder):
 
     def forward(self, view: View, model: Host) -> PromptStates:
         """Return one prompt for each sequence."""
-        learned, size = self.config.learned, self.config.size
+        learned = self.config.learned
         spec = model.spec
         vectors = torch.cat([model.table(name) for name in spec.node_names])  # [N, D]
         known = self.around(vectors)
         wanted = [spec.ids(name) for name in self.config.types or spec.node_names]
-        node = mentioned(view, wanted, size)  # [B, P]
-        some = (node >= 0).nonzero()
-        entity = known[node[some[:, 0], some[:, 1]]]  # [n, D]
-        entity = entity + self._of_tokens(entity, some[:, 0], view, vectors)
-        x = self.vectors.weight.expand(len(node), -1, -1)  # [B, learned + P, D]
-        x = x.index_put((some[:, 0], some[:, 1] + learned), entity.to(x.dtype))
+        if self.config.of == "words":
+            row, place, fused = self._words(view, model, known, wanted)
+        else:
+            row, place, fused = self._nodes(view, model, known, vectors, wanted)
+        x = self.vectors.weight.expand(len(view.tokens), -1, -1)  # [B, learned + P, D]
+        x = x.index_put((row, place + learned), fused.to(x.dtype))
         made: PromptStates = self.outlet(x)
         return made
 
-    def _of_tokens(self, entity: Tensor, row: Tensor, view: View, vectors: Tensor) -> Tensor:
-        """Return each entity's attention over the node tokens of its sequence: ``[n, D]``."""
-        id, owner = view.tokens.nodes()
-        length = torch.bincount(owner, minlength=len(view.tokens))
+    def _nodes(
+        self, view: View, model: Host, known: Tensor, vectors: Tensor, wanted: list[range]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sequence, place and vector ``[n, D]`` of the nodes of the prompts."""
+        node = mentioned(view, wanted, self.config.size)  # [B, P]
+        some = (node >= 0).nonzero()
+        row, place = some[:, 0], some[:, 1]
+        entity = known[node[row, place]]  # [n, D]
+        tokens, owner = self._tokens(view, model, vectors)
+        return row, place, entity + self._attended(entity, row, tokens, owner, len(view.tokens))
+
+    def _words(
+        self, view: View, model: Host, known: Tensor, wanted: list[range]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return sequence, place and vector ``[n, D]`` of the last words of the prompts."""
+        tokens, size = view.tokens, self.config.size
+        at = (tokens.kind == Kind.TEXT).nonzero().squeeze(1)
+        row = tokens.sequence_of()[at]
+        count = torch.bincount(row, minlength=len(tokens))
+        place = count.cumsum(0)[row] - 1 - torch.arange(len(row), device=row.device)
+        kept = place < size
+        at, row, place = at[kept], row[kept], place[kept]
+        word = model.words[tokens.id[at]]  # [n, D]
+        node = mentioned(view, wanted, size)
+        owner, column = (node >= 0).nonzero().unbind(1)
+        entity = known[node[owner, column]]
+        return row, place, word + self._attended(word, row, entity, owner, len(tokens))
+
+    def _tokens(self, view: View, model: Host, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the vectors ``[m, D]`` of what is fused, and the sequence of each."""
+        tokens = view.tokens
+        if not self.config.words:
+            node, owner = tokens.nodes()
+            return vectors[node], owner
+        is_word = tokens.kind == Kind.TEXT
+        at = ((tokens.kind == Kind.NODE) | is_word).nonzero().squeeze(1)
+        some, node = is_word[at], tokens.id[at]
+        x = vectors.new_zeros(len(at), vectors.shape[1])
+        x = x.index_put((~some,), vectors[node[~some]])
+        x = x.index_put((some,), model.words[node[some]].to(x.dtype))
+        return x, tokens.sequence_of()[at]
+
+    def _attended(
+        self, query: Tensor, row: Tensor, key: Tensor, owner: Tensor, sequences: int
+    ) -> Tensor:
+        """Return each query's attention over the keys of its sequence: ``[n, D]``.
+
+        Args:
+            query: ``[n, D]``.
+            row: int64 ``[n]``, their sequences.
+            key: ``[m, D]``.
+            owner: int64 ``[m]``, their sequences, ascending.
+            sequences: B.
+        """
+        length = torch.bincount(owner, minlength=sequences)
         start = length.cumsum(0) - length
-        place = torch.arange(int(length.max()) if len(length) else 0, device=id.device)
+        place = torch.arange(int(length.max()) if len(length) else 0, device=key.device)
         real = place < length[row].unsqueeze(1)  # [n, L]
         at = (start[row].unsqueeze(1) + place).masked_fill(~real, 0)
-        tokens = vectors[id[at]]  # [n, L, D]
-        scores = torch.einsum("nd,nld->nl", self.ask(entity), tokens) / entity.shape[1]
-        share = scores.masked_fill(~real, float("-inf")).softmax(1)
-        return torch.einsum("nl,nld->nd", share, tokens)
+        keys = key[at] if len(key) else key.new_zeros(*at.shape, key.shape[1])  # [n, L, D]
+        scores = torch.einsum("nd,nld->nl", self.ask(query), keys) / query.shape[1]
+        share = scores.masked_fill(~real, float("-inf")).softmax(1).nan_to_num(0.0)
+        return torch.einsum("nl,nld->nd", share, keys)
 
 
 def mentioned(view: View, wanted: list[range], size: int) -> Tensor:
