@@ -34,7 +34,7 @@ def test_twenty_steps(name: str, raw: Path, tmp_path: Path, small: Any) -> None:
     if name_of(cheap.evaluate.asked) != "ranking":
         return
     loaded = from_pretrained(done)
-    some = loaded.history.tables[loaded.relation.source]["id"].head(2).to_list()
+    some = loaded.history.tables[loaded.user_type]["id"].head(2).to_list()
     given = loaded.recommend(some, k=5, explain=True)
     assert [len(each.items) for each in given] == [5, 5]
 

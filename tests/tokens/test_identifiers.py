@@ -1,5 +1,7 @@
 """Names of nodes: unique, and permuted where they are numbers."""
 
+from itertools import pairwise
+
 import polars as pl
 import pytest
 
@@ -33,7 +35,7 @@ def test_digits_are_a_permutation_that_the_order_of_nodes_does_not_change() -> N
     assert one == other
     numbers = [int(one[f"m{n}"].removeprefix("item_")) for n in range(200)]
     assert sorted(numbers) == list(range(1, 201))
-    steps = [abs(a - b) for a, b in zip(numbers, numbers[1:], strict=False)]
+    steps = [abs(a - b) for a, b in pairwise(numbers)]
     assert sum(steps) / len(steps) > 40  # a third of the range on average, and not 1
     again = by_raw_id(shop(None, plain), {"name": "digits", "seed": 1, "separator": " "})
     assert again["m0"].startswith("item ")
