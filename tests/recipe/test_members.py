@@ -27,12 +27,8 @@ TEXT = "belongs to recipes over texts, which are still being written"
 WAITING = {
     "reader category_paths": TEXT,
     "protocol final": "trains on all events for serving, after a model was chosen: refit",
-    "derivation composed": TEXT,
     "sampler dialogue": TEXT,
     "sampler ego": TEXT,
-    "linearizer verbalizer": TEXT,
-    "identifier digits": TEXT,
-    "identifier title": TEXT,
     "featurizer image": "needs a card with pictures",
     "featurizer vector": "needs a card with vectors that were made elsewhere",
     "featurizer sequence": "needs earlier events beside the predicted relation, as in MIND",
