@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.card import card_files, load_card
+from graphrec_pt.graph.derive import derivation
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.data import graph_of, split_of
 from graphrec_pt.recipe.families import FAMILIES
@@ -85,7 +86,8 @@ def used() -> frozenset[type]:
             except GraphRecError:
                 continue  # offered together with others, or with a folder of the reader's own
     for file in card_files():
-        found += parts_of(load_card(file.name.removesuffix(".yaml")))
+        card = load_card(file.name.removesuffix(".yaml"))
+        found += [*parts_of(card), *(derivation.build(each) for each in card.derive)]
     return frozenset(type(each) for each in found)
 
 
