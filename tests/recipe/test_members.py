@@ -35,7 +35,6 @@ WAITING = {
     "featurizer sequence": "needs earlier events beside the predicted relation, as in MIND",
     "backbone hugging_face": TEXT,
     "adaptor lora": TEXT,
-    "prompt knowledge": TEXT,
     "objective distillation": TEXT,
     "objective language_model": TEXT,
     "objective masked_modality": "needs a card with pictures",
@@ -43,7 +42,6 @@ WAITING = {
     "objective modality_alignment": "needs a card with pictures",
     "strategy tune_with_fixed_prompt": TEXT,
     "task click": TEXT,
-    "task conversation": TEXT,
 }
 """Members without a recipe, each with the reason; this list may only shrink."""
 
