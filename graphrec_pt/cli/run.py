@@ -30,8 +30,8 @@ def run(
             "reuses the finished pre-training of a run and adapts it with that strategy. Of every "
             "recipe: options.cpu=true stays on the CPU (else a GPU is used if there is one), "
             "options.precision=bf16 or fp16, options.workers=4 processes that sample, "
-            "options.trackers=[tensorboard] (also wandb, mlflow; extra track), options.compile=true, "
-            "options.checkpoint_every=500 steps.",
+            "options.trackers=[tensorboard] (also wandb, mlflow; extra track), "
+            "options.compile=true, options.checkpoint_every=500 steps.",
         ),
     ] = None,
     raw: Annotated[
