@@ -199,6 +199,12 @@ class Model(Host):
         self.vocabulary, self.graph = vocabulary, graph
         return self
 
+    @property
+    def bound(self) -> bool:
+        """Whether features and prompt have what they read of a graph."""
+        reads = self.prompt is not None and self.prompt.reads
+        return self.features.bound and (not reads or self.graph is not None)
+
     def save_pretrained(self, folder: str | Path, *, inputs: bool = True) -> Path:
         """Write the model to a folder, all or nothing, in place of a saved model there.
 

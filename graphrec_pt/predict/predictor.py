@@ -95,7 +95,7 @@ class Predictor:
         with trusting(trust_code):
             taught = Taught.of(model, stage)
         graph = graph_without_edges(model) if graph is None else graph
-        if not model.features.bound:
+        if not model.bound:
             model.attach_graph(graph)
         name = relation or taught.relation
         found = graph.schema.interaction() if name is None else graph.schema.relation(name)

@@ -95,7 +95,7 @@ class Run:
     def model(self) -> Model:
         """Return the trained model of the first seed."""
         model = Model.from_pretrained(self.folder / MODEL)
-        return model if model.features.bound else model.attach_graph(self.history)
+        return model if model.bound else model.attach_graph(self.history)
 
 
 def predictor_of(run: Run) -> Predictor:

@@ -175,7 +175,7 @@ def serving_of(run: Run, *, measured: bool = False) -> Served:
         return Served(predictor_of(run), edges, False, run.folder)
     graph = open_graph(folder / HISTORY)
     model = Model.from_pretrained(folder / MODEL)
-    if not model.features.bound:
+    if not model.bound:
         model.attach_graph(graph)
     predictor = Predictor(model, graph, stage=run.recipe.stages[-1], relation=relation)
     edges = f"all {graph.num_edges(relation):,} edges of {relation}, none held out"

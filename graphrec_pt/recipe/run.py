@@ -217,7 +217,7 @@ def train(
     if not recipe.evaluate.scratch or not (pretraining(recipe.stages) or recipe.start):
         return model, None
     logger.info("seed %d: the same from scratch", seed)
-    return model, training.control(folder / SCRATCH)
+    return model, training.control(folder / SCRATCH, ready.pretrained.get(seed))
 
 
 def evaluate_seed(

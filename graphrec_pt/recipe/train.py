@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from graphrec_pt.recipe.pretrained import (
     pretrained_of,
 )
 from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.recipe.reuse import reuse_control
 from graphrec_pt.recipe.with_strategy import PRETRAIN, pretraining
 from graphrec_pt.tokens.words import Words
 from graphrec_pt.training.batches import loader_of, steps_of
@@ -27,6 +28,7 @@ from graphrec_pt.training.options import Options, identity_of
 from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import Validate
 from graphrec_pt.training.strategy import strategy
+from graphrec_pt.training.strategy_run import phases
 from graphrec_pt.training.trainer import Trainer
 
 logger = logging.getLogger(__name__)
@@ -64,7 +66,12 @@ class Training:
         """
         kept, stages = find_pretrained(folder), stages_of(self.recipe, self.made.train, self.seed)
         if kept is not None and kept.source is not None:
-            logger.info("seed %d: pre-trained in %s", self.seed, kept.source)
+            before, adapted = (
+                ", ".join(stage.name for stage in part)
+                for part in (stages[: kept.stages], stages[kept.stages :])
+            )
+            reused = self.seed, before, kept.source, adapted
+            logger.info("seed %d: reused: %s of %s; trained: %s", *reused)
             model = kept.model(self.made.train)
             self._train(model, stages[kept.stages :], folder)
             return model
@@ -80,11 +87,15 @@ class Training:
         self._train(model, stages, folder, after)
         return model
 
-    def control(self, folder: Path) -> Model:
+    def control(self, folder: Path, other: Pretrained | None = None) -> Model:
         """Return a model without the pre-training, all of whose weights train.
 
         Where the recipe asks for a control of equal budget, its last stage is longer by as many
         optimiser steps as the pre-training has.
+
+        Args:
+            folder: Of the control.
+            other: The pre-training of another run, whose control is taken over if it is the same.
         """
         whole, train = {"strategy": strategy.build(PRETRAIN)}, self.made.train
         stages = stages_of(self.recipe, train, self.seed)
@@ -96,7 +107,10 @@ class Training:
             steps = sum(steps_with(stage, train, self.seed, words) for stage in counted)
             alone[-1] = alone[-1].model_copy(update={"steps": steps, "most_epochs": None})
         model = new_model(self.recipe, self.made, self.seed)
-        self._train(model, alone, folder)
+        parts = [phase for stage in alone for phase in phases(stage)]
+        known = identity_of(model, train, parts, Options(**_options(self.recipe, self.seed)))
+        reused = reuse_control(other, folder, known)
+        replace(self, resume=self.resume or reused)._train(model, alone, folder)
         return model
 
     def _train(

@@ -252,6 +252,9 @@ def test_users_are_chosen_by_rank_and_their_lists_are_true(finished: Run) -> Non
         assert all("bought_by" not in words for *_, words, _ in drawn.texts)
         assert not any("bought_by" in offer.path for offer in example.offers)
         assert any("←buys–" in offer.path for offer in example.offers)
+        told = [offer.sentence for offer in example.offers if offer.sentence]
+        assert all(text.startswith("You came across ") for text in told)
+        assert any("; somebody else came across " in text for text in told)
 
 
 def test_curves_end_where_the_training_did(finished: Run) -> None:

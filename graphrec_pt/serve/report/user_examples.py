@@ -30,13 +30,14 @@ class Target:
 
 @dataclass(frozen=True)
 class Offer:
-    """A recommended item; `held` if it is a held-out one, `path` in words ends at it."""
+    """A recommended item; `held` if it is a held-out one; `path` and `sentence` tell how to it."""
 
     id: str
     title: str
     score: float
     held: bool
     path: str
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,7 @@ def _example(run: Run, recommender: Recommender, given: Recommended, place: str)
             item.score,
             item.id in held,
             item.paths[0].in_words(graph) if item.paths else "",
+            recommender.sentence(item.paths[0]) if item.paths else "",
         )
         for item in given.items
     )

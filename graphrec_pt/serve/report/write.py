@@ -20,6 +20,7 @@ from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.describe import describe, human_time
 from graphrec_pt.data.problems import counted
 from graphrec_pt.evaluation.intervals import RESAMPLES
+from graphrec_pt.evaluation.tasks.conversation import Conversation
 from graphrec_pt.evaluation.tasks.text import TextTask
 from graphrec_pt.recipe.files import recipe_text
 from graphrec_pt.recipe.folder import HISTORY, MODEL, RANKS, Run, measured_again, open_run
@@ -33,6 +34,7 @@ from graphrec_pt.serve.report.comparison import (
     systems,
     watched_metric,
 )
+from graphrec_pt.serve.report.dialogue_examples import dialogue_page
 from graphrec_pt.serve.report.learning_curves import CONTROL, stage_curves
 from graphrec_pt.serve.report.learning_curves import MODEL as OURS
 from graphrec_pt.serve.report.text_examples import text_page
@@ -85,6 +87,7 @@ def render(run: Run) -> str:
             return None
 
     wrote = shown and isinstance(run.recipe.evaluate.asked, TextTask)
+    talked = isinstance(run.recipe.evaluate.asked, Conversation) and (run.folder / MODEL).is_dir()
     served = ranked and shown and (run.folder / MODEL).is_dir()
     rows, tested = systems(run, watched), gaps(run)
     metrics, equal = distinct(list(dict.fromkeys([watched, *run.recipe.evaluate.metrics])), rows)
@@ -113,6 +116,7 @@ def render(run: Run) -> str:
         "graph": section("graph", lambda: describe(run.history), shown),
         "users": section("three users", lambda: user_examples(run), served),
         "texts": section("texts", lambda: text_page(run), wrote),
+        "dialogues": section("dialogues", lambda: dialogue_page(run), talked and shown),
         "decodes": run.metrics.get("explanations") is not None,
         "failed": failed,
         "recipe": recipe_text(run.recipe),
