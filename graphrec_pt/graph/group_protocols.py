@@ -243,9 +243,8 @@ class OwnedSets:
         self, events: Events, predicted: Events, key: Key, *, known_of_last: bool
     ) -> Stages:
         held, after = self._fate(events, predicted, key)
-        sets = np.where(
-            held[predicted.target] > 0, predicted.target, predicted.source
-        )  # at either end
+        at_target = held[predicted.target] > 0  # a set stands at either end
+        sets = np.where(at_target, predicted.target, predicted.source)
         stage = held[sets]  # of the owner
         place = after[sets]  # −1 before the last set, 0 in it, 1 after it
         context = (place < 0) | ((place == 0) & known_of_last)
