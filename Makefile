@@ -4,14 +4,13 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 GRAPH := graphs/movielens-100k
 RUN := runs/demo
-QUICK := stages.0.epochs=0.2 stages.1.epochs=0.1 stages.2.epochs=5 stages.3.epochs=0.15
 
 .PHONY: demo test check docs clean
 
 demo: .venv/.installed
 	$(BIN)/graphrec data build movielens-100k --out $(GRAPH)
 	$(BIN)/graphrec data draw $(GRAPH) --node user:1 --hops 2 --out $(GRAPH)-user-1.png
-	$(BIN)/graphrec run chest $(QUICK) --resume --out $(RUN)
+	$(BIN)/graphrec run flagship --quick data.card=movielens-100k --resume --out $(RUN)
 	$(BIN)/graphrec recommend $(RUN) --user 1 -k 5 --explain
 	@echo
 	@echo "The graph is in $(GRAPH), the picture of user 1 is $(GRAPH)-user-1.png,"

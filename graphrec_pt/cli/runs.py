@@ -14,6 +14,7 @@ from graphrec_pt.cli.run import run
 from graphrec_pt.cli.serve import serve
 from graphrec_pt.cli.similar import similar
 from graphrec_pt.cli.trust import TrustCode, trusted
+from graphrec_pt.cli.tune import tune
 from graphrec_pt.core.errors import GraphRecError
 
 Folder = Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a run.")]
@@ -136,6 +137,7 @@ def add_to(app: typer.Typer) -> None:
         recommend,
         similar,
         serve,
+        tune,
         compare,
         export,
     )

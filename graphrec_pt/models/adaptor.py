@@ -182,6 +182,8 @@ class LoRA:
         options: dict[str, Any] = (
             {} if self.targets is None else {"target_modules": list(self.targets)}
         )
+        # GPT-2 keeps its linear maps transposed; peft wants to know.
+        options["fan_in_fan_out"] = any(hasattr(each, "nf") for each in network.modules())
         config = peft.LoraConfig(
             r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, **options
         )

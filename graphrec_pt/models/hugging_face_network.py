@@ -215,6 +215,8 @@ class Network(nn.Module):
         check_ptr("hugging_face", ptr, len(x))
         x = self.structure(x, structure)
         position = structure.get("position")
+        split = self.config.is_encoder_decoder and mode == "prefix"
+        self._check_room(ptr, prefix if split else None)
         position = places(ptr, len(x)) if position is None else self._checked(position, ptr)
         kept_rows, soft = None, None if prompt is None else prompt.tokens
         if soft is not None:
@@ -318,6 +320,17 @@ class Network(nn.Module):
             if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
                 return 0 if module.padding_idx is None else module.padding_idx + 1
         return 0
+
+    def _check_room(self, ptr: Tensor, prefix: Tensor | None) -> None:
+        """Raise for sequences that have more tokens than the model has positions."""
+        if ptr.device.type != "cpu" or self.positions is None or len(ptr) < 2:
+            return
+        length = ptr.diff()
+        longest = int((length if prefix is None else torch.max(prefix, length - prefix)).max())
+        if longest > self.positions:
+            expected = f"sequences of at most {self.positions} tokens, the model's positions"
+            hint = "a shorter window, fewer tokens of each text, or another model"
+            raise GraphRecError("hugging_face", expected, longest, hint)
 
     def _checked(self, position: Tensor, ptr: Tensor) -> Tensor:
         """Return positions; raise when the model has fewer."""

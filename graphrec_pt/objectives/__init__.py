@@ -8,6 +8,7 @@ from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     fusion,
     gap_filling,
     graph_structure,
+    item_token,
     labels,
     language_model,
     link,

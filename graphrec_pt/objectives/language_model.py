@@ -25,7 +25,7 @@ from graphrec_pt.objectives.objective import (
 )
 from graphrec_pt.objectives.text_readout import TextReadout
 from graphrec_pt.sampling.sampler import Sets
-from graphrec_pt.tokens.answer_text import AnswerText
+from graphrec_pt.tokens.answer_text import Answers, AnswerText
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.words import TokenizerField, Words
 
@@ -99,16 +99,29 @@ class LanguageModel(Objective):
             made = readout.continued(graph, tokens)
             view = replace(made.view, root=root)
             return TrainingExamples((view,), made.targets, len(made.targets["token"]))
-        if isinstance(examples.roots, Sets):
-            raise GraphRecError("language_model", "roots that are nodes or pairs", "sets")
-        edges = None if examples.exclude is None else examples.exclude[examples.owner]
-        rows = self.answer.rows(graph, examples.roots[examples.owner], edges)
-        answers = self.answer.packed(graph, rows, readout.words())
+        rows, answers = self._answers(examples)
         some = (answers.ptr.diff() > 0).nonzero().squeeze(1)
         answers = answers._replace(ptr=torch.cat([answers.ptr[some], answers.ptr[-1:]]))
         made = readout.written(graph, tokens.select(some), answers, rows[some])
         view = replace(made.view, root=None if root is None else root[some])
         return TrainingExamples((view,), made.targets, len(made.targets["token"]))
+
+    def lengths(self, examples: Examples) -> Tensor:
+        """Return the tokens of prompts with their answers: int64 ``[B]``."""
+        length = examples.tokens.lengths()
+        if self.answer is None:
+            return length
+        _, answers = self._answers(examples)
+        return length + answers.ptr.diff() + 2  # BOS and EOS
+
+    def _answers(self, examples: Examples) -> tuple[Tensor, Answers]:
+        """Return what names the answer of each sequence, and the answers."""
+        assert self.answer is not None
+        if isinstance(examples.roots, Sets):
+            raise GraphRecError("language_model", "roots that are nodes or pairs", "sets")
+        edges = None if examples.exclude is None else examples.exclude[examples.owner]
+        rows = self.answer.rows(examples.graph, examples.roots[examples.owner], edges)
+        return rows, self.answer.packed(examples.graph, rows, self.readout().words())
 
     def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return the scores of nodes and the gate; words are scored by the model's own table."""

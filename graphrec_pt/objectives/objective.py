@@ -181,6 +181,14 @@ class Objective(ABC):
         without any gives ``count=0``.
         """
 
+    def lengths(self, examples: Examples) -> Tensor:
+        """Return the tokens that the model reads of each sequence: int64 ``[B]``.
+
+        Batches are packed by them where a stage has ``tokens``. As linearized by default;
+        objectives that add tokens, such as an answer, count them too.
+        """
+        return examples.tokens.lengths()
+
     def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return the weights that only this objective has; none by default.
 

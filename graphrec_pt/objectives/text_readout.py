@@ -95,7 +95,8 @@ class TextReadout(Readout):
         """
         begin = last_of(tokens, _is(tokens, Special.BOS))
         front = (begin < 0) & (self.answer is None)
-        tokens = without_answer(_before(tokens, begin), *self._told(graph, tokens, rows, known))
+        told = self._told(graph, tokens, rows, known)
+        tokens = without_answer(_before(tokens, begin), *told, of_root=self._of_root)
         ends = [_special(Special.BOS, which.long()) for which in (front, ~front)]
         whole = side_by_side([ends[0], tokens, ends[1]])
         return self._view(whole, torch.where(front, 0, tokens.lengths()))
@@ -110,7 +111,8 @@ class TextReadout(Readout):
             rows: int64 ``[B]`` of :meth:`AnswerText.rows`.
         """
         prompt = _before(tokens, last_of(tokens, _is(tokens, Special.BOS)))
-        prompt = without_answer(prompt, *self._told(graph, tokens, rows, answers))
+        told = self._told(graph, tokens, rows, answers)
+        prompt = without_answer(prompt, *told, of_root=self._of_root)
         one = torch.ones_like(tokens.ptr[1:])
         types = torch.full_like(answers.id, -1)
         nodes = answers.kind == Kind.NODE
@@ -133,6 +135,10 @@ class TextReadout(Readout):
         parts = [_special(Special.BOS, (lacks & some).long()), tokens]
         whole = side_by_side([*parts, _special(Special.EOS, open_.long())])
         return self._targets(graph, whole, torch.where(lacks, 0, begin - tokens.ptr[:-1]))
+
+    @property
+    def _of_root(self) -> bool:
+        return self.answer is not None and self.answer.of == "root"
 
     def _told(
         self, graph: Graph, tokens: Tokens, rows: Tensor | None, answers: Answers | None
@@ -159,20 +165,22 @@ class TextReadout(Readout):
         return Written(self._view(tokens, prefix), targets)
 
 
-def without_answer(tokens: Tokens, node: Tensor, answers: Answers | None = None) -> Tokens:
+def without_answer(
+    tokens: Tokens, node: Tensor, answers: Answers | None = None, *, of_root: bool = False
+) -> Tokens:
     """Return sequences without the text of one node each: the answer cannot be read off them.
 
-    Left out are text tokens of that node wherever it stands, of a root whose own text it is, and
-    texts whose node is not named (linearizers may leave node tokens out) that begin as the answer
-    does. Later tokens move up.
+    Left out are text tokens of that node wherever it stands, and texts whose node is not named
+    (linearizers may leave node tokens out) that begin as the answer does. Later tokens move up.
 
     Args:
         tokens: B sequences.
         node: int64 ``[B]`` global ids, −1 for none.
         answers: B of them, where they are known.
+        of_root: Whether the node is the root, whose texts have hop 0.
     """
     row, text = tokens.sequence_of(), tokens.kind == Kind.TEXT
-    hidden = text & (tokens.hop == 0) & (node[row] >= 0)
+    hidden = text & (tokens.hop == 0) & (node[row] >= 0) & of_root
     if tokens.word is not None:
         name = (row << 32) | tokens.word.clamp(min=0)
         known = tokens.word >= 0

@@ -4,7 +4,7 @@ Roots are sampled and linearized, each objective corrupts the result, and a load
 in order; with a budget of tokens, steps are planned by the lengths of the roots.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil
@@ -184,8 +184,11 @@ def lengths_of(
     roots: Tensor | Sets,
     exclude: Tensor | None = None,
     seed: int = 0,
+    objectives: Iterable[Objective] = (),
 ) -> Tensor:
     """Return the tokens that each root gives in epoch 0: int64 ``[n]``, at least 1.
+
+    Of several objectives the one counts that reads most.
 
     Exact for samplers that do not draw (histories); of the others an epoch's lengths are like
     those of another.
@@ -195,7 +198,10 @@ def lengths_of(
     loader = Loader(graph, chosen, roots, CHUNK, seed, exclude=exclude, shuffle=False)
     for batch in loader:
         examples = prepare.examples(batch._replace(key=Key(seed)))
-        total.index_add_(0, batch.rows[examples.owner], examples.tokens.lengths())
+        length = examples.tokens.lengths()
+        for each in objectives:
+            length = torch.maximum(length, each.lengths(examples))
+        total.index_add_(0, batch.rows[examples.owner], length)
     return total.clamp(min=1)
 
 
@@ -223,7 +229,7 @@ def loader_of(
     if stage.tokens is not None:
         given = (graph, stage.sampler, stage.reads, roots, exclude, options.seed)
         together = stage.tokens * stage.accumulate * world
-        plan = partial(bucketed, lengths_of(*given), tokens=together)
+        plan = partial(bucketed, lengths_of(*given, objectives.values()), tokens=together)
     if device is not None:
         graph, roots = graph.to(device), roots.to(device)
         exclude = None if exclude is None else exclude.to(device)

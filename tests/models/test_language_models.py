@@ -158,3 +158,16 @@ def test_sides_by_hand() -> None:
     words = torch.tensor([[1.0, 0.0], [2.0, 4.0]])
     sides = head(torch.tensor([[3.0, 1.0]]), words)
     assert sides.logits().tolist() == [[1.5 + 1, 0.5 * (6 + 4) - 1]]
+
+
+@pytest.mark.parametrize("name", ["gpt2", "bert", "bart", "llama"])
+def test_a_prompt_longer_than_the_positions(name: str) -> None:
+    family, options = CONFIGS[name]
+    net = built(model={"model_type": family, **options}, words=True).build(0).eval()
+    room = net.positions
+    x = torch.randn(room + 1, 16)
+    expected = rf"sequences of at most {room} tokens, the model's positions, got {room + 1}"
+    with pytest.raises(GraphRecError, match=expected), torch.no_grad():
+        net(x, torch.tensor([0, room + 1]), {})
+    with torch.no_grad():
+        assert len(net(x[:room], torch.tensor([0, room]), {})) == room

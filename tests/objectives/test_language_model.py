@@ -22,6 +22,7 @@ from graphrec_pt.tokens.answer_text import Answers, AnswerText
 from graphrec_pt.tokens.kind import Kind, Special
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.words import Words
+from graphrec_pt.training.batches import lengths_of
 from tests.tokens.text_world import Whole, review_of, reviews_graph
 
 PAIRS = {
@@ -74,6 +75,31 @@ def test_an_answer_follows_its_prompt(world: Graph, making: Any) -> None:
         last = made.targets["token"][own] - tokens.ptr[row]
         assert last.tolist() == list(range(size, len(mine.id) - 1))
         assert int(made.views[0].readable[row]) == size  # type: ignore[index]
+
+
+def test_texts_of_both_ends_stay_in_the_prompt(world: Graph, making: Any) -> None:
+    roots, edges = pairs_of(world)
+    phrase = {"name": "verbalizer", "phrases": ["{item.title} 5"], "tokenizer": "hashed:99"}
+    examples = making.examples(making.prepared(world, PAIRS, phrase, roots, edges), [0, 9])
+    made = LanguageModel(answer=AnswerText(**EVENT), tokenizer=Whole()).corrupt(examples)
+    assert torch.equal(made.views[0].readable, examples.tokens.lengths())  # type: ignore[arg-type]
+    words = Words.of("hashed:99").encode(world.title(int(roots[9, 1])))
+    assert examples.tokens.select(1).id.tolist()[: len(words)] == words
+
+
+def test_batches_are_packed_by_all_that_is_read(world: Graph, making: Any) -> None:
+    roots, edges = pairs_of(world)
+    preparation = making.prepared(world, PAIRS, "subgraph", roots, edges)
+    chosen = LanguageModel(answer=AnswerText(**EVENT), tokenizer=Whole())
+    examples = making.examples(preparation, [0, 3, 9])
+    read = chosen.corrupt(examples).views[0].tokens.lengths()
+    assert torch.equal(chosen.lengths(examples), read)
+    total = lengths_of(
+        world, preparation.sampler, preparation.linearizer, roots, edges, 0, [chosen]
+    )
+    assert torch.equal(total[[0, 3, 9]], read)
+    plain = lengths_of(world, preparation.sampler, preparation.linearizer, roots, edges)
+    assert bool((plain < total).all())
 
 
 def test_an_encoder_decoder_reads_the_prompt_both_ways(world: Graph, making: Any) -> None:
@@ -208,9 +234,11 @@ def test_what_tells_the_answer_is_left_out_wherever_it_stands() -> None:
         word=torch.tensor([0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3]),
     )
     answers = Answers(torch.tensor([0, 2]), torch.tensor([1, 2]), torch.tensor([text, text]))
-    left = without_answer(tokens, torch.tensor([9]), answers)
+    left = without_answer(tokens, torch.tensor([9]), answers, of_root=True)
     assert left.id.tolist() == [9, 8, 1, 2, 9]  # what another node says stays
     assert left.position.tolist() == [0, 1, 2, 3, 4]
+    other = without_answer(tokens, torch.tensor([8]), None)  # the answer is not of the root
+    assert other.id.tolist() == [9, 1, 2, 8, 1, 2, 3, 9, 1]
     assert without_answer(tokens, torch.tensor([-1]), None) is tokens
 
 

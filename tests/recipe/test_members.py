@@ -27,7 +27,6 @@ TEXT = "belongs to recipes over texts, which are still being written"
 WAITING = {
     "reader category_paths": TEXT,
     "protocol final": "trains on all events for serving, after a model was chosen: refit",
-    "derivation composed": TEXT,
     "sampler dialogue": TEXT,
     "sampler ego": TEXT,
     "linearizer verbalizer": TEXT,
