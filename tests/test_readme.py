@@ -5,8 +5,9 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 
@@ -111,15 +112,17 @@ def _small_movielens(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("own_components")
 def test_python_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     card = load_card("movielens-100k")
     save_graph(build_card(card, _small_movielens(tmp_path)), "graphs/movielens-100k")
-    namespace: dict[str, Any] = {"__name__": "readme"}
+    module = ModuleType("readme")  # where pickle finds its classes
+    monkeypatch.setitem(sys.modules, "readme", module)
     blocks = [code for language, code in BLOCKS if language == "python"]
     assert len(blocks) >= 3
     for code in blocks:
-        exec(compile(code, "README.md", "exec", dont_inherit=True), namespace)  # one story
+        exec(compile(code, "README.md", "exec", dont_inherit=True), vars(module))  # one story
 
 
 def test_shell_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

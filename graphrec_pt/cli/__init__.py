@@ -13,6 +13,7 @@ import typer
 
 from graphrec_pt.cli import components, convert, probe
 from graphrec_pt.cli.new_data import data
+from graphrec_pt.cli.printing import compile_notice
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.runs import add_to
 from graphrec_pt.core.errors import GraphRecError
@@ -92,7 +93,7 @@ def _status(arguments: list[str]) -> int:
     Raises:
         Interrupted: After a signal.
     """
-    with interruptible():
+    with interruptible(), compile_notice():
         try:
             command = typer.main.get_command(app)
             status = command.main(arguments, "graphrec", standalone_mode=False)

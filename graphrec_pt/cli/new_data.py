@@ -48,3 +48,31 @@ def new_card(
     console.print(
         f"next: graphrec data build {out} --raw {folder}", soft_wrap=True, highlight=False
     )
+
+
+@data.command("append")
+def append_data(
+    folder: Annotated[Path, typer.Argument(metavar="GRAPH", help="A saved graph.")],
+    raw: Annotated[Path, typer.Option(help="Folder of the new files alone.")],
+    card: Annotated[
+        str | None, typer.Option(help="The card that built the graph (default: by its name).")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the new graph (default: the same folder).")
+    ] = None,
+) -> None:
+    """Add the rows of new files to a saved graph; equal to a build from all files."""
+    from graphrec_pt.cli.data import view
+    from graphrec_pt.cli.printing import progress
+    from graphrec_pt.data.append import append
+    from graphrec_pt.data.card import load_card
+    from graphrec_pt.data.describe import describe
+    from graphrec_pt.graph.store import open_graph
+
+    graph = open_graph(folder)
+    chosen = load_card(card or str(graph.provenance.get("card", "")))
+    with progress() as tell:
+        made = append(graph, chosen, raw, out=out or folder, progress=tell)
+    console = Terminal()
+    console.print(view(describe(made)))
+    console.print(f"saved in {out or folder}", soft_wrap=True, highlight=False)

@@ -109,6 +109,22 @@ def run_log() -> Iterator[None]:
         logger.setLevel(level)
 
 
+@contextmanager
+def compile_notice() -> Iterator[None]:
+    """Say on standard error when kernels are compiled, as the first command on a machine does."""
+    logger = logging.getLogger("graphrec_pt.kernels")
+    shown, level, propagated = logging.StreamHandler(), logger.level, logger.propagate
+    logger.addHandler(shown)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False  # the log of a run would show it again
+    try:
+        yield
+    finally:
+        logger.removeHandler(shown)
+        logger.setLevel(level)
+        logger.propagate = propagated
+
+
 class _Printable(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))

@@ -140,6 +140,33 @@ def _build(
             rows[name] = edge_rows(name, edge, tables[edge.table], problems, plan.time_unit)
     if len(rows) < len(edges):
         problems.settle()
+    return assembled(plan, edges, rows, tables, problems, seed, tell)
+
+
+def assembled(
+    plan: Plan,
+    edges: Mapping[str, EdgePlan],
+    rows: dict[str, pl.DataFrame],
+    tables: Mapping[str, Table],
+    problems: Problems,
+    seed: int | None,
+    tell: Progress,
+) -> Graph:
+    """Return the graph of edge rows: number the nodes, lay out the edges, add node columns.
+
+    Args:
+        plan: The plan of the graph.
+        edges: Relation → plan, of the relations whose tables exist.
+        rows: Relation → rows, see :func:`~graphrec_pt.data.rows.edge_rows`; emptied.
+        tables: Tables by name, for node columns and the places of errors.
+        problems: Where unusable rows are counted.
+        seed: Of the permutation of node ids; None keeps sorted raw ids.
+        tell: Called before each step.
+
+    Raises:
+        GraphRecError: When rows cannot be used.
+    """
+    steps = len(edges) + 3
     tell("numbering nodes", steps - 3, steps)
     sizes = {name: len(table) for name, table in rows.items()}
     numbered, details = number_nodes(plan, edges, rows, tables, problems)

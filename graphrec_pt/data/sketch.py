@@ -27,6 +27,7 @@ def sketch(card: Card) -> Graph:
         card: The card; optional tables count as present.
     """
     key = Key(0).named("sketch")
+    planned = {**card.edges, **{name: link.edge(card.nodes) for name, link in card.link.items()}}
     events = {edge.event.partition(".")[0] for edge in card.edges.values() if edge.event}
     tables = {
         f"nodes.{name}": _nodes(
@@ -34,7 +35,7 @@ def sketch(card: Card) -> Graph:
         )
         for name, node in card.nodes.items()
     }
-    tables |= {f"edges.{name}": _edges(edge, key.named(name)) for name, edge in card.edges.items()}
+    tables |= {f"edges.{name}": _edges(edge, key.named(name)) for name, edge in planned.items()}
     nodes = {
         name: NodePlan(table=f"nodes.{name}", id="id", columns=node.columns, title=node.title)
         for name, node in card.nodes.items()
@@ -52,7 +53,7 @@ def sketch(card: Card) -> Graph:
             event=edge.event and f"{edge.event.partition('.')[0]}.event",
             duplicates="keep" if edge.time is not None else "first",
         )
-        for name, edge in card.edges.items()
+        for name, edge in planned.items()
     }
     return build(Plan(nodes=nodes, edges=edges, derive=card.derive), tables)
 

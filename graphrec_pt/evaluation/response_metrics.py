@@ -60,7 +60,11 @@ class OfResponses:
 
 @metric("response_bleu")
 class ResponseBleu(OfResponses):
-    """BLEU of all responses with orders 1 to `k`, without smoothing."""
+    """BLEU of all responses with orders 1 to `k`, without smoothing.
+
+    Args:
+        k: n, the order of the n-grams.
+    """
 
     measure: ClassVar[str] = "bleu"
     k: Order
@@ -68,7 +72,11 @@ class ResponseBleu(OfResponses):
 
 @metric("response_bleu_single")
 class ResponseBleuSingle(OfResponses):
-    """Mean BLEU of single responses with order `k` alone, as KGSF and UniCRS report it."""
+    """Mean BLEU of single responses with order `k` alone, as KGSF and UniCRS report it.
+
+    Args:
+        k: n, the order of the n-grams.
+    """
 
     measure: ClassVar[str] = "bleu_single"
     k: Order
@@ -83,7 +91,11 @@ class ResponseRougeL(OfResponses):
 
 @metric("response_distinct")
 class ResponseDistinct(OfResponses):
-    """Different n-grams of all responses by n-grams (Li et al., NAACL 2016), n = `k`."""
+    """Different n-grams of all responses by n-grams (Li et al., NAACL 2016), n = `k`.
+
+    Args:
+        k: n, the order of the n-grams.
+    """
 
     needs: ClassVar[str] = "response"
     measure: ClassVar[str] = "distinct"
@@ -92,7 +104,11 @@ class ResponseDistinct(OfResponses):
 
 @metric("response_distinct_sentences")
 class ResponseDistinctBySentence(OfResponses):
-    """Different n-grams of all responses by responses (KGSF, UniCRS); may exceed 1, n = `k`."""
+    """Different n-grams of all responses by responses (KGSF, UniCRS); may exceed 1, n = `k`.
+
+    Args:
+        k: n, the order of the n-grams.
+    """
 
     needs: ClassVar[str] = "response"
     measure: ClassVar[str] = "distinct_sentences"

@@ -98,6 +98,9 @@ def model_writer(predictor: Predictor) -> Writer:
     def respond(turns: Tensor) -> Responses:
         made = written(predictor, turns)
         texts = made.texts(predictor.model, graph)
+        for node, row in zip(*(part.tolist() for part in made.nodes()), strict=True):
+            title = graph.title(node)  # a node may stand before its own title
+            texts[row] = texts[row].replace(f"{title} {title}", title)
         items = [set(titles.nodes(text)) for text in texts]
         for node, row in zip(*(part.tolist() for part in made.nodes()), strict=True):
             if node in among:

@@ -29,5 +29,6 @@ from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     segments,
     sequence_contrast,
     sets,
+    spelled,
     turn_item,
 )

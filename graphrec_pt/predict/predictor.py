@@ -27,6 +27,7 @@ from graphrec_pt.objectives.readout import (
     QueryReadout,
     Value,
 )
+from graphrec_pt.objectives.spelled import SpelledReadout
 from graphrec_pt.predict.lists import Lists, best_of
 from graphrec_pt.predict.paths import PathScorer
 from graphrec_pt.predict.reading import (
@@ -40,6 +41,7 @@ from graphrec_pt.predict.reading import (
 from graphrec_pt.predict.rerank import CatalogueScorer, PairScorer
 from graphrec_pt.predict.scorer import Factorised, Scorer, WithPrior, chances
 from graphrec_pt.predict.seen import SeenPolicy, seen_pairs
+from graphrec_pt.predict.spelled import SpelledScorer
 from graphrec_pt.predict.taught import Found, Taught
 from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.tokens.tokens import Tokens
@@ -161,6 +163,8 @@ class Predictor:
             return PathScorer(self.reading, found)
         if isinstance(found.readout, CatalogueReadout):
             return CatalogueScorer(self.reading, found)
+        if isinstance(found.readout, SpelledReadout):
+            return SpelledScorer(self.reading, found)
         got = type(found.readout).__name__
         raise GraphRecError("readout", "a subclass of a readout that ranks", got)
 
@@ -244,6 +248,8 @@ class Predictor:
         found = self.reading.taught.rating(value)
         if isinstance(found.readout, PairReadout):
             return PairScorer(self.reading, found).values(pairs)
+        if isinstance(found.readout, SpelledReadout):
+            return SpelledScorer(self.reading, found).values(pairs)
         return self._chances(found, pairs)
 
     def membership(self, pairs: Tensor) -> Tensor:

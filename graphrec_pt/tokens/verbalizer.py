@@ -87,8 +87,8 @@ class Verbalizer(Linearizer):
     A *pair* is the first two roots (a sampler of pairs) or the two ends of a path. Every example
     gets one phrase, drawn by Philox. After an arrow stands the answer: it is written as BOS,
     answer, EOS behind the prompt where the sample has the pair that it is about; the sample of a
-    user alone gives the prompt alone. `word` numbers the nodes, each shared by all tokens that
-    write it; `slot` numbers the slots of the phrase from 1, 0 for the words of the phrase. What a
+    user alone gives the prompt alone. In the prompt, `word` numbers the nodes, each shared by all
+    tokens that write it, and `slot` the slots of the phrase from 1, 0 for its own words. What a
     graph does not know, such as the rating of a held-out pair, is left empty.
 
     Args:
@@ -215,7 +215,7 @@ class Verbalizer(Linearizer):
         if answer:
             ends = specials(Special.BOS, size), specials(Special.EOS, size)
             paired = asked.pair[:, 1] >= 0
-            answer = [_kept(part, paired) for part in (ends[0], *answer, ends[1])]
+            answer = [_kept(_bare(part), paired) for part in (ends[0], *answer, ends[1])]
         parts, counted = [], torch.zeros(size, dtype=torch.int64)
         for part in prompt + answer:
             row = part.sequence_of()
@@ -317,6 +317,11 @@ class _Filler:
 def _kept(tokens: Tokens, sequences: Tensor) -> Tokens:
     """Return the batch with the other sequences emptied: bool ``[B]``."""
     return tokens.take(sequences[tokens.sequence_of()].nonzero().squeeze(1))
+
+
+def _bare(tokens: Tokens) -> Tokens:
+    """Return an answer as a model that writes it will see it: ids and types alone."""
+    return Tokens.of(tokens.id, tokens.kind, tokens.ptr, type=tokens.type)
 
 
 def _is_node(part: Part) -> bool:

@@ -40,5 +40,5 @@ def test_responses_and_their_page(raw: Path, tmp_path: Path, small: Any) -> None
 
 
 def test_a_stage_without_hidden_edges_is_refused(small: Any) -> None:
-    with pytest.raises(GraphRecError, match="no held-out turn is learned.*roots: the predicted"):
+    with pytest.raises(GraphRecError, match=r"no held-out turn is learned.*roots: the predicted"):
         cheap(small, "stages.3.roots=null")

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.card import card_files, load_card
+from graphrec_pt.graph.derive import derivation
 from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.data import graph_of, split_of
 from graphrec_pt.recipe.families import FAMILIES
@@ -29,15 +30,11 @@ WAITING = {
     "protocol final": "trains on all events for serving, after a model was chosen: refit",
     "sampler dialogue": TEXT,
     "sampler ego": TEXT,
-    "linearizer verbalizer": TEXT,
-    "identifier digits": TEXT,
-    "identifier title": TEXT,
     "featurizer image": "needs a card with pictures",
     "featurizer vector": "needs a card with vectors that were made elsewhere",
     "featurizer sequence": "needs earlier events beside the predicted relation, as in MIND",
     "backbone hugging_face": TEXT,
     "adaptor lora": TEXT,
-    "prompt knowledge": TEXT,
     "objective distillation": TEXT,
     "objective language_model": TEXT,
     "objective masked_modality": "needs a card with pictures",
@@ -45,7 +42,6 @@ WAITING = {
     "objective modality_alignment": "needs a card with pictures",
     "strategy tune_with_fixed_prompt": TEXT,
     "task click": TEXT,
-    "task conversation": TEXT,
 }
 """Members without a recipe, each with the reason; this list may only shrink."""
 
@@ -88,7 +84,8 @@ def used() -> frozenset[type]:
             except GraphRecError:
                 continue  # offered together with others, or with a folder of the reader's own
     for file in card_files():
-        found += parts_of(load_card(file.name.removesuffix(".yaml")))
+        card = load_card(file.name.removesuffix(".yaml"))
+        found += [*parts_of(card), *(derivation.build(each) for each in card.derive)]
     return frozenset(type(each) for each in found)
 
 

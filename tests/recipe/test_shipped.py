@@ -33,7 +33,9 @@ def test_twenty_steps(name: str, raw: Path, tmp_path: Path, small: Any) -> None:
     assert ("scratch" in done.metrics["compared"]) == (len(stages) > 1)
     if name_of(cheap.evaluate.asked) != "ranking":
         return
-    given = from_pretrained(done).recommend(["1", "2"], k=5, explain=True)
+    loaded = from_pretrained(done)
+    some = loaded.history.tables[loaded.user_type]["id"].head(2).to_list()
+    given = loaded.recommend(some, k=5, explain=True)
     assert [len(each.items) for each in given] == [5, 5]
 
 

@@ -1,5 +1,6 @@
 """How kernels are compiled and how many threads they use: as many as torch, cached on disk."""
 
+import logging
 import os
 from collections.abc import Callable
 from functools import cache, wraps
@@ -8,9 +9,12 @@ from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import torch
+from numba.core.event import Event, Listener, register
 from numba.np.ufunc import parallel
 
 _turn = Lock()
+COMPILING = "compiling kernels: the first time only, half a minute or less"
+"""Logged once by a process that compiles, so that its silence is explained."""
 
 
 class _Pool(NamedTuple):
@@ -89,6 +93,27 @@ def _pool() -> _Pool:
     return pools[0]
 
 
+class _Notice(Listener):
+    """Logs that kernels are compiled; kernels that lie on disk cause no event."""
+
+    def on_start(self, event: Event) -> None:
+        """Log it, once in a process."""
+        _log_compiling()
+
+    def on_end(self, event: Event) -> None:
+        """Do nothing."""
+
+
+@cache
+def _log_compiling() -> None:
+    logging.getLogger("graphrec_pt.kernels").info(COMPILING)
+
+
+@cache
+def _listen() -> None:
+    register("numba:compile", _Notice())
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEBUG = "GRAPHREC_KERNELS_DEBUG"
@@ -109,6 +134,7 @@ def kernel(parallel: bool = False, reorder: bool = False) -> Callable[[F], F]:
         parallel: Whether ``prange`` loops run on several threads.
         reorder: Whether sums may be added up in another order, several terms at a time.
     """
+    _listen()
     options: dict[str, Any] = {"cache": True, "parallel": parallel}
     if reorder:
         options["fastmath"] = {"reassoc", "contract"}
