@@ -18,6 +18,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.core.registry import changed
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Sample
@@ -52,6 +53,7 @@ from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.words import TokenizerField, Words
 
 PLAIN = SlotOptions()
+_checked: Memo[None] = Memo()  # of a graph
 
 
 @linearizer("verbalizer")
@@ -189,7 +191,7 @@ class Verbalizer(Linearizer):
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one sequence per root of Subgraphs and per path of Paths."""
-        self.check(graph)
+        _checked(graph, id(self), lambda: self.check(graph), given=(self,))
         words = Words.given("verbalizer", self.tokenizer)
         relation = graph.schema.interaction(self.relation)
         speller = Speller(graph, words, self.identifier)
