@@ -74,13 +74,11 @@ class Speller:
     words: Words
     identifier: Identifier
 
-    def literal(self, text: str, size: int) -> Tokens:
-        """Return n sequences of one text each."""
+    def literal(self, text: str) -> Tensor:
+        """Return the ids of a text of the phrase: int64 ``[k]``."""
         tokenizer = self.words.tokenizer
         key, given = (text, id(tokenizer)), (tokenizer,)
-        ids = _literals(self.graph, key, lambda: self._encoded(text), given=given)
-        ptr = torch.arange(size + 1) * len(ids)
-        return Tokens.of(ids.repeat(size), Kind.TEXT, ptr)
+        return _literals(self.graph, key, lambda: self._encoded(text), given=given)
 
     def _encoded(self, text: str) -> Tensor:
         return torch.tensor(self.words.encode(text) if text.strip() else [], dtype=torch.int64)
@@ -118,7 +116,9 @@ class Speller:
             texts = ["" if not t else s for t, s in zip(later.tolist(), links, strict=True)]
             between, after = self.values(texts, " ", options.tokens), " "
         else:
-            between = _chosen(self.literal(joint, len(later)), later)
+            ids, count = self.literal(joint), int(later.sum())
+            ptr = torch.cat([ids.new_zeros(1), (later.long() * len(ids)).cumsum(0)])
+            between = Tokens.of(ids.repeat(count), Kind.TEXT, ptr)
         parts = [between]
         for form in options.forms:
             if form == NODE:
@@ -224,8 +224,3 @@ def _encoded(texts: pl.Series, spaces: str, words: Words) -> Packed:
     count = torch.tensor([len(each) for each in ids], dtype=torch.int64)
     flat = torch.tensor([id for each in ids for id in each], dtype=torch.int64)
     return torch.cat([count.new_zeros(1), count.cumsum(0)]), flat
-
-
-def _chosen(tokens: Tokens, sequences: Tensor) -> Tokens:
-    """Return the batch with the other sequences emptied: bool ``[B]``."""
-    return tokens.take(sequences[tokens.sequence_of()].nonzero().squeeze(1))
