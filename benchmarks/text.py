@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/text.py [--quick] [--threads N] [--rounds 4] [--seconds 6] [--out FILE]
 
-GPT-2 of width 256 with four layers and 8,000 words learns invented reviews after the descriptions
-of their items. Plain transformers pad random batches of 64 and score every place; we pack batches
+GPT-2 of width 128 with two layers and 4,000 words learns invented reviews after the descriptions
+of their items. Plain transformers pad random batches of 32 and score every place; we pack batches
 of as many tokens and score the answers. Both then write 32 tokens after 16 prompts, greedily and
 with a cache. Everybody runs in turn, each in a process of its own; ratios are medians over rounds
 of two rates from the same round. Tokens of prompts and answers count, padding does not.

@@ -28,8 +28,8 @@ from graphrec_pt.training.stage import Stage
 from graphrec_pt.training.stage_run import StageRun
 from sections.steps import Done, Step, endless
 
-WORDS, WIDTH, LAYERS, HEADS, POSITIONS = 8_000, 256, 4, 4, 256
-BATCH, PROMPTS, NEW = 64, 16, 32
+WORDS, WIDTH, LAYERS, HEADS, POSITIONS = 4_000, 128, 2, 4, 256
+BATCH, PROMPTS, NEW = 32, 16, 32
 """Texts of a training step; prompts of a generation, and the tokens that follow each."""
 PAD, BOS, EOS = 0, 1, 2
 
@@ -285,7 +285,8 @@ def preparation(count: int, steps: int) -> dict[str, float]:
         if number >= 2:
             made.append(middle - begin)
             taken.append(time.perf_counter() - middle)
-    waste = batch.waste
+    length = batch.corrupted["language_model"].views[0].tokens.lengths()
+    waste = 1 - float(length.sum()) / (len(length) * float(length.max()))
     return {
         "preparation_ms": 1e3 * float(np.median(made)),
         "step_ms": 1e3 * float(np.median(taken)),

@@ -7,7 +7,7 @@ import io
 import shlex
 import sys
 from signal import SIGINT
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from graphrec_pt.cli.new_data import data
 from graphrec_pt.cli.printing import compile_notice
 from graphrec_pt.cli.recipes import recipe
 from graphrec_pt.cli.runs import add_to
-from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.interruption import Interrupted, interruptible, waiting_signal
 from graphrec_pt.core.printable import printable
 from graphrec_pt.core.version import __version__
@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.write(message + "\n")
             return 0
         message = printable(" ".join(message.replace("Value error, ", "").split())).rstrip(".")
-        sys.stderr.write(f"{_command(arguments)}: {message}; try --help\n")
+        hint = _other_command(arguments) if message.startswith("No such command") else ""
+        sys.stderr.write(f"{_command(arguments)}: {message}; {hint or 'try --help'}\n")
         return 2
     except (KeyboardInterrupt, typer.Abort) as error:
         left = "nothing half-written is left"
@@ -111,6 +112,24 @@ def _replace_unwritable() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+
+
+WORDS = {"train": "run", "fit": "run", "eval": "evaluate", "list": "ls", "predict": "recommend"}
+"""What other programs call a command."""
+
+
+def _other_command(arguments: list[str]) -> str:
+    """Return a hint about a command that there is not."""
+    group: Any = typer.main.get_command(app)
+    for word in arguments:
+        if word not in getattr(group, "commands", {}):
+            names = group.commands
+            if WORDS.get(word) in names:
+                return f"did you mean {WORDS[word]!r}?"
+            hint = did_you_mean(word, names)
+            return hint if hint.startswith("did you mean") else f"try {hint}"
+        group = group.commands[word]
+    return ""
 
 
 def _command(arguments: list[str]) -> str:

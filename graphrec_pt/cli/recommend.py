@@ -11,6 +11,7 @@ import typer
 from graphrec_pt.cli.printing import Terminal, print_json, progress
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.problems import counted
 
 if TYPE_CHECKING:
     from graphrec_pt.serve.recommender import Recommender
@@ -111,7 +112,7 @@ def recommend(
             count = recommend_file(
                 recommender, out, chosen, k, explain=explain, tell=tell, **options
             )
-        line = f"{count:,} users in {out}; {recommender.edges}"
+        line = f"{counted(count, 'user')} in {out}; {recommender.edges}"
         console.print(line, soft_wrap=True, highlight=False)
         return
     recommended = recommender.recommend(wanted, k, explain=explain, **options)

@@ -11,6 +11,7 @@ from rich.table import Table
 from graphrec_pt.cli.printing import Terminal, print_json
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.data.problems import counted
 
 
 def similar(
@@ -47,7 +48,7 @@ def similar(
     finder, console = SimilarItems(recommender, by), Terminal()
     if out is not None:
         count = finder.table(out, k, only=only or ())
-        console.print(f"{count:,} items in {out}", soft_wrap=True, highlight=False)
+        console.print(f"{counted(count, 'item')} in {out}", soft_wrap=True, highlight=False)
         return
     found = {each: finder.of(each, k, only=only or ()) for each in item or ()}
     if as_json:

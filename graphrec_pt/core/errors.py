@@ -44,11 +44,12 @@ class ConfigErrors(GraphRecError):
 
 
 def raise_all(errors: Sequence[GraphRecError]) -> None:
-    """Raise the collected errors together, or return when there are none."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ConfigErrors(errors)
+    """Raise the collected errors together, equal ones once; return when there are none."""
+    different = list({str(error): error for error in errors}.values())
+    if len(different) == 1:
+        raise different[0]
+    if different:
+        raise ConfigErrors(different)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

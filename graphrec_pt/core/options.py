@@ -44,7 +44,10 @@ def option_errors(who: str, error: ValidationError, cls: type[Any]) -> list[Grap
         else:
             message = item["msg"][0].lower() + item["msg"][1:]
             message = SHAPES.get(item["type"], message.removeprefix("input should be "))
-            errors.append(GraphRecError(f"{who} {option}".strip(), message, repr(item["input"])))
+            one = message == LIST and isinstance(item["input"], str | int | float)
+            hint = f"[{item['input']}]" if one else ""
+            who_option = f"{who} {option}".strip()
+            errors.append(GraphRecError(who_option, message, repr(item["input"]), hint))
     return errors
 
 

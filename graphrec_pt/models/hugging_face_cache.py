@@ -1,7 +1,6 @@
 """Key–value caches of Hugging Face models: decoders alone, and encoder–decoders."""
 
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ class HuggingFaceCache:
         places: int64 ``[n]``, tokens of each text so far: the next one's place.
         memory: ``[n, S, H]``, states of an encoder that the texts attend to, or None.
         memory_seen: int64 ``[n, S]``, 0 where those are padding.
+        places_given: Whether the model takes position ids; it counts tokens itself otherwise.
     """
 
     cache: Any
@@ -28,6 +28,7 @@ class HuggingFaceCache:
     places: Tensor
     memory: Tensor | None = None
     memory_seen: Tensor | None = None
+    places_given: bool = False
 
     def select(self, rows: Tensor) -> "HuggingFaceCache":
         """Return the state of some texts, int64 ``[m]``; this state is used up."""
@@ -51,7 +52,7 @@ class HuggingFaceCache:
         """
         real = torch.cat([self.real, torch.ones_like(self.real[:, :1])], dim=1)
         options: dict[str, Any] = {"past_key_values": self.cache, "use_cache": True}
-        if "position_ids" in signature(stack.forward).parameters:
+        if self.places_given:
             options["position_ids"] = position.unsqueeze(1)
         if self.memory is not None:
             options["encoder_hidden_states"] = self.memory

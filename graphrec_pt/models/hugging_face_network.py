@@ -293,7 +293,8 @@ class Network(nn.Module):
             options["use_cache"] = caching
         states = stack(inputs_embeds=x[index], attention_mask=mask, **options).last_hidden_state
         packed: Tensor = states[real]
-        return packed, HuggingFaceCache(cache, held, ptr.diff())
+        given = "position_ids" in takes
+        return packed, HuggingFaceCache(cache, held, ptr.diff(), places_given=given)
 
     def _check_obeys(self, mode: str, deep: bool) -> None:
         """Raise unless the model respects the mask of a mode; checked before the first use."""

@@ -166,13 +166,26 @@ class JointVocabulary:
         query, table, bias = sides.query, sides.table, sides.bias
         if self.end < self.words:
             return query, table, bias
-        end = self.model.embedding.special.weight[Special.EOS].unsqueeze(0).to(table.dtype)
-        if end.shape[1] != table.shape[1]:
-            expected = "a tokenizer with an end token, for words of another width than the model"
-            raise GraphRecError("language_model", expected, "none")
         if bias is not None:
             bias = torch.cat([bias, bias.new_zeros(1)])
-        return query, torch.cat([table, end]), bias
+        return query, self._with_end(table), bias
+
+    def _with_end(self, table: Tensor) -> Tensor:
+        """Return a table of words with a row for the end, made once for this table."""
+        known = self._extended.get(id(table))
+        if known is None or known[0] is not table:
+            end = self.model.embedding.special.weight[Special.EOS].unsqueeze(0).to(table.dtype)
+            if end.shape[1] != table.shape[1]:
+                expected = (
+                    "a tokenizer with an end token, for words of another width than the model"
+                )
+                raise GraphRecError("language_model", expected, "none")
+            known = self._extended[id(table)] = table, torch.cat([table, end])
+        return known[1]
+
+    @cached_property
+    def _extended(self) -> dict[int, tuple[Tensor, Tensor]]:
+        return {}
 
     def _node_sides(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return query, table and bias of nodes."""

@@ -107,9 +107,13 @@ class Restrictions:
         wanted, end = self.generation, self.vocabulary.end
         if self.trie is not None:
             return self._of_names(logp, texts.state)
+        if not self.restricts and not len(self.never) and not wanted.shortest:
+            return logp
         free, logp = logp, logp.index_fill(1, self.never, NONE)
         if texts.number.shape[1] < wanted.shortest:
             logp[:, end] = NONE
+        if not self.restricts:
+            return logp
         if wanted.no_repeat:
             rows, numbers = repeats(texts.number, wanted.no_repeat)
             logp[rows, numbers] = NONE
@@ -121,6 +125,12 @@ class Restrictions:
         stuck = (logp.amax(1) == NONE).nonzero().squeeze(1)
         logp[stuck, end] = free[stuck, end]  # a text that may not go on ends
         return logp
+
+    @property
+    def restricts(self) -> bool:
+        """Whether anything depends on what was written."""
+        wanted = self.generation
+        return bool(wanted.no_repeat or wanted.new_nodes or wanted.within == "edges")
 
     def _of_names(self, logp: Tensor, state: Tensor) -> Tensor:
         assert self.trie is not None

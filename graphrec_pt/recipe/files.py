@@ -12,8 +12,11 @@ from graphrec_pt.core.errors import GraphRecError, did_you_mean
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.card import load_card, shipped
-from graphrec_pt.recipe.recipe import Recipe
+from graphrec_pt.models.model_config import ModelConfig
+from graphrec_pt.recipe.recipe import Data, Evaluation, Recipe
 from graphrec_pt.recipe.roles import with_roles
+from graphrec_pt.training.options import Options
+from graphrec_pt.training.stage import Optimization, Stage
 
 NAMED = ("sampler", "linearizer", "backbone", "strategy", "split", "schedule")
 """Options that may be a bare name, which is the mapping ``{name: …}``."""
@@ -132,6 +135,12 @@ def override_option(content: dict[str, Any], override: str) -> None:
         hint = "stages.0.epochs=3"
         raise GraphRecError("override", "key=value", repr(override), hint)
     value = parse_yaml(text, path, "a value in YAML")
+    if path == "device":
+        hint = "leaving it out: a GPU is used where there is one; options.cpu=true keeps to the CPU"
+        raise GraphRecError("override", "an option of the recipe", repr(path), hint)
+    if place := _place_of(path):
+        expected = "an option of the recipe's top level"
+        raise GraphRecError("override", expected, repr(path), f"{place}={text}")
     *way, last = path.split(".")
     place: Any = content
     for number, part in enumerate(way):
@@ -140,6 +149,22 @@ def override_option(content: dict[str, Any], override: str) -> None:
         place[_number(place, last, path)] = value
     else:
         place[last] = value
+
+
+def _place_of(name: str) -> str | None:
+    """Return where an option stands that was given without the names of its place; else None."""
+    if "." in name or name in Recipe.model_fields:
+        return None
+    places = (
+        ("stages.0", Stage),
+        ("stages.0.optimization", Optimization),
+        ("options", Options),
+        ("evaluate", Evaluation),
+        ("data", Data),
+        ("model", ModelConfig),
+    )
+    homes = (f"{place}.{name}" for place, model in places if name in model.model_fields)
+    return next(homes, None)
 
 
 def _entry(place: Any, part: str, path: str, under: str) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import trusting
+from graphrec_pt.data.problems import counted
 from graphrec_pt.evaluation.tasks.text import TextTask
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.predict.best import best_lists, joined
@@ -102,7 +103,7 @@ class Recommender:
         self.user_type, self.item_type = relation.source, relation.target
         self.items = predictor.reading.items
         count = self.history.num_edges(self.relation)
-        self.edges = edges or f"{count:,} edges of {self.relation}"
+        self.edges = edges or f"{counted(count, 'edge')} of {self.relation}"
 
     @cached_property
     def explainer(self) -> Explainer:
@@ -122,7 +123,7 @@ class Recommender:
         """
         newer = on_newer_graph(self.predictor, graph, trust_code=trust_code)
         count = graph.num_edges(self.relation)
-        edges = f"{count:,} edges of {self.relation} in the given graph"
+        edges = f"{counted(count, 'edge')} of {self.relation} in the given graph"
         if newer.new:
             some = (f"{number:,} of {kind}" for kind, number in newer.new.items())
             edges += f"; nodes that the model was not trained on: {', '.join(some)}"

@@ -1,18 +1,21 @@
 """Cards of dialogues, news, explanations and films, on samples in their official layout."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from shutil import copyfile
 
 import polars as pl
+import pytest
 
+from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.registry import config_of, name_of
 from graphrec_pt.data.build import build_card
 from graphrec_pt.data.card import load_card
 from graphrec_pt.graph.protocol import SPLIT_OF_CARD
 from graphrec_pt.graph.split import split
 from graphrec_pt.recipe.recipe import Data
-from tests.data.test_cards import SAMPLES, built, ends, row
+from tests.data.test_cards import COUNTS, SAMPLES, built, ends, row
 
 
 def test_redial_separates_what_each_person_said() -> None:
@@ -104,3 +107,31 @@ def test_opendialkg_holds_whole_dialogues_out_unless_told_otherwise() -> None:
     trained = {dialogue[raw(turn)] for turn in cut.train.edges("recommends").source.tolist()}
     held = {dialogue[raw(turn)] for each in (cut.valid, cut.test) for turn in each.source.tolist()}
     assert not trained & held
+
+
+@pytest.mark.parametrize(
+    ("card", "file"),
+    [("redial", "train_data.jsonl"), ("opendialkg", "train_data_processed.jsonl")],
+)
+def test_dialogues_of_another_encoding_in_one_line(card: str, file: str, tmp_path: Path) -> None:
+    for sample in (SAMPLES / card).iterdir():
+        copyfile(sample, tmp_path / sample.name)
+    text = (tmp_path / file).read_text(encoding="utf-8")
+    (tmp_path / file).write_bytes(text.replace("Hill", "Hügel").encode("latin1"))
+    with pytest.raises(GraphRecError, match=rf"^{re.escape(file)}:\d+: expected .*utf-8") as caught:
+        build_card(load_card(card), tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_dialogue_without_the_recommender_has_nothing_to_predict() -> None:
+    card = load_card("redial").without(["recommends", "likes", "dislikes"])
+    graph = build_card(card, SAMPLES / "redial")
+    (utterance,) = graph.node_ids("utterance", ["6-0"])
+    assert int(graph.degree("suggests")[utterance - graph.nodes("utterance").start]) == 0
+
+
+def test_a_mention_of_an_unknown_film_adds_it_and_one_of_an_entity_is_left_out() -> None:
+    redial = built("redial")
+    assert redial.title(redial.node_id("item", "13")) == "Green Hill"  # of the dialogue alone
+    dialogues = built("opendialkg")
+    assert dialogues.num_edges("names") == COUNTS["opendialkg"]["names"]

@@ -1,6 +1,7 @@
 """The task `text`, from a recipe to the page; reviews of this world name an aspect of the item."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,35 @@ evaluate:
     answer: {of: event, column: text}
     writer: WRITER
     phrases: {reviews: [wrote about], has_aspect: ["comes with a", "has a"]}
+options: {cpu: true}
+"""
+
+
+WRITES = """
+name: writes
+data: {graph: none, split: leave_one_out}
+model:
+  text: "trained:270"
+  backbone: {name: graph_transformer, width: 16, layers: 1, mode: causal,
+             structure: {position: 48, type: null}}
+stages:
+  - name: words
+    roots: reviews
+    sampler:
+      name: both_ends
+      source: {name: k_hop, fanout: [2], relations: [reviews]}
+      target: {name: k_hop, fanout: [2], relations: [has_aspect]}
+    linearizer: subgraph
+    objectives:
+      - name: language_model
+        answer: {of: event, column: text, longest: 24}
+        generation: {longest: 24}
+    batch: 16
+    steps: 40
+    optimization: {lr: 1.0e-2}
+evaluate:
+  task: {name: text, answer: {of: event, column: text}}
+  metrics: [rouge_l, ppl, ppl_byte, grounded]
 options: {cpu: true}
 """
 
@@ -191,6 +221,26 @@ def test_the_grounded_writer_says_no_false_word(run: Run, parts: Split) -> None:
     assert kept.any()
     assert not kept.all()
     assert (plain.table["grounded"].filter(kept) == plain.table["stated"].filter(kept)).all()
+
+
+def test_a_language_model_writes(world: Graph, parts: Split, tmp_path: Path) -> None:
+    written = run_recipe(Recipe.checked(yaml.safe_load(WRITES), "test"), tmp_path, graph=world)
+    measured = written.metrics
+    assert set(measured["test"]) == {"rouge_l", "ppl", "ppl_byte", "grounded"}
+    assert set(measured["baselines"]["medoid_text"]) == {"rouge_l", "grounded"}  # no likelihoods
+    table = pl.read_parquet(tmp_path / "texts.parquet").filter(split="test")
+    nll, tokens = table["nll"].drop_nulls(), table["tokens"].drop_nulls()
+    assert len(nll) == USERS - 4  # those with a reference
+    assert measured["test"]["ppl"] == pytest.approx(math.exp(nll.sum() / tokens.sum()))
+    size = sum(len(text.encode()) for text in table["reference"] if text)
+    assert measured["test"]["ppl_byte"] == pytest.approx(math.exp(nll.sum() / size))
+    assert 1 < measured["test"]["ppl_byte"] < 20
+    page = write_report(written).read_text(encoding="utf-8")
+    assert '<td class="n">–' in page
+    checked = text_task(writer="grounded")
+    system = checked.trained(written.model(), written.recipe.stages[-1], parts, "test")
+    found = checked.judge(system, parts, "test", RankingConfig())
+    assert found.table["stated"].equals(found.table["grounded"])
 
 
 def test_a_path_is_put_into_words(run: Run, world: Graph, parts: Split) -> None:

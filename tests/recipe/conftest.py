@@ -88,6 +88,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_hospital(folder)
     write_movielens_kg(folder, rows)
     write_talks(folder)
+    write_redial(folder)
     return folder
 
 
@@ -245,3 +246,30 @@ def write_talks(folder: Path) -> None:
     for part, rows in (("train", turns[:100]), ("valid", turns[100:120]), ("test", turns[120:])):
         lines = "\n".join(map(json.dumps, rows)) + "\n"
         (folder / f"{part}_data_processed.jsonl").write_text(lines)
+
+
+def write_redial(folder: Path) -> None:
+    """Write dialogues in the layout of ReDial: who asks for a film hears of the next one."""
+    films = {str(100 + number): f"Film {number} (1999)" for number in range(60)}
+    names = list(films)
+    dialogues = []
+    for number in range(120):
+        asked, offered = names[number % 60], names[(number * 7 + number % 11) % 60]
+        texts = [f"I liked @{asked}.", f"Then see @{offered}!", "Thanks."]
+        dialogues.append(
+            {
+                "conversationId": str(number),
+                "initiatorWorkerId": number % 7,
+                "respondentWorkerId": 10 + number % 5,
+                "movieMentions": {name: films[name] for name in (asked, offered)},
+                "initiatorQuestions": {},
+                "respondentQuestions": {},
+                "messages": [
+                    {"text": text, "senderWorkerId": number % 7 if place != 1 else 10 + number % 5}
+                    for place, text in enumerate(texts)
+                ],
+            }
+        )
+    for part, rows in (("train", dialogues[:90]), ("test", dialogues[90:])):
+        lines = "\n".join(map(json.dumps, rows)) + "\n"
+        (folder / f"{part}_data.jsonl").write_text(lines)

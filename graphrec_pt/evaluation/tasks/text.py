@@ -137,7 +137,8 @@ class TextTask:
         likely = None
         if isinstance(system, LikelyTexts):
             nll, tokens = system.nll(source, target, edge)
-            likely = nll.tolist(), tokens.tolist()
+            known = torch.tensor([text is not None for text in rows["reference"]])
+            likely = nll.tolist(), torch.where(known, tokens.cpu(), 0).tolist()
         table = written_table(when, pl.concat([rows, read], how="horizontal"), likely)
         return Written(table, {"history": HISTORY[when], VOCABULARY: str(facts.vocabulary)})
 
