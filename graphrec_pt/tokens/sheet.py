@@ -73,7 +73,8 @@ class Sheet:
 
     def laid(self) -> Tokens:
         """Return the sequences; `word` counts the words of each sequence."""
-        self._add(*[torch.zeros(0, dtype=torch.int64)] * 3, Kind.TEXT)
+        none = torch.zeros(0, dtype=torch.int64)
+        self._add(none, none, none, Kind.TEXT)
         whole = {name: torch.cat([part[name] for part in self.parts]) for name in self.parts[0]}
         most = int(whole["part"].max()) + 1 if len(whole["part"]) else 1
         order = torch.argsort(whole["row"] * most + whole["part"], stable=True)

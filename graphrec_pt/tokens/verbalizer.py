@@ -207,8 +207,8 @@ class Verbalizer(Linearizer):
                 (rows.nonzero().squeeze(1), each.prompt, 0),
                 ((rows & told).nonzero().squeeze(1), each.answer or (), len(each.prompt) + 1),
             ):
-                words = [part.text if isinstance(part, Literal) else "" for part in parts]
-                sheet.words(row, [speller.literal(text) for text in words], first)
+                texts = [part.text if isinstance(part, Literal) else "" for part in parts]
+                sheet.words(row, [speller.literal(text) for text in texts], first)
         row = told.nonzero().squeeze(1)
         last = torch.tensor([len(each.parts) + 1 for each in asked])
         begin = torch.tensor([len(each.prompt) for each in asked])
