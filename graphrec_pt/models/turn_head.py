@@ -46,4 +46,5 @@ class TurnHead(Head):
             value: float32 ``[N, C]``, K.
         """
         strength = self.direct + self.gate(state)  # [n, C]
-        return (strength[row] * torch.log1p(value * self.log_scale.exp())).sum(1)
+        term: Tensor = (strength[row] * torch.log1p(value * self.log_scale.exp())).sum(1)
+        return term

@@ -97,13 +97,11 @@ class PathWords:
         for hop, relation in enumerate(relations):
             definition = self.graph.schema.relation(relation)
             head, tail = nodes[hop], nodes[hop + 1]
-            if backward := definition.backward and definition.inverse is not None:
-                assert definition.inverse is not None
+            if definition.backward and definition.inverse is not None:
                 definition = self.graph.schema.relation(definition.inverse)
                 head, tail = tail, head
-            again = definition.name in stated and backward
-            stated.add(definition.name)
-            if hop and not backward and not of_kind(head):
+            goes_on = bool(written.slots) and written.slots[-1].node == head
+            if goes_on:
                 written.add(", which ")
             else:
                 written.add("; " if hop else "")
@@ -111,7 +109,9 @@ class PathWords:
                 written.add(" ")
             written.add(f"{self.phrase(definition)} ")
             name(tail)
-            written.add(", too" if again else "")
+            if definition.name in stated and not goes_on:
+                written.add(", too")
+            stated.add(definition.name)
         return written.sentence()
 
     def phrase(self, relation: Relation) -> str:

@@ -129,11 +129,16 @@ def test_paths_in_words_state_their_edges_and_are_true() -> None:
     told = words.sentence([ann, one, bob, three], ["watched", "rev_watched", "watched"])
     assert told.text == (
         "You watched Pulp Fiction; somebody else watched Pulp Fiction, too; "
-        "the same person watched The Usual Suspects."
+        "the same person watched The Usual Suspects, too."
     )
     found = [fact for fact in FACTS.stated(told.text, ann, three) if fact.relation]
     assert [fact.true for fact in found] == [True] * 3
     plain = PathWords(GRAPH, {}).sentence([ann, one, tarantino], ["watched", "directed_by"])
+    # A clause goes on about the name that was told last, and about no other.
+    told = words.sentence([tarantino, one, ann, two], ["rev_directed_by", "rev_watched", "watched"])
+    assert told.text == (
+        "Pulp Fiction was directed by you; ann watched Pulp Fiction; ann watched Four Rooms, too."
+    )
     new = PathWords(GRAPH, PHRASES).sentence([one, tarantino], ["directed_by"], after="watched")
     assert new.text == "You watched Pulp Fiction, which was directed by Quentin Tarantino."
     assert plain.text == "You came across Pulp Fiction, which is directed by Quentin Tarantino."
