@@ -131,7 +131,7 @@ def _datasets() -> Iterator[str]:
     yield from ("| card | data set | published counts | licence |", "|---|---|---|---|")
     for file in card_files():
         card = load_card(file.name.removesuffix(".yaml"))
-        counts = ", ".join(f"{count:,} {noun}" for noun, count in list(card.expect.items())[:3])
+        counts = ", ".join(f"{noun} {count:,}" for noun, count in list(card.expect.items())[:3])
         yield f"| `{card.name}` | {card.title} | {counts} | {card.licence.name} |"
 
 

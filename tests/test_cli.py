@@ -58,7 +58,7 @@ def test_ls_through_a_pipe_crops_nothing(capsys: pytest.CaptureFixture[str]) -> 
         card = load_card(file.name.removesuffix(".yaml"))
         assert card.title in lines[card.name]
         for what, count in list(card.expect.items())[:3]:
-            assert f"{count:,} {what}" in lines[card.name]
+            assert f"{what} {count:,}" in lines[card.name]
     assert lines["movielens-1m"].endswith("downloaded")
 
 

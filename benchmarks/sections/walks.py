@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.key import Key
+from graphrec_pt.data.synthetic import synthetic_graph
+from graphrec_pt.kernels.adjacency import torch_edge_relation
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.walk import walk
+from graphrec_pt.sampling.sampler import Sampler, sampler
 from sections.graphs import Gathers, mapped, power_law
 from sections.measure import Contestant, Row, Settings, contest
 from sections.samplers import (
@@ -37,6 +40,7 @@ def rows(settings: Settings) -> list[Row]:
     found += _uniform(apart, f"{name}, popularity apart from degree", walkers, settings)
     found += _metapath(nodes, edges, name, walkers, settings)
     del csr, apart
+    found += _samplers(walkers, settings)
     return found + _growth(walkers, settings)
 
 
@@ -47,6 +51,40 @@ def _roots(csr: SegmentedCSR, walkers: int) -> Tensor:
 def _ours(csr: SegmentedCSR, roots: Tensor, **options: Any) -> int:
     _, position = walk(csr, roots, LENGTH, Key(0), **options)
     return position.numel()
+
+
+def _samplers(walkers: int, settings: Settings) -> list[Row]:
+    """Measure the public samplers beside their kernel, and beside a look-up of relations after it.
+
+    A path holds the relation of every hop, which the kernel alone does not return.
+    """
+    sizes = (5_000, 2_000, 100_000) if settings.quick else (100_000, 50_000, 4_000_000)
+    graph = synthetic_graph(*sizes)
+    name = f"{graph.num_nodes() // 1000} k nodes, {graph.csr.num_edges / 1e6:.1f} M edges"
+    roots = torch.arange(walkers) % graph.num_nodes("user") + graph.nodes("user").start
+    found = []
+    options: dict[str, dict[str, float]] = {"random_walk": {}, "node2vec": {"p": 2.0, "q": 0.5}}
+    for which, kernel_options in options.items():
+        chosen = sampler.build({"name": which, "hops": LENGTH, **kernel_options})
+
+        def public(chosen: Sampler = chosen) -> int:
+            return chosen.sample(graph, roots, Key(0)).relations.numel()
+
+        def looked_up(given: dict[str, float] = kernel_options) -> int:
+            nodes, position = walk(graph.csr, roots, LENGTH, Key(0), **given)
+            taken, table = position >= 0, graph.slot_relations
+            relation = torch.full_like(position, -1)
+            relation[taken] = torch_edge_relation(
+                graph.csr, table, position[taken], nodes[:, :-1][taken]
+            )
+            return relation.numel()
+
+        peers = [
+            Contestant("kernel", partial(_ours, graph.csr, roots, **kernel_options)),
+            Contestant("relations looked up after the walk", looked_up),
+        ]
+        found += contest(f"sampler {which}", name, UNIT, public, peers, settings)
+    return found
 
 
 def _uniform(csr: SegmentedCSR, name: str, walkers: int, settings: Settings) -> list[Row]:

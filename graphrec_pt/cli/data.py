@@ -135,7 +135,7 @@ def _card_table(cards: "Sequence[Card]") -> Table:
         table.add_column(column, overflow="fold")
     table.add_column("raw files", no_wrap=True)
     for card in cards:
-        counts = ", ".join(f"{n:,} {noun}" for noun, n in list(card.expect.items())[:3])
+        counts = ", ".join(f"{noun} {n:,}" for noun, n in list(card.expect.items())[:3])
         table.add_row(card.name, card.title or card.name, counts or "–", _way(card))
     return table
 

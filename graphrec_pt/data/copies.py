@@ -32,32 +32,32 @@ IN_FRONT = re.compile(r"^(copy( \(?\d+\)?)? of |kopie von |copie de |backup[ _-]
 
 
 def without_copies(
-    files: Iterable[File], place: Callable[[File], str], told: list[str] | None = None
+    files: Iterable[File], place: Callable[[File], str], notes: list[str] | None = None
 ) -> list[File]:
     """Return the files without copies of other files in the list, in their order.
 
     Args:
         files: Files that one pattern of a card found.
         place: Returns the path of a file, with ``/`` between folders; equal paths do not occur.
-        told: Receives a sentence for every file that is left out.
+        notes: Receives a sentence for every file that is left out.
     """
     listed = {place(file): file for file in files}
     kept: dict[str, str] = {}  # path without a compression → the path that is read
     for path in sorted(listed, key=lambda path: (_plain(path) != path, path)):
         if any(NEVER_DATA.fullmatch(part.lower()) for part in PurePosixPath(path).parts):
-            _tell(told, path, "what an editor or a system leaves behind")
+            _tell(notes, path, "what an editor or a system leaves behind")
         elif (first := kept.setdefault(_plain(path), path)) != path:
-            _tell(told, path, "a copy", first)
+            _tell(notes, path, "a copy", first)
     lower = {path.lower(): path for path in kept}
     for path in list(kept):
         original = next((lower[name] for name in _originals(path.lower()) if name in lower), None)
         if original is not None:
-            _tell(told, kept.pop(path), "by its name a copy", original)
+            _tell(notes, kept.pop(path), "by its name a copy", original)
     read = set(kept.values())
     return [file for path, file in listed.items() if path in read]
 
 
-def distinct(files: Sequence[Path], told: list[str] | None = None) -> list[Path]:
+def distinct(files: Sequence[Path], notes: list[str] | None = None) -> list[Path]:
     """Return the files of which no earlier one has the same name and the same bytes."""
     kept: list[Path] = []
     first: dict[tuple[str, int], list[Path]] = {}
@@ -66,7 +66,7 @@ def distinct(files: Sequence[Path], told: list[str] | None = None) -> list[Path]
         alike = first.setdefault((path.name, path.stat().st_size), [])
         same = [other for other in alike if _digest(other, digests) == _digest(path, digests)]
         if same and path.stat().st_size:
-            _tell(told, path.as_posix(), "byte for byte a copy", same[0].as_posix())
+            _tell(notes, path.as_posix(), "byte for byte a copy", same[0].as_posix())
         else:
             alike.append(path)
             kept.append(path)
@@ -117,10 +117,10 @@ def _digest(path: Path, known: dict[Path, bytes]) -> bytes:
     return known[path]
 
 
-def _tell(told: list[str] | None, path: str, why: str, original: str | None = None) -> None:
-    if told is None:
+def _tell(notes: list[str] | None, path: str, why: str, original: str | None = None) -> None:
+    if notes is None:
         return
     shown, other = PurePosixPath(path), PurePosixPath(original or "")
     length = 1 if shown.name != other.name else 2  # the folder too, where the names are the same
     name, of = ("/".join(path_of.parts[-length:]) for path_of in (shown, other))
-    told.append(f"{name} was left out: {why}" + (f" of {of}" if original else ""))
+    notes.append(f"{name} was left out: {why}" + (f" of {of}" if original else ""))

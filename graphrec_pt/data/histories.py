@@ -175,44 +175,45 @@ def _agreement(ids: Ints, first: Ints) -> tuple[float, bool]:
     return float(by_rank[0, 1]), exact
 
 
-def warnings_of(found: Histories) -> Iterator[str]:
+def warnings_of(summary: Histories) -> Iterator[str]:
     """Yield warnings about the histories, a sentence each."""
-    name, steps = found.relation, found.sources
-    if found.duplicates:
-        edges = counted(found.duplicates, "duplicate edge")
+    name, steps = summary.relation, summary.sources
+    if summary.duplicates:
+        edges = counted(summary.duplicates, "duplicate edge")
         yield f"{name}: {edges} (same source, target and time)"
-    if found.repeats:
+    if summary.repeats:
         yield (
-            f"{name}: {counted(found.repeats, 'repeat')} (a pair joined again at another time); "
+            f"{name}: {counted(summary.repeats, 'repeat')} (a pair joined again at another time); "
             "whether seen items may be recommended matters"
         )
-    if found.ties:
+    if summary.ties:
         yield (
-            f"{name}: {counted(found.ties, 'step')} between equal times, in "
-            f"{found.tied_sources:,} of {counted(steps, 'history')}; their order is left to chance"
+            f"{name}: {counted(summary.ties, 'step')} between equal times, in "
+            f"{summary.tied_sources:,} of {counted(steps, 'history')}; "
+            "their order is left to chance"
         )
-    if found.tied_last:
+    if summary.tied_last:
         yield (
-            f"{name}: {_some(found.tied_last, steps, 'ends', 'end')} in a tie between two items; "
+            f"{name}: {_some(summary.tied_last, steps, 'ends', 'end')} in a tie between two items; "
             "leave-one-out picks one by chance"
         )
-    if found.short:
+    if summary.short:
         yield (
-            f"{name}: {_some(found.short, steps, 'is', 'are')} shorter than 3; "
+            f"{name}: {_some(summary.short, steps, 'is', 'are')} shorter than 3; "
             "leave-one-out leaves nothing to train on"
         )
-    if found.cold_last:
+    if summary.cold_last:
         yield (
-            f"{name}: {_some(found.cold_last, steps, 'ends', 'end')} in an item that is met "
+            f"{name}: {_some(summary.cold_last, steps, 'ends', 'end')} in an item that is met "
             "nowhere else; "
             "held out, it is cold"
         )
-    for order in found.orders:
-        yield from _order_warnings(found, order)
+    for order in summary.orders:
+        yield from _order_warnings(summary, order)
 
 
-def _order_warnings(found: Histories, order: IdOrder) -> Iterator[str]:
-    rho, chance = order.appearance, 1 / max(found.targets, 1)
+def _order_warnings(summary: Histories, order: IdOrder) -> Iterator[str]:
+    rho, chance = order.appearance, 1 / max(summary.targets, 1)
     sentences = []
     if rho is not None and (order.exact or rho >= TELLING):
         how = "exactly" if order.exact else f"nearly (rank correlation {rho:.2f})"
@@ -225,7 +226,7 @@ def _order_warnings(found: Histories, order: IdOrder) -> Iterator[str]:
             "raw": "make no feature or tie-break of raw ids",
             "node": "build with a permutation seed",
         }[order.ids]
-        yield f"{found.relation}: {' and '.join(sentences)}; {remedy}"
+        yield f"{summary.relation}: {' and '.join(sentences)}; {remedy}"
 
 
 def _some(part: int, whole: int, one: str, many: str) -> str:

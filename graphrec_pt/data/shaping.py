@@ -176,20 +176,20 @@ def look_up(
 
 
 def _tell_no_match(
-    who: str, plan: Lookup, key: str, asked: pl.LazyFrame, found: pl.DataFrame, tell: Tell
+    who: str, plan: Lookup, key: str, wanted: pl.LazyFrame, present: pl.DataFrame, tell: Tell
 ) -> None:
-    asked, found = asked.drop_nulls(), found.drop_nulls(KEY)
-    if not len(found):
+    wanted, present = wanted.drop_nulls(), present.drop_nulls(KEY)
+    if not len(present):
         return
     try:
-        if len(asked.join(found.lazy(), on=KEY, how="semi").head(1).collect(engine="streaming")):
+        if len(wanted.join(present.lazy(), on=KEY, how="semi").head(1).collect(engine="streaming")):
             return
-        first = asked.head(1).collect()[KEY].to_list()
+        first = wanted.head(1).collect()[KEY].to_list()
     except pl.exceptions.PolarsError:
         return  # rows that do not parse are reported when they are read
     if not first:
         return
-    known = found[KEY].head(1000).to_list()
+    known = present[KEY].head(1000).to_list()
     likely = ((k, how) for k in known if (how := same_but(first[0], k)))
     there, how = next(likely, (known[0], ""))
     hint = alike_hint(how, plan.column, who.split(".")[1]) if how else "another `column` or `key`"

@@ -52,14 +52,14 @@ class CategoricalFeature(Feature):
 
     def attach_graph(self, graph: Graph) -> None:
         """Read the row of every node and column: ``codes [n, C]``."""
-        found, before = [], 0
+        rows, before = [], 0
         for name, known in self.values.items():
             texts = read_column(graph, self.node_type, name, "categorical").cast(pl.String)
             code = texts.cast(pl.Enum(known), strict=False).to_physical().cast(pl.Int64)
             row = torch.from_numpy((code + (1 + before)).fill_null(0).to_numpy().copy())
-            found.append(row)
+            rows.append(row)
             before += len(known)
-        self.codes = torch.stack(found, dim=1).to(self.table.weight.device)
+        self.codes = torch.stack(rows, dim=1).to(self.table.weight.device)
 
     def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
         """Return the column and value of each row; the first row belongs to no value."""

@@ -136,8 +136,8 @@ def _first(part: Floats, values: int, draw: np.random.Generator) -> Floats:
 def _clustered(part: Floats, before: Floats) -> Floats:
     with catch_warnings():  # a centroid without vectors keeps its place
         simplefilter("ignore")
-        found, _ = kmeans2(part, before, ROUNDS, minit="matrix", check_finite=False)
-    return found.astype(np.float32)
+        centres, _ = kmeans2(part, before, ROUNDS, minit="matrix", check_finite=False)
+    return centres.astype(np.float32)
 
 
 _learnt: dict[str, Quantizer] = {}  # the last one, by the digest of what it was learnt from

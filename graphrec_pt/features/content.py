@@ -53,10 +53,10 @@ class ContentFeature(Feature):
 
     def attach_graph(self, graph: Graph) -> None:
         """Read the features of every node."""
-        found, device = content_features(graph, self.node_type, self.buckets), self.start.device
-        self.start = torch.from_numpy(found.indptr).long().to(device)
-        self.feature = torch.from_numpy(found.indices).long().to(device)
-        self.share = torch.from_numpy(found.data).float().to(device)
+        shares, device = content_features(graph, self.node_type, self.buckets), self.start.device
+        self.start = torch.from_numpy(shares.indptr).long().to(device)
+        self.feature = torch.from_numpy(shares.indices).long().to(device)
+        self.share = torch.from_numpy(shares.data).float().to(device)
 
     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
         """Return ``[n, D]``."""

@@ -50,7 +50,21 @@ class Feature(nn.Module):
 
 
 class Featurizer(Protocol):
-    """The base class of featurizers: frozen configs that a recipe can name."""
+    """The base class of featurizers: frozen configs that a recipe can name.
+
+    Example:
+        >>> class OneVector(Feature):
+        ...     def __init__(self, width: int) -> None:
+        ...         super().__init__()
+        ...         self.vector = nn.Parameter(torch.ones(width))
+        ...     def forward(self, nodes: Tensor, vectors: Vectors) -> Tensor:
+        ...         return self.vector.expand(len(nodes), -1)  # [n, D]
+        >>> @featurizer("one_vector")
+        ... class OneVectorForAll:
+        ...     def build(self, spec: GraphSpec, node_type: str, width: int) -> Feature:
+        ...         return OneVector(width)
+        >>> model = Model.of(graph, features={"by_type": {"item": ["one_vector"]}})
+    """
 
     def build(self, spec: GraphSpec, node_type: str, width: int) -> Feature:
         """Return a module whose weights are filled by :func:`~graphrec_pt.features.seeded.seeded`.
@@ -91,7 +105,18 @@ class Propagator(nn.Module):
 
 
 class Propagation(Protocol):
-    """A frozen config of a graph neural network over the whole graph."""
+    """A frozen config of a graph neural network over the whole graph.
+
+    Example:
+        >>> class Halves(Propagator):
+        ...     def forward(self, x: Tensor) -> Tensor:
+        ...         return x / 2  # [N, D]
+        >>> @propagation("halves")
+        ... class HalvesConfig:
+        ...     def build(self, spec: GraphSpec, width: int) -> Propagator:
+        ...         return Halves()
+        >>> model = Model.of(graph, features={"propagation": "halves"})
+    """
 
     def build(self, spec: GraphSpec, width: int) -> Propagator:
         """Return a module from ``[N, D]`` to ``[N, D]``; runs on the meta device.

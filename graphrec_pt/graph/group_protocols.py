@@ -239,9 +239,12 @@ class OwnedSets:
         known = given is None or other.relation in given
         return self._stages(events, other, key, known_of_last=known)
 
-    def _stages(self, events: Events, asked: Events, key: Key, *, known_of_last: bool) -> Stages:
-        held, after = self._fate(events, asked, key)
-        sets = np.where(held[asked.target] > 0, asked.target, asked.source)  # at either end
+    def _stages(
+        self, events: Events, predicted: Events, key: Key, *, known_of_last: bool
+    ) -> Stages:
+        held, after = self._fate(events, predicted, key)
+        at_target = held[predicted.target] > 0  # a set stands at either end
+        sets = np.where(at_target, predicted.target, predicted.source)
         stage = held[sets]  # of the owner
         place = after[sets]  # −1 before the last set, 0 in it, 1 after it
         context = (place < 0) | ((place == 0) & known_of_last)
@@ -250,15 +253,15 @@ class OwnedSets:
         dropped = (stage != SplitPart.TRAIN) & (place > 0)
         return np.where(dropped, SplitPart.DROPPED, stage).astype(np.int8)
 
-    def _fate(self, events: Events, asked: Events, key: Key) -> tuple[Stages, Stages]:
+    def _fate(self, events: Events, predicted: Events, key: Key) -> tuple[Stages, Stages]:
         """Return, for every node, the stage of its owner and its place relative to the last set."""
         full = np.unique(events.source)
         order = np.lexsort((self.node, self.time, self.owner))
         owner, node = self.owner[order], self.node[order]
         row = np.arange(len(owner))
         filled = np.isin(node, full)
-        met = (owner, node, events.source, asked.source, asked.target)
-        size = max(int(ids.max(initial=-1)) for ids in met)
+        numbered = (owner, node, events.source, predicted.source, predicted.target)
+        size = max(int(ids.max(initial=-1)) for ids in numbered)
         last, count = np.full(size + 1, -1), np.zeros(size + 1, np.int64)
         np.maximum.at(last, owner[filled], row[filled])
         np.add.at(count, owner[filled], 1)

@@ -36,12 +36,12 @@ class HeldOut:
     Args:
         graph: The whole graph.
         stage: int8 ``[edge ids]``, filled by the methods.
-        told: Sentences for reports, added by the methods.
+        notes: Sentences for reports, added by the methods.
     """
 
     graph: Graph
     stage: Stages
-    told: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add(self, events: Events, assigned: Stages, given: bool) -> Stages:
         """Set the stages of the predicted relation and return them.
@@ -59,12 +59,12 @@ class HeldOut:
         how = "in the reverse direction or " if both_ways else ""
         again = f"repeat{'s' if count == 1 else ''} a held-out pair {how}not earlier"
         if given and count:
-            self.told.append(
+            self.notes.append(
                 f"{name}: {_edges(count)} of the training part {again}; the parts are used as they "
                 "are given"
             )
         elif count:
-            self.told.append(
+            self.notes.append(
                 f"{name}: {_edges(count)} that {again} {_were(count)} left out of training"
             )
         stages = assigned if given else stages
@@ -96,7 +96,7 @@ class HeldOut:
         edge = self.graph.edges(other.name).edge.numpy()
         self.stage[edge] = later(self.stage[edge], UNPREDICTED[level])
         if count := int((level > 0).sum()):
-            self.told.append(
+            self.notes.append(
                 f"{other.name}: says what {interaction.name} says; {_edges(count)} "
                 f"of held-out pairs {_were(count)} left out of training"
             )
@@ -110,7 +110,7 @@ class HeldOut:
             nodes.append(torch.from_numpy(joining.node))
             levels.append(torch.from_numpy(level))
             if count := int((level > 0).sum()):
-                self.told.append(
+                self.notes.append(
                     f"{joining.name}: each node joins a pair of {predicted.name}; {count:,} "
                     f"of held-out pairs {_were(count)} emptied (name them in `event:`)"
                 )
@@ -123,7 +123,7 @@ class HeldOut:
         )
         hidden, count = readable(pair, level, shown, seen)
         if count:
-            self.told.append(
+            self.notes.append(
                 f"{other.name}: shows {count:,} of {hidden:,} held-out pairs of {predicted.name}; "
                 "it says something else, so they stay (`without:` leaves out a card's relation)"
             )
@@ -134,7 +134,7 @@ class HeldOut:
         seen = (events.target << 32 | events.source)[LEVEL[stages] == 0]
         count = int(np.isin(hidden, seen).sum())
         if count:
-            self.told.append(
+            self.notes.append(
                 f"{events.relation}: {count:,} of {len(hidden):,} held-out pairs stand in training "
                 "in the reverse direction"
             )

@@ -196,7 +196,7 @@ def split(
     made.hide_copies(relation)
     joining = made.joining_nodes(relation)
     stage = torch.from_numpy(made.stage)
-    return Split(graph, relation.name, stage, config, seed, tuple(made.told), joining)
+    return Split(graph, relation.name, stage, config, seed, tuple(made.notes), joining)
 
 
 def _nothing_to_train_on(

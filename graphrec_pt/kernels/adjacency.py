@@ -276,15 +276,15 @@ def torch_induce(
     length = ptr.diff()[sequence]
     other, token = ranges(ptr[sequence], length)  # [Σ length²]
     first, count = csr.first_segment(nodes), csr.slots[csr.node_type(nodes)]
-    found = []
+    parts = []
     for k in range(max(int(csr.slots.max()), 1)):
-        asked = k < count[token]
-        source, target = token[asked], other[asked]
+        present = k < count[token]
+        source, target = token[present], other[present]
         start, end = csr.segment[first[source] + k], csr.segment[first[source] + k + 1]
         low = lower_bound(targets, start, end, ordered[target])
         high = lower_bound(targets, low, end, ordered[target] + 1)
         place, pair = ranges(low, high - low)
-        found.append((source[pair], torch.full_like(place, k), target[pair], place))
-    token, slot, target, place = (torch.cat(column) for column in zip(*found, strict=True))
+        parts.append((source[pair], torch.full_like(place, k), target[pair], place))
+    token, slot, target, place = (torch.cat(column) for column in zip(*parts, strict=True))
     by_token = torch.sort(token, stable=True).indices
     return token[by_token], slot[by_token], target[by_token], place[by_token]

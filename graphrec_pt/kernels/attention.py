@@ -232,7 +232,7 @@ def _built(ptr: Tensor) -> Buckets:
     host = ptr.cpu()
     length, order = host.diff().sort(descending=True, stable=True)
     place = torch.empty(int(host[-1]), dtype=torch.int64)
-    found, start, low = [], 0, 0
+    filled, start, low = [], 0, 0
     starts = []
     for high in _ends(length):
         sequence = order[low:high].sort().values  # neighbours in memory stay neighbours
@@ -244,9 +244,9 @@ def _built(ptr: Tensor) -> Buckets:
         starts.append(start)
         start, low = start + token.numel(), high
         mask = None if bool(real.all()) else real.to(ptr.device)
-        found.append(Bucket(sequence.to(ptr.device), token.to(ptr.device), mask))
-    cells = torch.cat([host[:0], *(bucket.token.flatten().cpu() for bucket in found)])
-    return Buckets(tuple(found), cells.to(ptr.device), place.to(ptr.device), tuple(starts))
+        filled.append(Bucket(sequence.to(ptr.device), token.to(ptr.device), mask))
+    cells = torch.cat([host[:0], *(bucket.token.flatten().cpu() for bucket in filled)])
+    return Buckets(tuple(filled), cells.to(ptr.device), place.to(ptr.device), tuple(starts))
 
 
 def _ends(length: Tensor) -> list[int]:

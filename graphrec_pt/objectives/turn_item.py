@@ -28,7 +28,7 @@ class TurnItem(OfRelation):
     dialogue named before the turn to the item
     (:class:`~graphrec_pt.objectives.turn_links.TurnLinks`), ``φ(x) = log(1 + e^{b_c} x)``; a, b and
     g are learned, so the words of a turn say how much each kind of link counts. In training, the
-    link that the turn itself contributed is taken away.
+    links that the turn's own dialogue contributed are taken away.
 
     A stage of dialogues needs ``roots:`` of the relation, which hides each edge once. Without a
     hidden edge the last item of the sequence is the target, and is taken out.
@@ -55,8 +55,9 @@ class TurnItem(OfRelation):
             if spec.relations[spec.relation_index(mention)].source != turn:
                 expected = f"a relation that leaves the turns ({turn!r})"
                 raise GraphRecError("turn_item.links.context", expected, repr(mention))
-        for fact in self.links.facts or ():
-            spec.relation_index(fact)
+        joining = () if self.links.dialogue is None else (self.links.dialogue,)
+        for each in (*(self.links.facts or ()), *joining):
+            spec.relation_index(each)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the contexts, the items that their turns recommend, and the linked items."""
@@ -64,7 +65,7 @@ class TurnItem(OfRelation):
         pairs = positives(examples, relation)
         targets: dict[str, Tensor] = {"target": pairs.target}
         if self.links is not None:
-            linked = self.links.of(examples.graph, relation.name, pairs.source, pairs.target)
+            linked = self.links.of(examples.graph, relation.name, pairs.source, training=True)
             targets |= {f"links.{name}": part for name, part in linked._asdict().items()}
         view = View(pairs.tokens, root=pairs.source)
         return TrainingExamples((view,), targets, len(pairs.row))

@@ -44,17 +44,21 @@ class TurnLinks(Strict):
         context: What counts as named.
         facts: Relations of the knowledge graph; by default those that are neither interactions,
             nor computed, nor leave or enter the turns.
+        dialogue: Relation from a turn to its dialogue. Turns of one dialogue name and recommend the
+            same, so in training the links that any of them contributed are taken away; without
+            it, those that the turn itself contributed.
         source_power: Damping of nodes that are named often.
         target_power: Damping of items that are recommended often.
     """
 
     context: Context = Field(default_factory=Context)
     facts: tuple[str, ...] | None = None
+    dialogue: str | None = None
     source_power: float = Field(0.5, ge=0)
     target_power: float = Field(0.5, ge=0)
 
     def of(
-        self, graph: Graph, relation: str, turns: Tensor, target: Tensor | None = None
+        self, graph: Graph, relation: str, turns: Tensor, *, training: bool = False
     ) -> LinkedItems:
         """Return the linked items of each turn.
 
@@ -62,8 +66,7 @@ class TurnLinks(Strict):
             graph: What may be seen.
             relation: Leads from turns to items.
             turns: int64 ``[B]`` global ids.
-            target: int64 ``[B]`` global ids of recommended items, in training: the link that the
-                turn itself contributed to its target is taken away.
+            training: Whether the turns are among those that the links were counted from.
         """
         among = graph.nodes(graph.schema.relation(relation).target)
         named = self.context.named(graph, turns)
@@ -76,8 +79,8 @@ class TurnLinks(Strict):
             _columns(near, among),
             _columns(csr_array(near @ facts), among),
         ]
-        if target is not None:
-            channels[1] = self._without_own(channels[1], query, graph, relation, target)
+        if training:
+            channels[1] = self._without_own(channels[1], query, graph, relation, turns)
         cells = [np.unique(_cells(channel)) for channel in channels]
         cell = np.unique(np.concatenate(cells))
         value = np.zeros((len(cell), len(channels)), np.float32)
@@ -93,24 +96,25 @@ class TurnLinks(Strict):
         return coo_array((weight, cells), shape=(turns, items)).tocsr()
 
     def _without_own(
-        self, sums: Sparse, query: Sparse, graph: Graph, relation: str, target: Tensor
+        self, sums: Sparse, query: Sparse, graph: Graph, relation: str, turns: Tensor
     ) -> Sparse:
-        """Return the sums of a training turn without its own recommendation of the target."""
-        named, popular = self._degrees(graph, relation)
-        start = graph.nodes(graph.schema.relation(relation).target).start
-        column = (target - start).numpy()
-        own = np.asarray(query @ named**-self.source_power).ravel()
-        own = own * popular[column] ** -self.target_power
-        rows = np.arange(len(column))
-        taken = coo_array((own.astype(np.float32), (rows, column)), shape=sums.shape)
-        less = csr_array(sums - taken)
+        """Return the sums of training turns without what their own dialogues contributed."""
+        before, after, known = mention_matrices(graph, relation, self.context)
+        label = torch.arange(graph.num_nodes())
+        if self.dialogue is not None:
+            edges = graph.edges(self.dialogue)
+            label[edges.source] = edges.target
+        row, size = torch.arange(len(turns)), graph.num_nodes()
+        same = matrix_of(row, label[turns], (len(turns), size)) @ (
+            matrix_of(torch.arange(len(known)), label[known], (len(known), size)).T
+        )  # [B, T]
+        near = query @ diags_array(_degree(before) ** -self.source_power) @ before.T
+        own = csr_array(near.multiply(same)) @ (
+            after @ diags_array(_degree(after) ** -self.target_power)
+        )
+        less = csr_array(sums - own)
         less.data[less.data < 1e-6] = 0
         return less
-
-    def _degrees(self, graph: Graph, relation: str) -> tuple[Any, Any]:
-        """Return how often each node is named, and each item recommended, at least 1."""
-        before, after = mention_matrices(graph, relation, self.context)
-        return _degree(before), _degree(after)
 
     def _made(self, graph: Graph, relation: str) -> tuple[Sparse, Sparse]:
         def made() -> tuple[Sparse, ...]:
@@ -124,24 +128,26 @@ class TurnLinks(Strict):
         return mentions, facts
 
 
-def mention_matrices(graph: Graph, relation: str, context: Context) -> tuple[Sparse, Sparse]:
+def mention_matrices(
+    graph: Graph, relation: str, context: Context
+) -> tuple[Sparse, Sparse, Tensor]:
     """Return what each recommending turn had named before it, and what it recommends.
 
     Returns:
-        Binary ``[turns, N]`` and ``[turns, V]``.
+        Binary ``[T, N]`` and ``[T, V]``, and int64 ``[T]``, the turns.
     """
+    definition = graph.schema.relation(relation)
+    edges, catalogue = graph.edges(relation), graph.nodes(definition.target)
+    turns, row = torch.unique(edges.source, return_inverse=True)
 
     def made() -> tuple[Sparse, ...]:
-        definition = graph.schema.relation(relation)
-        edges, catalogue = graph.edges(relation), graph.nodes(definition.target)
-        turns, row = torch.unique(edges.source, return_inverse=True)
         named = context.named(graph, turns)
         before = matrix_of(named.row, named.node, (len(turns), graph.num_nodes()))
         column = edges.target - catalogue.start
         return before, matrix_of(row, column, (len(turns), len(catalogue)))
 
     before, after = _links(graph, ("turns", relation, context.model_dump_json()), made)
-    return before, after
+    return before, after, turns
 
 
 def mention_links(
@@ -159,7 +165,7 @@ def mention_links(
         source_power: *a*.
         target_power: *b*.
     """
-    before, after = mention_matrices(graph, relation, context)
+    before, after, _ = mention_matrices(graph, relation, context)
     left = diags_array(_degree(before) ** -source_power)
     right = diags_array(_degree(after) ** -target_power)
     return csr_array(left @ (before.T @ after) @ right).astype(np.float32)

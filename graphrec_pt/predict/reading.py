@@ -44,6 +44,16 @@ class Reading:
     relation: Relation
     tables: dict[str, Tensor] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        spec = self.model.spec
+        for kind in dict.fromkeys((self.relation.source, self.relation.target)):
+            count = self.graph.num_nodes(kind)
+            known = spec.counts[spec.node_index(kind)] if kind in spec.node_names else count
+            if known != count:
+                got = f"a graph of {count:,}"
+                hint = "Recommender(…).on(graph), or transfer(model, graph), for newer nodes"
+                raise GraphRecError("predictor", f"the {known:,} nodes of {kind!r}", got, hint)
+
     @property
     def items(self) -> range:
         """Global ids of the candidates."""

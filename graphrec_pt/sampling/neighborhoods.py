@@ -92,6 +92,51 @@ def fan_out(
     return forest.grow(graph, parent[order], position[order])
 
 
+def fan_out_hops(
+    graph: Graph,
+    forest: TreeBatch,
+    fanouts: Sequence[int],
+    key: Key,
+    *,
+    distinct: bool = True,
+    relations: Sequence[str] | None = None,
+    replace: bool = False,
+    weighted: bool = False,
+    bound: Tensor | None = None,
+    exclude: Tensor | None = None,
+) -> TreeBatch:
+    """Return the forest with a hop for each fan-out, or fewer where nothing more is reached.
+
+    Args:
+        graph: The graph.
+        forest: Roots.
+        fanouts: Edges per token of each hop; other options as in :func:`fan_out`.
+        key: Names the draws.
+        distinct: Keep a node once per sequence, where it was first reached.
+        relations: Relations to follow.
+        replace: Whether an edge may be taken again.
+        weighted: Choose in proportion to edge weights.
+        bound: int64 ``[B]``, only edges older than this.
+        exclude: int64 ``[B]`` edge ids or None.
+    """
+    for hop, fanout in enumerate(fanouts, 1):
+        forest = fan_out(
+            graph,
+            forest,
+            fanout,
+            key,
+            relations=relations,
+            replace=replace,
+            weighted=weighted,
+            bound=bound,
+            exclude=exclude,
+        )
+        forest = forest.distinct(graph) if distinct else forest
+        if not bool((forest.hop == hop).any()):
+            break
+    return forest
+
+
 def _by_type(
     graph: Graph, nodes: Tensor, relations: Sequence[str] | None
 ) -> list[tuple[Tensor, Tensor | None]]:
@@ -140,22 +185,18 @@ class KHop:
         bound = bounds_in_time("k_hop", graph, roots, self.before, exclude)
         for name in self.relations or ():
             graph.schema.relation(name)
-        forest = plant(roots)
-        for hop, fanout in enumerate(self.fanout, 1):
-            forest = fan_out(
-                graph,
-                forest,
-                fanout,
-                key.named("k_hop"),
-                relations=self.relations,
-                replace=self.replace,
-                weighted=self.weighted,
-                bound=bound,
-                exclude=exclude,
-            )
-            forest = forest.distinct(graph) if self.distinct else forest
-            if not bool((forest.hop == hop).any()):
-                break
+        forest = fan_out_hops(
+            graph,
+            plant(roots),
+            self.fanout,
+            key.named("k_hop"),
+            distinct=self.distinct,
+            relations=self.relations,
+            replace=self.replace,
+            weighted=self.weighted,
+            bound=bound,
+            exclude=exclude,
+        )
         sample = forest.pack(graph, len(roots))
         if not self.edges:
             return sample
@@ -194,19 +235,15 @@ class Ego:
         exclude = check_exclude("ego", graph, len(roots), exclude)
         for name in self.relations or ():
             graph.schema.relation(name)
-        forest = plant(nodes, roots.row().to(nodes.device)).distinct(graph)
-        for hop, fanout in enumerate(self.fanout, 1):
-            forest = fan_out(
-                graph,
-                forest,
-                fanout,
-                key.named("ego"),
-                relations=self.relations,
-                weighted=self.weighted,
-                exclude=exclude,
-            ).distinct(graph)
-            if not bool((forest.hop == hop).any()):
-                break
+        forest = fan_out_hops(
+            graph,
+            plant(nodes, roots.row().to(nodes.device)).distinct(graph),
+            self.fanout,
+            key.named("ego"),
+            relations=self.relations,
+            weighted=self.weighted,
+            exclude=exclude,
+        )
         sample = forest.pack(graph, len(roots))
         if not self.edges:
             return sample
@@ -275,13 +312,14 @@ class Tree:
         exclude = check_exclude("tree", graph, len(roots), exclude)
         for name in self.relations:
             graph.schema.relation(name)
-        forest = plant(roots)
-        for level in range(1, self.depth + 1):
-            forest = fan_out(
-                graph, forest, -1, key.named("tree"), relations=self.relations, exclude=exclude
-            ).distinct(graph)
-            if not bool((forest.hop == level).any()):
-                break
+        forest = fan_out_hops(
+            graph,
+            plant(roots),
+            [-1] * self.depth,
+            key.named("tree"),
+            relations=self.relations,
+            exclude=exclude,
+        )
         return forest.pack(graph, len(roots))
 
 
@@ -317,20 +355,17 @@ class MCN:
         exclude = check_exclude("mcn", graph, len(roots), exclude)
         for name in self.relations or ():
             graph.schema.relation(name)
-        forest = plant(roots)
-        for hop, fanout in enumerate(self.fanout, 1):
-            forest = fan_out(
-                graph,
-                forest,
-                fanout,
-                key.named("mcn"),
-                relations=self.relations,
-                replace=True,
-                weighted=self.weighted and graph.csr.weight is not None,
-                exclude=exclude,
-            )
-            if not bool((forest.hop == hop).any()):
-                break
+        forest = fan_out_hops(
+            graph,
+            plant(roots),
+            self.fanout,
+            key.named("mcn"),
+            distinct=False,
+            relations=self.relations,
+            replace=True,
+            weighted=self.weighted and graph.csr.weight is not None,
+            exclude=exclude,
+        )
         return self._ranked(forest, graph).pack(graph, len(roots))
 
     def _ranked(self, forest: TreeBatch, graph: Graph) -> TreeBatch:

@@ -11,7 +11,7 @@ import polars as pl
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key, permutation
 from graphrec_pt.core.memo import Memo
-from graphrec_pt.core.registry import Registry, config_of
+from graphrec_pt.core.registry import Registry
 from graphrec_pt.graph.graph import RAW_ID, Graph
 
 _names: Memo[pl.Series] = Memo()  # of a node table
@@ -50,7 +50,7 @@ class Identifier(ABC):
             return names
 
         table = graph.tables[node_type]
-        return _names(table, (node_type, str(config_of(self))), made)
+        return _names(table, (node_type, repr(self)), made)
 
 
 identifier: Registry[Identifier] = Registry("identifier")

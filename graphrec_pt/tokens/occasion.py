@@ -11,14 +11,16 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key, draw32
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.schema import Relation
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.edges import segment_edges
 from graphrec_pt.sampling.sample import Paths, Sample, Subgraphs
-from graphrec_pt.tokens.spelling import Members, as_text
+from graphrec_pt.tokens.spelling import Members, number_text
 from graphrec_pt.tokens.subgraphs import times_of
 
+_events: Memo[Tensor] = Memo()  # of a graph
 DRAWS = 512
 """Draws of one sequence at most: candidates and the choice of the phrase."""
 
@@ -129,11 +131,9 @@ class Occasion:
         position = self._edge
         if csr.weight is None:
             return [""] * self.size
-        weight = csr.weight[position.clamp(min=0)].double()
-        values = pl.Series("weight", weight.numpy()).scatter(
-            (position < 0).nonzero().squeeze(1).numpy(), None
-        )
-        return as_text(values).to_list()
+        weight = csr.weight[position.clamp(min=0)].tolist()
+        known = (position >= 0).tolist()
+        return [number_text(w) if k else "" for w, k in zip(weight, known, strict=True)]
 
     def event(self) -> Members:
         """Return the event node of each pair's edge, where it has one."""
@@ -143,7 +143,7 @@ class Occasion:
         row = (position >= 0).nonzero().squeeze(1)
         at = position[row]
         edge = at if graph.csr.edge is None else graph.csr.edge[at].long()
-        events = graph.edge_tables[relation.name]["event"].fill_null(-1).to_torch().long()
+        events = _events(graph, relation.name, lambda: _column_of_events(graph, relation.name))
         event = events[edge - graph.edge_offset[relation.name]]
         row, event = row[event >= 0], event[event >= 0] + graph.nodes(relation.event).start
         none = torch.full_like(row, -1)
@@ -255,6 +255,12 @@ def _nth(every: Members, place: int, *, roots: bool = False) -> Tensor:
     found = torch.full((every.size,), -1, dtype=torch.int64)
     found[every.owner[chosen]] = every.node[chosen]
     return found
+
+
+def _column_of_events(graph: Graph, relation: str) -> Tensor:
+    """Return the place of the event node of each edge of a relation, −1 for none."""
+    column: pl.Series = graph.edge_tables[relation]["event"]
+    return column.fill_null(-1).to_torch().long()
 
 
 def _first_of(values: Tensor) -> Tensor:

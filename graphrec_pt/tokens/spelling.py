@@ -1,6 +1,7 @@
 """Nodes, names, columns and values as tokens: the pieces that fill the slots of a phrase."""
 
 from dataclasses import dataclass, replace
+from math import isfinite
 
 import polars as pl
 import torch
@@ -21,6 +22,7 @@ Packed = tuple[Tensor, Tensor]
 """Where the text of each node starts, int64 ``[n+1]``, and ids, int64 ``[M]``."""
 
 _spelled: Memo[Packed] = Memo()  # of a node table
+_literals: Memo[Tensor] = Memo()  # of a graph
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +74,14 @@ class Speller:
     words: Words
     identifier: Identifier
 
-    def literal(self, text: str, size: int) -> Tokens:
-        """Return n sequences of one text each."""
-        ids = torch.tensor(self.words.encode(text) if text.strip() else [], dtype=torch.int64)
-        ptr = torch.arange(size + 1) * len(ids)
-        return Tokens.of(ids.repeat(size), Kind.TEXT, ptr)
+    def literal(self, text: str) -> Tensor:
+        """Return the ids of a text of the phrase: int64 ``[k]``."""
+        tokenizer = self.words.tokenizer
+        key, given = (text, id(tokenizer)), (tokenizer,)
+        return _literals(self.graph, key, lambda: self._encoded(text), given=given)
+
+    def _encoded(self, text: str) -> Tensor:
+        return torch.tensor(self.words.encode(text) if text.strip() else [], dtype=torch.int64)
 
     def values(self, texts: list[str], before: str, longest: int) -> Tokens:
         """Return one sequence for each text, all of one word.
@@ -111,7 +116,9 @@ class Speller:
             texts = ["" if not t else s for t, s in zip(later.tolist(), links, strict=True)]
             between, after = self.values(texts, " ", options.tokens), " "
         else:
-            between = _chosen(self.literal(joint, len(later)), later)
+            ids, count = self.literal(joint), int(later.sum())
+            ptr = torch.cat([ids.new_zeros(1), (later.long() * len(ids)).cumsum(0)])
+            between = Tokens.of(ids.repeat(count), Kind.TEXT, ptr)
         parts = [between]
         for form in options.forms:
             if form == NODE:
@@ -197,12 +204,17 @@ class Speller:
 def as_text(values: pl.Series) -> pl.Series:
     """Return values as a person writes them: whole numbers without a point, one decimal else."""
     if values.dtype.is_float():
-        number = pl.col("value")
-        whole = number.round(0).cast(pl.Int64, strict=False).cast(pl.String)
-        short = pl.when(number == number.round(0)).then(whole)
-        text = short.otherwise(number.round(1).cast(pl.String)).fill_null("")
-        return pl.DataFrame({"value": values.cast(pl.Float64)}).select(text.alias("text"))["text"]
+        numbers = values.to_list()
+        known = {number: number_text(number) for number in set(numbers) if number is not None}
+        return pl.Series([known.get(number, "") for number in numbers], dtype=pl.String)
     return values.cast(pl.String).fill_null("")
+
+
+def number_text(number: float) -> str:
+    """Return a number as a person writes it; not a number is nothing."""
+    if not isfinite(number):
+        return ""
+    return f"{number:.0f}" if number == round(number) else f"{number:.1f}"
 
 
 def _encoded(texts: pl.Series, spaces: str, words: Words) -> Packed:
@@ -212,8 +224,3 @@ def _encoded(texts: pl.Series, spaces: str, words: Words) -> Packed:
     count = torch.tensor([len(each) for each in ids], dtype=torch.int64)
     flat = torch.tensor([id for each in ids for id in each], dtype=torch.int64)
     return torch.cat([count.new_zeros(1), count.cumsum(0)]), flat
-
-
-def _chosen(tokens: Tokens, sequences: Tensor) -> Tokens:
-    """Return the batch with the other sequences emptied: bool ``[B]``."""
-    return tokens.take(sequences[tokens.sequence_of()].nonzero().squeeze(1))

@@ -6,6 +6,7 @@ sentence for every tokenizer that splits at spaces. The texts of a graph's nodes
 and then only copied.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import accumulate
@@ -14,15 +15,15 @@ from typing import Self
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key
+from graphrec_pt.core.memo import Memo
 from graphrec_pt.core.registry import changed
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.sample import Sample
 from graphrec_pt.tokens.identifiers import IdentifierField
-from graphrec_pt.tokens.join import concat, side_by_side, specials
+from graphrec_pt.tokens.join import specials
 from graphrec_pt.tokens.kind import IGNORE, Kind, Special
 from graphrec_pt.tokens.linearizer import Linearizer, ProvidedFields, linearizer, makes
 from graphrec_pt.tokens.occasion import Occasion
@@ -47,11 +48,13 @@ from graphrec_pt.tokens.phrase import (
     parse,
     soft_counts,
 )
-from graphrec_pt.tokens.spelling import Members, Speller
+from graphrec_pt.tokens.sheet import Sheet
+from graphrec_pt.tokens.spelling import Speller
 from graphrec_pt.tokens.tokens import Tokens
 from graphrec_pt.tokens.words import TokenizerField, Words
 
 PLAIN = SlotOptions()
+_checked: Memo[None] = Memo()  # of a graph
 
 
 @linearizer("verbalizer")
@@ -189,85 +192,91 @@ class Verbalizer(Linearizer):
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one sequence per root of Subgraphs and per path of Paths."""
-        self.check(graph)
+        _checked(graph, id(self), lambda: self.check(graph), given=(self,))
         words = Words.given("verbalizer", self.tokenizer)
         relation = graph.schema.interaction(self.relation)
         speller = Speller(graph, words, self.identifier)
         whole = Occasion.of(graph, sample, relation, key)
-        place = (whole.bits("verbalizer.phrase").squeeze(1) * len(self.asked)) >> 32
-        made: list[Tokens] = []
-        rows: list[Tensor] = []
-        for number, at in enumerate(self.asked):
-            row = (place == number).nonzero().squeeze(1)
-            if len(row) or (not made and at == self.asked[-1]):
-                made.append(self._said(self.parsed[at], whole.take(row), speller))
-                rows.append(row)
-        return concat(made).select(torch.argsort(torch.cat(rows)))
-
-    def _said(self, phrase: Phrase, asked: Occasion, speller: Speller) -> Tokens:
-        """Return the sequences of one phrase."""
-        size, candidate = asked.size, None
-        if any(slot.name in (CANDIDATE, TRUTH) for slot in phrase.slots):
-            candidate = asked.candidate()
-        filler = _Filler(self, asked, speller, candidate)
-        prompt = [filler.part(part) for part in phrase.prompt]
-        answer = [filler.part(part) for part in phrase.answer or ()]
-        if answer:
-            ends = specials(Special.BOS, size), specials(Special.EOS, size)
-            paired = asked.pair[:, 1] >= 0
-            answer = [_kept(_bare(part), paired) for part in (ends[0], *answer, ends[1])]
-        parts, counted = [], torch.zeros(size, dtype=torch.int64)
-        for part in prompt + answer:
-            row = part.sequence_of()
-            word = torch.full_like(part.id, -1) if part.word is None else part.word
-            parts.append(replace(part, word=torch.where(word < 0, -1, word + counted[row])))
-            most = torch.zeros_like(counted).scatter_reduce(0, row, word + 1, "amax")
-            counted = counted + most
-        joined = side_by_side(parts)
-        return replace(joined, position=joined.places())
+        phrase = (whole.bits("verbalizer.phrase").squeeze(1) * len(self.asked)) >> 32  # [n]
+        answered = torch.tensor([self.parsed[at].answer is not None for at in self.asked])
+        told = answered[phrase] & (whole.pair[:, 1] >= 0)
+        sheet, asked = Sheet(whole.size), [self.parsed[at] for at in self.asked]
+        for number, each in enumerate(asked):
+            rows = phrase == number
+            for row, parts, first in (
+                (rows.nonzero().squeeze(1), each.prompt, 0),
+                ((rows & told).nonzero().squeeze(1), each.answer or (), len(each.prompt) + 1),
+            ):
+                texts = [part.text if isinstance(part, Literal) else "" for part in parts]
+                sheet.words(row, [speller.literal(text) for text in texts], first)
+        row = told.nonzero().squeeze(1)
+        last = torch.tensor([len(each.parts) + 1 for each in asked])
+        begin = torch.tensor([len(each.prompt) for each in asked])
+        sheet.special(row, begin[phrase[row]], Special.BOS)
+        sheet.special(row, last[phrase[row]], Special.EOS)
+        for (part, _, answers), (places, slots) in _places(asked).items():
+            at = torch.tensor(places)[phrase]
+            row = ((at >= 0) & (told | (not answers))).nonzero().squeeze(1)
+            if len(row):
+                made = _Filler(self, whole.take(row), speller).part(part)
+                slot = torch.tensor(slots)[phrase[row]]
+                sheet.tokens(row, at[row], None if answers else slot, made)
+        return sheet.laid()
 
     def _options(self, part: Part) -> SlotOptions:
         return self.slots.get(part.name, PLAIN) if isinstance(part, Slot) else PLAIN
 
 
+def _places(
+    phrases: Sequence[Phrase],
+) -> dict[tuple[Part, int, bool], tuple[list[int], list[int]]]:
+    """Return where each part that a sample fills stands in every phrase.
+
+    Returns:
+        (part, how often it stood before in its phrase, whether in the answer) → its place in each
+        phrase, −1 where it does not stand, and the number of the slot.
+    """
+    found: dict[tuple[Part, int, bool], tuple[list[int], list[int]]] = {}
+    for number, phrase in enumerate(phrases):
+        seen: dict[tuple[Part, bool], int] = {}
+        slot = 0
+        begin = len(phrase.prompt)
+        for place, part in enumerate(phrase.parts):
+            if isinstance(part, Literal):
+                continue
+            slot += 1
+            answers = place >= begin
+            again = seen[part, answers] = seen.get((part, answers), -1) + 1
+            none = [-1] * len(phrases), [0] * len(phrases)
+            places, slots = found.setdefault((part, again, answers), none)
+            places[number], slots[number] = place + answers, slot
+    return found
+
+
 class _Filler:
-    """Writes the parts of one phrase for the sequences that ask it, numbering the slots.
+    """Writes one part of phrases for the sequences that ask it.
 
     Args:
         chosen: The linearizer.
         asked: The sequences.
         speller: Writes nodes and texts.
-        candidate: The node of ``{candidate}`` and the texts of ``{truth}``, where a slot needs it.
     """
 
-    def __init__(
-        self,
-        chosen: Verbalizer,
-        asked: Occasion,
-        speller: Speller,
-        candidate: tuple[Members, list[str]] | None,
-    ) -> None:
+    def __init__(self, chosen: Verbalizer, asked: Occasion, speller: Speller) -> None:
         self.chosen, self.asked, self.speller = chosen, asked, speller
-        self.candidate, self.count = candidate, 0
-        counts = soft_counts(chosen.parsed)
-        firsts = accumulate(counts.values(), initial=0)
-        self.soft = dict(zip(counts, firsts, strict=False))  # first id of each name
 
     def part(self, part: Part) -> Tokens:
         """Return n sequences of one part."""
-        size = self.asked.size
-        if isinstance(part, Literal):
-            return self.speller.literal(part.text, size)
-        self.count += 1
         if isinstance(part, Soft):
-            ids = torch.arange(self.soft[part.name], self.soft[part.name] + part.count)
-            ptr = torch.arange(size + 1) * part.count
-            made = Tokens.of(ids.repeat(size), Kind.PROMPT, ptr)
-        elif isinstance(part, Mask):
-            made = self._mask(part)
-        else:
-            made = self._slot(part)
-        return replace(made, slot=torch.full_like(made.id, self.count))
+            counts = soft_counts(self.chosen.parsed)
+            firsts = dict(zip(counts, accumulate(counts.values(), initial=0), strict=False))
+            ids = torch.arange(firsts[part.name], firsts[part.name] + part.count)
+            ptr = torch.arange(self.asked.size + 1) * part.count
+            return Tokens.of(ids.repeat(self.asked.size), Kind.PROMPT, ptr)
+        if isinstance(part, Mask):
+            return self._mask(part)
+        assert isinstance(part, Slot)
+        return self._slot(part)
 
     def _mask(self, part: Mask) -> Tokens:
         masks = specials(Special.MASK, self.asked.size)
@@ -284,7 +293,7 @@ class _Filler:
         asked, options = self.asked, self.chosen.slots.get(slot.name, PLAIN)
         longest, values = self.chosen.longest, options.values
         if slot.name in (WEIGHT, TRUTH):
-            texts = asked.weights() if slot.name == WEIGHT else self._candidate()[1]
+            texts = asked.weights() if slot.name == WEIGHT else asked.candidate()[1]
             texts = [values.get(text, text) for text in texts]
             return self.speller.values(texts, slot.before, longest)
         if slot.column is not None:
@@ -297,7 +306,7 @@ class _Filler:
         elif slot.name == CANDIDATES:
             members = asked.candidates(options.count)
         elif slot.name == CANDIDATE:
-            members = self._candidate()[0]
+            members = asked.candidate()[0]
         elif slot.name == PATH:
             members = asked.members
             names = asked.graph.schema.relation_names
@@ -308,20 +317,6 @@ class _Filler:
         else:
             members = asked.of_type(slot.name)
         return self.speller.written(members, options, slot.before, links)
-
-    def _candidate(self) -> tuple[Members, list[str]]:
-        assert self.candidate is not None
-        return self.candidate
-
-
-def _kept(tokens: Tokens, sequences: Tensor) -> Tokens:
-    """Return the batch with the other sequences emptied: bool ``[B]``."""
-    return tokens.take(sequences[tokens.sequence_of()].nonzero().squeeze(1))
-
-
-def _bare(tokens: Tokens) -> Tokens:
-    """Return an answer as a model that writes it will see it: ids and types alone."""
-    return Tokens.of(tokens.id, tokens.kind, tokens.ptr, type=tokens.type)
 
 
 def _is_node(part: Part) -> bool:

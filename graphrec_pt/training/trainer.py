@@ -264,14 +264,14 @@ def check_stages(stages: Sequence[Stage], graph: Graph) -> None:
 
 
 @contextmanager
-def _gathering(found: list[GraphRecError], here: str) -> Iterator[None]:
+def _gathering(errors: list[GraphRecError], here: str) -> Iterator[None]:
     """Collect the errors of a block, prefixed with the place in the stage."""
     try:
         yield
-    except ConfigErrors as errors:
-        found += [_placed(error, here) for error in errors.errors]
+    except ConfigErrors as several:
+        errors += [_placed(error, here) for error in several.errors]
     except GraphRecError as error:
-        found.append(_placed(error, here))
+        errors.append(_placed(error, here))
 
 
 def _placed(error: GraphRecError, here: str) -> GraphRecError:

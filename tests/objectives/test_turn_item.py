@@ -35,12 +35,14 @@ def graph() -> Graph:
             "turn": NodePlan(table="turns", id="u"),
             "item": NodePlan(table="items", id="v"),
             "person": NodePlan(),
+            "dialogue": NodePlan(),
         },
         edges={
             "recommends": edge("recommended", "turn", "item", interaction=True),
             "names": edge("named", "turn", "item", time="row"),
             "knows": edge("people", "turn", "person", time="row"),
             "stars": edge("stars", "item", "person"),
+            "part_of": edge("parts", "turn", "dialogue"),
         },
         time_unit="ordinal",
     )
@@ -51,6 +53,7 @@ def graph() -> Graph:
         "named": edges(NAMED, "abcd"),
         "people": edges(NAMED, "xy"),
         "stars": edges(STARS, "xy"),
+        "parts": edges({"t1": "A", "t2": "A", "t3": "B", "t4": "B"}, "AB"),
     }
     return build(plan, tables, seed=None)
 
@@ -58,10 +61,11 @@ def graph() -> Graph:
 LINKS = TurnLinks(context=Context(mentions=("names", "knows")))
 
 
-def table_of(graph: Graph, turn: str, target: str | None = None) -> dict[str, list[float]]:
+def table_of(
+    graph: Graph, turn: str, training: bool = False, links: TurnLinks = LINKS
+) -> dict[str, list[float]]:
     turns = graph.node_ids("turn", [turn])
-    wanted = None if target is None else graph.node_ids("item", [target])
-    linked = LINKS.of(graph, "recommends", turns, wanted)
+    linked = links.of(graph, "recommends", turns, training=training)
     assert linked.row.tolist() == [0] * len(linked.row)
     names = ["abcd"[item] for item in linked.item.tolist()]
     return dict(zip(names, linked.value.tolist(), strict=True))
@@ -97,13 +101,21 @@ def test_channels_of_a_turn(graph: Graph) -> None:
     assert [found[item][3] for item in "abcd"] == pytest.approx([0.5, 0.5, 0.5, 0.5])
 
 
-def test_a_training_turn_does_not_see_its_own_recommendation(graph: Graph) -> None:
+def test_a_training_turn_does_not_see_its_own_recommendations(graph: Graph) -> None:
     own = table_of(graph, "t3")["c"][1]
     assert own == pytest.approx(2**-0.5)  # t3 alone recommends c after a
-    assert table_of(graph, "t3", "c").get("c", [0, 0.0])[1] == 0.0
+    assert table_of(graph, "t3", True).get("c", [0, 0.0])[1] == 0.0
     # t1: x and a named, b recommended; t2 links x to b too, which stays
-    without = table_of(graph, "t1", "b")["b"][1]
-    assert without == pytest.approx(1 / 2 + 1 - 2 / 2)
+    without = table_of(graph, "t1", True)["b"][1]
+    assert without == pytest.approx(1 / 2 + 1 - 1 / 2 - 1 / 2)
+
+
+def test_a_training_turn_does_not_see_its_own_dialogue(graph: Graph) -> None:
+    links = LINKS.model_copy(update={"dialogue": "part_of"})
+    # t1 and t2 are one dialogue, and nothing else links x to b
+    assert table_of(graph, "t1", True, links).get("b", [0, 0.0])[1] == 0.0
+    assert table_of(graph, "t2", True, links).get("b", [0, 0.0])[1] == 0.0
+    assert table_of(graph, "t3", True, links)["b"][1] == pytest.approx(1 / 2)  # a, by t1
 
 
 def test_several_turns_are_those_alone(graph: Graph) -> None:

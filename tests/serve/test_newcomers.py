@@ -4,7 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from graphrec_pt import GraphRecError, Recommender, from_pretrained, open_run, run_recipe
+from graphrec_pt import (
+    GraphRecError,
+    Predictor,
+    Recommender,
+    from_pretrained,
+    open_run,
+    run_recipe,
+)
 from graphrec_pt.cli import main
 from graphrec_pt.data.append import append
 from graphrec_pt.data.build import build_card
@@ -108,3 +115,14 @@ def test_a_graph_without_the_relation_is_told(
     other = build_card(load_card(later[0] / "other.yaml"), later[0])
     with pytest.raises(GraphRecError, match="the relation 'buys', got likes"):
         from_pretrained(by_content[0]).on(other)
+
+
+def test_a_graph_with_other_nodes_is_refused_unless_the_model_is_carried_over(
+    by_content: tuple[Run, Recommender], later: tuple[Path, Graph]
+) -> None:
+    """Node numbers differ between the graphs: the lists would be wrong, or an IndexError."""
+    model = by_content[0].model()
+    with pytest.raises(
+        GraphRecError, match=r"the 40 nodes of 'user', got a graph of 41.*on\(graph"
+    ):
+        Predictor(model, later[1])

@@ -130,8 +130,8 @@ class HGTPropagator(RelationalNetwork):
         keys = self._mapped(layer, 0, sent, layer.attention * prior)
         values = self._mapped(layer, 2, sent, layer.message)
         scores = sddmm(self.ptr, self.column, queries, keys)  # [E · H]
-        found = spmm(self.ptr, self.column, segment_softmax(self.ptr, scores), values)
-        return self._gated(layer, x, nn.functional.gelu(found.view(x.shape)))
+        received = spmm(self.ptr, self.column, segment_softmax(self.ptr, scores), values)
+        return self._gated(layer, x, nn.functional.gelu(received.view(x.shape)))
 
     def _mapped(
         self, layer: HGTLayer, part: int, sent: Sequence[tuple[str, Tensor]], own: Tensor
@@ -143,9 +143,9 @@ class HGTPropagator(RelationalNetwork):
         ]
         return torch.cat(rows).view(-1, own.shape[-1])
 
-    def _gated(self, layer: HGTLayer, x: Tensor, found: Tensor) -> Tensor:
+    def _gated(self, layer: HGTLayer, x: Tensor, received: Tensor) -> Tensor:
         gates = dict(zip(self.entered, layer.gate.sigmoid(), strict=True))
-        parts = zip(self._by_type(x), self._by_type(found), strict=True)
+        parts = zip(self._by_type(x), self._by_type(received), strict=True)
         out = [
             torch.lerp(before, layer.outward[f"of_{name}"](rows), gates[name])
             if name in gates

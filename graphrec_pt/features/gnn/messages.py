@@ -207,11 +207,11 @@ class RelationalNetwork(GraphNetwork):
         self.relations = chosen(who, spec, relations)
         self.sizes: list[int] = []
 
-    def keep_messages(self, found: Messages, edges: Incoming) -> None:
+    def keep_messages(self, messages: Messages, edges: Incoming) -> None:
         """Keep the senders, and edges from them."""
-        each = torch.arange(len(found.node) + 1)
-        self.keep(ptr=edges.ptr, column=edges.column, each=each, node=found.node)
-        self.sizes = found.sizes
+        each = torch.arange(len(messages.node) + 1)
+        self.keep(ptr=edges.ptr, column=edges.column, each=each, node=messages.node)
+        self.sizes = messages.sizes
 
     def sent(self, x: Tensor) -> tuple[Tensor, ...]:
         """Return the vectors of each relation's sources: ``[M_r, D]`` each, for ``[N, D]``."""

@@ -123,6 +123,19 @@ class _Polynomial(torch.autograd.Function):
         return None, None, None, None, back
 
 
+class SymmetricNetwork(GraphNetwork):
+    """A network that multiplies by one normalised adjacency, kept as three buffers."""
+
+    ptr: Tensor
+    indices: Tensor
+    values: Tensor
+
+    @property
+    def adjacency(self) -> Adjacency:
+        """Â of the attached graph."""
+        return Adjacency(self.ptr, self.indices, self.values)
+
+
 @propagation("lightgcn")
 class LightGCN:
     """``Σ_k a_k Â^k x`` with ``Â = D^{-1/2} A D^{-1/2}`` (He et al., SIGIR 2020).
@@ -152,7 +165,7 @@ class LightGCN:
         return LightGCNPropagator(self, spec, width)
 
 
-class LightGCNPropagator(GraphNetwork):
+class LightGCNPropagator(SymmetricNetwork):
     """The network of :class:`LightGCN`.
 
     Args:
@@ -160,10 +173,6 @@ class LightGCNPropagator(GraphNetwork):
         spec: Of the graph.
         width: D.
     """
-
-    ptr: Tensor
-    indices: Tensor
-    values: Tensor
 
     def __init__(self, config: LightGCN, spec: GraphSpec, width: int) -> None:
         super().__init__("lightgcn", spec, width)
@@ -182,7 +191,7 @@ class LightGCNPropagator(GraphNetwork):
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the weighted sum of all layers: ``[N, D]``."""
-        return polynomial(Adjacency(self.ptr, self.indices, self.values), self.coefficients, x)
+        return polynomial(self.adjacency, self.coefficients, x)
 
 
 @propagation("transition")
@@ -210,7 +219,7 @@ class TransitionPropagation:
         return TransitionPropagator(self, spec, width)
 
 
-class TransitionPropagator(GraphNetwork):
+class TransitionPropagator(SymmetricNetwork):
     """The network of :class:`TransitionPropagation`.
 
     Args:
@@ -218,10 +227,6 @@ class TransitionPropagator(GraphNetwork):
         spec: Of the graph.
         width: D.
     """
-
-    ptr: Tensor
-    indices: Tensor
-    values: Tensor
 
     def __init__(self, config: TransitionPropagation, spec: GraphSpec, width: int) -> None:
         super().__init__("transition", spec, width)
@@ -249,10 +254,9 @@ class TransitionPropagator(GraphNetwork):
 
     def mix(self, x: Tensor) -> Tensor:
         """Return the vectors with those of the changed nodes smoothed: ``[N, D]``."""
-        adjacency = Adjacency(self.ptr, self.indices, self.values)
         first, start, stop = self.within.start, self.changed.start, self.changed.stop
         own = x[first : self.within.stop]  # [n, D]
-        smooth = polynomial(adjacency, self.coefficients, own)[start - first : stop - first]
+        smooth = polynomial(self.adjacency, self.coefficients, own)[start - first : stop - first]
         if len(smooth) == len(x):
             return smooth
         return torch.cat([x[:start], smooth, x[stop:]])

@@ -79,18 +79,18 @@ def _pool() -> _Pool:
     calling thread: torch would split sums otherwise from there on, and give other bits. So the
     call is made by a thread that ends with it.
     """
-    found: list[_Pool] = []
+    pools: list[_Pool] = []
 
     def start() -> None:
         most = numba.get_num_threads()
         names = vars(parallel)
         layer = cast(Callable[[], str], parallel.threading_layer)()
-        found.append(_Pool(layer, most, names["_get_num_threads"], names["_set_num_threads"]))
+        pools.append(_Pool(layer, most, names["_get_num_threads"], names["_set_num_threads"]))
 
     launch = Thread(target=start)
     launch.start()
     launch.join()
-    return found[0]
+    return pools[0]
 
 
 class _Notice(Listener):

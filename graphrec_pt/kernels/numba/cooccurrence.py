@@ -1,4 +1,4 @@
-"""ChannelSums, one history after another: running sums over the items that have any."""
+"""Co-occurrence scores, one history after another: running sums over items with a score."""
 
 from typing import Any
 
@@ -51,31 +51,31 @@ def _sums(
 ) -> Any:
     """Return counts ``[P]``, items ``[N]`` and values ``[N, C]``."""
     size, width, window = mptr.shape[1] - 1, which.shape[0], near.shape[1] // 2
-    # What stands in `total` is worth so much at the next place that is asked for.
+    # By this factor the sums decay until the next place that is scored.
     total, fade = np.zeros((size, width), np.float32), np.empty(width, np.float32)
     touched, marked = np.empty(size, np.int64), np.zeros(size, np.bool_)
-    met, strength = np.zeros(size, np.bool_), np.empty(size, np.float32)
+    seen, strength = np.zeros(size, np.bool_), np.empty(size, np.float32)
     open_ = np.empty(size, np.int64)
     counts = np.zeros(place.shape[0], np.int64)
     room, used = 1 << 12, 0
-    items, found = np.empty(room, np.int64), np.empty((room, width), np.float32)
-    asked = 0
+    items, sums = np.empty(room, np.int64), np.empty((room, width), np.float32)
+    query = 0
     for b in range(ptr.shape[0] - 1):
         first, last = ptr[b], ptr[b + 1]
-        n, told = 0, -1
+        n, scored_until = 0, -1
         for t in range(first, last):
-            if asked == place.shape[0] or place[asked] >= last:
+            if query == place.shape[0] or place[query] >= last:
                 break
             x = item[t]
-            met[x] = True
-            if told == t - 1:
+            seen[x] = True
+            if scored_until == t - 1:
                 for c in range(width):
-                    fade[c] = decays[c] ** np.float32(place[asked] - told)
+                    fade[c] = decays[c] ** np.float32(place[query] - scored_until)
                 for k in range(n):
                     for c in range(width):
                         total[touched[k], c] *= fade[c]
             for c in range(width):
-                fade[c] = decays[c] ** np.float32(place[asked] - t)
+                fade[c] = decays[c] ** np.float32(place[query] - t)
             for c in range(width):
                 m = which[c]
                 for e in range(mptr[m, x], mptr[m, x + 1]):
@@ -106,11 +106,11 @@ def _sums(
                             for c in range(width):
                                 if which[c] == m:
                                     total[y, c] -= fade[c] * share
-            while asked < place.shape[0] and place[asked] == t:
+            while query < place.shape[0] and place[query] == t:
                 count = 0
                 for k in range(n):
                     j = touched[k]
-                    if met[j] and j != target[asked]:
+                    if seen[j] and j != target[query]:
                         continue
                     highest, summed = np.float32(0), np.float32(0)
                     for c in range(width):
@@ -125,21 +125,21 @@ def _sums(
                 while used + kept.shape[0] > room:
                     room *= 2
                     more, wider = np.empty(room, np.int64), np.empty((room, width), np.float32)
-                    more[:used], wider[:used] = items[:used], found[:used]
-                    items, found = more, wider
+                    more[:used], wider[:used] = items[:used], sums[:used]
+                    items, sums = more, wider
                 for j in kept:
                     items[used] = j
                     for c in range(width):
-                        found[used, c] = max(total[j, c], np.float32(0))
+                        sums[used, c] = max(total[j, c], np.float32(0))
                     used += 1
-                counts[asked] = kept.shape[0]
-                asked, told = asked + 1, t
+                counts[query] = kept.shape[0]
+                query, scored_until = query + 1, t
         for k in range(n):
             marked[touched[k]] = False
             total[touched[k]] = 0
         for t in range(first, last):
-            met[item[t]] = False
-    return counts, items[:used].copy(), found[:used].copy()
+            seen[item[t]] = False
+    return counts, items[:used].copy(), sums[:used].copy()
 
 
 def cooccurrence(
@@ -156,6 +156,6 @@ def cooccurrence(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return ptr, item and value; see :func:`graphrec_pt.kernels.cooccurrence.cooccurrence`."""
     arrays = [x.numpy() for x in (item, ptr, place, target, *matrices, which, decays)]
-    count, found, value = _sums(own, most, np.float32(floor), *arrays)
+    count, sums, value = _sums(own, most, np.float32(floor), *arrays)
     ends = torch.from_numpy(np.concatenate([[0], np.cumsum(count)]))
-    return ends, torch.from_numpy(found), torch.from_numpy(value)
+    return ends, torch.from_numpy(sums), torch.from_numpy(value)

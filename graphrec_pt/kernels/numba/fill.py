@@ -90,7 +90,7 @@ def _sort(part: Any, out: Any, starts: Any, ends: Any, words: Any) -> None:
 
 @kernel()
 def _mix_ties(out: Any, s: Any, low: Any, high: Any, words: Any) -> None:
-    """Put the edges of one segment and time into an order of chance, equal ones by id."""
+    """Put the edges of one segment and time into random order, equal ones by id."""
     indices, edges, times, weights = out
     first = low
     while first < high:

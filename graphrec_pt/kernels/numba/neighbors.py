@@ -229,10 +229,10 @@ def _sample_plainly(
                 for c in range(cells):
                     cell, banned = owner[c] * columns + column, exclude[owner[c]]
                     out = position[ptr[cell] : ptr[cell + 1]]
-                    met = False
+                    excluded = False
                     for i in range(fanout):
-                        met = met or (banned >= 0 and edge_ids[out[i]] == banned)
-                    if met:  # draw again, one by one, to replace it
+                        excluded = excluded or (banned >= 0 and edge_ids[out[i]] == banned)
+                    if excluded:  # draw again, one by one, to replace it
                         _, first, last = _segments(csr, nodes[owner[c]], slots[column])
                         ends = np.empty(last - first, np.int64)
                         for k in range(first, last):

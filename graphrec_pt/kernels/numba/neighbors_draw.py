@@ -33,7 +33,7 @@ def take_all(
     banned: Any,
     out: Any,
 ) -> Any:
-    """Write every eligible edge that has weight and is not banned; returns how many."""
+    """Write every eligible edge that has weight and is not banned; return how many."""
     count = 0
     for k in range(first, last):
         for edge in range(csr.segment[k], ends[k - first]):

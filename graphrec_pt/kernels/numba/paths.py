@@ -22,22 +22,22 @@ from graphrec_pt.kernels.paths import PATH_SHIFT, TRY_SHIFT, Constrained, Questi
 
 @kernel()
 def _expand(
-    csr: Any, best: Any, edge: Any, node: Any, slot: Any, exclude: Any, taboo: Any, found: Any
+    csr: Any, best: Any, edge: Any, node: Any, slot: Any, exclude: Any, taboo: Any, result: Any
 ) -> Any:
-    """Write the best distinct neighbours into `found`; return how many."""
+    """Write the best distinct neighbours into `result`; return how many."""
     first, _ = node_segments(csr, node)
     count = 0
     for place in range(csr.segment[first + slot], csr.segment[first + slot + 1]):
-        if count == found.shape[0]:
+        if count == result.shape[0]:
             break
         v = np.int64(csr.indices[best[place]])
         fresh = v != taboo[0] and v != taboo[1] and v != taboo[2]
         if edge.shape[0] > 0:
             fresh = fresh and edge[best[place]] != exclude
         for i in range(count):
-            fresh = fresh and found[i] != v
+            fresh = fresh and result[i] != v
         if fresh:
-            found[count] = v
+            result[count] = v
             count += 1
     return count
 
@@ -58,19 +58,19 @@ def _join(
     first, _ = node_segments(csr, node)
     end = csr.segment[first + slot + 1]
     place = lower_bound(targets, csr.segment[first + slot], end, target)
-    found = np.int64(-1)
+    result = np.int64(-1)
     while place < end and targets[place] == target:
         position = order[place]
         allowed = edge.shape[0] == 0 or edge[position] != exclude
-        if allowed and (found < 0 or score[position] > score[found]):
-            found = position
+        if allowed and (result < 0 or score[position] > score[result]):
+            result = position
         place += 1
-    return found
+    return result
 
 
 @inlined
 def _before(score: Any, path: Any, other: Any, nodes: Any) -> Any:
-    """Whether an instance goes before another: by falling score, then by nodes."""
+    """Return whether an instance goes before another: by falling score, then by nodes."""
     if score != other:
         return score > other
     for i in range(path.shape[0]):
@@ -130,12 +130,12 @@ def _paths(
                     y = last[c]
                     if tail[c] < 0 or (hops > 2 and y == path[1]) or (hops == 4 and y == path[2]):
                         continue
-                    found = _join(
+                    result = _join(
                         csr, targets, order, edge, score, path[middle], slots[middle], y, exclude
                     )
-                    if found < 0:
+                    if result < 0:
                         continue
-                    step[middle] = found
+                    step[middle] = result
                     if hops > 2:
                         path[hops - 1], step[hops - 1] = y, tail[c]
                     total = score[step[0]]
@@ -257,7 +257,7 @@ def _sample(
                     different += 1
             active = min(BLOCK, many)
             if different < 2:
-                active = 0  # no walk ends in another own item
+                active = 0  # no walk ends in another of the root's items
             following = active
             for i in range(active):
                 path[i], attempt[i] = i, 0

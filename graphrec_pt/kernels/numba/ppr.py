@@ -38,7 +38,7 @@ def _keep(nodes: Any, masses: Any, node: Any, mass: Any) -> None:
 def _count(
     csr: Any, edge: Any, start: Any, end: Any, node: Any, banned: Any, cut: Any, other: Any
 ) -> None:
-    """Count the excluded edges of a node; once there is one, only its other end has more."""
+    """Count the excluded edges of a node; after the first one, only its other end can have more."""
     cut[node] = 0
     if other[0] < 0 or other[0] == node:
         for e in range(start[node], end[node]):
@@ -83,7 +83,7 @@ def _ppr(
             seen, active = 1, 1
             if exclude is not None:
                 banned = exclude[b]
-                other[0] = -1 if banned >= 0 else n  # n: there is none to look for
+                other[0] = -1 if banned >= 0 else n  # n: no edge is excluded
                 _count(csr, edge, start, end, root, banned, cut, other)
             while active > 0:
                 # First take every mass, then hand it on: a round sees only older residuals.
@@ -105,7 +105,7 @@ def _ppr(
                         before, enough = residual[v], limit[v]
                         residual[v] = before + share
                         if exclude is not None:
-                            # Without a count yet, too little: then count, and look again.
+                            # Where excluded edges are not counted yet: count, then compare again.
                             enough = max(limit[v] - cut[v] * least, 0)
                             if cut[v] == _UNCOUNTED and before <= enough < before + share:
                                 _count(csr, edge, start, end, v, banned, cut, other)

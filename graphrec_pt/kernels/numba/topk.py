@@ -46,7 +46,7 @@ def _rank(
             above += score > mine
             below += score < mine
             equal += score == mine
-        told = above + below + equal == scores.shape[1]  # NaN is none of the three
+        comparable = above + below + equal == scores.shape[1]  # NaN is none of the three
         left_out = False
         for s in range(ptr[r], ptr[r + 1]):
             score = scores[r, seen[s]]
@@ -57,7 +57,7 @@ def _rank(
         rank[n] = (candidates[n] + 1 + above - below) / 2
         if left_out:
             rank[n] = np.inf
-        if not told:
+        if not comparable:
             rank[n] = np.nan
 
 
@@ -65,7 +65,7 @@ def rank(
     scores: Tensor, row: Tensor, column: Tensor, ptr: Tensor, seen: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return ranks and candidates; see :func:`graphrec_pt.kernels.topk.rank`."""
-    found, candidates = np.empty(len(row)), np.empty(len(row), np.int64)
+    ranks, candidates = np.empty(len(row)), np.empty(len(row), np.int64)
     what = array(scores), array(row), array(column), array(ptr), array(seen)
-    _rank(*what, found, candidates)
-    return torch.from_numpy(found), torch.from_numpy(candidates)
+    _rank(*what, ranks, candidates)
+    return torch.from_numpy(ranks), torch.from_numpy(candidates)

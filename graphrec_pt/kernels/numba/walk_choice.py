@@ -1,4 +1,4 @@
-"""Walks whose hops restart, weigh, refuse or look at times: tries over a block, then a scan."""
+"""Walks with restarts, weights, exclusions or times: a block of walkers tries, then scans."""
 
 from typing import Any, NamedTuple
 
@@ -94,13 +94,13 @@ def _guess(csr: Any, start: Any, end: Any, node: Any) -> Any:
 def _adjacent(csr: Any, targets: Any, source: Any, target: Any) -> Any:
     """Say whether `source` has an edge to `target` in any relation."""
     first, count = node_segments(csr, source)
-    found = False
+    hit = False
     for k in range(first, first + count):
         start, end = csr.segment[k], csr.segment[k + 1]
         guess = _guess(csr, start, end, target)
         place = search_near(targets, start, end, guess, 0, target - 1)
-        found = found or (place < end and targets[place] == target)
-    return found
+        hit = hit or (place < end and targets[place] == target)
+    return hit
 
 
 @kernel()

@@ -76,11 +76,11 @@ def slot_ranges(csr: SegmentedCSR, node: Tensor, slot: Tensor, each: bool) -> Ra
     )
 
 
-def pick(found: Ranges, high: Tensor, low: Tensor, cumulative: Tensor | None) -> Tensor:
+def pick(allowed: Ranges, high: Tensor, low: Tensor, cumulative: Tensor | None) -> Tensor:
     """Choose an eligible edge by two random words: int64 ``[n]``, −1 where nothing has mass."""
     if cumulative is None:
-        return _pick_uniform(found, high)
-    return _pick_weighted(found, unit(high, low), cumulative)
+        return _pick_uniform(allowed, high)
+    return _pick_weighted(allowed, unit(high, low), cumulative)
 
 
 def unit(high: Tensor, low: Tensor) -> Tensor:
@@ -88,35 +88,37 @@ def unit(high: Tensor, low: Tensor) -> Tensor:
     return ((high << 21) | (low >> 11)).double() * 2**-53
 
 
-def _pick_uniform(found: Ranges, bits: Tensor) -> Tensor:
-    size = found.end - found.start  # [n, K]
+def _pick_uniform(allowed: Ranges, bits: Tensor) -> Tensor:
+    size = allowed.end - allowed.start  # [n, K]
     rank = below(bits, size.sum(1))
     edge = torch.full_like(rank, -1)
     for k in range(size.shape[1]):
         inside = (rank >= 0) & (rank < size[:, k])
-        edge = torch.where(inside, found.start[:, k] + rank, edge)
+        edge = torch.where(inside, allowed.start[:, k] + rank, edge)
         rank = torch.where(inside, -1, rank - size[:, k])
         rank = torch.where(edge >= 0, -1, rank)
     return edge
 
 
-def _pick_weighted(found: Ranges, share: Tensor, cumulative: Tensor) -> Tensor:
-    filled = found.end > found.start  # [n, K]
-    inner = filled & (found.start > found.first[:, None])
-    skipped = torch.where(inner, cumulative[(found.start - 1).clamp(min=0)], 0.0)
-    reached = torch.where(filled, cumulative[(found.end - 1).clamp(min=0)], 0.0)
+def _pick_weighted(allowed: Ranges, share: Tensor, cumulative: Tensor) -> Tensor:
+    filled = allowed.end > allowed.start  # [n, K]
+    inner = filled & (allowed.start > allowed.first[:, None])
+    skipped = torch.where(inner, cumulative[(allowed.start - 1).clamp(min=0)], 0.0)
+    reached = torch.where(filled, cumulative[(allowed.end - 1).clamp(min=0)], 0.0)
     mass = reached - skipped
     total = torch.zeros_like(share)
     for k in range(mass.shape[1]):  # in order, so that every body rounds alike
         total = total + mass[:, k]
     goal, total_ = share * total, total
-    edge = torch.full_like(found.first, -1)
+    edge = torch.full_like(allowed.first, -1)
     passed = torch.zeros_like(share)
     for k in range(mass.shape[1]):
         through = passed + mass[:, k]
         inside = (edge < 0) & (goal < through) & (total_ > 0)
         rest = torch.minimum(goal - passed, mass[:, k] * UNDER_ONE)
-        place = search(cumulative, found.start[:, k], found.end[:, k], skipped[:, k], rest, inside)
+        place = search(
+            cumulative, allowed.start[:, k], allowed.end[:, k], skipped[:, k], rest, inside
+        )
         edge = torch.where(inside, place, edge)
         passed = through
     return edge

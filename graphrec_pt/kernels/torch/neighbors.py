@@ -26,13 +26,13 @@ class Cells(NamedTuple):
         cell: int64 ``[n]``, which cell.
         owner: int64 ``[n]``, the row of `FanOutPlan.nodes` each belongs to.
         block: int64 ``[n]``, the first block of draws.
-        found: The eligible edges.
+        allowed: The eligible edges.
     """
 
     cell: Tensor
     owner: Tensor
     block: Tensor
-    found: Ranges
+    allowed: Ranges
 
 
 def neighbors(csr: SegmentedCSR, plan: FanOutPlan) -> tuple[Tensor, Tensor]:
@@ -87,20 +87,20 @@ def _eligible(
 
 
 def _take_all(
-    csr: SegmentedCSR, plan: FanOutPlan, found: Ranges, cell: Tensor, owner: Tensor
+    csr: SegmentedCSR, plan: FanOutPlan, allowed: Ranges, cell: Tensor, owner: Tensor
 ) -> tuple[Tensor, Tensor]:
-    width = found.start.shape[1]
-    edge, place = ranges(found.start.reshape(-1), (found.end - found.start).reshape(-1))
+    width = allowed.start.shape[1]
+    edge, place = ranges(allowed.start.reshape(-1), (allowed.end - allowed.start).reshape(-1))
     place = place // width
     keep = ~_banned(csr, plan, edge, owner[cell[place]])
     if plan.cumulative is not None:
-        keep &= plan.cumulative[edge] - _before(plan.cumulative, edge, found.first[place]) > 0
+        keep &= plan.cumulative[edge] - _before(plan.cumulative, edge, allowed.first[place]) > 0
     return cell[place][keep], edge[keep]
 
 
 def _draw_some(csr: SegmentedCSR, plan: FanOutPlan, cells: Cells) -> tuple[Tensor, Tensor]:
     item, first = plan.item[cells.owner], cells.block * 4
-    taken = _Taken(cells.found, plan.cumulative, plan.fanout + SPARE)
+    taken = _Taken(cells.allowed, plan.cumulative, plan.fanout + SPARE)
     index, edges = [], []
     got = torch.zeros_like(item)
     for number in range(plan.fanout + SPARE):
@@ -128,16 +128,16 @@ def _draw_some(csr: SegmentedCSR, plan: FanOutPlan, cells: Cells) -> tuple[Tenso
 class _Taken:
     """The edges that cells have taken, by ascending rank among the eligible ones."""
 
-    def __init__(self, found: Ranges, cumulative: Tensor | None, most: int) -> None:
-        self.found, self.cumulative = found, cumulative
-        size = found.end - found.start  # [n, K]
+    def __init__(self, allowed: Ranges, cumulative: Tensor | None, most: int) -> None:
+        self.allowed, self.cumulative = allowed, cumulative
+        size = allowed.end - allowed.start  # [n, K]
         self.through = size.cumsum(1)
         self.rank = size.new_full((len(size), most), _NEVER)  # [n, most], ascending
         self.count = size.new_zeros(len(size))
         if cumulative is not None:
-            first = found.first[:, None].expand(size.shape)
-            self.skipped = _before(cumulative, found.start, first)
-            reached = cumulative[(found.end - 1).clamp(min=0)]
+            first = allowed.first[:, None].expand(size.shape)
+            self.skipped = _before(cumulative, allowed.start, first)
+            reached = cumulative[(allowed.end - 1).clamp(min=0)]
             mass = torch.where(size > 0, reached - self.skipped, 0.0)
             passed = [torch.zeros_like(mass[:, 0])]
             for k in range(mass.shape[1]):  # in order, so that every body rounds alike
@@ -165,10 +165,10 @@ class _Taken:
         for k in range(self.mass.shape[1]):
             inside = (rank < 0) & (goal < self.passed[:, k + 1]) & (self.left > 0)
             rest = torch.minimum(goal - self.passed[:, k], self.mass[:, k] * UNDER_ONE)
-            low, high = self.found.start[:, k], self.found.end[:, k]
+            low, high = self.allowed.start[:, k], self.allowed.end[:, k]
             place = search(self.cumulative, low, high, self.skipped[:, k], rest, inside)
-            before = self.through[:, k] - (self.found.end[:, k] - self.found.start[:, k])
-            rank = torch.where(inside, before + place - self.found.start[:, k], rank)
+            before = self.through[:, k] - (self.allowed.end[:, k] - self.allowed.start[:, k])
+            rank = torch.where(inside, before + place - self.allowed.start[:, k], rank)
         again = (self.rank == rank[:, None]).any(1)  # rounding led back to a taken edge
         return torch.where(again, -1, rank)
 
@@ -176,9 +176,9 @@ class _Taken:
         """Return the edge position of each rank."""
         k = (self.through <= rank[:, None]).sum(1, keepdim=True)
         k = k.clamp(max=self.through.shape[1] - 1)
-        size = self.found.end - self.found.start
+        size = self.allowed.end - self.allowed.start
         before = (self.through - size).gather(1, k).squeeze(1)
-        return self.found.start.gather(1, k).squeeze(1) + rank - before
+        return self.allowed.start.gather(1, k).squeeze(1) + rank - before
 
     def add(self, rank: Tensor, edge: Tensor, where: Tensor) -> None:
         """Insert the ranks at the given places among the taken ones."""
@@ -187,7 +187,7 @@ class _Taken:
             k = (self.through <= rank.clamp(min=0)[:, None]).sum(1, keepdim=True)
             k = k.clamp(max=self.through.shape[1] - 1)
             skipped, passed = self.skipped.gather(1, k), self.passed.gather(1, k)
-            start = _before(self.cumulative, edge, self.found.first) - skipped.squeeze(1)
+            start = _before(self.cumulative, edge, self.allowed.first) - skipped.squeeze(1)
             weight = self.cumulative[edge] - skipped.squeeze(1) - start
             self.start[:, last] = torch.where(where, passed.squeeze(1) + start, torch.inf)
             self.weight[:, last] = torch.where(where, weight, 0.0)

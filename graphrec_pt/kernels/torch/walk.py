@@ -53,15 +53,15 @@ def walk(csr: SegmentedCSR, plan: WalkPlan) -> tuple[Tensor, Tensor, Tensor]:
     return nodes, position, relation
 
 
-def _uniform(found: Ranges, bits: Tensor) -> Tensor:
-    start, count = found.start[:, 0], found.end[:, 0] - found.start[:, 0]
+def _uniform(reachable: Ranges, bits: Tensor) -> Tensor:
+    start, count = reachable.start[:, 0], reachable.end[:, 0] - reachable.start[:, 0]
     return torch.where(count > 0, start + below(bits, count), -1)
 
 
 def _choose(
     csr: SegmentedCSR,
     plan: WalkPlan,
-    found: Ranges,
+    reachable: Ranges,
     root: Tensor,
     block: Tensor,
     previous: Tensor,
@@ -69,17 +69,17 @@ def _choose(
 ) -> Tensor:
     """Return the edge position that each walker takes, −1 at a dead end: int64 ``[n]``."""
     taken = torch.full_like(root, -1)
-    left = (found.end > found.start).any(1).nonzero().squeeze(1)
+    left = (reachable.end > reachable.start).any(1).nonzero().squeeze(1)
     for attempt in range(plan.tries):
         words = torch_philox(plan.words, root[left], block[left] + attempt)
-        edge = pick(found.of(left), words[:, 2], words[:, 3], plan.cumulative)
+        edge = pick(reachable.of(left), words[:, 2], words[:, 3], plan.cumulative)
         limit = _limit(csr, plan, edge, previous[left], None if banned is None else banned[left])
         accepted = (edge >= 0) & (words[:, 1] < limit)
         taken[left[accepted]] = edge[accepted]
         left = left[~accepted & (edge >= 0)]
     if len(left):
         words = torch_philox(plan.words, root[left], block[left] + LAST_BLOCK)
-        taken[left] = _scan(csr, plan, found, left, words, previous, banned)
+        taken[left] = _scan(csr, plan, reachable, left, words, previous, banned)
     return taken
 
 
@@ -118,14 +118,14 @@ def _adjacent(csr: SegmentedCSR, plan: WalkPlan, source: Tensor, target: Tensor)
 def _scan(
     csr: SegmentedCSR,
     plan: WalkPlan,
-    found: Ranges,
+    reachable: Ranges,
     left: Tensor,
     words: Tensor,
     previous: Tensor,
     banned: Tensor | None,
 ) -> Tensor:
     """Choose among all allowed edges by integer masses; −1 when there is none."""
-    few = found.of(left)
+    few = reachable.of(left)
     width = few.start.shape[1]
     edge, owner = ranges(few.start.reshape(-1), (few.end - few.start).reshape(-1))
     owner = owner // width  # [M], ascending

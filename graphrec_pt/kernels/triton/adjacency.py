@@ -29,16 +29,16 @@ def _member(
     first = tl.load(low + i, mask=inside, other=0)
     last = tl.load(high + i, mask=inside, other=0)
     value = tl.load(target + i, mask=inside, other=0).to(tl.int64)
-    found = tl.zeros_like(first)
+    exists = tl.zeros_like(first)
     for k in range(most):
-        asked = first + k < last
-        start = tl.load(segment + first + k, mask=asked, other=0)
-        end = tl.load(segment + first + k + 1, mask=asked, other=0)
+        present = first + k < last
+        start = tl.load(segment + first + k, mask=present, other=0)
+        end = tl.load(segment + first + k + 1, mask=present, other=0)
         place = lower_bound(targets, start, end, value, steps)
         inner = place < end
         hit = inner & (tl.load(targets + place, mask=inner, other=0).to(tl.int64) == value)
-        found = tl.where(hit, 1, found)
-    tl.store(out + i, found, mask=inside)
+        exists = tl.where(hit, 1, exists)
+    tl.store(out + i, exists, mask=inside)
 
 
 def member(

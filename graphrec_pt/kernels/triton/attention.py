@@ -13,7 +13,7 @@ from graphrec_pt.kernels.attention import Bias, Sight
 from graphrec_pt.kernels.sparse import owners
 
 BLOCK = 128  # of queries and of keys
-SHAPES = 64  # kinds of shapes, types and modes of gradient that a process may compile for
+SHAPES = 64  # combinations of shapes, types and gradients to compile
 _masks: Memo[BlockMask] = Memo()  # of what is seen
 
 

@@ -23,10 +23,10 @@ def lower_bound(
     for _ in range(steps):
         open_ = low < high
         middle = (low + high) >> 1
-        found = tl.load(ascending + middle, mask=open_, other=0).to(tl.int64)
+        probe = tl.load(ascending + middle, mask=open_, other=0).to(tl.int64)
         low, high = (
-            tl.where(open_ & (found < value), middle + 1, low),
-            tl.where(open_ & (found >= value), middle, high),
+            tl.where(open_ & (probe < value), middle + 1, low),
+            tl.where(open_ & (probe >= value), middle, high),
         )
     return low
 

@@ -40,9 +40,9 @@ def _negative(
     item = tl.load(items + b, mask=inside, other=0)
     begin = tl.load(start + b, mask=inside, other=0)
     stop = tl.load(end + b, mask=inside, other=0)
-    found = tl.full((size,), _REFUSED, tl.int64)
+    drawn = tl.full((size,), _REFUSED, tl.int64)
     attempt = 0
-    while attempt < tries and tl.max(tl.where(inside & (found == _REFUSED), 1, 0), axis=0) > 0:
+    while attempt < tries and tl.max(tl.where(inside & (drawn == _REFUSED), 1, 0), axis=0) > 0:
         bits = draw(words, item, (attempt << try_bits) + j)
         if weighted:
             none = tl.zeros_like(bits)
@@ -52,9 +52,9 @@ def _negative(
             node = low + below(bits, range_size)
         place = lower_bound(targets, begin, stop, node, steps)
         hit = tl.load(targets + place, mask=place < stop, other=-1).to(tl.int64) == node
-        found = tl.where((found == _REFUSED) & (hit == 0), node, found)
+        drawn = tl.where((drawn == _REFUSED) & (hit == 0), node, drawn)
         attempt += 1
-    tl.store(out + i, found, mask=inside)
+    tl.store(out + i, drawn, mask=inside)
 
 
 def negative(csr: SegmentedCSR, wanted: Wanted) -> Tensor:

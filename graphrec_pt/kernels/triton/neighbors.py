@@ -31,7 +31,7 @@ def neighbors(csr: SegmentedCSR, plan: FanOutPlan) -> tuple[Tensor, Tensor]:
 def _draw_some(
     csr: SegmentedCSR, plan: FanOutPlan, cells: reference.Cells
 ) -> tuple[Tensor, Tensor]:
-    n, width = cells.found.start.shape
+    n, width = cells.allowed.start.shape
     room = plan.fanout + SPARE
     out = cells.cell.new_full((n, plan.fanout), -1)
     weighted = plan.cumulative is not None
@@ -39,9 +39,9 @@ def _draw_some(
     _draw[(triton.cdiv(n, BLOCK),)](
         spare if csr.edge is None else csr.edge.contiguous(),
         spare if plan.cumulative is None else plan.cumulative,
-        cells.found.start.contiguous(),
-        cells.found.end.contiguous(),
-        cells.found.first.contiguous(),
+        cells.allowed.start.contiguous(),
+        cells.allowed.end.contiguous(),
+        cells.allowed.first.contiguous(),
         spare if plan.exclude is None else plan.exclude[cells.owner],
         plan.item[cells.owner],
         cells.block,
@@ -142,13 +142,13 @@ def _draw(
                 size_ = tl.load(taken_weight + row * room + i, mask=past, other=0.0)
                 goal = tl.where(past & (begins <= goal), goal + size_, goal)
             passed = tl.zeros([size], tl.float64)
-            found = open_ & (row < 0)
+            settled = open_ & (row < 0)
             for k in range(width):
                 start = tl.load(starts + row * width + k, mask=open_, other=0)
                 end = tl.load(ends + row * width + k, mask=open_, other=0)
                 skipped, mass = range_mass(cumulative, begin, start, end)
                 through = passed + mass
-                here = open_ & (found == 0) & (goal < through)
+                here = open_ & (settled == 0) & (goal < through)
                 rest = tl.minimum(goal - passed, mass * 0.9999999999999999)  # 1 - 2**-53
                 hit = exceeds(cumulative, start, tl.where(here, end, start), skipped, rest, steps)
                 before = tl.load(cumulative + hit - 1, mask=here & (hit > begin), other=0.0)
@@ -156,9 +156,9 @@ def _draw(
                 edge = tl.where(here, hit, edge)
                 where = tl.where(here, passed + (before - skipped), where)
                 weight = tl.where(here, reached - skipped - (before - skipped), weight)
-                found = found | here
+                settled = settled | here
                 passed = through
-            open_ = open_ & found
+            open_ = open_ & settled
             again = open_ & (row < 0)
             for i in range(number):
                 past = open_ & (i < held)

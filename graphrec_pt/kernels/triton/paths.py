@@ -39,16 +39,16 @@ def _search(
     place = lower_bound(targets, begin, stop, value, steps)
     parallel = lower_bound(targets, place, stop, value + 1, steps) - place
     best = tl.full((size,), float("-inf"), tl.float32)
-    found = tl.full((size,), -1, tl.int64)
+    chosen = tl.full((size,), -1, tl.int64)
     for k in range(tl.max(parallel, axis=0)):
         position = tl.load(order + place + k, mask=k < parallel, other=0)
         allowed = k < parallel
         if numbered:
             allowed = allowed & (tl.load(edge + position, mask=allowed, other=-1) != barred)
         mark = tl.load(score + position, mask=allowed, other=float("-inf"))
-        better = allowed & ((found < 0) | (mark > best))
-        best, found = tl.where(better, mark, best), tl.where(better, position, found)
-    tl.store(out + i, found, mask=inside)
+        better = allowed & ((chosen < 0) | (mark > best))
+        best, chosen = tl.where(better, mark, best), tl.where(better, position, chosen)
+    tl.store(out + i, chosen, mask=inside)
 
 
 def _join(
@@ -150,7 +150,7 @@ def _sample(
         accepted = alive & (after - own > tl.where(v == bar, 1, 0))
         wanted = wanted & (accepted == 0)
         attempt += 1
-    for h in tl.static_range(hops):  # what is left over was given up
+    for h in tl.static_range(hops):  # open walks reached no end
         tl.store(nodes + i * (hops + 1) + h, root * 0 - 1, mask=wanted)
         tl.store(position + i * hops + h, root * 0 - 1, mask=wanted)
     tl.store(nodes + i * (hops + 1) + hops, root * 0 - 1, mask=wanted)

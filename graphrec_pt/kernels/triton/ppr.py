@@ -1,7 +1,7 @@
 """Forward push: the rounds of the torch body, with one program per pushing node.
 
 Only the scatter along edges is a kernel of its own; finding the nodes to push stays with torch,
-and the dense residuals cost B · N memory, so roots are taken some at a time.
+and the dense residuals cost B · N memory, so roots are processed in groups.
 """
 
 import triton

@@ -20,7 +20,7 @@ def _softmax_loss(
     row = logits + i * items
     label = tl.load(target + i)
     picked = tl.load(row + label)
-    highest = picked  # finite unless the loss is not, so that no −∞ − −∞ occurs
+    highest = picked  # finite whenever the loss is, so that −∞ − (−∞) never occurs
     total = picked * 0.0
     for low in range(0, items, size):
         v = low + tl.arange(0, size)
