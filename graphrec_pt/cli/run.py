@@ -27,7 +27,11 @@ def run(
         typer.Argument(
             metavar="[KEY=VALUE]…",
             help="Options to change, such as stages.0.epochs=3 or seeds=[0,1]. strategy=NAME "
-            "reuses the finished pre-training of a run and adapts it with that strategy.",
+            "reuses the finished pre-training of a run and adapts it with that strategy. Of every "
+            "recipe: options.cpu=true stays on the CPU (else a GPU is used if there is one), "
+            "options.precision=bf16 or fp16, options.workers=4 processes that sample, "
+            "options.trackers=[tensorboard] (also wandb, mlflow; extra track), "
+            "options.compile=true, options.checkpoint_every=500 steps.",
         ),
     ] = None,
     raw: Annotated[

@@ -55,11 +55,9 @@ class TurnItem(OfRelation):
             if spec.relations[spec.relation_index(mention)].source != turn:
                 expected = f"a relation that leaves the turns ({turn!r})"
                 raise GraphRecError("turn_item.links.context", expected, repr(mention))
-        for name in (
-            *(self.links.facts or ()),
-            *((self.links.dialogue,) * bool(self.links.dialogue)),
-        ):
-            spec.relation_index(str(name))
+        joining = () if self.links.dialogue is None else (self.links.dialogue,)
+        for each in (*(self.links.facts or ()), *joining):
+            spec.relation_index(each)
 
     def corrupt(self, examples: Examples) -> TrainingExamples:
         """Return the contexts, the items that their turns recommend, and the linked items."""

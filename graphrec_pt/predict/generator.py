@@ -63,7 +63,7 @@ class Generated:
             ids, kinds = self.id[low:high], self.kind[low:high]
             pieces: list[str] = []
             runs = torch.cat([kinds.new_ones(1), (kinds.diff() != 0).long()]).cumsum(0)
-            for run in runs.unique().tolist() if high > low else []:
+            for run in torch.unique(runs).tolist() if high > low else []:
                 part = ids[runs[: high - low] == run].tolist()
                 if int(kinds[runs[: high - low] == run][0]) == Kind.NODE:
                     if graph is None:

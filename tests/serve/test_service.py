@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,3 +170,17 @@ def test_a_newer_run_takes_over_without_a_lost_request(shop_run: Run, tmp_path: 
         assert not told["reloaded"]
         assert "refit format" in told["problem"]
         assert client.get("/recommend", params={"user": "u1"}).status_code == 200
+
+
+def test_the_scripts_of_the_pages_parse(client: TestClient, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    for path in ("/", "/docs"):
+        script = client.get(path).text.partition("<script>")[2].partition("</script>")[0]
+        assert "innerHTML" not in script  # titles are text, never markup
+        (tmp_path / "page.js").write_text(script)
+        done = subprocess.run(
+            [node, "--check", tmp_path / "page.js"], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
