@@ -160,6 +160,44 @@ def test_no_file_is_over_the_limit() -> None:
     assert {str(p): n for p, n in sizes.items() if n > LONGEST} == {}
 
 
+BODIES = {"numba", "torch", "triton"}
+ELSEWHERE = {"recipe", "cli", "testing"}  # whole runs, commands and public checks are tested
+NO_MIRROR = ROOT / "tests" / "untested_by_name.txt"
+
+
+def listed_modules(text: str) -> set[str]:
+    """Return the modules of a list: ``package: module module …``, lines may go on indented."""
+    joined = text.replace("\n    ", " ")
+    parts = (line.partition(":") for line in joined.splitlines())
+    return {f"{package}/{name}" for package, _, names in parts for name in names.split()}
+
+
+def mirror(path: Path) -> Path:
+    """Return where the test of a module stands: the same folder, ``test_`` before its name.
+
+    The bodies of a kernel are tested together, in the test of their front.
+    """
+    parts = [part for part in path.relative_to(PACKAGE).parts if part not in BODIES]
+    return ROOT.joinpath("tests", *parts[:-1], f"test_{parts[-1]}")
+
+
+def test_modules_have_their_test_by_name() -> None:
+    """The list of exceptions may only shrink: a new module comes with a test of its name."""
+    missing = {
+        path.relative_to(PACKAGE).with_suffix("").as_posix()
+        for path in SOURCES
+        if not path.name.startswith("__") and not mirror(path).exists()
+    }
+    missing = {
+        name
+        for name in missing
+        if name.split("/")[0] not in ELSEWHERE
+        and not name.startswith("serve/report")
+        and not BODIES & set(name.split("/"))
+    }
+    assert missing <= listed_modules(NO_MIRROR.read_text(encoding="utf-8"))
+
+
 def test_yaml_folders_hold_no_python() -> None:
     for folder in ("datasets", "recipes"):
         assert not list((ROOT / folder).rglob("*.py"))

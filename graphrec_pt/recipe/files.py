@@ -138,9 +138,9 @@ def override_option(content: dict[str, Any], override: str) -> None:
     if path == "device":
         hint = "leaving it out: a GPU is used where there is one; options.cpu=true keeps to the CPU"
         raise GraphRecError("override", "an option of the recipe", repr(path), hint)
-    if place := _place_of(path):
+    if home := _place_of(path):
         expected = "an option of the recipe's top level"
-        raise GraphRecError("override", expected, repr(path), f"{place}={text}")
+        raise GraphRecError("override", expected, repr(path), f"{home}={text}")
     *way, last = path.split(".")
     place: Any = content
     for number, part in enumerate(way):

@@ -139,6 +139,8 @@ def search_view(graph: Graph, text: str, kinds: Sequence[str], limit: int = 20) 
 
 def _plain(value: Any) -> Any:
     """Return a value that JSON holds; vectors are named by their length alone."""
-    if value is None or isinstance(value, str | int | float | bool):
+    if isinstance(value, float):
+        return float(f"{value:.6g}")  # columns are float32
+    if value is None or isinstance(value, str | int | bool):
         return value
     return f"{len(value)} numbers" if hasattr(value, "__len__") else str(value)

@@ -229,7 +229,7 @@ def test_a_language_model_writes(world: Graph, parts: Split, tmp_path: Path) -> 
     assert set(measured["test"]) == {"rouge_l", "ppl", "ppl_byte", "grounded"}
     assert set(measured["baselines"]["medoid_text"]) == {"rouge_l", "grounded"}  # no likelihoods
     table = pl.read_parquet(tmp_path / "texts.parquet").filter(split="test")
-    nll, tokens = table["nll"].drop_nulls(), table["tokens"].drop_nulls()
+    nll, tokens = (table[name].drop_nulls().to_numpy() for name in ("nll", "tokens"))
     assert len(nll) == USERS - 4  # those with a reference
     assert measured["test"]["ppl"] == pytest.approx(math.exp(nll.sum() / tokens.sum()))
     size = sum(len(text.encode()) for text in table["reference"] if text)

@@ -111,7 +111,8 @@ def _log_compiling() -> None:
 
 @cache
 def _listen() -> None:
-    register("numba:compile", _Notice())
+    add: Callable[[str, Listener], None] = register
+    add("numba:compile", _Notice())
 
 
 F = TypeVar("F", bound=Callable[..., Any])
