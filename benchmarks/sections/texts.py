@@ -179,7 +179,7 @@ def peer_of(graph: Graph) -> Any:
     weights = {f"transformer.{name}": w for name, w in network.model.state_dict().items()}
     peer.load_state_dict(weights, strict=False)
     with torch.no_grad():
-        peer.get_input_embeddings().weight.copy_(network.text_embedding.weight)
+        peer.transformer.wte.weight.copy_(network.text_embedding.weight)
     return peer
 
 

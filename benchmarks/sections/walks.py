@@ -13,6 +13,7 @@ from graphrec_pt.data.synthetic import synthetic_graph
 from graphrec_pt.kernels.adjacency import torch_edge_relation
 from graphrec_pt.kernels.csr import SegmentedCSR
 from graphrec_pt.kernels.walk import walk
+from graphrec_pt.sampling.sample import Paths
 from graphrec_pt.sampling.sampler import Sampler, sampler
 from sections.graphs import Gathers, mapped, power_law
 from sections.measure import Contestant, Row, Settings, contest
@@ -68,10 +69,14 @@ def _samplers(walkers: int, settings: Settings) -> list[Row]:
         chosen = sampler.build({"name": which, "hops": LENGTH, **kernel_options})
 
         def public(chosen: Sampler = chosen) -> int:
-            return chosen.sample(graph, roots, Key(0)).relations.numel()
+            paths = chosen.sample(graph, roots, Key(0))
+            assert isinstance(paths, Paths)
+            return paths.relations.numel()
 
         def looked_up(given: dict[str, float] = kernel_options) -> int:
-            nodes, position = walk(graph.csr, roots, LENGTH, Key(0), **given)
+            nodes, position = walk(
+                graph.csr, roots, LENGTH, Key(0), p=given.get("p", 1.0), q=given.get("q", 1.0)
+            )
             taken, table = position >= 0, graph.slot_relations
             relation = torch.full_like(position, -1)
             relation[taken] = torch_edge_relation(

@@ -82,6 +82,11 @@ class Graph:
             return self
         return replace(self, csr=self.csr.to(device))
 
+    @cached_property
+    def near(self) -> "Graph":
+        """The same graph on the CPU, copied once; for what reads texts or sparse matrices."""
+        return self.to("cpu")
+
     @property
     def num_edge_ids(self) -> int:
         """One more than the highest edge id, removed edges included."""

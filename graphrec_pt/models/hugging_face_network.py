@@ -174,8 +174,9 @@ class Network(nn.Module):
         if self.config.is_encoder_decoder and not translates:
             got = f"{self.config.model_type} in mode {mode!r}"
             raise GraphRecError("hugging_face", "mode 'prefix' to write", got, "mode: prefix")
-        cache = DynamicCache()
-        cache = EncoderDecoderCache(cache, DynamicCache()) if translates else cache
+        cache: DynamicCache | EncoderDecoderCache = DynamicCache()
+        if translates:
+            cache = EncoderDecoderCache(cache, DynamicCache())
         hidden, begun = self._read(x, ptr, structure, prompt, mode, None, prefix, cache)
         assert begun is not None
         return hidden, replace(begun, places=ptr.diff())

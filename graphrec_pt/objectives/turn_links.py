@@ -68,6 +68,10 @@ class TurnLinks(Strict):
             turns: int64 ``[B]`` global ids.
             training: Whether the turns are among those that the links were counted from.
         """
+        if turns.device.type != "cpu":  # sparse products of scipy
+            with torch.device("cpu"):
+                linked = self.of(graph.near, relation, turns.cpu(), training=training)
+            return LinkedItems(*(part.to(turns.device) for part in linked))
         among = graph.nodes(graph.schema.relation(relation).target)
         named = self.context.named(graph, turns)
         query = matrix_of(named.row, named.node, (len(turns), graph.num_nodes()))

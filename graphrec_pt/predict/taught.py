@@ -103,6 +103,15 @@ class Taught:
         """
         return self._first(lambda readout: readout.ranks, "an objective that ranks")
 
+    @property
+    def ranks(self) -> bool:
+        """Whether a readout ranks candidates."""
+        try:
+            self.ranking()
+        except GraphRecError:
+            return False
+        return True
+
     def rating(self, value: Value) -> Found:
         """Return the first readout that predicts this kind of value of pairs.
 

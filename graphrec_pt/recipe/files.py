@@ -115,8 +115,20 @@ def recipe_content(
     content = with_roles(content, file.name)
     for override in overrides:
         if override not in of_data:
+            _check_place(override)
             override_option(content, override)
     return with_roles(content, file.name)
+
+
+def _check_place(override: str) -> None:
+    """Raise for an option that is not where the override puts it; says where it is."""
+    path, _, text = override.partition("=")
+    if path == "device":
+        hint = "leaving it out: a GPU is used where there is one; options.cpu=true keeps to the CPU"
+        raise GraphRecError("override", "an option of the recipe", repr(path), hint)
+    if home := _place_of(path):
+        expected = "an option of the recipe's top level"
+        raise GraphRecError("override", expected, repr(path), f"{home}={text}")
 
 
 def override_option(content: dict[str, Any], override: str) -> None:
@@ -135,12 +147,6 @@ def override_option(content: dict[str, Any], override: str) -> None:
         hint = "stages.0.epochs=3"
         raise GraphRecError("override", "key=value", repr(override), hint)
     value = parse_yaml(text, path, "a value in YAML")
-    if path == "device":
-        hint = "leaving it out: a GPU is used where there is one; options.cpu=true keeps to the CPU"
-        raise GraphRecError("override", "an option of the recipe", repr(path), hint)
-    if home := _place_of(path):
-        expected = "an option of the recipe's top level"
-        raise GraphRecError("override", expected, repr(path), f"{home}={text}")
     *way, last = path.split(".")
     place: Any = content
     for number, part in enumerate(way):

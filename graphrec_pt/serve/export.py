@@ -50,7 +50,8 @@ def export_embeddings(run: Run, out: str | Path) -> list[Path]:
     trained = trained_types(model, graph, run.recipe.seeds[0])
     roles: dict[str, str] = {}
     tables: dict[str, tuple[Tensor, Tensor | None]] = {}
-    products = product_sides(predictor)
+    ranks = predictor.reading.taught.ranks
+    products = product_sides(predictor) if ranks else None
     if products is not None:
         queries, items, bias = products
         tables[relation.target], roles[relation.target] = (items, bias), "item"

@@ -128,9 +128,11 @@ class AnswerText(Strict):
             raise GraphRecError(
                 "answer", "a tokenizer of texts", "none", "model.text: trained:8000"
             )
-        start, count = torch.zeros_like(rows), torch.zeros_like(rows)
-        ids, kinds, before = [rows[:0]], [rows[:0]], 0
+        start = torch.zeros_like(rows, device="cpu")  # texts stay on the CPU
+        count, none = start.clone(), start[:0]
+        ids, kinds, before = [none], [none], 0
         for mine, place, table, name in self._tables(graph, rows):
+            mine, place = mine.cpu(), place.cpu()
             ends, id, kind = self._pieces(graph, table, name, words)
             first = ends[place]
             length = (ends[place + 1] - first).clamp(max=self.longest)
@@ -142,7 +144,8 @@ class AnswerText(Strict):
         if not before and len(rows):
             self._check_texts(graph, words)
         order = ranges(start, count)[0]
-        return Answers(_starts(count), torch.cat(ids)[order], torch.cat(kinds)[order])
+        packed = _starts(count), torch.cat(ids)[order], torch.cat(kinds)[order]
+        return Answers(*(part.to(rows.device) for part in packed))
 
     def texts(self, graph: Graph, rows: Tensor) -> list[str]:
         """Return answers as texts, uncut; an empty text where there is none.
@@ -155,7 +158,13 @@ class AnswerText(Strict):
             return [graph.title(node) if node >= 0 else "" for node in rows.tolist()]
         texts = [""] * len(rows)
         for mine, place, table, name in self._tables(graph, rows):
-            found = table[self.column].cast(pl.String).fill_null("").gather(place.numpy()).to_list()
+            found = (
+                table[self.column]
+                .cast(pl.String)
+                .fill_null("")
+                .gather(place.cpu().numpy())
+                .to_list()
+            )
             if self.mentions is not None and name is not None and self._names(graph, name):
                 found = list(with_titles(graph, name, found, self.mentions))
             for at, text in zip(mine.nonzero().squeeze(1).tolist(), found, strict=True):

@@ -120,7 +120,7 @@ def pieces_of(
         ptr, ids = texts_of(graph, node_type, column, words)
 
         def plain() -> Pieces:
-            return Pieces(ptr, ids.long(), torch.full((len(ids),), int(Kind.TEXT)))
+            return Pieces(ptr, ids.long(), torch.full_like(ids, Kind.TEXT, dtype=torch.int64))
 
         return _pieces(table, (column, id(words.tokenizer)), plain, given=(words.tokenizer,))
     mentions.check(graph, node_type)
@@ -181,8 +181,9 @@ def _named(graph: Graph, node_type: str, column: str, words: Words, mentions: Me
         ids += said
         kinds += [int(Kind.TEXT)] * len(said)
         ends.append(len(ids))
-    whole = (torch.tensor(each, dtype=torch.int64) for each in (ends, ids, kinds))
-    return Pieces(*whole)
+    # Texts stay on the CPU, whatever device a loader makes its tensors on.
+    whole = [torch.tensor(each, dtype=torch.int64, device="cpu") for each in (ends, ids, kinds)]
+    return Pieces(whole[0], whole[1], whole[2])
 
 
 def _markers(values: pl.Series, mentions: Mentions) -> Search:

@@ -165,10 +165,10 @@ class Occasion:
         They depend on the first two roots of a sequence, and for paths on its place among those
         of its root.
         """
-        item = self.first.clamp(min=0).numpy()
-        draw = (self.number.numpy()[:, None] % (1 << 25)) * DRAWS + np.arange(draws)
+        item = self.first.clamp(min=0).cpu().numpy()
+        draw = (self.number.cpu().numpy()[:, None] % (1 << 25)) * DRAWS + np.arange(draws)
         bits = draw32(self.key.named(purpose), item[:, None], draw)
-        return torch.from_numpy(bits.astype(np.int64))
+        return torch.from_numpy(bits.astype(np.int64)).to(self.first.device)
 
     def candidates(self, count: int) -> Members:
         """Return the target of each pair among random nodes of its type, in a random order.

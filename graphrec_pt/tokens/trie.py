@@ -81,7 +81,8 @@ class Trie:
         parent, token = np.concatenate(parents), np.concatenate(tokens)
         first = np.concatenate([[0], np.bincount(parent, minlength=states).cumsum()])
         columns = (first, token, np.arange(1, states), name)
-        return cls(*(torch.from_numpy(np.ascontiguousarray(c)) for c in columns), int(length.max()))
+        tensors = [torch.from_numpy(np.ascontiguousarray(column)) for column in columns]
+        return cls(tensors[0], tensors[1], tensors[2], tensors[3], depth=int(length.max()))
 
     def __len__(self) -> int:
         """How many names there are."""
@@ -89,8 +90,13 @@ class Trie:
 
     def to(self, device: torch.device | str) -> "Trie":
         """Return the same trie on another device."""
-        columns = (self.first, self.token, self.child, self.name)
-        return Trie(*(column.to(device) for column in columns), self.depth)
+        return Trie(
+            self.first.to(device),
+            self.token.to(device),
+            self.child.to(device),
+            self.name.to(device),
+            self.depth,
+        )
 
     def allowed(self, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return the tokens that may follow: where those of each state start, and the tokens.

@@ -192,6 +192,9 @@ class Verbalizer(Linearizer):
 
     def linearize(self, graph: Graph, sample: Sample, key: Key) -> Tokens:
         """Return one sequence per root of Subgraphs and per path of Paths."""
+        if graph.device.type != "cpu":  # texts stay on the CPU
+            with torch.device("cpu"):
+                return self.linearize(graph.near, sample.to("cpu"), key).to(graph.device)
         _checked(graph, id(self), lambda: self.check(graph), given=(self,))
         words = Words.given("verbalizer", self.tokenizer)
         relation = graph.schema.interaction(self.relation)

@@ -14,6 +14,8 @@ from graphrec_pt.features.seeded import seeded
 from graphrec_pt.models import heads as library
 from graphrec_pt.models.head import Head, Map, Projector, Steps, build_head, head, head_config
 from graphrec_pt.models.model import Model
+from graphrec_pt.models.pointer_head import PointerHead
+from graphrec_pt.models.turn_head import TurnHead
 
 EXAMPLES: dict[str, nn.Module] = {
     "item": library.ItemHead(4, items=3, transform=True, cosine=True, temperature=0.5),
@@ -28,6 +30,8 @@ EXAMPLES: dict[str, nn.Module] = {
     "map": Map(4, 7),
     "steps": Steps(3, 4),
     "projector": Projector(4),
+    "pointer": PointerHead(4, gate=True),
+    "turn": TurnHead(4, 3),
 }
 
 

@@ -149,7 +149,7 @@ def test_a_rating_is_the_mean_of_the_values_by_their_probability(
 
 def test_what_comes_next_is_learned_and_only_items_are_written(circle: Graph) -> None:
     model = Model.of(circle, backbone=NETWORK, text="trained:300", seed=0)
-    given = dict(asking(True)) | {"linearizer": asking(False).linearizer, "steps": 100}
+    given = dict(asking(True)) | {"linearizer": asking(False).linearizer, "steps": 160}
     rate = {"lr": 5e-3, "schedule": "cosine"}
     stage = Stage(**{**given, "objectives": [{"name": "spelled"}], "optimization": rate})
     Trainer(seed=0).fit(model, circle, stage)
