@@ -39,6 +39,8 @@ def test_every_member_and_every_public_name_has_its_place(site: Path) -> None:
     for name, family in FAMILIES.items():
         page = (site / "reference" / f"{name.replace(' ', '_')}.html").read_text()
         for member in family.registry.names():
+            if "." in member:  # another test named a class by its dotted path
+                continue
             if family.registry.get(member).__module__.startswith("graphrec_pt."):
                 assert f'id="{member}"' in page, f"{name} {member}"
     python = (site / "reference" / "python.html").read_text()

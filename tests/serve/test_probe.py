@@ -59,7 +59,8 @@ def taught(graph: Graph) -> Model:
     last = torch.zeros(len(flat), dtype=torch.bool)
     last[ptr[1:] - 1] = True
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
-    for _ in range(60):
+    torch.manual_seed(0)  # dropout draws from it, and other tests move it
+    for _ in range(120):
         hidden = model.encode(View(tokens, mode="causal")).hidden
         logits = model.word_sides(hidden[~last]).logits()
         loss = torch.nn.functional.cross_entropy(logits, flat[1:][~last[:-1]])
