@@ -5,6 +5,7 @@ papers on conversational recommendation count. A *novel* instance recommends an 
 dialogue had not named before; the others can be answered by repeating.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
@@ -19,15 +20,15 @@ Cutoff = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True)
-class OfInstances:
+class OfInstances(ABC):
     """A mean over instances; the base of these metrics."""
 
     of: ClassVar[str] = "Conversations"
     novel: ClassVar[bool] = False
 
+    @abstractmethod
     def value(self, outcome: Conversations) -> Floats:
         """Return the value of each instance: ``[n]``."""
-        raise NotImplementedError
 
     def counted(self, outcome: Conversations) -> Bools:
         """Return which instances count: ``[n]``."""

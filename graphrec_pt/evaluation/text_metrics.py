@@ -4,6 +4,7 @@ Most are means over texts; all weigh users by counts in ``over``, which the boot
 needs.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -31,14 +32,14 @@ BLOCK = 64
 _scores: Memo[Floats] = Memo()  # of an outcome, by score
 
 
-class TextShare:
+class TextShare(ABC):
     """A metric that is one sum over texts divided by another: ``Σ a / Σ b``."""
 
     of: ClassVar[str] = "Written"
 
+    @abstractmethod
     def rows(self, written: Written) -> tuple[Floats, Floats]:
         """Return a and b of each text: ``[n]`` both."""
-        raise NotImplementedError
 
     def last(self, ratio: Floats) -> Floats:
         """Return the metric of ``Σ a / Σ b``."""
@@ -58,9 +59,9 @@ class TextShare:
 class OfPairs(TextShare):
     """The mean of a score over texts that have a reference."""
 
+    @abstractmethod
     def score(self, text: Text, reference: Text) -> float:
         """Return the score of one text."""
-        raise NotImplementedError
 
     def rows(self, written: Written) -> tuple[Floats, Floats]:
         """Return the score of each text that has a reference, and 1."""
