@@ -53,6 +53,32 @@ def test_the_floor_test_sees_an_upward_import(tmp_path: Path) -> None:
     assert {floor_of(name) for name in modules_imported(wrong)} == {FLOORS["graph"]}
 
 
+def code_that_runs_data(source: str) -> set[str]:
+    """Return what a source uses of modules and functions that run what they read."""
+    used = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            used |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            used.add(str(node.module))
+        elif isinstance(node, ast.Call):
+            used.add(ast.unparse(node.func))
+    return used & {"pickle", "marshal", "shelve", "dill", "eval", "exec", "torch.load"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(PACKAGE).as_posix())
+def test_nothing_runs_what_it_reads(path: Path) -> None:
+    in_memory = path == PACKAGE / "testing" / "configs.py"  # as SECURITY.md says
+    assert code_that_runs_data(path.read_text()) == ({"pickle"} if in_memory else set())
+
+
+def test_the_test_of_what_runs_sees_each_way() -> None:
+    source = (
+        "import pickle\nfrom marshal import loads\neval('1')\ntorch.load(path)\nast.literal_eval(x)"
+    )
+    assert code_that_runs_data(source) == {"pickle", "marshal", "eval", "torch.load"}
+
+
 def imports_between(files: Mapping[str, str]) -> dict[str, set[str]]:
     """Return which modules each module imports, also inside functions and under TYPE_CHECKING.
 

@@ -46,10 +46,16 @@ def survives_json(family: Registry[T], member: T) -> None:
     promise(again == member, member, "its JSON builds an equal component", again)
 
 
+def travelled(member: T) -> T:
+    """Return the copy of a component that a worker process gets; nothing is read from a file."""
+    copy: T = pickle.loads(pickle.dumps(member))
+    return copy
+
+
 def survives_pickle(member: object) -> None:
     """It travels to the workers of a loader."""
     try:
-        again = pickle.loads(pickle.dumps(member))
+        again = travelled(member)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         sentence = "it can be pickled: its class stands at the top of a module"
         message = f"{name_of(member)!r} breaks a promise: {sentence} ({error})"

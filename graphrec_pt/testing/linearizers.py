@@ -1,6 +1,5 @@
 """What every linearizer promises: tokens are a function of graph, key and sample."""
 
-import pickle
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +10,7 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.kernels.csr import NO_TIME
 from graphrec_pt.sampling.sample import Paths, Sample, concatenate
 from graphrec_pt.sampling.sampler import Sampler, sampler
-from graphrec_pt.testing.configs import check_config
+from graphrec_pt.testing.configs import check_config, travelled
 from graphrec_pt.testing.promise import promise
 from graphrec_pt.tokens.join import concat
 from graphrec_pt.tokens.kind import IGNORE, Kind
@@ -129,8 +128,7 @@ def is_a_function_of_its_sample(
     """The same sample gives the same tokens: twice, after travelling, alone, in another order."""
     tokens = chosen.linearize(graph, sample, key)
     promise(same(chosen.linearize(graph, sample, key), tokens), chosen, "the same tokens twice")
-    travelled = pickle.loads(pickle.dumps(chosen))
-    equal = same(travelled.linearize(graph, sample, key), tokens)
+    equal = same(travelled(chosen).linearize(graph, sample, key), tokens)
     promise(equal, chosen, "the same tokens in a worker")
     parts: Any = [sample.select(at) for at in range(size_of(sample))]
     alone = [chosen.linearize(graph, part, key) for part in parts]
