@@ -6,7 +6,8 @@ from graphrec_pt.graph import (
     derive,
     final_protocol,
     group_protocols,
+    list_protocol,
     protocols,
 )
 
-__all__ = ["composed", "derive", "final_protocol", "group_protocols", "protocols"]
+__all__ = ["composed", "derive", "final_protocol", "group_protocols", "list_protocol", "protocols"]
