@@ -47,10 +47,12 @@ class LastLists:
             {
                 "source": events.source,
                 "time": events.time,
-                "list": events.columns[EVENT].cast(pl.Int64),
+                "list": events.columns[EVENT].fill_null(-1).cast(pl.Int64),  # below 0 for none
             }
         ).with_row_index("row")
-        lists = table.drop_nulls("list").group_by("source", "list").agg(pl.col("time").min())
+        lists = (
+            table.filter(pl.col("list") >= 0).group_by("source", "list").agg(pl.col("time").min())
+        )
         lists = lists.sort("source", "time", "list").with_columns(
             after=pl.len().over("source") - 1 - pl.int_range(pl.len()).over("source"),
             count=pl.len().over("source"),

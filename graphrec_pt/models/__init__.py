@@ -10,6 +10,12 @@ from graphrec_pt.models import (  # registers members
     user_attention,
 )
 
-__all__ = ["adaptor", "heads", "hugging_face", "prompts", "transformer", "turn_head",
+__all__ = [
+    "adaptor",
+    "heads",
+    "hugging_face",
+    "prompts",
+    "transformer",
+    "turn_head",
     "user_attention",
 ]

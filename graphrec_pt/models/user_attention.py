@@ -18,18 +18,21 @@ class UserAttention(Head):
     Args:
         width: D.
         hidden: Rows of W.
+        alone: Whether items have a score of their own, ``v · e_i``, whoever the user is.
     """
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, alone: bool = False) -> None:
         super().__init__()
         self.width, self.hidden = width, hidden
+        self.alone = nn.Linear(width, 1, bias=False) if alone else None
         self.attend = nn.Linear(width, hidden)
         self.query = nn.Linear(hidden, 1, bias=False)
         self.nobody = nn.Parameter(torch.zeros(width))
 
-    def options(self) -> dict[str, int]:
+    def options(self) -> dict[str, int | bool]:
         """Return the arguments that make a network of the same shape."""
-        return {"width": self.width, "hidden": self.hidden}
+        alone = self.alone is not None
+        return {"width": self.width, "hidden": self.hidden, "alone": alone}
 
     def initialise(self, draw: Generator) -> None:
         """Draw the vector of a user without a history."""

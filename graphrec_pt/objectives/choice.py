@@ -35,10 +35,13 @@ class Choice(ShownChoice):
         form: ``softmax`` or ``bce`` over the 1 + K.
         encoded: Whether the backbone encodes the history first.
         temperature: τ.
+        alone: Add ``v · e_i``, a score of the item whoever the user is (the popularity of PP-Rec, Qi
+            et al., ACL 2021, from the item's vector).
     """
 
     encoded: bool = True
     temperature: float = Field(1.0, gt=0)
+    alone: bool = False
 
     @property
     def needs(self) -> RequiredFields:
@@ -62,7 +65,7 @@ class Choice(ShownChoice):
 
     def head(self, spec: GraphSpec, width: int) -> nn.Module:
         """Return the attention over the history."""
-        return UserAttention(width, width)
+        return UserAttention(width, width, self.alone)
 
     def scores(
         self,
@@ -77,4 +80,8 @@ class Choice(ShownChoice):
         count, item = given["count"], given["item"]
         row = torch.arange(len(count), device=count.device)
         row = row.repeat_interleave(count, output_size=len(item))
-        return (users[row] * model.nodes(item)).sum(1) / self.temperature
+        items = model.nodes(item)
+        scores = (users[row] * items).sum(1)
+        if head.alone is not None:
+            scores = scores + head.alone(items).squeeze(1)
+        return scores / self.temperature

@@ -58,6 +58,7 @@ class ShownReadout(Readout):
     scores: Callable[[Sequence[Encoded], Mapping[str, Tensor], Model, Any], Tensor]
 
 
+@dataclass(frozen=True)
 class ShownChoice(Objective):
     """Choose the clicked item among items that the same list shows.
 

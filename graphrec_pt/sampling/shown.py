@@ -31,9 +31,7 @@ class Shown(NamedTuple):
     position: Tensor
 
 
-def shown_items(
-    graph: Graph, lists: Tensor, shows: str, exclude: Tensor | None = None
-) -> Shown:
+def shown_items(graph: Graph, lists: Tensor, shows: str, exclude: Tensor | None = None) -> Shown:
     """Return what each list shows.
 
     Args:

@@ -283,8 +283,8 @@ class ImpressionsTask:
         train, relation = split.train, self._relation(split)
         shown, every = train.edges(self.shows), train.edges(relation.name)
         clicked = is_clicked(train, relation, shown.source, shown.target, self.above)
-        column = train.edge_tables[relation.name]["event"].is_null().to_torch()
-        alone = column[every.edge - train.edge_offset[relation.name]]  # in no list
+        column = train.edge_tables[relation.name]["event"].fill_null(-1).to_torch()
+        alone = column[every.edge - train.edge_offset[relation.name]] < 0  # in no list
         liked = torch.ones(len(every.source), dtype=torch.bool)
         if self.above is not None and every.weight is not None:
             liked = every.weight >= self.above
