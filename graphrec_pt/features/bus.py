@@ -86,7 +86,9 @@ Pooled = Callable[[Tensor, Tensor], Tensor]
 """From states ``[n, L, F]`` and which are there, bool ``[n, L]``, to one vector each."""
 
 
-def pooled_segments(states: Tensor, seen: Tensor, there: Tensor, words: Pooled, texts: Pooled) -> Tensor:
+def pooled_segments(
+    states: Tensor, seen: Tensor, there: Tensor, words: Pooled, texts: Pooled
+) -> Tensor:
     """Return one vector for each text: its words are pooled to segments, and these to the text.
 
     Args:

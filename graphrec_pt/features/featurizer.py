@@ -24,14 +24,14 @@ class Feature(nn.Module):
     def attach_graph(self, graph: Graph) -> None:
         """Read the data of a graph; called before the first pass and for each new graph."""
 
-    def begin_step(self, step: int) -> None:  # noqa: B027 - most features keep nothing
+    def begin_step(self, step: int) -> None:
         """Begin an optimiser step; called by the trainer before the first pass of the step.
 
         Args:
             step: Steps of the stage before it.
         """
 
-    def finish_step(self) -> None:  # noqa: B027 - most features keep nothing
+    def finish_step(self) -> None:
         """End the passes of an optimiser step, before the gradient is clipped and applied."""
 
     def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:

@@ -1,4 +1,4 @@
-"""What a trained encoder keeps between passes: vectors of earlier steps, and gradients of a step."""
+"""What a trained encoder keeps between passes: earlier vectors, and the gradients of a step."""
 
 from math import exp
 
@@ -125,10 +125,10 @@ class OfStep:
 
     def backward(self) -> None:
         """Give the collected gradients to the encoder."""
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            if torch.distributed.get_world_size() > 1:
-                hint = "gradient: plain"
-                raise GraphRecError("text", "one process with gradient: accumulate", "more", hint)
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if several and torch.distributed.get_world_size() > 1:
+            hint = "gradient: plain"
+            raise GraphRecError("text", "one process with gradient: accumulate", "more", hint)
         used = [(made, leaf.grad) for made, leaf in self.made if leaf.grad is not None]
         if used:
             torch.autograd.backward([made for made, _ in used], [grad for _, grad in used])

@@ -217,7 +217,8 @@ class OptimizerLoop:
                         losses[label] = losses.get(label, 0) + loss.plain.detach().float() * share
                         total = total + weight[label] * share * loss.balanced
                     if batch_losses and not total.requires_grad:
-                        expected, got = "a loss that depends on what trains", ", ".join(batch_losses)
+                        expected = "a loss that depends on what trains"
+                        got = ", ".join(batch_losses)
                         hint = "a strategy that trains what these objectives read"
                         raise GraphRecError(f"stage {self.stage.name!r}", expected, got, hint)
                     if batch_losses or world > 1:  # ranks go backward together

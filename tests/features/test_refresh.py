@@ -53,10 +53,13 @@ def test_a_young_vector_stands_for_a_text_and_an_old_one_does_not(training):
         for parameter in plain.encoder.parameters():
             parameter.div_(1.1)
     assert values[0].requires_grad
-    assert torch.equal(values[1], values[0]) and torch.equal(values[2], values[0])
-    assert not values[1].requires_grad and not values[2].requires_grad
+    assert torch.equal(values[1], values[0])
+    assert torch.equal(values[2], values[0])
+    assert not values[1].requires_grad
+    assert not values[2].requires_grad
     torch.testing.assert_close(values[3], plain.look(nodes))
-    assert values[3].requires_grad and not torch.equal(values[3], values[0])
+    assert values[3].requires_grad
+    assert not torch.equal(values[3], values[0])
 
 
 def test_texts_that_are_not_looked_up_are_encoded_with_a_gradient(training):
@@ -129,7 +132,8 @@ def test_accumulated_gradients_equal_plain_ones(training, refresh):
         feature.finish_step()
         found.append((gradients(feature), len(runs)))
     (plain, often), (accumulated, seldom) = found
-    assert plain.keys() == accumulated.keys() and plain
+    assert plain.keys() == accumulated.keys()
+    assert plain
     for name in plain:
         torch.testing.assert_close(accumulated[name], plain[name], atol=1e-4, rtol=1e-4, msg=name)
     assert seldom < often

@@ -32,7 +32,9 @@ def spelled(view: Any) -> list[str]:
 
 
 def test_the_sides_are_the_fields_of_the_root(shop: Graph, making: Any, letters: Any) -> None:
-    examples = making.examples(making.prepared(shop, SAMPLE, two_fields(letters), ITEMS), ITEMS - 16)
+    examples = making.examples(
+        making.prepared(shop, SAMPLE, two_fields(letters), ITEMS), ITEMS - 16
+    )
     chosen: Any = objective.build({**FIELDS, "form": "softmax", "negatives": 2})
     corrupted = chosen.corrupt(examples)
     table = shop.tables["item"].select("title", "genre").rows()
@@ -44,7 +46,8 @@ def test_the_sides_are_the_fields_of_the_root(shop: Graph, making: Any, letters:
     assert set(spelled(corrupted.views[2])) <= genres
     assert torch.equal(corrupted.views[1].tokens.position, corrupted.views[1].tokens.places())
     row, number = corrupted.targets["row"], corrupted.targets["number"]
-    assert set(number.tolist()) == {0, 1} and int(row.max()) < len(with_both)
+    assert set(number.tolist()) == {0, 1}
+    assert int(row.max()) < len(with_both)
     assert len(row) == len(corrupted.views[2].tokens)
 
 

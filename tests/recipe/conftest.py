@@ -33,6 +33,8 @@ LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
 CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 INSTEAD = {
     "llara": LANGUAGE_MODEL,
+    "prec": ["model.text=trained:300"],
+    "twhin_bert": ["model.features.by_type.item=[static_text]", "stages.1.strategy.frozen=[]"],
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
@@ -81,6 +83,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for item in range(1, 41):
             flags = "|".join("1" if genre == item % 19 else "0" for genre in range(19))
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
+    write_details(folder)
     write_names(folder, items, names)
     write_clicks(folder, rows)
     write_lines(folder, rows, items)
@@ -90,6 +93,17 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_talks(folder)
     write_redial(folder)
     return folder
+
+
+def write_details(folder: Path) -> None:
+    """Write what MovieLens 100K with texts says of its films: each of four kinds has its words."""
+    words = ("a war of two kings", "love in a small town", "ships among stars", "jazz and murder")
+    with (folder / "details.jsonl").open("w") as file:
+        for item in range(1, 41):
+            told = {"movie_id": str(item), "description": f"{words[item % 4]}, part {item}"}
+            told |= {"director": [f"Director {item % 7}"], "writer": [f"Writer {item % 9}"]}
+            told |= {"cast": [f"Actor {item % 5}", f"Actor {item % 11}"], "age_rating": "PG"}
+            file.write(json.dumps(told) + "\n")
 
 
 def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None:
