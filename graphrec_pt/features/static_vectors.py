@@ -128,13 +128,13 @@ def distil_words(
             encoder, local_files_only=not download, trust_remote_code=False
         ),
     )
+    size = min(len(tokenizer), network.config.vocab_size)
     before, after = (torch.tensor(ids, dtype=torch.int64) for ids in Words(tokenizer).frame)
     vectors = []
     with torch.no_grad():
-        for words in torch.arange(len(tokenizer)).split(batch):
-            ids = torch.cat(
-                [each.expand(len(words), -1) for each in (before, words[:, None], after)], 1
-            )
+        for words in torch.split(torch.arange(size), batch):
+            parts = (before, words.unsqueeze(1), after)
+            ids = torch.cat([each.expand(len(words), -1) for each in parts], dim=1)
             mask = torch.ones_like(ids)
             vectors.append(network(input_ids=ids, attention_mask=mask).last_hidden_state.mean(1))
     every = torch.cat(vectors)
@@ -144,8 +144,10 @@ def distil_words(
     largest = kept.abs().argmax(0)
     kept = kept * kept[largest, torch.arange(width)].sign()  # directions have no sign of their own
     table = every @ kept * torch.log1p(torch.arange(1, len(every) + 1)).unsqueeze(1)
+    # Words that were added to the tokenizer alone have a vector of 0.
+    table = torch.cat([table, table.new_zeros(len(tokenizer) - size, width)])
     with quiet(), finished_folder(folder) as made:
-        save_file({"words": table.contiguous()}, made / FILE)
+        save_file({"words": table}, made / FILE)
         tokenizer.save_pretrained(made)
     return folder
 

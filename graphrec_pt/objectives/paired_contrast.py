@@ -147,7 +147,8 @@ class PairedContrast(Objective):
         if self.read == "vector":
             names = ("source", "target", "other") if "other" in at else ("source", "target")
             every = model.nodes(torch.cat([at[name].flatten() for name in names]))
-            parts = every.split([at[name].numel() for name in names])
+            sizes = [at[name].numel() for name in names]
+            parts = torch.split(every, sizes)
         else:
             parts = tuple(each.pooled(self.pool) for each in encoded)
         sides = [head(part) for part in parts]

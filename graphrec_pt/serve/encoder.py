@@ -59,4 +59,5 @@ def _save_tokenizer(words: Words, folder: Path) -> None:
         f"{name}_token": stored.backend.id_to_token(number)
         for name, number in stored.special.items()
     }
-    PreTrainedTokenizerFast(tokenizer_object=stored.backend, **named).save_pretrained(folder)
+    made: Any = PreTrainedTokenizerFast
+    made(tokenizer_object=stored.backend, **named).save_pretrained(folder)

@@ -16,7 +16,7 @@ def encoder(tiny_bert, tokenizer, tmp_path):
 
 
 def test_a_text_is_the_mean_of_its_words(graph, made, tokenizer, tmp_path):
-    table = torch.arange(13 * 3).view(13, 3).float()
+    table = torch.arange(14 * 3).view(14, 3).float()
     tokenizer.save_pretrained(tmp_path)
     save_file({"words": table}, tmp_path / "words.safetensors")
     config = {"name": "static_vectors", "folder": str(tmp_path), "columns": ["title"]}
@@ -26,21 +26,21 @@ def test_a_text_is_the_mean_of_its_words(graph, made, tokenizer, tmp_path):
     torch.testing.assert_close(feature(0, 1), feature.feature.map(texts))
     torch.testing.assert_close(feature(2), feature.feature.missing.weight)
     both = made(graph, {**config, "columns": ["title", "note"]}).feature
-    torch.testing.assert_close(both.given[0], table[[4, 5, 6, 11]].mean(0))  # and "new"
-    torch.testing.assert_close(both.given[2], table[[12, 6]].mean(0))  # "old pen"
+    torch.testing.assert_close(both.given[0], table[[4, 5, 6, 12]].mean(0))  # and "new"
+    torch.testing.assert_close(both.given[2], table[[13, 6]].mean(0))  # "old pen"
 
 
 def test_a_word_is_encoded_as_a_text_of_its_own(encoder, tiny_bert, tmp_path):
     """With all components kept, products of the vectors are those of the centred encodings."""
     distil_words(encoder, tmp_path / "words", width=16, batch=5)
     found = load_file(tmp_path / "words" / "words.safetensors")["words"]
-    ids = torch.tensor([[2, word, 3] for word in range(13)])
+    ids = torch.tensor([[2, word, 3] for word in range(14)])
     with torch.no_grad():
         states = torch.stack(
             [tiny_bert()(input_ids=each[None]).last_hidden_state[0].mean(0) for each in ids]
         )
     centred = states - states.mean(0)
-    weighted = centred * torch.log(torch.arange(2, 15).float()).unsqueeze(1)
+    weighted = centred * torch.log(torch.arange(2, 16).float()).unsqueeze(1)
     torch.testing.assert_close(found @ found.T, weighted @ weighted.T, atol=1e-4, rtol=1e-3)
 
 
@@ -51,7 +51,7 @@ def test_the_first_components_are_kept(encoder, tmp_path):
         load_file(tmp_path / name / "words.safetensors")["words"] for name in ("all", "few")
     )
     torch.testing.assert_close(every[:, :3], few)
-    spread = (every / torch.log(torch.arange(2, 15).float()).unsqueeze(1)).square().sum(0)
+    spread = (every / torch.log(torch.arange(2, 16).float()).unsqueeze(1)).square().sum(0)
     assert torch.all(spread.diff() <= 1e-3)
 
 
