@@ -82,7 +82,7 @@ class Preparation:
             for name, each in self.objectives.items()
         }
         views = [view.tokens for each in corrupted.values() for view in each.views]
-        length = max(examples.tokens, *views, key=lambda each: len(each.id)).lengths()
+        length = max([examples.tokens, *views], key=lambda each: len(each.id)).lengths()
         room = int(length.max()) * len(length) if len(length) else 0
         tokens = int(length.sum())
         waste = 1 - tokens / room if room else 0.0
