@@ -182,6 +182,7 @@ class Conversation:
         left_out = partial(self.context.items, history, split.relation)
         ranks = rank_targets(system.scorer, split, when, seen=policy.seen, left_out=left_out)
         turns = torch.unique(targets_of(split, when).source)
+        blank: str | None
         if system.writer is None:
             responses, how, blank = templates(self.template, len(turns)), "template", "{item}"
         else:
