@@ -33,6 +33,7 @@ LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
 CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 INSTEAD = {
     "llara": LANGUAGE_MODEL,
+    "recobert": ["model.text=trained:300", "evaluate.baselines=[popularity]"],
     "prec": ["model.text=trained:300"],
     "twhin_bert": ["model.features.by_type.item=[static_text]", "stages.1.strategy.frozen=[]"],
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
@@ -84,6 +85,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
             flags = "|".join("1" if genre == item % 19 else "0" for genre in range(19))
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
     write_details(folder)
+    write_articles(folder)
     write_names(folder, items, names)
     write_clicks(folder, rows)
     write_lines(folder, rows, items)
@@ -104,6 +106,17 @@ def write_details(folder: Path) -> None:
             told |= {"director": [f"Director {item % 7}"], "writer": [f"Writer {item % 9}"]}
             told |= {"cast": [f"Actor {item % 5}", f"Actor {item % 11}"], "age_rating": "PG"}
             file.write(json.dumps(told) + "\n")
+
+
+def write_articles(folder: Path) -> None:
+    """Write articles in the layout of MSN: a category has its words, which some articles lack."""
+    words = {"sports": "the team won a match", "money": "shares fell today", "food": "a hot soup"}
+    kinds = list(words)
+    lines = []
+    for n in range(60):
+        kind, text = kinds[n % 3], words[kinds[(n + (n % 4 == 0)) % 3]]
+        lines.append(f"N{n}\t{kind}\t{kind}{n % 2}\t{text} {n}\t\tAgain {text}, part {n}.")
+    (folder / "DocFeatures.tsv").write_text("\n".join(lines) + "\n")
 
 
 def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None:
