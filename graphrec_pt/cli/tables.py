@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Group
 from rich.table import Table
 
-from graphrec_pt.data.problems import counted
+from graphrec_pt.core.printable import counted
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.measure import Compared
 from graphrec_pt.serve.recommender import Recommended, Recommender

@@ -182,14 +182,14 @@ def _named(graph: Graph, node_type: str, column: str, words: Words, mentions: Me
                 at = end
                 continue
             before = text[at:start].rstrip()
-            said = words.encode(before) if before else []
-            ids += [*said, first + place]
-            kinds += [*[int(Kind.TEXT)] * len(said), int(Kind.NODE)]
+            tokens = words.encode(before) if before else []
+            ids += [*tokens, first + place]
+            kinds += [*[int(Kind.TEXT)] * len(tokens), int(Kind.NODE)]
             at = at + len(before) if mentions.bare else end
         rest = "".join([*blanked, text[at:]])
-        said = words.encode(rest) if rest.strip() else []
-        ids += said
-        kinds += [int(Kind.TEXT)] * len(said)
+        tokens = words.encode(rest) if rest.strip() else []
+        ids += tokens
+        kinds += [int(Kind.TEXT)] * len(tokens)
         ends.append(len(ids))
     # Texts stay on the CPU, whatever device a loader makes its tensors on.
     whole = [torch.tensor(each, dtype=torch.int64, device="cpu") for each in (ends, ids, kinds)]
