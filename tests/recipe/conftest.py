@@ -110,11 +110,10 @@ def write_details(folder: Path) -> None:
 
 def write_articles(folder: Path) -> None:
     """Write articles in the layout of MSN: a category has its words, which some articles lack."""
-    words = {"sports": "the team won a match", "money": "shares fell today", "food": "a hot soup"}
-    kinds = list(words)
+    words = ("match", "shares", "soup", "song", "vote", "storm", "planet", "novel")
     lines = []
-    for n in range(60):
-        kind, text = kinds[n % 3], words[kinds[(n + (n % 4 == 0)) % 3]]
+    for n in range(80):
+        kind, text = f"kind{n % 8}", f"a {words[(n + (n % 3 == 0)) % 8]} today"
         lines.append(f"N{n}\t{kind}\t{kind}{n % 2}\t{text} {n}\t\tAgain {text}, part {n}.")
     (folder / "DocFeatures.tsv").write_text("\n".join(lines) + "\n")
 
