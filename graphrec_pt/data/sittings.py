@@ -1,4 +1,4 @@
-"""Sittings: the rows of one user between two pauses, as the lists that were in front of the user."""
+"""Sittings: the rows of one user between two pauses, as lists that the user was shown."""
 
 import polars as pl
 

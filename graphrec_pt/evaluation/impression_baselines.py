@@ -9,7 +9,7 @@ from graphrec_pt.evaluation.values import Known, sums_by_node, value_baseline
 
 @value_baseline("click_count")
 class ClickCount:
-    """``ŷ_i = Σ_u y_ui / max_j Σ_u y_uj``: an item's clicks, as a share of the most clicked one's."""
+    """``ŷ_i = Σ_u y_ui / max_j Σ_u y_uj``: clicks as a share of the most clicked item's."""
 
     def fit(self, known: Known) -> OfTarget:
         """Count the clicks."""

@@ -42,8 +42,8 @@ class Impressions:
 
     def __post_init__(self) -> None:
         if dict(self.table.schema) != {name: kind() for name, kind in COLUMNS.items()}:
-            got = self.table.schema
-            raise GraphRecError("Impressions", f"the columns {', '.join(COLUMNS)}", got)
+            expected = f"the columns {', '.join(COLUMNS)}"
+            raise GraphRecError("Impressions", expected, self.table.schema)
         if self.table["split"].n_unique() > 1:
             got = sorted(self.table["split"].unique())
             raise GraphRecError("Impressions", "one split", got, "a filter on it")
@@ -78,8 +78,9 @@ class Impressions:
         label, score = self.table["value"].to_numpy(), self.table["predicted"].to_numpy()
         number = self._number
         order = np.argsort(number, kind="stable")
-        cut = np.cumsum(np.bincount(number))[:-1] if len(number) else []
-        rows = np.split(order, cut) if len(number) else []
+        if not len(number):
+            return []
+        rows = np.split(order, np.cumsum(np.bincount(number))[:-1])
         return [(label[at], score[at]) for at in rows]
 
     @cached_property

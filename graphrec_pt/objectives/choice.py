@@ -35,8 +35,8 @@ class Choice(ShownChoice):
         form: ``softmax`` or ``bce`` over the 1 + K.
         encoded: Whether the backbone encodes the history first.
         temperature: τ.
-        alone: Add ``v · e_i``, a score of the item whoever the user is (the popularity of PP-Rec, Qi
-            et al., ACL 2021, from the item's vector).
+        alone: Add ``v · e_i``, a score of the item whoever the user is, like the popularity of
+            PP-Rec (Qi et al., ACL 2021) but from the item's vector.
     """
 
     encoded: bool = True
@@ -58,7 +58,7 @@ class Choice(ShownChoice):
         tokens = asked.tokens
         past = (tokens.kind == Kind.NODE) & (tokens.slot == HISTORY_SLOT)
         history = tokens.take(past.nonzero().squeeze(1))
-        given = {"count": asked.count, "item": asked.item, "past_count": history.lengths()}
+        given = {"count": asked.length, "item": asked.item, "past_count": history.lengths()}
         if self.encoded:
             return (View(history),), given
         return (), {**given, "past": history.id}
@@ -84,4 +84,5 @@ class Choice(ShownChoice):
         scores = (users[row] * items).sum(1)
         if head.alone is not None:
             scores = scores + head.alone(items).squeeze(1)
-        return scores / self.temperature
+        divided: Tensor = scores / self.temperature
+        return divided

@@ -32,14 +32,14 @@ class Asked(NamedTuple):
         graph: The graph that may be seen.
         tokens: L sequences, as linearized.
         lists: int64 ``[L]`` global ids.
-        count: int64 ``[L]``, items of each list, end to end.
+        length: int64 ``[L]``, items of each list, end to end.
         item: int64 ``[n]`` global ids of items that the list shows.
     """
 
     graph: Graph
     tokens: Tokens
     lists: Tensor
-    count: Tensor
+    length: Tensor
     item: Tensor
 
 

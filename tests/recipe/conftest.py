@@ -36,6 +36,9 @@ LISTS, SITTINGS = "movielens-100k-lists", "sittings.data"
 """A card of lists, and the file of ratings that it reads in tests: the shop's are days apart."""
 INSTEAD = {
     "llara": LANGUAGE_MODEL,
+    "recobert": ["model.text=trained:300", "evaluate.baselines=[popularity]"],
+    "prec": ["model.text=trained:300"],
+    "twhin_bert": ["model.features.by_type.item=[static_text]", "stages.1.strategy.frozen=[]"],
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
     "plm_nr": ["model.features.by_type.item=[{name: static_text, columns: [title, description]}]"],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
@@ -87,6 +90,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
     write_details(folder)
     write_sittings(folder)
+    write_articles(folder)
     write_names(folder, items, names)
     write_clicks(folder, rows)
     write_lines(folder, rows, items)
@@ -119,6 +123,16 @@ def write_sittings(folder: Path) -> None:
                 rating = 5 if item % 4 == user % 4 or step == 0 else 2
                 rows.append(f"{user}\t{item}\t{rating}\t{1_000_000 + sitting * 5_000 + step}")
     (folder / SITTINGS).write_text("\n".join(rows) + "\n")
+
+
+def write_articles(folder: Path) -> None:
+    """Write articles in the layout of MSN: a category has its words, which some articles lack."""
+    words = ("match", "shares", "soup", "song", "vote", "storm", "planet", "novel")
+    lines = []
+    for n in range(80):
+        kind, text = f"kind{n % 8}", f"a {words[(n + (n % 3 == 0)) % 8]} today"
+        lines.append(f"N{n}\t{kind}\t{kind}{n % 2}\t{text} {n}\t\tAgain {text}, part {n}.")
+    (folder / "DocFeatures.tsv").write_text("\n".join(lines) + "\n")
 
 
 def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None:

@@ -34,9 +34,6 @@ WAITING = {
     "featurizer sequence": "needs earlier events beside the predicted relation, as in MIND",
     "objective distillation": TEXT,
     "objective masked_modality": "belongs to a recipe over posters that is not written yet",
-    "objective masked_token": TEXT,
-    "objective modality_alignment": "belongs to a recipe over posters that is not written yet",
-    "task click": TEXT,
 }
 """Members without a recipe, each with the reason; this list may only shrink."""
 

@@ -8,8 +8,7 @@ from graphrec_pt.core.key import Key
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.sampling.impression import Impression
 from graphrec_pt.sampling.sample import Subgraphs
-from graphrec_pt.sampling.shown import interaction_with_lists, is_clicked, shown_items
-from tests.lists_world import FILMS, LISTS, frames, lists_graph
+from tests.lists_world import FILMS, frames, lists_graph
 
 
 @pytest.fixture(scope="module")
@@ -63,25 +62,6 @@ def test_reading_without_times_comes_first(lists: Graph) -> None:
     assert len(past) == 6
 
 
-def test_what_was_clicked(lists: Graph) -> None:
-    nodes = torch.tensor(list(lists.nodes("impression")))
-    shown = shown_items(lists, nodes, "shows")
-    relation = interaction_with_lists(lists.schema, None, "impression")
-    liked = is_clicked(lists, relation, nodes[shown.row], shown.item, 4.0)
-    for row, item, like in zip(
-        shown.row.tolist(), shown.item.tolist(), liked.tolist(), strict=True
-    ):
-        user = int(str(lists.raw_id(int(nodes[row]))).split("/")[0])
-        film = int(str(lists.raw_id(item))[1:])
-        assert like == (film % 3 == user % 3)
-    every = is_clicked(lists, relation, nodes[shown.row], shown.item)
-    assert bool(every.all())
-    other = is_clicked(lists, relation, nodes[shown.row].roll(4 * LISTS), shown.item)
-    assert not bool(other.all())  # shown in another list
-
-
 def test_what_it_needs(lists: Graph) -> None:
-    with pytest.raises(GraphRecError, match="event"):
-        interaction_with_lists(lists.schema, None, "user")
     with pytest.raises(GraphRecError, match="relation"):
         sampled(lists, "4/2", sees="seen")

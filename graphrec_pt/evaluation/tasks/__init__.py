@@ -1,5 +1,4 @@
-"""The evaluation tasks: ranking, rating, click, choice, sets, impressions,
-conversation and text."""
+"""The evaluation tasks, one a file."""
 
 from graphrec_pt.evaluation.tasks import (
     choice,

@@ -41,7 +41,7 @@ class Lists(NamedTuple):
     Args:
         node: int64 ``[L]`` global ids of lists.
         user: int64 ``[L]`` global ids.
-        count: int64 ``[L]``, items of each.
+        length: int64 ``[L]``, items of each.
         item: int64 ``[n]`` global ids, list by list.
         label: bool ``[n]``, whether each was clicked.
         skipped: Lists left out because all their items have one label.
@@ -49,14 +49,14 @@ class Lists(NamedTuple):
 
     node: Tensor
     user: Tensor
-    count: Tensor
+    length: Tensor
     item: Tensor
     label: Tensor
     skipped: int
 
     def spread(self, values: Tensor) -> Tensor:
         """Return a value of each list for all its items: ``[L]`` to ``[n]``."""
-        return values.repeat_interleave(self.count, output_size=len(self.item))
+        return values.repeat_interleave(self.length, output_size=len(self.item))
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class ListModel:
         assert isinstance(readout, ShownReadout)
         reading, parts = self.reading, [torch.zeros(0, dtype=torch.float64)]
         head = reading.head(self.found)
-        ends = lists.count.cumsum(0)
+        ends = lists.length.cumsum(0)
         first = 0
         with reading.at_rest():
             while first < len(lists.node):
@@ -85,7 +85,7 @@ class ListModel:
                 last = int(torch.searchsorted(ends, before + ITEMS, right=True))
                 last = max(last, first + 1)
                 rows = slice(first, last)
-                count, items = lists.count[rows], lists.item[before : int(ends[last - 1])]
+                count, items = lists.length[rows], lists.item[before : int(ends[last - 1])]
                 tokens = reading.tokens(lists.node[rows])
                 asked = Asked(reading.graph, tokens, lists.node[rows], count, items)
                 views, given = readout.sees(asked)
