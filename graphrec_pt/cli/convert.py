@@ -38,12 +38,15 @@ def encode_images(
     out: Annotated[Path, typer.Argument(help="New table, .parquet.")],
     encoder: Annotated[str, typer.Option(help="Folder or name of a vision model.")],
     grid: Annotated[int, typer.Option(help="Regions along each side; 0 for none.")] = 2,
+    side: Annotated[
+        int | None, typer.Option(help="Width and height of images; as the model was trained.")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images in one pass.")] = 32,
 ) -> None:
     """Write the vectors of images and of the regions of a grid over them as a table."""
     from graphrec_pt.features.image_table import write_image_table
 
-    count = write_image_table(images, out, encoder, grid=grid, batch=batch)
+    count = write_image_table(images, out, encoder, grid=grid, side=side, batch=batch)
     Terminal().print(f"{out} holds the vectors of {count:,} images")
 
 

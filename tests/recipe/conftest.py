@@ -84,6 +84,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
     write_details(folder)
     write_posters(folder)
+    write_outfits(folder)
     write_names(folder, items, names)
     write_clicks(folder, rows)
     write_lines(folder, rows, items)
@@ -130,6 +131,22 @@ def write_posters(folder: Path) -> None:
             known = {"id": f"{poster}#{number}", "area": area, "vector": vector}
             rows.append(known | box._asdict())
     pl.DataFrame(rows).write_parquet(folder / "posters.parquet")
+
+
+def write_outfits(folder: Path) -> None:
+    """Write outfits in the layout of NGNN: their four categories are of one of three kinds."""
+    outfits = [
+        {
+            "set_id": str(1000 + number),
+            "items_index": [1, 2, 3, 4],
+            "items_category": [10 * (number % 3) + (number + step) % 5 for step in range(4)],
+        }
+        for number in range(60)
+    ]
+    for part, rows in (("train", outfits[:50]), ("test", outfits[50:])):
+        (folder / f"{part}_no_dup_new_toy.json").write_text(json.dumps(rows))
+    names = [{"id": n, "name": f"Category {n}"} for n in range(30)]
+    (folder / "category_summarize_toy.json").write_text(json.dumps(names))
 
 
 def write_lines(folder: Path, rows: pl.DataFrame, items: pl.DataFrame) -> None:
