@@ -33,6 +33,7 @@ GPT = (
 LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
 CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 INSTEAD = {
+    "outfit_transformer": ["evaluate.baselines=[popularity]"],
     "llara": LANGUAGE_MODEL,
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],

@@ -1,6 +1,4 @@
-"""The evaluation tasks: ranking, rating, click, choice, fill in the blank, sets, conversation
-and text.
-"""
+"""The evaluation tasks, from rankings over ratings and clicks to texts."""
 
 from graphrec_pt.evaluation.tasks import (
     choice,
