@@ -20,6 +20,7 @@ from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     momentum_contrast,
     neighbor_coding,
     next_item,
+    paired_contrast,
     pairs,
     path_autoregression,
     permuted,

@@ -35,6 +35,9 @@ CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 INSTEAD = {
     "outfit_transformer": ["evaluate.baselines=[popularity]"],
     "llara": LANGUAGE_MODEL,
+    "recobert": ["model.text=trained:300", "evaluate.baselines=[popularity]"],
+    "prec": ["model.text=trained:300"],
+    "twhin_bert": ["model.features.by_type.item=[static_text]", "stages.1.strategy.frozen=[]"],
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
@@ -86,6 +89,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_details(folder)
     write_posters(folder)
     write_outfits(folder)
+    write_articles(folder)
     write_names(folder, items, names)
     write_clicks(folder, rows)
     write_lines(folder, rows, items)
@@ -106,6 +110,16 @@ def write_details(folder: Path) -> None:
             told |= {"director": [f"Director {item % 7}"], "writer": [f"Writer {item % 9}"]}
             told |= {"cast": [f"Actor {item % 5}", f"Actor {item % 11}"], "age_rating": "PG"}
             file.write(json.dumps(told) + "\n")
+
+
+def write_articles(folder: Path) -> None:
+    """Write articles in the layout of MSN: a category has its words, which some articles lack."""
+    words = ("match", "shares", "soup", "song", "vote", "storm", "planet", "novel")
+    lines = []
+    for n in range(80):
+        kind, text = f"kind{n % 8}", f"a {words[(n + (n % 3 == 0)) % 8]} today"
+        lines.append(f"N{n}\t{kind}\t{kind}{n % 2}\t{text} {n}\t\tAgain {text}, part {n}.")
+    (folder / "DocFeatures.tsv").write_text("\n".join(lines) + "\n")
 
 
 def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None:
