@@ -12,6 +12,7 @@ import pytest
 from graphrec_pt import Key
 from graphrec_pt.core.registry import config_of
 from graphrec_pt.data.synthetic import synthetic_tables
+from graphrec_pt.features.image_table import boxes
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.recipe import Recipe
 
@@ -32,6 +33,7 @@ GPT = (
 LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
 CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 INSTEAD = {
+    "outfit_transformer": ["evaluate.baselines=[popularity]"],
     "llara": LANGUAGE_MODEL,
     "recobert": ["model.text=trained:300", "evaluate.baselines=[popularity]"],
     "prec": ["model.text=trained:300"],
@@ -85,6 +87,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
             flags = "|".join("1" if genre == item % 19 else "0" for genre in range(19))
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
     write_details(folder)
+    write_posters(folder)
+    write_outfits(folder)
     write_articles(folder)
     write_names(folder, items, names)
     write_clicks(folder, rows)
@@ -128,6 +132,36 @@ def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None
     words = items.select(pl.concat_str("category", "brand", separator=" ")).to_series()
     lines = [f"{code} {told}" for code, told in zip(codes, words, strict=True)]
     (folder / "item_keywords.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_posters(folder: Path) -> None:
+    """Write vectors of posters: all films but four have one, which shows their kind."""
+    posters = pl.DataFrame({"item": range(1, 37), "poster": range(101, 137)})
+    posters.write_csv(folder / "movielens_100k.csv")
+    rows = []
+    for poster in posters["poster"]:
+        for number, box in enumerate(boxes(2)):
+            vector = [float(poster % 4 == kind) + number / 10 for kind in range(6)]
+            area = (box.right - box.left) * (box.bottom - box.top)
+            known = {"id": f"{poster}#{number}", "area": area, "vector": vector}
+            rows.append(known | box._asdict())
+    pl.DataFrame(rows).write_parquet(folder / "posters.parquet")
+
+
+def write_outfits(folder: Path) -> None:
+    """Write outfits in the layout of NGNN: their four categories are of one of three kinds."""
+    outfits = [
+        {
+            "set_id": str(1000 + number),
+            "items_index": [1, 2, 3, 4],
+            "items_category": [10 * (number % 3) + (number + step) % 5 for step in range(4)],
+        }
+        for number in range(60)
+    ]
+    for part, rows in (("train", outfits[:50]), ("test", outfits[50:])):
+        (folder / f"{part}_no_dup_new_toy.json").write_text(json.dumps(rows))
+    names = [{"id": n, "name": f"Category {n}"} for n in range(30)]
+    (folder / "category_summarize_toy.json").write_text(json.dumps(names))
 
 
 def write_lines(folder: Path, rows: pl.DataFrame, items: pl.DataFrame) -> None:
