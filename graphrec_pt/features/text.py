@@ -227,7 +227,8 @@ class TextFeature(EncodedFeature):
     def _dense(self, first: Tensor, count: Tensor) -> Tensor:
         """Return the framed token ids of texts, padded on the right: int64 ``[b, L]``."""
         before, after = (
-            torch.tensor(ids, device=first.device) for ids in (self.before, self.after)
+            torch.tensor(ids, dtype=torch.int64, device=first.device)
+            for ids in (self.before, self.after)
         )
         widest = int(count.max()) + len(before) + len(after)
         place = torch.arange(widest, device=first.device) - len(before)  # of a token in its text

@@ -30,6 +30,7 @@ from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     segment_prediction,
     segments,
     sequence_contrast,
+    set_ranking,
     sets,
     spelled,
     turn_item,

@@ -13,6 +13,7 @@ from graphrec_pt import Key
 from graphrec_pt.core.registry import config_of
 from graphrec_pt.data.card import card_files
 from graphrec_pt.data.synthetic import synthetic_tables
+from graphrec_pt.features.image_table import boxes
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.recipe import Recipe
 
@@ -35,6 +36,7 @@ CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 LISTS, SITTINGS = "movielens-100k-lists", "sittings.data"
 """A card of lists, and the file of ratings that it reads in tests: the shop's are days apart."""
 INSTEAD = {
+    "outfit_transformer": ["evaluate.baselines=[popularity]"],
     "llara": LANGUAGE_MODEL,
     "recobert": ["model.text=trained:300", "evaluate.baselines=[popularity]"],
     "prec": ["model.text=trained:300"],
@@ -90,6 +92,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
     write_details(folder)
     write_sittings(folder)
+    write_posters(folder)
+    write_outfits(folder)
     write_articles(folder)
     write_names(folder, items, names)
     write_clicks(folder, rows)
@@ -145,6 +149,36 @@ def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None
     words = items.select(pl.concat_str("category", "brand", separator=" ")).to_series()
     lines = [f"{code} {told}" for code, told in zip(codes, words, strict=True)]
     (folder / "item_keywords.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_posters(folder: Path) -> None:
+    """Write vectors of posters: all films but four have one, which shows their kind."""
+    posters = pl.DataFrame({"item": range(1, 37), "poster": range(101, 137)})
+    posters.write_csv(folder / "movielens_100k.csv")
+    rows = []
+    for poster in posters["poster"]:
+        for number, box in enumerate(boxes(2)):
+            vector = [float(poster % 4 == kind) + number / 10 for kind in range(6)]
+            area = (box.right - box.left) * (box.bottom - box.top)
+            known = {"id": f"{poster}#{number}", "area": area, "vector": vector}
+            rows.append(known | box._asdict())
+    pl.DataFrame(rows).write_parquet(folder / "posters.parquet")
+
+
+def write_outfits(folder: Path) -> None:
+    """Write outfits in the layout of NGNN: their four categories are of one of three kinds."""
+    outfits = [
+        {
+            "set_id": str(1000 + number),
+            "items_index": [1, 2, 3, 4],
+            "items_category": [10 * (number % 3) + (number + step) % 5 for step in range(4)],
+        }
+        for number in range(60)
+    ]
+    for part, rows in (("train", outfits[:50]), ("test", outfits[50:])):
+        (folder / f"{part}_no_dup_new_toy.json").write_text(json.dumps(rows))
+    names = [{"id": n, "name": f"Category {n}"} for n in range(30)]
+    (folder / "category_summarize_toy.json").write_text(json.dumps(names))
 
 
 def write_lines(folder: Path, rows: pl.DataFrame, items: pl.DataFrame) -> None:

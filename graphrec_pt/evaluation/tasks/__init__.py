@@ -1,9 +1,10 @@
-"""The evaluation tasks, one a file."""
+"""The evaluation tasks, from rankings over ratings and clicks to texts."""
 
 from graphrec_pt.evaluation.tasks import (
     choice,
     click,
     conversation,
+    fill_in_the_blank,
     impressions,
     ranking,
     rating,
@@ -11,4 +12,14 @@ from graphrec_pt.evaluation.tasks import (
     text,
 )  # registers its members
 
-__all__ = ["choice", "click", "conversation", "impressions", "ranking", "rating", "sets", "text"]
+__all__ = [
+    "choice",
+    "click",
+    "conversation",
+    "fill_in_the_blank",
+    "impressions",
+    "ranking",
+    "rating",
+    "sets",
+    "text",
+]
