@@ -42,7 +42,10 @@ INSTEAD = {
     "prec": ["model.text=trained:300"],
     "twhin_bert": ["model.features.by_type.item=[static_text]", "stages.1.strategy.frozen=[]"],
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
-    "plm_nr": ["model.features.by_type.item=[{name: static_text, columns: [title, description]}]"],
+    **dict.fromkeys(
+        ("plm_nr", "gram", "speedyfeed"),
+        ["model.features.by_type.item=[{name: static_text, columns: [title, description]}]"],
+    ),
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
 }
