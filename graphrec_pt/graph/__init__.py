@@ -5,8 +5,9 @@ from graphrec_pt.graph import (
     composed,
     derive,
     final_protocol,
+    group_histories,
     group_protocols,
     protocols,
 )
 
-__all__ = ["composed", "derive", "final_protocol", "group_protocols", "protocols"]
+__all__ = ["composed", "derive", "final_protocol", "group_histories", "group_protocols", "protocols"]
