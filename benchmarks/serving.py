@@ -1,13 +1,16 @@
 """Serving: everybody's recommendations on a large catalogue, and the HTTP service under load.
 
-Usage: python benchmarks/serving.py [--part batch|http|all] [--users 10000] [--items 1000000]
-    [--clients 100] [--seconds 60] [--out benchmarks/results/serving.json]
+Usage: python benchmarks/serving.py [--part batch|http|kill|all] [--users 10000] [--items 1000000]
+    [--clients 100] [--seconds 60] [--run RUN] [--out benchmarks/results/serving.json]
 
 ``batch``: an untrained SASRec of width 64 recommends ten items to every user of an invented shop,
 into a Parquet file. CPU seconds are those of the whole process during that call, peak memory is the
 highest resident size of the process, graph and model included. ``http``: clients ask a service on
 the loopback address without a pause, each for a random user; beside it stands the top ten of numpy
-(``argpartition``) on the same vectors, in one thread without any HTTP.
+(``argpartition``) on the same vectors, in one thread without any HTTP. ``kill``: a service of two
+processes; one is killed with SIGKILL while clients ask. A request is lost where its connection
+ends without an answer; that can happen only to those that the killed process had taken.
+Both use a finished run (``--run``), or train one on an invented shop.
 """
 
 import argparse
@@ -20,8 +23,12 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from signal import SIGKILL
 from tempfile import TemporaryDirectory
+from threading import Timer
 from typing import Any
 
 import httpx
@@ -91,8 +98,9 @@ def batch(users: int, items: int) -> dict[str, Any]:
     return {**made, "cpu_seconds": cpu, "wall_seconds": wall, "peak_mb": peak}
 
 
-def http(clients: int, seconds: float, users: int = 5000, items: int = 10000) -> dict[str, Any]:
-    """Return requests per second and waiting times under load, beside numpy's top ten."""
+@contextmanager
+def _shop_run(users: int = 5000, items: int = 10000) -> Iterator[Path]:
+    """Train a SASRec on an invented shop."""
     with TemporaryDirectory() as place:
         folder = Path(place)
         for name, table in tables(users, items).items():
@@ -105,27 +113,38 @@ def http(clients: int, seconds: float, users: int = 5000, items: int = 10000) ->
             "options.cpu=true",
         ]
         run_recipe(load_recipe("sasrec", changes), folder / "run", raw=folder)
-        run = open_run(folder / "run")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [sys.executable, "-m", "graphrec_pt", "serve", str(run.folder), "--every", "0"]
-        server = subprocess.Popen([*command, "--port", str(port)], stderr=subprocess.DEVNULL)
-        try:
-            address = f"http://127.0.0.1:{port}"
-            _wait(address)
-            asyncio.run(_load(address, users, clients, 3.0))  # warm
-            before = _resident(server.pid)
-            times, errors, took = asyncio.run(_load(address, users, clients, seconds))
-            after = _resident(server.pid)
-        finally:
-            server.terminate()
-            server.wait()
-        numpy = _numpy(run)
+        yield folder / "run"
+
+
+@contextmanager
+def _served(run: Path, *options: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Serve a run on a free port; yield its address and process."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "graphrec_pt", "serve", str(run), "--every", "0"]
+    server = subprocess.Popen([*command, "--port", str(port), *options], stderr=subprocess.DEVNULL)
+    try:
+        _wait(f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}", server
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def http(folder: Path, clients: int, seconds: float) -> dict[str, Any]:
+    """Return requests per second and waiting times under load, beside numpy's top ten."""
+    run = open_run(folder)
+    users = list(run.history.tables[run.history.schema.relation(run.relation).source]["id"])
+    with _served(folder) as (address, server):
+        asyncio.run(_load(address, users, clients, 3.0))  # warm
+        before = _resident(server.pid)
+        times, errors, took = asyncio.run(_load(address, users, clients, seconds))
+        after = _resident(server.pid)
     ms = np.array(times) * 1000
     return {
-        "users": users,
-        "items": items,
+        "users": len(users),
+        "items": run.history.num_nodes(run.history.schema.relation(run.relation).target),
         "clients": clients,
         "seconds": took,
         "requests": len(times),
@@ -135,13 +154,51 @@ def http(clients: int, seconds: float, users: int = 5000, items: int = 10000) ->
         "p99_ms": float(np.quantile(ms, 0.99)),
         "resident_mb_before": before,
         "resident_mb_after": after,
-        "numpy_top_k_per_second": numpy,
+        "numpy_top_k_per_second": _numpy(run),
     }
 
 
+def kill(folder: Path, clients: int = 8) -> dict[str, Any]:
+    """Kill one of two processes of a service under load; return what its clients saw."""
+    run = open_run(folder)
+    users = list(run.history.tables[run.history.schema.relation(run.relation).source]["id"])
+    with _served(folder, "--workers", "2") as (address, server):
+        workers = _workers(server.pid)
+        while len(workers) < 2:
+            time.sleep(0.2)
+            workers = _workers(server.pid)
+        asyncio.run(_load(address, users, clients, 2.0))  # both processes are ready
+        Timer(2.0, os.kill, (workers[0], SIGKILL)).start()
+        times, errors, took = asyncio.run(_load(address, users, clients, 6.0))
+        begin = time.monotonic()
+        while len(alive := _workers(server.pid)) < 2 and time.monotonic() - begin < 60:
+            time.sleep(0.2)
+        later, errors_later, _ = asyncio.run(_load(address, users, clients, 2.0))
+    return {
+        "clients": clients,
+        "seconds": took,
+        "requests": len(times),
+        "lost": errors,
+        "processes_afterwards": len(alive),
+        "started_again": len({*alive} - {*workers}),
+        "requests_afterwards": len(later),
+        "lost_afterwards": errors_later,
+    }
+
+
+def _workers(parent: int) -> list[int]:
+    """Return the ids of the processes that answer for a service."""
+    found = []
+    for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+        if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes():
+            found.append(int(child))
+    return found
+
+
 async def _load(
-    address: str, users: int, clients: int, seconds: float
+    address: str, users: list[str], clients: int, seconds: float
 ) -> tuple[list[float], int, float]:
+    """Return waiting times, how many requests failed or were lost, and the seconds it took."""
     times: list[float] = []
     errors = 0
     draw = np.random.default_rng(1)
@@ -152,8 +209,12 @@ async def _load(
         nonlocal errors
         while time.perf_counter() - begin < seconds:
             at = time.perf_counter()
-            query = {"user": str(draw.integers(users)), "k": "10"}
-            answer = await client.get("/recommend", params=query)
+            query = {"user": users[draw.integers(len(users))], "k": "10"}
+            try:
+                answer = await client.get("/recommend", params=query)
+            except httpx.TransportError:
+                errors += 1
+                continue
             times.append(time.perf_counter() - at)
             errors += answer.status_code != 200
 
@@ -196,11 +257,12 @@ def _resident(pid: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=["batch", "http", "all"], default="all")
+    parser.add_argument("--part", choices=["batch", "http", "kill", "all"], default="all")
     parser.add_argument("--users", type=int, default=10_000)
     parser.add_argument("--items", type=int, default=1_000_000)
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--run", type=Path, help="a finished run, for http and kill")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
     found = json.loads(given.out.read_text()) if given.out and given.out.exists() else {}
@@ -211,8 +273,12 @@ def main() -> None:
     found["machine"] = {**machine, "load": os.getloadavg()[0]}
     if given.part in ("batch", "all"):
         found["batch"] = batch(given.users, given.items)
-    if given.part in ("http", "all"):
-        found["http"] = http(given.clients, given.seconds)
+    if given.part != "batch":
+        with nullcontext(given.run) if given.run else _shop_run() as run:
+            if given.part in ("http", "all"):
+                found["http"] = http(run, given.clients, given.seconds)
+            if given.part in ("kill", "all"):
+                found["kill"] = kill(run)
     text = json.dumps(found, indent=1) + "\n"
     sys.stdout.write(text)
     if given.out:

@@ -8,6 +8,10 @@ of their items. Plain transformers pad random batches of 32 and score every plac
 of as many tokens and score the answers. Both then write 32 tokens after 16 prompts, greedily and
 with a cache. Everybody runs in turn, each in a process of its own; ratios are medians over rounds
 of two rates from the same round. Tokens of prompts and answers count, padding does not.
+
+The part `encoding` is ours alone: a text encoder that trains in the loop, on invented news of which
+a few are read often. A step encodes each reading, each text once, or only what the cache of
+SpeedyFeed does not hold; and a student has half the layers of its teacher.
 """
 
 import argparse
@@ -23,6 +27,7 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
+from sections.encoding import encoding
 from sections.steps import Step
 from sections.texts import (
     our_generation,
@@ -40,7 +45,7 @@ CONTESTS: dict[str, tuple[Callable[[int], Step], Callable[[int], Step]]] = {
     "training": (our_training, their_training),
     "generation": (our_generation, their_generation),
 }
-PARTS = (*CONTESTS, "memory", "preparation")
+PARTS = (*CONTESTS, "memory", "preparation", "encoding")
 
 
 def contest(name: str, count: int, rounds: int, seconds: float, threads: int) -> dict[str, Any]:
@@ -108,6 +113,13 @@ def show(report: dict[str, Any]) -> None:
             f"{row['target']:.1f}×",
         )
     console.print(table)
+    if report.get("encoding"):
+        table = Table(title="encoding texts", title_justify="left")
+        for column in ("what", "ms", "faster by"):
+            table.add_column(column, justify="left" if column == "what" else "right")
+        for row in report["encoding"]:
+            table.add_row(row["what"], f"{1000 * row['seconds']:,.0f}", f"{row['faster']:.1f}×")
+        console.print(table)
     made = report["preparation"]
     if made is None:
         return
@@ -153,6 +165,8 @@ def main() -> None:
             report["contest"].append(contest(part, *given))
         elif part == "memory":
             report["memory"] = [memory(name, count, steps) for name in CONTESTS]
+        elif part == "encoding":
+            report["encoding"] = encoding(400 if quick else 2_000, steps // 2)
         else:
             made = preparation(count, steps)
             made["share"] = made["preparation_ms"] / made["step_ms"]

@@ -256,6 +256,12 @@ def test_import_is_lazy() -> None:
     assert not heavy & loaded
 
 
+def test_help_is_lazy() -> None:
+    code = "import sys, graphrec_pt.cli; print(*sorted({m.partition('.')[0] for m in sys.modules}))"
+    heavy = {"torch", "numpy", "polars", "pyarrow", "pydantic", "fastapi", "optuna"}
+    assert not heavy & set(run(code).split())
+
+
 def test_import_costs_little_beyond_torch() -> None:
     # Measured inside one process, torch first: what is left is ours. The bound is generous
     # because the lazy front door costs about a millisecond; it catches an eager import.

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from graphrec_pt.cli import components, convert, probe
+from graphrec_pt.cli import components, convert, distil, probe
 from graphrec_pt.cli.new_data import data
 from graphrec_pt.cli.printing import compile_notice
 from graphrec_pt.cli.recipes import recipe
@@ -27,6 +27,7 @@ app.add_typer(recipe, name="recipe")
 add_to(app)
 components.add_to(app)
 convert.add_to(app)
+distil.add_to(app)
 probe.add_to(app)
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C

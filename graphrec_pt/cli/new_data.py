@@ -25,10 +25,10 @@ def new_card(
     ] = None,
 ) -> None:
     """Write a first card for a folder of tables, with comments on what is unsure."""
+    from graphrec_pt.core.printable import counted
     from graphrec_pt.core.scratch import write_text
     from graphrec_pt.data.card import parse_card
     from graphrec_pt.data.infer_card import infer_card
-    from graphrec_pt.data.problems import counted
 
     if out.exists():
         raise GraphRecError(str(out), "a new file", "one that is there", "another --out")

@@ -11,7 +11,7 @@ import typer
 from graphrec_pt.cli.printing import Terminal, print_json, progress
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.problems import counted
+from graphrec_pt.core.printable import counted
 
 if TYPE_CHECKING:
     from graphrec_pt.serve.recommender import Recommender

@@ -101,7 +101,7 @@ def export(
     trust_code: TrustCode = False,
 ) -> None:
     """Write a run as files for other programs."""
-    from graphrec_pt.data.problems import counted
+    from graphrec_pt.core.printable import counted
     from graphrec_pt.recipe.folder import open_run
 
     given: dict[str, Any] = {

@@ -12,6 +12,10 @@ from graphrec_pt.cli.printing import Terminal
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
 
+PATIENCE = 60
+"""Seconds after which a process that gives no sign of life is ended and started again: a busy
+machine may not let it answer within the 5 seconds that uvicorn waits by default."""
+
 
 def serve(
     folder: Annotated[
@@ -58,5 +62,11 @@ def serve(
         os.environ[SETTINGS] = json.dumps(settings)
         target = "graphrec_pt.serve.service:application_of_process"
         uvicorn.run(
-            target, factory=True, workers=workers, host=host, port=port, log_level="warning"
+            target,
+            factory=True,
+            workers=workers,
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_worker_healthcheck=PATIENCE,
         )

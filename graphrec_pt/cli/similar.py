@@ -11,7 +11,7 @@ from rich.table import Table
 from graphrec_pt.cli.printing import Terminal, print_json
 from graphrec_pt.cli.trust import TrustCode, trusted
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.data.problems import counted
+from graphrec_pt.core.printable import counted
 
 
 def similar(

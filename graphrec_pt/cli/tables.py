@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Group
 from rich.table import Table
 
-from graphrec_pt.data.problems import counted
+from graphrec_pt.core.printable import counted
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.measure import Compared
 from graphrec_pt.serve.recommender import Recommended, Recommender
@@ -17,6 +17,8 @@ SEEN = {"mask": "seen items left out", "keep": "seen items kept"}
 """How each policy ranks the items of the history."""
 SHOWN = 5
 """Metrics that a table of systems has room for in a terminal."""
+NARROW = 10
+"""Letters of a header that fit into one line."""
 
 
 def run_tables(run: Run) -> list[Group]:
@@ -116,7 +118,8 @@ def recommended_table(
 def _table(columns: Sequence[str]) -> Table:
     table = Table(box=None, pad_edge=False)
     for place, column in enumerate(columns):
-        table.add_column(column, justify="right" if place else "left", overflow="fold")
+        parts = column if len(column) <= NARROW else column.replace("_", "_\n").replace("@", "\n@")
+        table.add_column(parts, justify="right" if place else "left", overflow="fold")
     return table
 
 

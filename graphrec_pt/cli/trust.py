@@ -8,8 +8,6 @@ from typing import Annotated
 
 import typer
 
-from graphrec_pt.core.registry import trusting
-
 TrustCode = Annotated[
     bool,
     typer.Option(
@@ -22,6 +20,8 @@ TrustCode = Annotated[
 @contextmanager
 def trusted(code: bool) -> Iterator[None]:
     """Allow code outside the library inside the block, also from the current folder."""
+    from graphrec_pt.core.registry import trusting  # pydantic: help does not wait for it
+
     here = str(Path.cwd())
     added = code and here not in sys.path
     if added:

@@ -1,4 +1,4 @@
-"""Untrusted text made safe to print: titles, names and messages cannot control a terminal."""
+"""Texts for people: untrusted ones that cannot control a terminal, and numbers with their nouns."""
 
 import re
 
@@ -22,3 +22,10 @@ def printable(text: str) -> str:
 def _written_out(found: re.Match[str]) -> str:
     code = ord(found[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 row``, ``2 rows``, ``2 histories``."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")

@@ -11,8 +11,9 @@ import numpy as np
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.printable import counted
 from graphrec_pt.data.card import TablePlan
-from graphrec_pt.data.problems import Problems, counted
+from graphrec_pt.data.problems import Problems
 from graphrec_pt.data.raw import RawFile
 from graphrec_pt.data.reader import empty
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.printable import counted
 from graphrec_pt.data.histories import Histories, measure, warnings_of
-from graphrec_pt.data.problems import counted
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.graph.leaks import overlaps
 from graphrec_pt.graph.schema import Relation, TimeUnit

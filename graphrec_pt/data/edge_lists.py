@@ -8,9 +8,10 @@ import numpy.typing as npt
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.printable import counted
 from graphrec_pt.data.ids import UNKNOWN, IdCodes, Numbering, alike_hint, differences
 from graphrec_pt.data.plan import Duplicates, EdgePlan, Plan
-from graphrec_pt.data.problems import Problems, counted, shown
+from graphrec_pt.data.problems import Problems, shown
 from graphrec_pt.data.rows import EVENT, SOURCE, TARGET, TIME, WEIGHT, edge_ends, id_places
 from graphrec_pt.data.tables import Table
 from graphrec_pt.graph.assemble import EdgeList

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from graphrec_pt.data.problems import counted
+from graphrec_pt.core.printable import counted
 from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.graph.schema import Relation
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.key import Key, permutation
+from graphrec_pt.core.printable import counted
 from graphrec_pt.data.edge_lists import Mask, k_core
 from graphrec_pt.data.ids import (
     UNKNOWN,
@@ -19,7 +20,7 @@ from graphrec_pt.data.ids import (
     number,
 )
 from graphrec_pt.data.plan import EdgePlan, NodePlan, Plan
-from graphrec_pt.data.problems import Problems, counted, shown
+from graphrec_pt.data.problems import Problems, shown
 from graphrec_pt.data.rows import EVENT, SOURCE, TARGET, check_id_type, edge_ends
 from graphrec_pt.data.tables import Table
 from graphrec_pt.graph.assemble import EdgeList

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graphrec_pt.core.errors import GraphRecError, raise_all
+from graphrec_pt.core.printable import counted
 
 SHOWN = 3
 LONGEST = 60
@@ -67,13 +68,6 @@ class Problems:
             GraphRecError: When something was refused.
         """
         raise_all(self.refused)
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number with its noun: ``1 row``, ``2 rows``, ``2 histories``."""
-    if number == 1:
-        return f"1 {noun}"
-    return f"{number:,} " + (f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s")
 
 
 def shown(value: object) -> str:

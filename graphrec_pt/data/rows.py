@@ -7,9 +7,10 @@ from itertools import pairwise
 import polars as pl
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.printable import counted
 from graphrec_pt.data.delimited import LINE
 from graphrec_pt.data.plan import EdgePlan, TimePlan
-from graphrec_pt.data.problems import Problems, counted, some
+from graphrec_pt.data.problems import Problems, some
 from graphrec_pt.data.tables import FILE, Table
 from graphrec_pt.data.times import guess_format, integer_time
 from graphrec_pt.graph.schema import ColumnKind, TimeUnit

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
+from graphrec_pt.core.printable import counted
 from graphrec_pt.data.plan import LinkPlan
-from graphrec_pt.data.problems import Problems, counted, shown
+from graphrec_pt.data.problems import Problems, shown
 from graphrec_pt.data.rows import SOURCE, TARGET
 from graphrec_pt.data.titles import TitleFinder, plain_words
 

@@ -128,7 +128,7 @@ def predicted_relation(graph: Graph, relation: str | None, *, timed: bool = Fals
     return definition.name
 
 
-def met(graph: Graph, relation: str) -> Sparse:
+def interaction_matrix(graph: Graph, relation: str) -> Sparse:
     """Return the binary interaction matrix of sources and candidates: float32 ``[sources, V]``."""
     from graphrec_pt.data.convert.scipy import to_scipy
 

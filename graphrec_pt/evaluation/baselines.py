@@ -16,7 +16,7 @@ from graphrec_pt.evaluation.baseline import (
     LinearBaseline,
     Sparse,
     baseline,
-    met,
+    interaction_matrix,
     predicted_relation,
 )
 from graphrec_pt.graph.graph import Graph
@@ -91,7 +91,7 @@ class ItemKNN:
     def fit(self, graph: Graph, relation: str | None = None) -> LinearBaseline:
         """Compute the cosines."""
         name = predicted_relation(graph, relation)
-        bought = met(graph, name)
+        bought = interaction_matrix(graph, name)
         common = coo_array(bought.T @ bought)
         (row, column), together = common.coords, common.data
         other = row != column
@@ -101,7 +101,9 @@ class ItemKNN:
         if self.k is not None:
             kept = largest(column, row, cosine, self.k)
             row, column, cosine = row[kept], column[kept], cosine[kept]
-        return LinearBaseline(name, csr_array((cosine, (row, column)), shape=common.shape), met)
+        return LinearBaseline(
+            name, csr_array((cosine, (row, column)), shape=common.shape), interaction_matrix
+        )
 
 
 def largest(
@@ -235,7 +237,7 @@ class EASE:
             GraphRecError: For catalogues above :data:`LARGEST`.
         """
         name = predicted_relation(graph, relation)
-        bought = met(graph, name)
+        bought = interaction_matrix(graph, name)
         size = bought.shape[1]
         if size > LARGEST:
             raise GraphRecError("ease", f"at most {LARGEST} candidates", size, "item_knn")
@@ -245,4 +247,6 @@ class EASE:
         weights = inverse.div_(-inverse.diagonal().clone())  # column j over −P_jj
         weights.fill_diagonal_(0)
         # LAPACK returns a column-major matrix; without this, every query would copy it.
-        return LinearBaseline(name, np.ascontiguousarray(weights.numpy(), np.float32), met)
+        return LinearBaseline(
+            name, np.ascontiguousarray(weights.numpy(), np.float32), interaction_matrix
+        )

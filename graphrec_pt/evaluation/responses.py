@@ -64,20 +64,33 @@ class Titles:
         return bool(before) and before[-1] not in _ENDS and text[match.start : match.end] in titles
 
 
-def filled(template: str, best: Sequence[int], graph: Graph) -> Responses:
-    """Return a template with the best item of each turn in the place of ``{item}``.
+def filled(
+    responses: Responses, blank: str, lists: Sequence[Sequence[int]], graph: Graph
+) -> Responses:
+    """Return responses with the best items of their turns in the places of blanks, in order.
 
-    It is the response of a system that ranks and writes nothing.
+    UniCRS (Wang et al., KDD 2022) writes templates and fills them so. A blank for which the list
+    has no item stays as it is.
 
     Args:
-        template: Text with ``{item}``.
-        best: Global ids ``[B]``, −1 where no candidate is left.
+        responses: Texts that may have blanks ``[B]``.
+        blank: Text of a blank, such as ``<item>``.
+        lists: Global ids ``[B, k]``, best first, −1 where no candidate is left.
         graph: Has the titles.
     """
-    texts = [
-        template.replace("{item}", graph.title(item)) if item >= 0 else template for item in best
-    ]
-    return Responses(texts, [frozenset({item} if item >= 0 else ()) for item in best])
+    texts, items = [], []
+    for text, named, best in zip(responses.texts, responses.items, lists, strict=True):
+        before, *parts = text.split(blank)
+        fill = [item for item in best if item >= 0][: len(parts)]
+        titles = [graph.title(item) for item in fill] + [blank] * (len(parts) - len(fill))
+        texts.append(before + "".join(map("".join, zip(titles, parts, strict=True))))
+        items.append(named | frozenset(fill))
+    return Responses(texts, items)
+
+
+def templates(template: str, turns: int) -> Responses:
+    """Return the same response for some turns: that of a system that ranks and writes nothing."""
+    return Responses([template] * turns, [frozenset()] * turns)
 
 
 def writes(taught: Taught) -> bool:

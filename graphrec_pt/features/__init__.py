@@ -11,6 +11,7 @@ from graphrec_pt.features import (  # noqa: F401 - registers their members
     number,
     sequence,
     static_text,
+    static_vectors,
     text,
     vector,
 )

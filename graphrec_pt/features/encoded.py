@@ -1,6 +1,7 @@
 """The base class of features that run a pre-trained encoder, frozen or trained.
 
-A frozen encoder runs once, when a graph is attached; a trained one runs in every pass.
+A frozen encoder runs once, when a graph is attached; a trained one runs in every pass, unless
+vectors of earlier passes are taken.
 """
 
 from collections.abc import Iterator
@@ -8,11 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import polars as pl
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from graphrec_pt.features.pretrained import digest, fingerprint, kept, load_model, train_last_layers
+from graphrec_pt.features.pretrained import (
+    digest,
+    fingerprint,
+    keep_first_layers,
+    kept,
+    load_model,
+    train_last_layers,
+)
+from graphrec_pt.features.refresh import OfStep, Recent, Refresh
 from graphrec_pt.features.vector import GivenFeature, Map
 from graphrec_pt.graph.graph import Graph
 
@@ -31,6 +41,9 @@ class EncoderUse:
         unit: Whether its vectors are scaled to length 1.
         cache: Folder for the vectors of a frozen encoder, or None.
         download: Whether it may be downloaded.
+        layers: Its first layers that are used; all by default.
+        refresh: When vectors of earlier steps stand for nodes; never by default.
+        accumulate: Whether the gradients of a node's vector are added up over the passes of a step.
     """
 
     source: str | nn.Module
@@ -39,6 +52,9 @@ class EncoderUse:
     unit: bool
     cache: str | Path | None
     download: bool
+    layers: int | None = None
+    refresh: Refresh | None = None
+    accumulate: bool = False
 
 
 class EncodedFeature(GivenFeature):
@@ -51,13 +67,17 @@ class EncodedFeature(GivenFeature):
         encoding: The encoder and its use.
         inputs: F, the width of its vectors.
         width: D.
+        count: Number of nodes of the type, where vectors of earlier steps are kept.
     """
 
-    def __init__(self, encoding: EncoderUse, inputs: int, width: int) -> None:
+    def __init__(self, encoding: EncoderUse, inputs: int, width: int, count: int = 0) -> None:
         super().__init__(inputs, width, encoding.map, encoding.unit)
         self.encoding = encoding
         self.encoder: nn.Module | None = None
         self._encoded = ""  # digest of what `given` was made from
+        self.recent = None if encoding.refresh is None else Recent(encoding.refresh, count, inputs)
+        self._step: int | None = None  # the optimiser step that passes belong to
+        self._of_step: OfStep | None = None
 
     def initialise(self, draw: torch.Generator) -> None:
         """Load the weights of an encoder that is run in each pass."""
@@ -70,7 +90,31 @@ class EncodedFeature(GivenFeature):
 
     def load(self) -> Any:
         """Return the encoder."""
-        return load_model(self.encoding.source, download=self.encoding.download)
+        model = load_model(self.encoding.source, download=self.encoding.download)
+        if self.encoding.layers is not None:
+            keep_first_layers(model, self.encoding.layers)
+        return model
+
+    def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
+        """Return the nodes of the vectors of earlier steps."""
+        if self.recent is None:
+            return {}
+        return {"recent.vector": raw_ids, "recent.made": raw_ids}
+
+    def begin_step(self, step: int) -> None:
+        """Begin an optimiser step; the first one of a stage begins without vectors."""
+        if self.encoder is None:
+            return
+        self._step = step
+        self._of_step = OfStep(len(self.absent)) if self.encoding.accumulate else None
+        if self.recent is not None and step == 0:
+            self.recent.forget()
+
+    def finish_step(self) -> None:
+        """Give the gradients that were added up to the encoder."""
+        if self._of_step is not None:
+            self._of_step.backward()
+        self._step = self._of_step = None
 
     def read(self, graph: Graph) -> Tensor:
         """Read the inputs of the encoder, and return which nodes have none: bool ``[n]``."""
@@ -105,7 +149,34 @@ class EncodedFeature(GivenFeature):
         if self.encoder is None:
             return self.given[nodes]
         different, which = torch.unique(nodes, return_inverse=True)
-        return self._filled(self.encoder, different)[which]
+        return self._of_different(self.encoder, different)[which]
+
+    def _of_different(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
+        """Return the vectors of different nodes, those of earlier steps where they are taken."""
+        step = self._step
+        if not self.training or step is None or not torch.is_grad_enabled():
+            return self._filled(encoder, nodes)
+        if self.recent is None:
+            return self._made(encoder, nodes)
+        taken = self.recent.taken(nodes, step)
+        old, new = taken.nonzero().squeeze(1), (~taken).nonzero().squeeze(1)
+        out = self.placed(torch.zeros(len(nodes), self.inputs))
+        if len(old):
+            out = out.index_copy(0, old, self.placed(self.recent.vector[nodes[old]]))
+        if len(new):
+            vectors = self._made(encoder, nodes[new])
+            self.recent.keep(nodes[new], vectors, step)
+            out = out.index_copy(0, new, vectors)
+        return out
+
+    def _made(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
+        """Return the encoded vectors of different nodes, each encoded once a step if they wait."""
+        if self._of_step is None:
+            return self._filled(encoder, nodes)
+        missing = self._of_step.missing(nodes)
+        if len(missing):
+            self._of_step.add(missing, self._filled(encoder, missing))
+        return self._of_step.vectors(nodes)
 
     def _filled(self, encoder: nn.Module, nodes: Tensor) -> Tensor:
         out = self.placed(torch.zeros(len(nodes), self.inputs))

@@ -24,6 +24,16 @@ class Feature(nn.Module):
     def attach_graph(self, graph: Graph) -> None:
         """Read the data of a graph; called before the first pass and for each new graph."""
 
+    def begin_step(self, step: int) -> None:
+        """Begin an optimiser step; called by the trainer before the first pass of the step.
+
+        Args:
+            step: Steps of the stage before it.
+        """
+
+    def finish_step(self) -> None:
+        """End the passes of an optimiser step, before the gradient is clipped and applied."""
+
     def row_names(self, raw_ids: pl.Series) -> dict[str, pl.Series]:
         """Return for some weights the names of their rows, as distinct texts.
 

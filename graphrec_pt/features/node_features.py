@@ -239,6 +239,20 @@ class NodeFeatures(nn.Module):
         self.bound = True
 
     @contextmanager
+    def optimiser_step(self, step: int) -> Iterator[None]:
+        """Say that all passes inside the block belong to one optimiser step.
+
+        Args:
+            step: Steps of the stage before it.
+        """
+        parts = [part for part in self.modules() if isinstance(part, Feature)]
+        for part in parts:
+            part.begin_step(step)
+        yield
+        for part in parts:
+            part.finish_step()
+
+    @contextmanager
     def cached_embeddings(self, tables: dict[str, Tensor] | None = None) -> Iterator[None]:
         """Keep the tables made inside the block: one forward pass.
 

@@ -135,13 +135,34 @@ def train_last_layers(model: nn.Module, count: int) -> None:
     Raises:
         GraphRecError: When it has fewer layers, or they cannot be found.
     """
-    depth = getattr(model.config, "num_hidden_layers", 0)
-    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
-    if count and (not lists or count > depth):
+    layers = layers_of(model)
+    depth = len(layers)
+    if count > depth:
         raise GraphRecError("train", f"at most the last {depth} layers", count, "train: all")
     model.requires_grad_(False)
-    for layer in list(lists[0])[depth - count :] if count else []:
+    for layer in list(layers)[depth - count :] if count else []:
         layer.requires_grad_(True)
+
+
+def keep_first_layers(model: nn.Module, count: int) -> None:
+    """Remove all but the first layers of a model.
+
+    Raises:
+        GraphRecError: When it has fewer layers, or they cannot be found.
+    """
+    layers = layers_of(model)
+    if count > len(layers):
+        raise GraphRecError("layers", f"at most the first {len(layers)} layers", count)
+    del layers[count:]
+    config: Any = model.config
+    config.num_hidden_layers = count
+
+
+def layers_of(model: nn.Module) -> nn.ModuleList:
+    """Return the layers of a model, in their order; none where they cannot be found."""
+    depth = getattr(model.config, "num_hidden_layers", 0)
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == depth]
+    return lists[0] if lists else nn.ModuleList()
 
 
 _log = logging.getLogger(__name__)

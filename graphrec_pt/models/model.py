@@ -357,8 +357,8 @@ class Model(Host):
         if (vocabulary.node_types, vocabulary.relations) != (spec.node_names, ends) or (
             vocabulary.counts != types
         ):
-            expected = f"a graph of {_told(types, spec.relation_names)}"
-            got = _told(vocabulary.counts, vocabulary.relation_names)
+            expected = f"a graph of {_named_counts(types, spec.relation_names)}"
+            got = _named_counts(vocabulary.counts, vocabulary.relation_names)
         elif known is not None and not known.nodes.equals(vocabulary.nodes):
             expected = "the nodes that the model knows, numbered as there"
             got = f"{vocabulary.match(known)} known"
@@ -367,6 +367,6 @@ class Model(Host):
         raise GraphRecError("model", expected, got, "transfer(model, graph) for another graph")
 
 
-def _told(counts: Mapping[str, int], relations: Sequence[str]) -> str:
+def _named_counts(counts: Mapping[str, int], relations: Sequence[str]) -> str:
     nodes = ", ".join(f"{count} {name}" for name, count in counts.items())
     return f"{nodes}; relations {', '.join(relations) or 'none'}"

@@ -1,5 +1,6 @@
 """The shape of a model, as a config that JSON can hold."""
 
+from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from typing import Annotated, Any, Self, cast
 
@@ -91,13 +92,19 @@ class ModelConfig(Checked):
         stored = None if source.startswith(HASHED) else StoredTokenizer.of(words.tokenizer)
         return words if stored is None else Words(stored)
 
+    @property
+    def structure(self) -> Mapping[str, int | None]:
+        """Sizes of the structural columns that the backbone reads; none for most other kinds."""
+        columns: Mapping[str, int | None] | None = getattr(self.backbone, "structure", None)
+        return columns or {}
+
     def sized(self, spec: GraphSpec) -> Self:
         """Return the config with the graph's sizes of structural columns."""
         network: Any = self.backbone
-        structure = getattr(network, "structure", None)
-        if structure is None or not is_dataclass(network):
+        if not self.structure or not is_dataclass(network):
             return self
-        network = replace(network, structure=sizes_of(structure, spec))  # type: ignore[type-var]
+        sizes = sizes_of(self.structure, spec)
+        network = replace(network, structure=sizes)  # type: ignore[type-var]
         return self.model_copy(update={"backbone": network})
 
 

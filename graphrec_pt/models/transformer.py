@@ -82,7 +82,7 @@ class Transformer(nn.Module):
     def __init__(self, config: GraphTransformer) -> None:
         super().__init__()
         self.config = config
-        self.structure = StructuralEmbedding(_told(config.structure), config.width)
+        self.structure = StructuralEmbedding(_known_sizes(config.structure), config.width)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(
             Layer(
@@ -303,7 +303,7 @@ class Transformer(nn.Module):
         return out
 
 
-def _told(structure: Mapping[str, int | None]) -> dict[str, int]:
+def _known_sizes(structure: Mapping[str, int | None]) -> dict[str, int]:
     """Return the sizes of structural columns, all known by now."""
     for name, size in structure.items():
         if size is None:

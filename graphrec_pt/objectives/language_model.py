@@ -67,8 +67,7 @@ class LanguageModel(Objective):
         if self.gate and not self.nodes:
             hint = "nodes: [item]"
             raise GraphRecError("language_model", "nodes that a gate may choose", "none", hint)
-        named = self.answer is not None and self.answer.mentions is not None
-        if self.answer is not None and (self.answer.column is None or named) and not self.nodes:
+        if self.answer is not None and self.answer.has_nodes and not self.nodes:
             hint = "nodes: [item], or answer: {of: target, column: title}"
             raise GraphRecError("language_model", "nodes to answer with", "none", hint)
 

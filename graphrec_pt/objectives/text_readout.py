@@ -95,8 +95,8 @@ class TextReadout(Readout):
         """
         begin = last_of(tokens, _is(tokens, Special.BOS))
         front = (begin < 0) & (self.answer is None)
-        told = self._told(graph, tokens, rows, known)
-        tokens = without_answer(_before(tokens, begin), *told, of_root=self._of_root)
+        hidden = self._hidden_nodes(graph, tokens, rows, known)
+        tokens = without_answer(_before(tokens, begin), *hidden, of_root=self._of_root)
         ends = [_special(Special.BOS, which.long()) for which in (front, ~front)]
         whole = side_by_side([ends[0], tokens, ends[1]])
         return self._view(whole, torch.where(front, 0, tokens.lengths()))
@@ -111,8 +111,8 @@ class TextReadout(Readout):
             rows: int64 ``[B]`` of :meth:`AnswerText.rows`.
         """
         prompt = _before(tokens, last_of(tokens, _is(tokens, Special.BOS)))
-        told = self._told(graph, tokens, rows, answers)
-        prompt = without_answer(prompt, *told, of_root=self._of_root)
+        hidden = self._hidden_nodes(graph, tokens, rows, answers)
+        prompt = without_answer(prompt, *hidden, of_root=self._of_root)
         one = torch.ones_like(tokens.ptr[1:])
         types = torch.full_like(answers.id, -1)
         nodes = answers.kind == Kind.NODE
@@ -140,7 +140,7 @@ class TextReadout(Readout):
     def _of_root(self) -> bool:
         return self.answer is not None and self.answer.of == "root"
 
-    def _told(
+    def _hidden_nodes(
         self, graph: Graph, tokens: Tokens, rows: Tensor | None, answers: Answers | None
     ) -> tuple[Tensor, Answers | None]:
         """Return the node whose text may not stand in each prompt, −1 for none; the answers."""

@@ -168,9 +168,9 @@ def shaped_scores(scorer: Scorer, nodes: Tensor, width: int) -> Tensor:
     return scores if scores.dtype in (torch.float32, torch.float64) else scores.float()
 
 
-def check_numbers(told: Tensor, nodes: Tensor, graph: Graph) -> None:
-    """Raise for NaN among what is told of sources; names the first one."""
-    wrong = told.isnan()
+def check_numbers(scores: Tensor, nodes: Tensor, graph: Graph) -> None:
+    """Raise for NaN among the scores of sources; names the first one."""
+    wrong = scores.isnan()
     if bool(wrong.any()):
         node = int(nodes[int(wrong.nonzero()[0])])
         raise GraphRecError("scorer", "scores without NaN", f"NaN for {graph.raw_id(node)!r}")

@@ -70,13 +70,13 @@ def by_slice(
             "targets": len(outcome),
             "users": len(outcome.users),
             "metric": metric,
-            **{name: _told(parts[part], metric) for name, parts in cut.items()},
+            **{name: _metric_or_none(parts[part], metric) for name, parts in cut.items()},
         }
         for part, outcome in cut["model"].items()
     }
 
 
-def _told(outcome: Outcome, metric: str) -> float | None:
+def _metric_or_none(outcome: Outcome, metric: str) -> float | None:
     try:
         return evaluate(outcome, [metric])[metric]
     except GraphRecError:

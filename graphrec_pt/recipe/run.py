@@ -43,6 +43,7 @@ from graphrec_pt.recipe.measure import (
     spread,
 )
 from graphrec_pt.recipe.origin import ORIGIN, check_graph, write_origin
+from graphrec_pt.recipe.places import check_places
 from graphrec_pt.recipe.pretrained import (
     Pretrained,
     copy_pretrained,
@@ -192,6 +193,7 @@ def prepare(
     graph = graph_of(recipe.data, raw, cache=cache) if graph is None else graph
     made = split_of(recipe.data, graph)
     check_fits(recipe, made)
+    check_places(recipe, made.train)
     known = {} if pretrained is None else pretrainings(recipe, made, pretrained)
     return Prepared(recipe, made, other_data(recipe), known)
 

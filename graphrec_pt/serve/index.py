@@ -2,27 +2,21 @@
 
 import json
 from importlib import import_module
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-import torch
 
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.store import new_folder
-from graphrec_pt.predict.scorer import Factorised, WithPrior
 from graphrec_pt.recipe.folder import Run
-from graphrec_pt.recipe.refit import serving_of
+from graphrec_pt.serve.products import products_of
 
 INDEX, ITEMS, QUERIES, ABOUT = "items.usearch", "items.parquet", "queries.parquet", "index.json"
 TERMS = "terms.parquet"
 """What the co-occurrence prior adds to the scores of a few items of each user."""
-
-Floats = npt.NDArray[np.float32]
 
 
 def export_index(run: Run, out: str | Path) -> list[Path]:
@@ -50,36 +44,20 @@ def export_index(run: Run, out: str | Path) -> list[Path]:
     """
     out = new_folder(out)
     usearch = _usearch()
-    served = serving_of(run)
-    history = served.predictor.graph
-    relation = history.schema.relation(run.relation)
-    owned = history.nodes(relation.source)
-    nodes = torch.arange(owned.start, owned.stop)
-    scorer = served.predictor.scorer(nodes)
-    plain = scorer.plain if isinstance(scorer, WithPrior) else scorer
-    if not isinstance(plain, Factorised):
-        expected, got = "a model whose scores are inner products", type(scorer).__name__
-        hint = f"`graphrec recommend {run.folder} --all --out lists.parquet`"
-        raise GraphRecError("export ann", expected, got, hint)
-    queries, items = plain.queries.float().cpu(), plain.table.float().cpu()
-    if plain.bias is not None:  # one more number, which every query has as 1
-        items = torch.cat([items, plain.bias.float().cpu().unsqueeze(1)], dim=1)
-        queries = torch.cat([queries, torch.ones_like(queries[:, :1])], dim=1)
-    keys = np.arange(len(items), dtype=np.uint64)
+    products = products_of(run, "export ann")
+    items = products.table
     with finished_folder(out) as made:
         index = usearch.Index(ndim=items.shape[1], metric="ip", dtype="f32")
-        index.add(keys, items.numpy())
+        index.add(np.arange(len(items), dtype=np.uint64), items.numpy())
         index.save(str(made / INDEX))
-        raw = [history.raw_id(node) for node in history.nodes(relation.target)]
-        pl.DataFrame({"key": keys, "id": raw}).write_parquet(made / ITEMS)
-        users = [history.raw_id(node) for node in owned]
-        _vectors(users, queries.numpy()).write_parquet(made / QUERIES)
-        if isinstance(scorer, WithPrior):
-            _terms(users, scorer).write_parquet(made / TERMS)
+        products.item_table().write_parquet(made / ITEMS)
+        products.user_table().write_parquet(made / QUERIES)
+        if products.prior is not None:
+            products.term_table().write_parquet(made / TERMS)
         about = {"metric": "ip", "width": items.shape[1], "items": len(items)}
-        about |= {"terms": isinstance(scorer, WithPrior), "edges": served.edges}
+        about |= {"terms": products.prior is not None, "edges": products.edges}
         (made / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    terms = (TERMS,) if isinstance(scorer, WithPrior) else ()
+    terms = (TERMS,) if products.prior is not None else ()
     return [out / name for name in (INDEX, ITEMS, QUERIES, *terms, ABOUT)]
 
 
@@ -113,25 +91,6 @@ def search(folder: str | Path, user: str, k: int = 10, *, wide: int = 4) -> list
     best = sorted(scores.items(), key=lambda pair: (-pair[1], pair[0]))[:k]
     raw = pl.read_parquet(folder / ITEMS)["id"]
     return [(str(raw[key]), score) for key, score in best]
-
-
-def _terms(users: list[str], scorer: WithPrior) -> pl.DataFrame:
-    """Return the items with a term of each user, as lists."""
-    bounds, item, term = scorer.ptr.tolist(), scorer.item.cpu(), scorer.term.float().cpu()
-    rows = [slice(low, high) for low, high in pairwise(bounds)]
-    keys = [item[row].tolist() for row in rows]
-    terms = [term[row].tolist() for row in rows]
-    schema = pl.Schema(
-        {"id": pl.String(), "keys": pl.List(pl.UInt64()), "terms": pl.List(pl.Float32())}
-    )
-    return pl.DataFrame({"id": users, "keys": keys, "terms": terms}, schema=schema)
-
-
-def _vectors(ids: list[str], vectors: Floats) -> pl.DataFrame:
-    of_vector = pl.Array(pl.Float32, vectors.shape[1])
-    return pl.DataFrame(
-        {"id": ids, "vector": vectors}, schema={"id": pl.String, "vector": of_vector}
-    )
 
 
 def _usearch() -> Any:

@@ -1,4 +1,8 @@
-"""Export of a trained history model as one ONNX file, which runs without torch and this library."""
+"""Export of what ranks as one ONNX file, which runs without torch and this library.
+
+A causal transformer over histories is exported whole. Of another model whose scores are inner
+products, such as one with a co-occurrence prior, the last step is exported, with users' vectors.
+"""
 
 import json
 from importlib import import_module
@@ -24,10 +28,12 @@ from graphrec_pt.predict.predictor import Predictor
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.refit import serving_of
 from graphrec_pt.sampling.history import HistorySampler
+from graphrec_pt.serve.products import Products, products_of
 from graphrec_pt.tokens.history import HistoryLinearizer
 from graphrec_pt.tokens.tokens import Tokens
 
 MODEL, ITEMS, ABOUT = "model.onnx", "items.parquet", "model.json"
+QUERIES, TERMS = "queries.parquet", "terms.parquet"
 WHO = "export onnx"
 
 
@@ -71,6 +77,35 @@ class PaddedHistories(nn.Module):
         return scores
 
 
+class ScoredByProducts(nn.Module):
+    """Inner products of queries with the items, and a term for a few items of each query.
+
+    Args:
+        table: ``[V, D]``, the item vectors.
+    """
+
+    table: Tensor
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("table", table)
+
+    def forward(
+        self, query: Tensor, keys: Tensor | None = None, terms: Tensor | None = None
+    ) -> Tensor:
+        """Return the scores of the catalogue: ``[B, V]``.
+
+        Args:
+            query: float32 ``[B, D]``.
+            keys: int64 ``[B, N]``, items with a term; 0 where there is none.
+            terms: float32 ``[B, N]``, added to the scores of these items; 0 where there is none.
+        """
+        scores = query @ self.table.T  # [B, V]
+        if keys is None or terms is None:
+            return scores
+        return scores.scatter_add(1, keys, terms)
+
+
 def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Return causal attention over padded sequences: ``[B, L, H, d]``."""
     q, k, v = (part.transpose(1, 2) for part in (q, k, v))  # [B, H, L, d]
@@ -78,11 +113,17 @@ def _causal(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 
 def export_onnx(run: Run, out: str | Path) -> list[Path]:
-    """Write a model that reads histories of items to ONNX, item vectors included.
+    """Write what ranks the catalogue to ONNX, item vectors included.
 
-    ``model.onnx`` takes ``items`` int64 ``[B, L]`` (keys, oldest first, padded at the end) and
-    ``lengths`` int64 ``[B]``, any B, any L up to the window. It returns ``scores`` ``[B, V]``,
-    including those of items in the history. ``items.parquet`` has the raw ``id`` of each ``key``.
+    ``model.onnx`` returns ``scores`` ``[B, V]``, including those of items in the history;
+    ``items.parquet`` has the raw ``id`` of each ``key``. ``model.json`` says what it takes.
+
+    A model that reads histories of items alone takes ``items`` int64 ``[B, L]`` (keys, oldest
+    first, padded at the end) and ``lengths`` int64 ``[B]``, any B, any L up to the window.
+
+    Another one takes ``query`` float32 ``[B, D]`` from ``queries.parquet`` and, with a
+    co-occurrence prior, ``keys`` int64 and ``terms`` float32 ``[B, N]`` from ``terms.parquet``,
+    padded with key 0 and term 0. Users that the run does not know need the library.
 
     Args:
         run: The run of the model.
@@ -93,14 +134,27 @@ def export_onnx(run: Run, out: str | Path) -> list[Path]:
 
     Raises:
         GraphRecError: When the folder exists, the packages are not installed, and for a model
-            that reads more than the items of a history in their order.
+            that does not rank by inner products.
     """
     out = new_folder(out)
     _check_installed()
     predictor = serving_of(run).predictor
-    padded = padded_histories(predictor)
+    try:
+        padded = padded_histories(predictor)
+    except GraphRecError:  # it reads more than histories of items
+        return _export_products(products_of(run, WHO), out)
     with finished_folder(out) as made:
-        _write(padded, made / MODEL)
+        window = len(padded.places)
+        batch, events = (
+            torch.export.Dim("batch", max=1 << 20),
+            torch.export.Dim("events", max=window),
+        )
+        example = (
+            torch.zeros(2, min(window, 3), dtype=torch.int64),
+            torch.ones(2, dtype=torch.int64),
+        )
+        shapes = {"items": {0: batch, 1: events}, "lengths": {0: batch}}
+        _write(padded, example, shapes, made / MODEL)
         graph = predictor.graph
         raw = [graph.raw_id(node) for node in predictor.reading.items]
         pl.DataFrame({"key": range(len(raw)), "id": raw}).write_parquet(made / ITEMS)
@@ -110,19 +164,42 @@ def export_onnx(run: Run, out: str | Path) -> list[Path]:
     return [out / name for name in (MODEL, ITEMS, ABOUT)]
 
 
-def _write(padded: PaddedHistories, file: Path) -> None:
-    window = len(padded.places)
-    batch, events = torch.export.Dim("batch", max=1 << 20), torch.export.Dim("events", max=window)
-    example = torch.zeros(2, min(window, 3), dtype=torch.int64), torch.ones(2, dtype=torch.int64)
+def _export_products(products: Products, out: Path) -> list[Path]:
+    """Write the last step of a model: products of vectors, and the terms of a few items."""
+    inputs = ["query"] if products.prior is None else ["query", "keys", "terms"]
+    names = [MODEL, ITEMS, QUERIES, *([TERMS] if products.prior is not None else []), ABOUT]
+    with finished_folder(out) as made:
+        batch, pairs = torch.export.Dim("batch", max=1 << 20), torch.export.Dim("pairs")
+        width = products.queries.shape[1]
+        example = torch.zeros(2, width), torch.zeros(2, 3, dtype=torch.int64), torch.zeros(2, 3)
+        axes = {"query": {0: batch}, "keys": {0: batch, 1: pairs}, "terms": {0: batch, 1: pairs}}
+        shapes = {name: axes[name] for name in inputs}
+        _write(ScoredByProducts(products.table), example[: len(inputs)], shapes, made / MODEL)
+        products.item_table().write_parquet(made / ITEMS)
+        products.user_table().write_parquet(made / QUERIES)
+        if products.prior is not None:
+            products.term_table().write_parquet(made / TERMS)
+        about: dict[str, object] = {"inputs": inputs, "output": "scores", "edges": products.edges}
+        about |= {"items": len(products.items), "width": width}
+        (made / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return [out / name for name in names]
+
+
+def _write(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    shapes: dict[str, dict[int, torch.export.Dim]],
+    file: Path,
+) -> None:
     with catch_warnings():
         simplefilter("ignore")  # torch warns of its own modules and of axis names
         torch.onnx.export(
-            padded,
+            module,
             example,
             file,
-            input_names=["items", "lengths"],
+            input_names=list(shapes),
             output_names=["scores"],
-            dynamic_shapes={"items": {0: batch, 1: events}, "lengths": {0: batch}},
+            dynamic_shapes=shapes,
             dynamo=True,
             external_data=False,
             verbose=False,

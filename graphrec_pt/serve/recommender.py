@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
+from graphrec_pt.core.printable import counted
 from graphrec_pt.core.registry import trusting
-from graphrec_pt.data.problems import counted
 from graphrec_pt.evaluation.tasks.text import TextTask
 from graphrec_pt.graph.graph import Graph
 from graphrec_pt.predict.best import best_lists, joined

@@ -279,7 +279,7 @@ def _errors(app: FastAPI) -> None:
     """Answer mistakes in the grammar of the house: who, expected, got, try."""
 
     @app.exception_handler(GraphRecError)
-    async def told(request: Request, error: GraphRecError) -> JSONResponse:
+    async def house_error(request: Request, error: GraphRecError) -> JSONResponse:
         unknown = "a known " in getattr(error, "expected", "")
         return JSONResponse({"errors": [_plain(error)]}, status_code=404 if unknown else 400)
 

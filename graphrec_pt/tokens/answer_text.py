@@ -46,7 +46,7 @@ class AnswerText(Strict):
         column: The column of the text. Without one the answer of ``"target"`` is the node itself,
             as a token.
         longest: Tokens of an answer at most, the first ones.
-        mentions: How the texts name nodes, which stand in the answer as tokens then.
+        mentions: How the texts name nodes, which stand in the answer as tokens then, or as blanks.
 
     Raises:
         GraphRecError: For no column where a text is needed.
@@ -61,6 +61,12 @@ class AnswerText(Strict):
         """Check the options together."""
         if self.column is None and self.of != "target":
             raise GraphRecError("answer", f"a column with the text of the {self.of}", "none")
+
+    @property
+    def has_nodes(self) -> bool:
+        """Whether nodes stand in answers as tokens."""
+        named = self.mentions is not None and self.mentions.blank is None
+        return self.column is None or named
 
     def check(self, spec: GraphSpec, who: str = "answer") -> None:
         """Raise unless the graph can have such texts.

@@ -35,17 +35,23 @@ class Mentions:
             sign gives way to the node; a bare value stays, and the node stands before it.
         unknown: Refuse a marker that names no node, or leave it in the text.
         shortest: Letters of a title that is searched for without brackets.
+        blank: Text that takes the place of each named node, such as ``<item>``; without it, the
+            node itself does.
 
     Raises:
-        GraphRecError: For a marker without exactly one field, and for a raw id without a sign.
+        GraphRecError: For a marker without exactly one field, for a raw id without a sign, and for
+            an empty blank.
     """
 
     relation: str
     marker: str = "@{id}"
     unknown: Literal["error", "text"] = "error"
     shortest: int = 4
+    blank: str | None = None
 
     def __post_init__(self) -> None:
+        if self.blank is not None and not self.blank.strip():
+            raise GraphRecError("mentions.blank", "a text such as '<item>'", repr(self.blank))
         fields = _FIELD.findall(self.marker)
         if len(fields) != 1 or self.marker == f"{{{RAW_ID}}}":
             expected = "a sign around one field, like @{id}, or a column, like {title}"
@@ -164,22 +170,26 @@ def _named(graph: Graph, node_type: str, column: str, words: Words, mentions: Me
     kinds: list[int] = []
     ends = [0]
     for number, text in enumerate(table[column].cast(pl.String).fill_null("")):
-        at = 0
+        at, blanked = 0, list[str]()
         for start, end, place in search(text):
             if place is None:
                 who = f"mentions of {node_type}.{column}"
                 got = f"{text[start:end]!r} in {table[RAW_ID][number]!r}"
                 hint = "mentions: {unknown: text} to leave it in the text"
                 raise GraphRecError(who, f"a marker of a known {target}", got, hint)
+            if mentions.blank is not None:
+                blanked += [text[at:start], mentions.blank]
+                at = end
+                continue
             before = text[at:start].rstrip()
-            said = words.encode(before) if before else []
-            ids += [*said, first + place]
-            kinds += [*[int(Kind.TEXT)] * len(said), int(Kind.NODE)]
+            tokens = words.encode(before) if before else []
+            ids += [*tokens, first + place]
+            kinds += [*[int(Kind.TEXT)] * len(tokens), int(Kind.NODE)]
             at = at + len(before) if mentions.bare else end
-        rest = text[at:]
-        said = words.encode(rest) if rest.strip() else []
-        ids += said
-        kinds += [int(Kind.TEXT)] * len(said)
+        rest = "".join([*blanked, text[at:]])
+        tokens = words.encode(rest) if rest.strip() else []
+        ids += tokens
+        kinds += [int(Kind.TEXT)] * len(tokens)
         ends.append(len(ids))
     # Texts stay on the CPU, whatever device a loader makes its tensors on.
     whole = [torch.tensor(each, dtype=torch.int64, device="cpu") for each in (ends, ids, kinds)]

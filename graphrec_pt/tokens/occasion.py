@@ -217,8 +217,8 @@ class Occasion:
         shown = torch.where(true & (target >= 0), target, other)
         right = (shown == target).tolist()
         there = (target >= 0).tolist()
-        said = ["" if not t else "yes" if r else "no" for r, t in zip(right, there, strict=True)]
-        return self._plain(shown, torch.arange(self.size)), said
+        answers = ["" if not t else "yes" if r else "no" for r, t in zip(right, there, strict=True)]
+        return self._plain(shown, torch.arange(self.size)), answers
 
     def targets(self, node_type: str) -> Tensor:
         """Return the node of a type that is asked for, −1 for none: int64 ``[n]``."""

@@ -178,27 +178,27 @@ def parse(text: str) -> Phrase:
 
 def _parts(text: str, whole: str) -> tuple[Part, ...]:
     parts: list[Part] = []
-    said, at = "", 0
+    text_before, at = "", 0
 
-    def words() -> str:  # what was said becomes a part; the spaces at its end are returned
-        bare = said.rstrip()
+    def words() -> str:  # the text before becomes a part; the spaces at its end are returned
+        bare = text_before.rstrip()
         if bare:
             parts.append(Literal(bare))
-        return said[len(bare) :]
+        return text_before[len(bare) :]
 
     for match in _PART.finditer(text):
-        said += text[at : match.start()]
+        text_before += text[at : match.start()]
         at = match.end()
         if match[0] in ("{{", "}}"):
-            said += match[0][0]
+            text_before += match[0][0]
         elif match[1] is None:
             hint = f"{match[0] * 2} for the brace itself"
             raise GraphRecError("phrase", "braces in pairs", repr(whole), hint)
         else:
             parts_before = words()
             parts.append(_slot(match[1].strip(), parts_before, whole))
-            said = ""
-    said += text[at:]
+            text_before = ""
+    text_before += text[at:]
     words()
     return tuple(parts)
 

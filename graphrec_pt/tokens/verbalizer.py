@@ -202,24 +202,24 @@ class Verbalizer(Linearizer):
         whole = Occasion.of(graph, sample, relation, key)
         phrase = (whole.bits("verbalizer.phrase").squeeze(1) * len(self.asked)) >> 32  # [n]
         answered = torch.tensor([self.parsed[at].answer is not None for at in self.asked])
-        told = answered[phrase] & (whole.pair[:, 1] >= 0)
+        has_answer = answered[phrase] & (whole.pair[:, 1] >= 0)
         sheet, asked = Sheet(whole.size), [self.parsed[at] for at in self.asked]
         for number, each in enumerate(asked):
             rows = phrase == number
             for row, parts, first in (
                 (rows.nonzero().squeeze(1), each.prompt, 0),
-                ((rows & told).nonzero().squeeze(1), each.answer or (), len(each.prompt) + 1),
+                ((rows & has_answer).nonzero().squeeze(1), each.answer or (), len(each.prompt) + 1),
             ):
                 texts = [part.text if isinstance(part, Literal) else "" for part in parts]
                 sheet.words(row, [speller.literal(text) for text in texts], first)
-        row = told.nonzero().squeeze(1)
+        row = has_answer.nonzero().squeeze(1)
         last = torch.tensor([len(each.parts) + 1 for each in asked])
         begin = torch.tensor([len(each.prompt) for each in asked])
         sheet.special(row, begin[phrase[row]], Special.BOS)
         sheet.special(row, last[phrase[row]], Special.EOS)
         for (part, _, answers), (places, slots) in _places(asked).items():
             at = torch.tensor(places)[phrase]
-            row = ((at >= 0) & (told | (not answers))).nonzero().squeeze(1)
+            row = ((at >= 0) & (has_answer | (not answers))).nonzero().squeeze(1)
             if len(row):
                 made = _Filler(self, whole.take(row), speller).part(part)
                 slot = torch.tensor(slots)[phrase[row]]

@@ -38,7 +38,7 @@ class Prepared:
         step: Number of the step in its epoch.
         corrupted: For each objective by name.
         sequences: B.
-        tokens: T, as linearized.
+        tokens: T of the longest view of any objective, answers included.
         waste: Share of padding if the batch were padded to its longest sequence.
     """
 
@@ -81,7 +81,8 @@ class Preparation:
             name: _rooted(each.corrupt(examples), examples)
             for name, each in self.objectives.items()
         }
-        length = examples.tokens.lengths()
+        views = [view.tokens for each in corrupted.values() for view in each.views]
+        length = max([examples.tokens, *views], key=lambda each: len(each.id)).lengths()
         room = int(length.max()) * len(length) if len(length) else 0
         tokens = int(length.sum())
         waste = 1 - tokens / room if room else 0.0

@@ -205,22 +205,24 @@ class OptimizerLoop:
         losses: dict[str, Tensor] = {}
         if not any(counts[label] and weight[label] for label in counts):
             return StepResult({}, torch.zeros(()), *_read(batches))  # nothing to learn anywhere
-        for number, batch in enumerate(batches):
-            last = number == len(batches) - 1
-            with nullcontext() if last else self.accelerator.no_sync(self.network):
-                self._seed(epoch, batch.step, number * world + rank)
-                batch_losses, total = self.network(self._wanted(batch, weight))
-                for label, loss in batch_losses.items():
-                    self._guard(label, loss.plain, epoch, batch.step)
-                    share = batch.corrupted[label].count / counts[label]
-                    losses[label] = losses.get(label, 0) + loss.plain.detach().float() * share
-                    total = total + weight[label] * share * loss.balanced
-                if batch_losses and not total.requires_grad:
-                    expected, got = "a loss that depends on what trains", ", ".join(batch_losses)
-                    hint = "a strategy that trains what these objectives read"
-                    raise GraphRecError(f"stage {self.stage.name!r}", expected, got, hint)
-                if batch_losses or world > 1:  # ranks go backward together
-                    self.accelerator.backward(total * world)
+        with self.learner.model.features.optimiser_step(done):
+            for number, batch in enumerate(batches):
+                last = number == len(batches) - 1
+                with nullcontext() if last else self.accelerator.no_sync(self.network):
+                    self._seed(epoch, batch.step, number * world + rank)
+                    batch_losses, total = self.network(self._wanted(batch, weight))
+                    for label, loss in batch_losses.items():
+                        self._guard(label, loss.plain, epoch, batch.step)
+                        share = batch.corrupted[label].count / counts[label]
+                        losses[label] = losses.get(label, 0) + loss.plain.detach().float() * share
+                        total = total + weight[label] * share * loss.balanced
+                    if batch_losses and not total.requires_grad:
+                        expected = "a loss that depends on what trains"
+                        got = ", ".join(batch_losses)
+                        hint = "a strategy that trains what these objectives read"
+                        raise GraphRecError(f"stage {self.stage.name!r}", expected, got, hint)
+                    if batch_losses or world > 1:  # ranks go backward together
+                        self.accelerator.backward(total * world)
         norm = self._clipped(epoch, batches[0].step)
         self.optimizer.step()
         self.learner.after_step(done + 1)

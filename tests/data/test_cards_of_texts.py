@@ -84,6 +84,15 @@ def test_films_do_without_posters(tmp_path: Path) -> None:
     assert set(graph.tables["item"]["poster"]) == {None}
 
 
+def test_films_have_a_poster_and_its_quarters() -> None:
+    graph = built("movielens-100k-posters")
+    assert ends(graph, "has_poster") == {("10", "118#0")}
+    assert ends(graph, "depicts") == {("10", f"118#{number}") for number in range(1, 5)}
+    corner = row(graph, "region", "118#4")
+    assert (corner["left"], corner["bottom"], corner["area"]) == (0.5, 1.0, 0.25)
+    assert list(corner["vector"]) == [4.0, 1.0, 0.0]
+
+
 def test_opendialkg_keeps_a_movie_and_a_genre_of_one_name_apart() -> None:
     graph = built("opendialkg")
     assert ends(graph, "has_genre") == {("3", "0")}

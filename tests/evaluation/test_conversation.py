@@ -227,6 +227,20 @@ def test_text_metrics_read_one_response_of_each_turn(made: Split, asked: Convers
     assert evaluate(judged, ["items_per_response"]) == {"items_per_response": 0.0}
 
 
+def test_best_items_take_the_place_of_blanks(made: Split) -> None:
+    asked = task.build({**CONFIG, "blank": "<item>"})
+    texts = ["See <item> or <item>!", "No.", "<item>"]
+    written = System(Rows(made, ONE), lambda turns: Responses(texts, NOTHING))
+    table = asked.judge(written, made, "test", RankingConfig("keep")).table.sort("user", "item")
+    title = {made.graph.raw_id(n): made.graph.title(n) for n in made.graph.nodes("item")}
+    # The order of t3 is a, c, d, b and that of t5 d, c, b, a; t3 has two instances.
+    expected = [f"See {title['a']} or {title['c']}!"] * 2 + ["No.", title["d"]]
+    assert table["response"].to_list() == expected
+    assert table["items_in_response"].to_list() == [2, 2, 0, 1]
+    inside = [item in "ac" for item in table["item"][:2]] + [False, table["item"][3] == "d"]
+    assert table["in_response"].to_list() == inside
+
+
 def test_titles_of_one_word_count_as_they_are_spelled(made: Split) -> None:
     titles = Titles(made.graph, "item")
     start = made.graph.nodes("item").start

@@ -230,3 +230,14 @@ def test_batches_hold_every_row_once_and_little_padding():
     padded = sum(len(rows) * int(length[rows].max()) for rows in found)
     assert padded < 1.15 * int(length.sum())
     assert not list(batches(length[:0], 64))
+
+
+def test_a_tokenizer_without_special_tokens(graph, made, tiny_bert):
+    """The text is all there is: no frame stands around it."""
+    from graphrec_pt.tokens.words import Words
+
+    config = {"name": "text", "encoder": tiny_bert(), "tokenizer": "hashed:14"}
+    ids = torch.tensor([Words.of("hashed:14").encode("a red pen")])
+    states = tiny_bert()(input_ids=ids).last_hidden_state.mean(1)
+    feature = made(graph, config)
+    torch.testing.assert_close(feature(0), feature.feature.map(states), atol=1e-5, rtol=1e-5)

@@ -12,6 +12,7 @@ import pytest
 from graphrec_pt import Key
 from graphrec_pt.core.registry import config_of
 from graphrec_pt.data.synthetic import synthetic_tables
+from graphrec_pt.features.image_table import boxes
 from graphrec_pt.recipe.files import load_recipe
 from graphrec_pt.recipe.recipe import Recipe
 
@@ -32,7 +33,11 @@ GPT = (
 LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
 CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 INSTEAD = {
+    "outfit_transformer": ["evaluate.baselines=[popularity]"],
     "llara": LANGUAGE_MODEL,
+    "recobert": ["model.text=trained:300", "evaluate.baselines=[popularity]"],
+    "prec": ["model.text=trained:300"],
+    "twhin_bert": ["model.features.by_type.item=[static_text]", "stages.1.strategy.frozen=[]"],
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
@@ -81,6 +86,10 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for item in range(1, 41):
             flags = "|".join("1" if genre == item % 19 else "0" for genre in range(19))
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
+    write_details(folder)
+    write_posters(folder)
+    write_outfits(folder)
+    write_articles(folder)
     write_names(folder, items, names)
     write_clicks(folder, rows)
     write_lines(folder, rows, items)
@@ -90,6 +99,27 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_talks(folder)
     write_redial(folder)
     return folder
+
+
+def write_details(folder: Path) -> None:
+    """Write what MovieLens 100K with texts says of its films: each of four kinds has its words."""
+    words = ("a war of two kings", "love in a small town", "ships among stars", "jazz and murder")
+    with (folder / "details.jsonl").open("w") as file:
+        for item in range(1, 41):
+            told = {"movie_id": str(item), "description": f"{words[item % 4]}, part {item}"}
+            told |= {"director": [f"Director {item % 7}"], "writer": [f"Writer {item % 9}"]}
+            told |= {"cast": [f"Actor {item % 5}", f"Actor {item % 11}"], "age_rating": "PG"}
+            file.write(json.dumps(told) + "\n")
+
+
+def write_articles(folder: Path) -> None:
+    """Write articles in the layout of MSN: a category has its words, which some articles lack."""
+    words = ("match", "shares", "soup", "song", "vote", "storm", "planet", "novel")
+    lines = []
+    for n in range(80):
+        kind, text = f"kind{n % 8}", f"a {words[(n + (n % 3 == 0)) % 8]} today"
+        lines.append(f"N{n}\t{kind}\t{kind}{n % 2}\t{text} {n}\t\tAgain {text}, part {n}.")
+    (folder / "DocFeatures.tsv").write_text("\n".join(lines) + "\n")
 
 
 def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None:
@@ -102,6 +132,36 @@ def write_names(folder: Path, items: pl.DataFrame, names: Sequence[str]) -> None
     words = items.select(pl.concat_str("category", "brand", separator=" ")).to_series()
     lines = [f"{code} {told}" for code, told in zip(codes, words, strict=True)]
     (folder / "item_keywords.txt").write_text("\n".join(lines) + "\n")
+
+
+def write_posters(folder: Path) -> None:
+    """Write vectors of posters: all films but four have one, which shows their kind."""
+    posters = pl.DataFrame({"item": range(1, 37), "poster": range(101, 137)})
+    posters.write_csv(folder / "movielens_100k.csv")
+    rows = []
+    for poster in posters["poster"]:
+        for number, box in enumerate(boxes(2)):
+            vector = [float(poster % 4 == kind) + number / 10 for kind in range(6)]
+            area = (box.right - box.left) * (box.bottom - box.top)
+            known = {"id": f"{poster}#{number}", "area": area, "vector": vector}
+            rows.append(known | box._asdict())
+    pl.DataFrame(rows).write_parquet(folder / "posters.parquet")
+
+
+def write_outfits(folder: Path) -> None:
+    """Write outfits in the layout of NGNN: their four categories are of one of three kinds."""
+    outfits = [
+        {
+            "set_id": str(1000 + number),
+            "items_index": [1, 2, 3, 4],
+            "items_category": [10 * (number % 3) + (number + step) % 5 for step in range(4)],
+        }
+        for number in range(60)
+    ]
+    for part, rows in (("train", outfits[:50]), ("test", outfits[50:])):
+        (folder / f"{part}_no_dup_new_toy.json").write_text(json.dumps(rows))
+    names = [{"id": n, "name": f"Category {n}"} for n in range(30)]
+    (folder / "category_summarize_toy.json").write_text(json.dumps(names))
 
 
 def write_lines(folder: Path, rows: pl.DataFrame, items: pl.DataFrame) -> None:

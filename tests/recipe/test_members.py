@@ -30,13 +30,8 @@ WAITING = {
     "protocol final": "trains on all events for serving, after a model was chosen: refit",
     "sampler ego": TEXT,
     "featurizer image": "belongs to a recipe over posters that is not written yet",
-    "featurizer vector": "needs a card with vectors that were made elsewhere",
     "featurizer sequence": "needs earlier events beside the predicted relation, as in MIND",
     "objective distillation": TEXT,
-    "objective masked_modality": "belongs to a recipe over posters that is not written yet",
-    "objective masked_token": TEXT,
-    "objective modality_alignment": "belongs to a recipe over posters that is not written yet",
-    "task click": TEXT,
 }
 """Members without a recipe, each with the reason; this list may only shrink."""
 

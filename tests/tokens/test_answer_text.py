@@ -104,3 +104,19 @@ def test_nodes_stand_in_the_answer_where_the_text_names_them(words: Words) -> No
     assert kinds == [[Kind.TEXT, Kind.NODE, Kind.TEXT], [Kind.NODE, Kind.NODE]]
     assert found.id[found.kind == Kind.NODE].tolist() == [first, second, first]
     assert answer.texts(world, turns) == ["a ball ring", "cube ball"]
+
+
+def test_a_blank_takes_the_place_of_what_the_text_names(words: Words) -> None:
+    world = talk_graph()
+    turns = torch.tensor(list(world.nodes("turn")))
+    mentions = {"relation": "names", "marker": "@{id}", "blank": "ring"}
+    answer = AnswerText.checked({"of": "root", "column": "text", "mentions": mentions}, "a")
+    found = answer.packed(world, turns, words)
+    ids = [found.id[a:b].tolist() for a, b in zip(found.ptr, found.ptr[1:], strict=False)]
+    assert [words.tokenizer.decode(each) for each in ids] == ["a ring ring", "ring ring"]
+    assert set(found.kind.tolist()) == {Kind.TEXT}
+    assert not answer.has_nodes
+    with pytest.raises(GraphRecError, match=r"mentions.blank.*<item>"):
+        AnswerText.checked(
+            {"of": "root", "column": "text", "mentions": {"relation": "names", "blank": " "}}, "a"
+        )

@@ -1,13 +1,23 @@
-"""The evaluation tasks: ranking, rating, click, choice, sets, conversation and text."""
+"""The evaluation tasks, from rankings over ratings and clicks to texts."""
 
 from graphrec_pt.evaluation.tasks import (
     choice,
     click,
     conversation,
+    fill_in_the_blank,
     ranking,
     rating,
     sets,
     text,
 )  # registers its members
 
-__all__ = ["choice", "click", "conversation", "ranking", "rating", "sets", "text"]
+__all__ = [
+    "choice",
+    "click",
+    "conversation",
+    "fill_in_the_blank",
+    "ranking",
+    "rating",
+    "sets",
+    "text",
+]

@@ -23,6 +23,7 @@ from graphrec_pt.evaluation.responses import (
     filled,
     model_writer,
     reference_texts,
+    templates,
     writes,
 )
 from graphrec_pt.evaluation.seen import targets_of
@@ -73,6 +74,8 @@ class Conversation:
             Without one, each turn is its own dialogue.
         reference: Text column of the turns with the true response, for text metrics.
         template: Response of systems that write nothing, with ``{item}``.
+        blank: Text in responses of models that their best items take the place of, such as
+            ``<item>``; see :class:`~graphrec_pt.tokens.mentions.Mentions`.
 
     Example:
         >>> named = {"mentions": ["names_item"]}
@@ -96,6 +99,7 @@ class Conversation:
     dialogue: str | None = None
     reference: str | None = None
     template: str = TEMPLATE
+    blank: str | None = Field(None, min_length=1)
 
     def check(self, stage: Stage) -> None:
         """Raise unless an objective of the stage ranks candidates.
@@ -178,11 +182,16 @@ class Conversation:
         left_out = partial(self.context.items, history, split.relation)
         ranks = rank_targets(system.scorer, split, when, seen=policy.seen, left_out=left_out)
         turns = torch.unique(targets_of(split, when).source)
+        blank: str | None
         if system.writer is None:
-            best = self._lists(system.scorer, split, when, turns, 1, policy.seen).items[:, 0]
-            responses, how = filled(self.template, best.tolist(), split.graph), "template"
+            responses, how, blank = templates(self.template, len(turns)), "template", "{item}"
         else:
-            responses, how = system.writer(turns), "model"
+            responses, how, blank = system.writer(turns), "model", self.blank
+        if blank is not None:
+            most = max((text.count(blank) for text in responses.texts), default=0)
+            k = min(max(most, 1), split.graph.num_nodes(relation.target))
+            best = self._lists(system.scorer, split, when, turns, k, policy.seen)
+            responses = filled(responses, blank, best.items.tolist(), split.graph)
         turn = split.graph.node_ids(relation.source, ranks.table["user"])
         item = split.graph.node_ids(relation.target, ranks.table["item"])
         row = torch.searchsorted(turns, turn)

@@ -14,11 +14,10 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from graphrec_pt.core.errors import GraphRecError
-from graphrec_pt.core.printable import printable
+from graphrec_pt.core.printable import counted, printable
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.core.scratch import write_text
 from graphrec_pt.data.describe import describe, human_time
-from graphrec_pt.data.problems import counted
 from graphrec_pt.evaluation.intervals import RESAMPLES
 from graphrec_pt.evaluation.tasks.conversation import Conversation
 from graphrec_pt.evaluation.tasks.text import TextTask
