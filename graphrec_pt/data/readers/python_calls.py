@@ -80,11 +80,11 @@ class PythonCalls:
             module = module_of(path, packages)
             if not self.tests and {"tests", "test"} & {*module[:-1]}:
                 continue
-            where = "/".join([*module[:-1], path.name])
+            package = module if path.parent in packages and path.stem == "__init__" else module[:-1]
+            where = "/".join([*package, path.name])
             code, problem = _parsed(file)
             rows.append((where, module[0], problem))
             if code is not None:
-                package = module if path.name == "__init__.py" else module[:-1]
                 for line, calls in calls_of(code, package):
                     other = [name for name in calls if name.split(".")[0] != module[0]]
                     found.append((f"{where}:{line}", module[0], other))
@@ -178,7 +178,7 @@ def calls_of(code: ast.Module, package: Sequence[str]) -> Iterator[tuple[int, li
         elif scope is not None and isinstance(node, ast.Call):
             scope.calls.append(node.func)
         elif scope is not None and isinstance(node, ast.Assign):
-            scope.assigned += [(each, node.value) for each in node.targets]
+            scope.assigned.extend((each, node.value) for each in node.targets)
         stack += [(child, scope) for child in ast.iter_child_nodes(node)]
     for scope in sorted(scopes, key=lambda each: each.line):
         yield scope.line, scope.names(imported)

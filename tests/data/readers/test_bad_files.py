@@ -26,13 +26,14 @@ FILES: dict[str, tuple[Any, str, str]] = {  # reader → config, file name, good
     "nested_lists": ("nested_lists", "a.txt", "[[1, 2]]"),
     "opendialkg": ("opendialkg", "kg.json", "{}"),
     "polyvore": ("polyvore", "train.json", "[]"),
+    "python_calls": ({"name": "python_calls", "library": "x"}, "a.py", "import x\nx.a()\n"),
     "recbole": ("recbole", "a.inter", "u:token\ti:token\n1\t2\n"),
     "redial": ("redial", "train_data.jsonl", ""),
     "simplices": ("simplices", "x-nverts.txt", "1\n"),
 }
 BY_LINE = {"redial", "loose_json_lines"}  # whose first line would already be a complaint
 # Those whose first act on a non-UTF-8 line is another complaint, tested with their own files.
-OTHERWISE = {"matrix", "opendialkg", "nested_lists"}
+OTHERWISE = {"matrix", "opendialkg", "nested_lists", "python_calls"}
 
 
 MARKED = ("sequences", "keyed_lists", "json_object", "json_records", "mind_behaviors")
