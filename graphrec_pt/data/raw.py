@@ -222,7 +222,8 @@ def find_files(folder: Path, pattern: str, copies: list[str] | None = None) -> l
             packed_too = {p.with_name(p.name + end) for p in level for end in COMPRESSED}
             level |= packed_too & set(paths)
             single = without_copies(sorted(level), place, copies)
-            return [RawFile(p) for p in distinct(single, copies)]
+            everywhere = pattern.startswith(EVERYWHERE)  # equal files of two folders are both meant
+            return [RawFile(p) for p in (single if everywhere else distinct(single, copies))]
     packed = []
     for archive in without_copies(archives, place, copies):
         names = without_copies(archive_members(archive), str, copies)

@@ -10,4 +10,11 @@ from graphrec_pt.graph import (
     protocols,
 )
 
-__all__ = ["composed", "derive", "final_protocol", "group_histories", "group_protocols", "protocols"]
+__all__ = [
+    "composed",
+    "derive",
+    "final_protocol",
+    "group_histories",
+    "group_protocols",
+    "protocols",
+]

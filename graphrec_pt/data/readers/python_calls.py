@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from os.path import commonpath
 from pathlib import PurePath
 
 import polars as pl
@@ -73,12 +74,13 @@ class PythonCalls:
             GraphRecError: When no function of any file has enough calls.
         """
         paths = [PurePath(file.path, *([file.member] if file.member else [])) for file in files]
+        base = commonpath([path.parent for path in paths])
         packages = {path.parent for path in paths if path.name == "__init__.py"}
         found: list[tuple[str, str, list[str]]] = []
         rows: list[tuple[str, str, str | None]] = []
         for file, path in zip(files, paths, strict=True):
             module = module_of(path, packages)
-            if not self.tests and {"tests", "test"} & {*module[:-1]}:
+            if not self.tests and {"tests", "test"} & {*path.relative_to(base).parts[:-1]}:
                 continue
             package = module if path.parent in packages and path.stem == "__init__" else module[:-1]
             where = "/".join([*package, path.name])
@@ -154,14 +156,14 @@ def _parsed(file: RawFile) -> tuple[ast.Module | None, str | None]:
 
 
 def calls_of(code: ast.Module, package: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line and the calls of each function, in the order of the source.
+    r"""Yield the line and the calls of each function, in the order of the source.
 
     Args:
         code: A parsed file.
         package: Dotted parts of the package that relative imports start from.
 
     Example:
-        >>> code = ast.parse("import numpy as np\\ndef f(x):\\n    return np.sum(np.abs(x))")
+        >>> code = ast.parse("import numpy as np\ndef f(x):\n    return np.sum(np.abs(x))")
         >>> list(calls_of(code, ["mine"]))
         [(2, ['numpy.sum', 'numpy.abs'])]
     """

@@ -70,6 +70,11 @@ def test_an_empty_file_is_told(read: Any, name: str) -> None:
     ("name", "content", "told"),
     [
         ("category_paths", "b\n1\n", "a.csv: expected a column 'a', got columns b"),
+        (
+            "python_calls",
+            "x = (\n",
+            "python_calls: expected functions that call libraries, got none",
+        ),
         ("sequences", "1 2\n3\n", "a.txt:2: expected a user and items separated by ' ', got '3'"),
         ("keyed_lists", '{"1": [2],\n "2": }', "a.json:2: expected JSON, got Expecting value"),
         ("keyed_lists", '{"1": 5}', "a.json '1': expected a list, got 5"),
