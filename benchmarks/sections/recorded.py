@@ -23,8 +23,9 @@ FIRST = 4
 """Values of a tensor that are kept beside its digest."""
 NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1"}
 """Types of safetensors whose first values can be told."""
-LEFT_OUT = {"seconds", "peak_memory_mb", "format", "graphrec_pt"}
-"""Entries of metrics.json that differ between two runs of the same: time, memory; and versions."""
+LEFT_OUT = {"seconds", "peak_memory_mb", "format", "graphrec_pt", "digest", "files"}
+"""Entries of metrics.json that differ between two runs of the same: time, memory; versions; and
+digests of files, one of which logs the speed. What the files hold is compared by itself."""
 INDEX = "items.usearch"
 """The graph of neighbours in it depends on which of usearch's threads is first: not compared; the
 vectors that it holds are."""

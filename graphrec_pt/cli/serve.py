@@ -16,6 +16,10 @@ PATIENCE = 60
 """Seconds after which a process that gives no sign of life is ended and started again: a busy
 machine may not let it answer within the 5 seconds that uvicorn waits by default."""
 
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: longer than the 60 after which most proxies close
+theirs, so that no request is sent on a connection that the service closes at that moment."""
+
 
 def serve(
     folder: Annotated[
@@ -56,7 +60,9 @@ def serve(
         )
         if workers == 1:
             app = application(folder, every=every, trust_code=trust_code)
-            uvicorn.run(app, host=host, port=port, log_level="warning")
+            uvicorn.run(
+                app, host=host, port=port, log_level="warning", timeout_keep_alive=KEEP_ALIVE
+            )
             return
         settings = {"run": str(folder.absolute()), "every": every, "trust_code": trust_code}
         os.environ[SETTINGS] = json.dumps(settings)
@@ -68,5 +74,6 @@ def serve(
             host=host,
             port=port,
             log_level="warning",
+            timeout_keep_alive=KEEP_ALIVE,
             timeout_worker_healthcheck=PATIENCE,
         )

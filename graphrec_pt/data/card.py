@@ -100,6 +100,30 @@ class Lookup(Strict):
     value: str | None = None
 
 
+class Sittings(Strict):
+    """Lists out of bursts of events: a pause of the user ends one.
+
+    What a user rated within one sitting was in front of the user then, so a sitting stands for the
+    impression that a log of a news site would hold: items that were shown, some of them liked.
+
+    Args:
+        of: Column of the user.
+        at: Column of the time, a number.
+        pause: Longest time between two events of a sitting, in the unit of `at`.
+        name: New column with the id of the sitting, null for a row without one.
+        began: New column with the time of the first event of the sitting.
+        mixed: SQL predicate, such as ``rating >= 4``: a sitting counts only if it holds for some of
+            its rows and not for others.
+    """
+
+    of: str
+    at: str
+    pause: float = Field(600, gt=0)
+    name: str = "impression"
+    began: str = "began"
+    mixed: str | None = None
+
+
 class TablePlan(Strict):
     """How one table is read.
 
@@ -120,6 +144,7 @@ class TablePlan(Strict):
         rename: Column in the file → column in the plan.
         lookup: New column → where another table holds it (after `rename`, before `derive`).
         derive: New column → SQL expression over the others.
+        sittings: Columns with the sitting of each row, after `derive` and before `where`.
         where: SQL predicate; rows that fail it are left out.
         missing: Texts that mean "no value", besides the empty one.
         bad_rows: Whether rows that do not parse stop the build or are counted and dropped.
@@ -141,6 +166,7 @@ class TablePlan(Strict):
     rename: dict[str, str] = {}
     lookup: dict[str, Lookup] = {}
     derive: dict[str, str] = {}
+    sittings: Sittings | None = None
     where: str | None = None
     missing: tuple[str, ...] = ()
     bad_rows: Literal["error", "drop"] = "error"

@@ -10,6 +10,7 @@ from graphrec_pt.core.errors import GraphRecError, did_you_mean, raise_all
 from graphrec_pt.data.card import Lookup, TablePlan
 from graphrec_pt.data.ids import alike_hint, same_but
 from graphrec_pt.data.problems import shown
+from graphrec_pt.data.sittings import with_sittings
 
 
 def card_rows(name: str, rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
@@ -108,7 +109,7 @@ def shaped(
     steps: Steps | None = None,
     tell: Tell | None = None,
 ) -> pl.LazyFrame:
-    """Apply a plan's renames, lookups, derived columns and filter.
+    """Apply a plan's renames, lookups, derived columns, sittings and filter.
 
     Args:
         name: Name of the table in the card.
@@ -129,6 +130,8 @@ def shaped(
     for column, expression in plan.derive.items():
         who = f"tables.{name}.derive.{column}"
         frame = _sql(who, expression, frame, column)
+    if plan.sittings is not None:
+        frame = with_sittings(f"tables.{name}.sittings", frame, plan.sittings)
     if plan.where:
         who = f"tables.{name}.where"
         frame = _sql(who, plan.where, frame)

@@ -70,6 +70,30 @@ class CommonestText:
         return _chosen(known, commonest, commonest(known.text))
 
 
+@text_baseline("constant_text")
+class ConstantText:
+    """One text for every pair: the common training text that is most like all others, by ROUGE-1.
+
+    A model that ignores user and item ends here, and texts of a few words leave little above it.
+
+    Args:
+        most: Different texts that are tried, the commonest ones.
+    """
+
+    most: int = Field(32, ge=1)
+
+    def fit(self, known: KnownTexts) -> OfTargets:
+        """Compare the commonest texts with all."""
+        counts = Counter(known.text)
+        tried = [text for text, _ in counts.most_common(self.most)]
+        tokens = {text: tokens_of(text) for text in counts}
+
+        def likeness(text: str) -> float:
+            return sum(n * rouge_n(tokens[text], tokens[each], 1) for each, n in counts.items())
+
+        return OfTargets({}, max(tried, key=likeness) if tried else "")
+
+
 @text_baseline("medoid_text")
 class MedoidText:
     """The training text of the item that is most like its other training texts, by ROUGE-1.

@@ -17,12 +17,14 @@ class Known(NamedTuple):
         target: int64 ``[n]`` global ids.
         value: float64 ``[n]``.
         nodes: How many nodes the graph has.
+        time: int64 ``[n]``, when each value became known; None where times are unknown.
     """
 
     source: Tensor
     target: Tensor
     value: Tensor
     nodes: int
+    time: Tensor | None = None
 
 
 class Values(Protocol):

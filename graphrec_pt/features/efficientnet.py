@@ -79,8 +79,8 @@ def convert_efficientnet(folder: str | Path) -> Path:
         depth_coefficient=1.0,
         hidden_dim=1280,
         hidden_act="relu6",
-        num_hidden_layers=16,
     )
+    config.num_hidden_layers = sum(config.num_block_repeats)  # Hugging Face counts four times
     model = EfficientNetModel(config)
     model.load_state_dict(renamed(read_tensors(path), model.state_dict()))
     side = {"height": SIDE, "width": SIDE}

@@ -7,6 +7,7 @@ from graphrec_pt.graph import (
     final_protocol,
     group_histories,
     group_protocols,
+    list_protocol,
     protocols,
 )
 
@@ -16,5 +17,6 @@ __all__ = [
     "final_protocol",
     "group_histories",
     "group_protocols",
+    "list_protocol",
     "protocols",
 ]

@@ -42,7 +42,8 @@ class EdgeList:
     edge: Array | None = None
 
     def take(self, rows: Array) -> "EdgeList":
-        """Return the given rows."""
+        """Return the given rows: their places, or a mask."""
+        rows = np.flatnonzero(rows) if rows.dtype == bool else rows  # polars takes places alone
         return EdgeList(
             self.source[rows],
             self.target[rows],

@@ -7,6 +7,15 @@ from graphrec_pt.models import (  # registers members
     prompts,
     transformer,
     turn_head,
+    user_attention,
 )
 
-__all__ = ["adaptor", "heads", "hugging_face", "prompts", "transformer", "turn_head"]
+__all__ = [
+    "adaptor",
+    "heads",
+    "hugging_face",
+    "prompts",
+    "transformer",
+    "turn_head",
+    "user_attention",
+]

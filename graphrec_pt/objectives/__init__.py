@@ -2,6 +2,7 @@
 
 from graphrec_pt.objectives import (  # noqa: F401 - registers their members
     answer,
+    choice,
     cloze,
     contrast,
     distillation,

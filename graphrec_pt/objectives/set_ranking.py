@@ -125,12 +125,12 @@ class SetRanking(OfRelation):
             there.fill_diagonal_(True)
             nodes, column = pairs.target.repeat(len(right), 1), torch.arange(len(right))
         else:
-            plain = graph, relation, pairs.source
+            source, many = pairs.source, self.negatives
             if self.draw == "category":
-                fine = str(self.category), pairs.target, draws, self.negatives
-                wrong = category_negatives(*plain, *fine)
+                name, target = str(self.category), pairs.target
+                wrong = category_negatives(graph, relation, source, name, target, draws, many)
             else:
-                wrong = drawn_negatives(*plain, draws, self.negatives)
+                wrong = drawn_negatives(graph, relation, source, draws, many)
             nodes = torch.cat([right, torch.where(wrong < 0, right, wrong)], dim=1)  # [n, 1 + K]
             there = torch.cat([right >= 0, (wrong >= 0) & (wrong != right)], dim=1)
             column = torch.zeros_like(pairs.target)
@@ -157,7 +157,7 @@ class SetRanking(OfRelation):
         at, states = corrupted.targets, encoded[0]
         size = max(len(at["right"]), 1)
         if not isinstance(head, SetMatch):
-            items = model.nodes(at["node"].flatten()).unflatten(0, at["node"].shape)
+            items = _vectors_of(model, at["node"])
             image, has_image = _image_vectors(model, at.get("image.candidate"), items)
             scores = head(self._context(states, at, model), Sides(items, image, has_image))
             return self.set_loss.of(scores, at["right"], at["there"]) / size
@@ -194,7 +194,7 @@ class SetRanking(OfRelation):
         one = None if candidate is None else candidate.unsqueeze(0)
         image, has_image = _image_vectors(model, one, items)
         sides = Sides(items, image, has_image)
-        blocks = zip(*(each.split(SOURCES) for each in context), strict=True)
+        blocks = zip(*(torch.split(each, SOURCES) for each in context), strict=True)
         return torch.cat([head(Context(*block), sides) for block in blocks])
 
     def _reranked(self, given: Sequences, first: Tensor, head: SetMatch) -> Tensor:
@@ -235,7 +235,7 @@ class SetRanking(OfRelation):
             none = place.there[:, :0]
             return Context(state, hidden, place.there, hidden[:, :0], hidden[:, :0], none, none)
         there = at["past.there"]
-        items = model.nodes(at["past"].flatten()).unflatten(0, there.shape)
+        items = _vectors_of(model, at["past"])
         images, has_image = _image_vectors(model, at.get("image.past"), items)
         return Context(state, hidden, place.there, items, images, there, has_image)
 
@@ -264,6 +264,11 @@ def _image_of(graph: Graph, relation: str) -> Tensor:
         return out
 
     return _images(graph, (relation,), made)
+
+
+def _vectors_of(model: Model, nodes: Tensor) -> Tensor:
+    """Return the vectors of a table of nodes: ``[n, C, D]``."""
+    return model.nodes(nodes.flatten()).view(*nodes.shape, -1)
 
 
 def _image_vectors(model: Model, image: Tensor | None, items: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from graphrec_pt.sampling import (  # noqa: F401 - registers their members
     both_ends,
     dialogue,
     history,
+    impression,
     neighborhoods,
     past_sets,
     path_subgraph,

@@ -8,6 +8,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.scratch import finished_folder
 from graphrec_pt.graph.store import new_folder
 from graphrec_pt.models.hugging_face_network import Network
+from graphrec_pt.models.model import Model
 from graphrec_pt.recipe.folder import Run
 from graphrec_pt.recipe.refit import serving_of
 from graphrec_pt.tokens.stored import StoredTokenizer
@@ -30,8 +31,24 @@ def export_encoder(run: Run, out: str | Path) -> list[Path]:
         GraphRecError: When the folder exists, and for a backbone that is not of Hugging Face or
             keeps no words.
     """
+    return write_encoder(serving_of(run).predictor.model.cpu(), out)
+
+
+def write_encoder(model: Model, out: str | Path) -> list[Path]:
+    """Write the backbone of a model as :func:`export_encoder` does.
+
+    Args:
+        model: On the CPU.
+        out: A new folder.
+
+    Returns:
+        The files.
+
+    Raises:
+        GraphRecError: When the folder exists, and for a backbone that is not of Hugging Face or
+            keeps no words.
+    """
     out = new_folder(out)
-    model = serving_of(run).predictor.model.cpu()
     backbone = model.backbone
     expected = "a hugging_face backbone with words: true"
     if not isinstance(backbone, Network):

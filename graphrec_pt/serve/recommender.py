@@ -13,7 +13,7 @@ from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.core.printable import counted
 from graphrec_pt.core.registry import trusting
 from graphrec_pt.evaluation.tasks.text import TextTask
-from graphrec_pt.graph.graph import Graph
+from graphrec_pt.graph.graph import RAW_ID, Graph
 from graphrec_pt.predict.best import best_lists, joined
 from graphrec_pt.predict.lists import Lists
 from graphrec_pt.predict.path_words import PathWords
@@ -327,8 +327,10 @@ class Recommender:
         return place + self.items.start, score
 
     def _item_nodes(self, raw_ids: Sequence[str]) -> Tensor:
-        ids = [self.history.node_id(self.item_type, raw) for raw in raw_ids]
-        return torch.tensor(ids, dtype=torch.int64)
+        nodes = self.history.node_ids(self.item_type, raw_ids)
+        for row in (nodes < 0).nonzero().flatten().tolist():
+            self.history.node_id(self.item_type, raw_ids[row])  # raises
+        return nodes
 
     def _made(
         self,
@@ -344,7 +346,9 @@ class Recommender:
             Item(raw(item), title(item), float(score), tuple(why))
             for item, score, why in zip(items.tolist(), scores.tolist(), paths, strict=False)
         )
-        return Recommended(user, tuple(raw(item) for item in history.tolist()), listed, by)
+        ids = self.history.tables[self.item_type][RAW_ID]
+        past = ids.gather((history - self.items.start).cpu().numpy())
+        return Recommended(user, tuple(map(str, past)), listed, by)
 
 
 def from_pretrained(

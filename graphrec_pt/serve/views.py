@@ -59,12 +59,13 @@ def sentence(graph: Graph, path: ExplanationPath, *, decoded: bool = False) -> s
 def recommended_view(given: Recommended, recommender: Recommender) -> dict[str, Any]:
     """Return recommendations as plain values."""
     graph, decodes = recommender.history, recommender.predictor.reading.taught.decodes
+    shown = given.history[-SHOWN:]
+    nodes = graph.node_ids(recommender.item_type, shown).tolist()
     return {
         "user": given.user,
         "by": given.by,
         "history": [
-            {"id": raw, "title": graph.title(graph.node_id(recommender.item_type, raw))}
-            for raw in given.history[-SHOWN:]
+            {"id": raw, "title": graph.title(node)} for raw, node in zip(shown, nodes, strict=True)
         ],
         "history_length": len(given.history),
         "items": [

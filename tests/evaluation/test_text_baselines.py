@@ -32,6 +32,12 @@ def test_commonest_text(shop: Split) -> None:
     assert said("commonest_text", shop) == [["a loud amp"], ["nice cable"], ["a loud amp"]]
 
 
+def test_constant_text(shop: Split) -> None:
+    """The likeness of "a loud amp", which stands twice, is 1 + 1 + 6/7 beside 6/7 + 6/7 + 1."""
+    assert said("constant_text", shop) == [["a loud amp"]] * 3
+    assert said({"name": "constant_text", "most": 1}, shop)[2] == ["a loud amp"]
+
+
 def test_medoid_text(shop: Split) -> None:
     assert said("medoid_text", shop)[0] == ["a loud amp"]
     assert said({"name": "medoid_text", "most": 1}, shop)[0] == ["so so"]  # the latest one

@@ -177,6 +177,7 @@ def test_a_run_measures_texts(run: Run) -> None:
     assert list(measured["test"]) == list(TextTask.metrics)
     assert measured["test"]["grounded"] == 1
     assert set(measured["baselines"]) == {
+        "constant_text",
         "commonest_text",
         "medoid_text",
         "random_text",

@@ -36,10 +36,10 @@ def _network(weights: dict[str, Tensor], x: Tensor) -> Tensor:
     """Return the last features, by the description of the network."""
 
     def norm(x: Tensor, name: str) -> Tensor:
-        at = [
-            weights[f"{name}.{part}"] for part in ("running_mean", "running_var", "weight", "bias")
-        ]
-        return batch_norm(x, *at, eps=1e-3)
+        mean, var = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+        return batch_norm(
+            x, mean, var, weights[f"{name}.weight"], weights[f"{name}.bias"], eps=1e-3
+        )
 
     x = norm(_same(x, weights["_conv_stem.weight"], 2), "_bn0").clamp(0, 6)
     for number, stride in enumerate(STRIDES):

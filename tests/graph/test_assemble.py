@@ -81,3 +81,14 @@ def test_fingerprint_sees_every_change(toy_graph: Graph, what: str) -> None:
         schema = schema.model_copy(update={"time_unit": "ms"})
     changed = replace(toy_graph, csr=csr, tables=tables, edge_tables=extra, schema=schema)
     assert fingerprint(changed) != fingerprint(toy_graph)
+
+
+def test_rows_are_taken_by_places_or_by_a_mask() -> None:
+    """Edges with columns and unknown ends lose their rows by a mask, which polars does not take."""
+    columns = pl.DataFrame({"note": ["a", "b", "c"]})
+    edges = EdgeList(np.arange(3), np.arange(3), np.arange(3), None, columns)
+    for rows in (np.array([True, False, True]), np.array([0, 2])):
+        kept = edges.take(rows)
+        assert kept.source.tolist() == [0, 2]
+        assert kept.columns is not None
+        assert kept.columns["note"].to_list() == ["a", "c"]

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -17,6 +17,7 @@ from graphrec_pt.testing.configs import check_config
 from graphrec_pt.testing.objectives import Batches
 from graphrec_pt.tokens.join import concat
 from graphrec_pt.tokens.tokens import same
+from tests.lists_world import lists_graph
 from tests.objectives.worlds import Letters
 
 
@@ -37,6 +38,7 @@ class Row:
         terms: Targets that count the terms of the loss.
         batch: Targets that speak of the whole batch.
         idle: Parameters of the head that this batch need not reach.
+        world: The graph: the shop, or the world of lists.
     """
 
     config: dict[str, Any]
@@ -50,6 +52,7 @@ class Row:
     terms: set[str] = field(default_factory=set)
     batch: set[str] = field(default_factory=set)
     idle: set[str] = field(default_factory=set)
+    world: Literal["shop", "lists"] = "shop"
 
 
 def written_rows() -> list[Row]:
@@ -91,7 +94,8 @@ def roots_of(row: Row, graph: Graph) -> Tensor | Sets:
 
 @pytest.fixture
 def batches(row: Row, shop: Graph) -> Batches:
-    return Batches.of(shop, row.sampler, row.linearizer, roots_of(row, shop))
+    graph = lists_graph() if row.world == "lists" else shop
+    return Batches.of(graph, row.sampler, row.linearizer, roots_of(row, graph))
 
 
 @pytest.fixture
@@ -168,8 +172,8 @@ def test_everything_moves_to_another_device(row: Row, batches: Batches) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_the_same_on_a_gpu(row: Row, shop: Graph, whole: Examples) -> None:
-    chosen, model = built(row), promised.small_model(shop)
+def test_the_same_on_a_gpu(row: Row, whole: Examples) -> None:
+    chosen, model = built(row), promised.small_model(whole.graph)
     head = promised.small_head(chosen, model)
     corrupted, both = chosen.corrupt(whole), torch.nn.ModuleList([model, head])
     expected = promised.loss_of(chosen, corrupted, model, head)

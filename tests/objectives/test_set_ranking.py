@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
@@ -12,11 +11,13 @@ from graphrec_pt.graph.graph import Graph
 from graphrec_pt.models.match import SetMatch
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.view import View
-from graphrec_pt.objectives.readout import Sequences
-from graphrec_pt.objectives.set_ranking import SetRanking
+from graphrec_pt.objectives.objective import objective
+from graphrec_pt.objectives.readout import CatalogueReadout, Sequences
 from graphrec_pt.tokens.candidates import candidate_order, with_candidates
 from graphrec_pt.tokens.kind import Kind
 from graphrec_pt.tokens.tokens import Tokens
+
+CONFIG = {"name": "set_ranking"}
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def graph() -> Graph:
 @pytest.fixture(scope="module")
 def model(graph: Graph) -> Model:
     backbone = {"name": "graph_transformer", "width": 16, "layers": 2, "heads": 2, "mode": "causal"}
-    return Model.of(graph, features={"by_type": {"*": ["id"]}}, backbone=backbone, seed=1).eval()
+    return Model.of(graph, backbone=backbone, seed=1).eval()
 
 
 def contexts(graph: Graph) -> Tokens:
@@ -53,13 +54,15 @@ def states(
 def test_the_best_of_the_first_ranking_take_the_order_of_the_set(
     graph: Graph, model: Model
 ) -> None:
-    objective = SetRanking(match="set", causal=True, rerank=5)
+    ranking = objective.build({**CONFIG, "match": "set", "causal": True, "rerank": 5})
     head, tokens = SetMatch(16).requires_grad_(False), contexts(graph)
     relation, source = graph.schema.relation("rates"), torch.tensor([0, 1])
     with torch.no_grad():
         encoded = model.encode(View(tokens))
         given = Sequences(encoded, tokens, source, graph, relation, model, head)
-        scores = objective.readout().scores(given)
+        readout = ranking.readout()
+        assert isinstance(readout, CatalogueReadout)
+        scores = readout.scores(given)
         first = encoded.pooled("last") @ model.table("item").T
     start = graph.nodes("item").start
     for row in range(2):
@@ -77,9 +80,9 @@ def test_the_best_of_the_first_ranking_take_the_order_of_the_set(
 
 
 def test_options_that_do_not_fit(graph: Graph, model: Model) -> None:
-    with pytest.raises(ValidationError, match="drawn candidates"):
-        SetRanking(match="set", draw="batch")
+    with pytest.raises(GraphRecError, match="drawn candidates"):
+        objective.build({**CONFIG, "match": "set", "draw": "batch"})
     with pytest.raises(GraphRecError, match="category"):
-        SetRanking(draw="category").check(model.spec)
+        objective.build({**CONFIG, "draw": "category"}).check(model.spec)
     with pytest.raises(GraphRecError, match="leaves the candidates"):
-        SetRanking(match="cross_modal", images="rates").check(model.spec)
+        objective.build({**CONFIG, "match": "cross_modal", "images": "rates"}).check(model.spec)

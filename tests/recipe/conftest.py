@@ -11,6 +11,7 @@ import pytest
 
 from graphrec_pt import Key
 from graphrec_pt.core.registry import config_of
+from graphrec_pt.data.card import card_files
 from graphrec_pt.data.synthetic import synthetic_tables
 from graphrec_pt.features.image_table import boxes
 from graphrec_pt.recipe.files import load_recipe
@@ -32,6 +33,8 @@ GPT = (
 )
 LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
 CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
+LISTS, SITTINGS = "movielens-100k-lists", "sittings.data"
+"""A card of lists, and the file of ratings that it reads in tests: the shop's are days apart."""
 INSTEAD = {
     "outfit_transformer": ["evaluate.baselines=[popularity]"],
     "llara": LANGUAGE_MODEL,
@@ -39,6 +42,7 @@ INSTEAD = {
     "prec": ["model.text=trained:300"],
     "twhin_bert": ["model.features.by_type.item=[static_text]", "stages.1.strategy.frozen=[]"],
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
+    "plm_nr": ["model.features.by_type.item=[{name: static_text, columns: [title, description]}]"],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
 }
@@ -87,6 +91,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
             flags = "|".join("1" if genre == item % 19 else "0" for genre in range(19))
             file.write(f"{item}|Film {item}|01-Jan-19{80 + item % 20}||http://x|{flags}\n")
     write_details(folder)
+    write_sittings(folder)
     write_posters(folder)
     write_outfits(folder)
     write_articles(folder)
@@ -111,6 +116,18 @@ def write_details(folder: Path) -> None:
             told |= {"director": [f"Director {item % 7}"], "writer": [f"Writer {item % 9}"]}
             told |= {"cast": [f"Actor {item % 5}", f"Actor {item % 11}"], "age_rating": "PG"}
             file.write(json.dumps(told) + "\n")
+
+
+def write_sittings(folder: Path) -> None:
+    """Write ratings of 24 users in four sittings of five films, who like films of one kind."""
+    rows = []
+    for user in range(1, 25):
+        for sitting in range(4):
+            for step in range(5):
+                item = 1 + (user * 7 + sitting * 10 + step * 3) % 40
+                rating = 5 if item % 4 == user % 4 or step == 0 else 2
+                rows.append(f"{user}\t{item}\t{rating}\t{1_000_000 + sitting * 5_000 + step}")
+    (folder / SITTINGS).write_text("\n".join(rows) + "\n")
 
 
 def write_articles(folder: Path) -> None:
@@ -256,12 +273,16 @@ def write_movielens_kg(folder: Path, rows: pl.DataFrame) -> None:
 
 
 @pytest.fixture(scope="session")
-def small() -> Any:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Return a shipped recipe made small, with further overrides."""
+    lists = tmp_path_factory.mktemp("cards") / "lists.yaml"
+    (card,) = [file for file in card_files() if file.name == f"{LISTS}.yaml"]
+    lists.write_text(card.read_text(encoding="utf-8").replace("file: u.data", f"file: {SITTINGS}"))
 
     def make(name: str, *overrides: str) -> Recipe:
         ranks = load_recipe(name).evaluate.asked.outcome == "Ranks"
         fitting = [*([FEW] if ranks else []), *INSTEAD.get(name, ())]
+        fitting += [f"data.card={lists}"] if load_recipe(name).data.card == LISTS else []
         theirs = config_of(load_recipe(name).model.backbone)["name"] == "hugging_face"
         sizes = [each for each in SMALL if not (theirs and "layers" in each)]
         return load_recipe(name, [*sizes, *fitting, *overrides])

@@ -78,6 +78,18 @@ ROWS = [
     Row({"name": "tree", "relations": ["tagged", "is_a"]}, "item", drawn=False, removable=True),
     Row({"name": "dialogue", "own": True}, "turn", drawn=False, removable=True),
     Row(
+        {
+            "name": "impression",
+            "sees": "in_basket",
+            "shows": "holds",
+            "history": ["tagged", "made_by"],
+            "window": 3,
+        },
+        "basket",
+        drawn=False,
+        removable=True,
+    ),
+    Row(
         {"name": "path_subgraph", "metapaths": UP, "edges": True},
         "pairs",
         False,
@@ -152,7 +164,7 @@ def test_the_whole_graph_would_give_held_out_edges(
     row: Row, draw: Sampler, shop: Graph, shop_split: Split
 ) -> None:
     # So that the test above could fail: where ratings matter, some held-out one is met.
-    if row.config["name"] in ("set_of", "tree", "dialogue"):
+    if row.config["name"] in ("set_of", "tree", "dialogue", "impression"):
         return
     held_out = set(shop_split.test.edge.tolist()) | set(shop_split.valid.edge.tolist())
     used = used_edges(shop, draw.sample(shop, roots_of(row, shop), KEY))

@@ -22,7 +22,7 @@ def graph() -> Graph:
 @pytest.fixture(scope="module")
 def model(graph: Graph) -> Model:
     backbone = {"name": "graph_transformer", "width": 16, "layers": 2, "heads": 2, "mode": "causal"}
-    return Model.of(graph, features={"by_type": {"*": ["id"]}}, backbone=backbone, seed=1).eval()
+    return Model.of(graph, backbone=backbone, seed=1).eval()
 
 
 def contexts(graph: Graph) -> Tokens:
@@ -61,6 +61,5 @@ def test_candidates_are_a_set_that_the_context_does_not_see(
     torch.testing.assert_close(untouched, context, atol=1e-5, rtol=1e-5)
     assert (changed[:, :2] - found[:, :2]).abs().max() > 1e-4  # candidates see one another
     with torch.no_grad():
-        mode = "causal" if causal else "bidirectional"
-        alone = model.encode(View(contexts(graph), mode)).hidden
+        alone = model.encode(View(contexts(graph), "causal" if causal else "bidirectional")).hidden
     torch.testing.assert_close(context, alone, atol=1e-5, rtol=1e-5)

@@ -87,8 +87,8 @@ class TextTask:
                 raise GraphRecError("text", "targets with a reference", got, hint)
 
     def baselines(self, split: Split) -> tuple[str, ...]:
-        """Return those that repeat training texts of the item."""
-        return ("commonest_text", "medoid_text", "random_text", "neighbor_text")
+        """Return one text for all pairs, and those that repeat training texts of the item."""
+        return ("constant_text", "commonest_text", "medoid_text", "random_text", "neighbor_text")
 
     def policies(self, split: Split) -> tuple[SeenPolicy, ...]:
         """Return the only policy; seen items do not matter here."""

@@ -30,7 +30,7 @@ class Known:
 def test_accuracy_among_four() -> None:
     graph = synthetic_graph(30, 40, 300, clusters=3, key=Key(4))
     parts = split(graph, "leave_one_out")
-    found = FillInTheBlank(others=3).judge(Known(parts), parts, "test", RankingConfig())
+    found = FillInTheBlank().judge(Known(parts), parts, "test", RankingConfig())
     table = found.table
     assert set(table["candidates"]) == {4}
     even = sum(user % 2 == 0 for user in parts.test.source.tolist())
