@@ -80,7 +80,7 @@ def training(feature: TextFeature, count: int, steps: int, *, distinct: bool = T
         assert feature.encoder is not None
         vectors = feature.look(nodes) if distinct else feature._filled(feature.encoder, nodes)
         if vectors.requires_grad:
-            vectors.square().mean().backward()
+            torch.autograd.backward(vectors.square().mean())
         feature.finish_step()
         taken.append(time.perf_counter() - begin)
         feature.zero_grad()
@@ -95,7 +95,7 @@ def encoding(count: int, steps: int) -> list[dict[str, Any]]:
         steps: Steps of each way.
     """
     graph = news(count)
-    rows = []
+    rows: list[dict[str, Any]] = []
     ways: dict[str, dict[str, Any]] = {
         "each reading": {},
         "each text once": {},
@@ -111,16 +111,17 @@ def encoding(count: int, steps: int) -> list[dict[str, Any]]:
         rows.append({"what": f"training step, {name}", "seconds": seconds})
     for row in rows:
         row["faster"] = rows[0]["seconds"] / row["seconds"]
-    readers = []
+    readers: list[dict[str, Any]] = []
     for name, layers in (("teacher", LAYERS), ("student with half the layers", LAYERS // 2)):
         feature = feature_of(graph, layers=layers).eval()
-        every, seconds = torch.arange(count), []
+        every = torch.arange(count)
+        times: list[float] = []
         for _ in range(3):
             begin = time.perf_counter()
             with torch.no_grad():
                 feature.look(every)
-            seconds.append(time.perf_counter() - begin)
-        readers.append({"what": f"all texts, {name}", "seconds": median(seconds)})
+            times.append(time.perf_counter() - begin)
+        readers.append({"what": f"all texts, {name}", "seconds": median(times)})
     for row in readers:
         row["faster"] = readers[0]["seconds"] / row["seconds"]
     return rows + readers

@@ -35,6 +35,7 @@ LANGUAGE_MODEL = ("model.text=trained:300", f"model.backbone.model={GPT}")
 CHOICE = "{name: choice, liked: 4, likes: 3, dislikes: 2, shown: 2, others: 2}"
 LISTS, SITTINGS = "movielens-100k-lists", "sittings.data"
 """A card of lists, and the file of ratings that it reads in tests: the shop's are days apart."""
+PLAIN_TEXTS = "model.features.by_type.item=[{name: static_text, columns: [title, description]}]"
 INSTEAD = {
     "outfit_transformer": ["evaluate.baselines=[popularity]"],
     "llara": LANGUAGE_MODEL,
@@ -42,7 +43,9 @@ INSTEAD = {
     "prec": ["model.text=trained:300"],
     "twhin_bert": ["model.features.by_type.item=[static_text]", "stages.1.strategy.frozen=[]"],
     "sileo": [*LANGUAGE_MODEL, f"evaluate.task={CHOICE}", "evaluate.baselines=[popularity]"],
-    "plm_nr": ["model.features.by_type.item=[{name: static_text, columns: [title, description]}]"],
+    "plm_nr": [PLAIN_TEXTS],
+    "gram": [PLAIN_TEXTS],
+    "speedyfeed": [PLAIN_TEXTS],
     "unisrec": [f"model.features.by_type.item=[{WORDS}]"],
     "vq_rec": [f"model.features.by_type.item=[{CODES}]"],
 }
