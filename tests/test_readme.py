@@ -43,7 +43,33 @@ def expected_figures() -> str:
             f"| {row['interactions']:,} | {row['contestant']} | {row['seconds']:.2f} "
             f"| {row['peak_mb']:,.0f} | {ratio} |"
         )
-    return "\n".join([*lines, *_training_figures(results)])
+    return "\n".join([*lines, *_training_figures(results), *_text_figures(results)])
+
+
+def _text_figures(results: Path) -> list[str]:
+    text = json.loads((results / "text.json").read_text())
+    lines = ["", "`python benchmarks/text.py`: GPT-2 of width 128 on the same weights", ""]
+    lines += [
+        "| what | ours | transformers | ours is better by | target |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in text["contest"]:
+        ours, theirs = row["ours_tokens_per_second"], row["transformers_tokens_per_second"]
+        lines.append(
+            f"| {row['what']}, tokens/s | {ours:,.0f} | {theirs:,.0f} "
+            f"| {row['ours_is_faster_by']:.2f}× | {row['target']:g}× |"
+        )
+    for row in text["memory"]:
+        lines.append(
+            f"| {row['what']}, peak MB | {row['ours_mb']:,.0f} | {row['transformers_mb']:,.0f} "
+            f"| {row['ours_is_smaller_by']:.2f}× | {row['target']:g}× |"
+        )
+    lines += ["", "| encoding texts | ms | faster by |", "|---|---:|---:|"]
+    lines += [
+        f"| {row['what']} | {1000 * row['seconds']:,.0f} | {row['faster']:.1f}× |"
+        for row in text["encoding"]
+    ]
+    return lines
 
 
 def _training_figures(results: Path) -> list[str]:
