@@ -120,6 +120,7 @@ class PythonCalls:
             )
             for name in names
         ]
+        tables: dict[str, Sequence[tuple[str | int | None, ...]]]
         tables = {"calls": called, "apis": apis, "files": rows}
         return {
             part: pl.DataFrame(tables[part], schema=schema, orient="row")
