@@ -30,6 +30,7 @@ import pyarrow as pa
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.data.copies import distinct, without_copies
 
+EVERYWHERE = "**/"
 ARCHIVES = (".zip", ".whl", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 MAGIC = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -193,7 +194,8 @@ def find_files(folder: Path, pattern: str, copies: list[str] | None = None) -> l
 
     Args:
         folder: The raw folder, or a single file or archive.
-        pattern: Name or glob pattern, with ``/`` between folders.
+        pattern: Name or glob pattern, with ``/`` between folders; ``**/`` before it finds the
+            files of all depths.
         copies: A sentence is added for every copy of a file, which is left out; see
             :mod:`graphrec_pt.data.copies`.
 
@@ -216,11 +218,12 @@ def find_files(folder: Path, pattern: str, copies: list[str] | None = None) -> l
         ]
         if near:
             depth = min(len(p.parts) for p in near)
-            level = {p for p in near if len(p.parts) == depth}
+            level = {p for p in near if len(p.parts) == depth or pattern.startswith(EVERYWHERE)}
             packed_too = {p.with_name(p.name + end) for p in level for end in COMPRESSED}
             level |= packed_too & set(paths)
             single = without_copies(sorted(level), place, copies)
-            return [RawFile(p) for p in distinct(single, copies)]
+            everywhere = pattern.startswith(EVERYWHERE)  # equal files of two folders are both meant
+            return [RawFile(p) for p in (single if everywhere else distinct(single, copies))]
     packed = []
     for archive in without_copies(archives, place, copies):
         names = without_copies(archive_members(archive), str, copies)
@@ -263,7 +266,7 @@ def archive_members(archive: Path) -> list[str]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return fnmatch("/" + name, "*/" + pattern)
+    return fnmatch("/" + name, "*/" + pattern.removeprefix(EVERYWHERE))
 
 
 @contextmanager

@@ -5,9 +5,18 @@ from graphrec_pt.graph import (
     composed,
     derive,
     final_protocol,
+    group_histories,
     group_protocols,
     list_protocol,
     protocols,
 )
 
-__all__ = ["composed", "derive", "final_protocol", "group_protocols", "list_protocol", "protocols"]
+__all__ = [
+    "composed",
+    "derive",
+    "final_protocol",
+    "group_histories",
+    "group_protocols",
+    "list_protocol",
+    "protocols",
+]

@@ -89,6 +89,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "cold_users": [{}, {"context": 3}],
     "fixed": [{}],
     "groups": [{"test": 0.3}, {"by": "made_by", "valid": 0, "test": 0.4}],
+    "group_histories": [{"test": 0.3}, {"by": "made_by", "test": 0.4, "share": 0.5}],
     "final": [{}],
     "latest_sets": [{"owner": "rev_buys", "least": 1, "test": 0.3}],
 }

@@ -105,6 +105,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_hospital(folder)
     write_movielens_kg(folder, rows)
     write_talks(folder)
+    write_code(folder)
     write_redial(folder)
     return folder
 
@@ -357,3 +358,17 @@ def write_redial(folder: Path) -> None:
     for part, rows in (("train", dialogues[:90]), ("test", dialogues[90:])):
         lines = "\n".join(map(json.dumps, rows)) + "\n"
         (folder / f"{part}_data.jsonl").write_text(lines)
+
+
+def write_code(folder: Path) -> None:
+    """Write twenty Python packages; a third of their functions call numpy, after its own call."""
+    kinds = ("numpy", "json", "math")
+    for project in range(20):
+        package = folder / f"project{project}"
+        package.mkdir()
+        lines = [f"import {name}" for name in kinds]
+        for number in range(9):
+            library = kinds[number % 3]
+            lines += [f"def function{number}(x):"]
+            lines += [f"    {library}.step{(number + place) % 4}(x)" for place in range(3)]
+        (package / "__init__.py").write_text("\n".join(lines) + "\n")

@@ -26,13 +26,14 @@ FILES: dict[str, tuple[Any, str, str]] = {  # reader → config, file name, good
     "nested_lists": ("nested_lists", "a.txt", "[[1, 2]]"),
     "opendialkg": ("opendialkg", "kg.json", "{}"),
     "polyvore": ("polyvore", "train.json", "[]"),
+    "python_calls": ({"name": "python_calls", "library": "x"}, "a.py", "import x\nx.a()\n"),
     "recbole": ("recbole", "a.inter", "u:token\ti:token\n1\t2\n"),
     "redial": ("redial", "train_data.jsonl", ""),
     "simplices": ("simplices", "x-nverts.txt", "1\n"),
 }
 BY_LINE = {"redial", "loose_json_lines"}  # whose first line would already be a complaint
 # Those whose first act on a non-UTF-8 line is another complaint, tested with their own files.
-OTHERWISE = {"matrix", "opendialkg", "nested_lists"}
+OTHERWISE = {"matrix", "opendialkg", "nested_lists", "python_calls"}
 
 
 MARKED = ("sequences", "keyed_lists", "json_object", "json_records", "mind_behaviors")
@@ -69,6 +70,11 @@ def test_an_empty_file_is_told(read: Any, name: str) -> None:
     ("name", "content", "told"),
     [
         ("category_paths", "b\n1\n", "a.csv: expected a column 'a', got columns b"),
+        (
+            "python_calls",
+            "x = (\n",
+            "python_calls: expected functions that call libraries, got none",
+        ),
         ("sequences", "1 2\n3\n", "a.txt:2: expected a user and items separated by ' ', got '3'"),
         ("keyed_lists", '{"1": [2],\n "2": }', "a.json:2: expected JSON, got Expecting value"),
         ("keyed_lists", '{"1": 5}', "a.json '1': expected a list, got 5"),
