@@ -40,6 +40,8 @@ def check_places(recipe: Recipe, train: Graph) -> None:
     needed = dict.fromkeys(sizes, 0)
     stages: dict[str, list[str]] = {name: [] for name in sizes}
     for stage in recipe.stages:
+        if not stage.strategy.trains:  # learns nothing, so no batch is ever made
+            continue
         complete = stage if words is None else stage.with_words(words, len(words))
         for tokens in _tokens_of(complete, train, seed):
             for name, column in structure_of(tokens, sizes).items():

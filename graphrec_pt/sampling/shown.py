@@ -95,11 +95,12 @@ def _interactions(graph: Graph, relation: Relation) -> tuple[Tensor, Tensor]:
     assert relation.event is not None
     edges = graph.edges(relation.name)
     column: pl.Series = graph.edge_tables[relation.name][EVENT]
-    event = column.fill_null(-1).to_torch().long()
+    device = edges.edge.device
+    event = column.fill_null(-1).to_torch().long().to(device)
     event = event[edges.edge - graph.edge_offset[relation.name]]
-    weight = torch.ones(len(event)) if edges.weight is None else edges.weight
+    weight = torch.ones(len(event), device=device) if edges.weight is None else edges.weight
     kept = event >= 0
     pair = (event[kept] + graph.nodes(relation.event).start) * graph.num_nodes()
     pair, place = torch.unique(pair + edges.target[kept], return_inverse=True)
-    best = torch.full((len(pair),), -torch.inf, dtype=weight.dtype)
+    best = torch.full((len(pair),), -torch.inf, dtype=weight.dtype, device=device)
     return pair, best.scatter_reduce(0, place, weight[kept], "amax")

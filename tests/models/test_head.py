@@ -12,10 +12,12 @@ from torch import nn
 from graphrec_pt.core.errors import GraphRecError
 from graphrec_pt.features.seeded import seeded
 from graphrec_pt.models import heads as library
+from graphrec_pt.models import match
 from graphrec_pt.models.head import Head, Map, Projector, Steps, build_head, head, head_config
 from graphrec_pt.models.model import Model
 from graphrec_pt.models.pointer_head import PointerHead
 from graphrec_pt.models.turn_head import TurnHead
+from graphrec_pt.models.user_attention import UserAttention
 
 EXAMPLES: dict[str, nn.Module] = {
     "item": library.ItemHead(4, items=3, transform=True, cosine=True, temperature=0.5),
@@ -32,6 +34,12 @@ EXAMPLES: dict[str, nn.Module] = {
     "projector": Projector(4),
     "pointer": PointerHead(4, gate=True),
     "turn": TurnHead(4, 3),
+    "match_dot": match.DotMatch(4),
+    "match_bilinear": match.BilinearMatch(4),
+    "match_additive": match.AdditiveMatch(4),
+    "match_cross_modal": match.CrossModalMatch(4),
+    "match_set": match.SetMatch(4),
+    "user_attention": UserAttention(4, 3, alone=True),
 }
 
 
@@ -93,6 +101,7 @@ def test_foreign_configs(config: dict[str, Any], message: str) -> None:
 
 
 OWN = """
+from graphrec_pt.models import match
 from graphrec_pt.models.head import Head, head
 from torch import nn
 

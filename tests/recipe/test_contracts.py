@@ -108,6 +108,7 @@ CONTRACTS = [
         Contract(name, "ask", ("*",), (), "causal", heads=False)
         for name in ("p5", "p5_beauty", "p5_explanation", "p5_rating")
     ),
+    Contract("apirecx", "complete", ("*",), (), "causal", heads=False),
     # The language model stays; the prompt that fuses words and the knowledge graph is tuned, and
     # the vectors of the knowledge graph with it before the conversation.
     Contract("unicrs", "fusion", WORDS, ("features.of_type.of_item.*", "prompt.*"), "causal"),
@@ -118,6 +119,15 @@ CONTRACTS = [
     # Ids wait for the second stage, which fills them with the encoded items.
     Contract("pmgt", "pretrain", ("*.of_item.parts.0.*",), ("*.of_attribute.*", "backbone.*")),
     Contract("pmgt", "finetune", (), ("*.of_item.parts.0.*", "backbone.*"), "causal"),
+    Contract("prec", "pretrain", ("*.of_item.parts.0.*",), ("*.of_genre.*", "backbone.*")),
+    Contract("mm_rec", "pretrain", ("*.of_item.parts.0.*",), ("backbone.*",)),
+    # What was learned of texts stays; categories are new.
+    Contract("recobert", "category", ("*.of_news.*", *WORDS), ("*.of_category.*",)),
+    # Knowledge stays as it was pre-trained; the network that reads it is new.
+    Contract("keep", "purchases", ("features.*",), ("backbone.*",), "causal"),
+    # The encoder stays; texts without one stand for it here.
+    Contract("twhin_bert", "engage", (), ITEMS, "causal"),
+    Contract("guo2023", "prompt", ("features.*", *WORDS), ("prompt.*",), "causal"),
 ]
 NAMES = {file.name.removesuffix(".yaml") for file in recipe_files()}
 IDS = [f"{row.recipe}-{row.stage}" for row in CONTRACTS]
@@ -179,6 +189,7 @@ def test_one_step(row: Contract, train: Callable[[str], Graph], small: Any) -> N
     stages = [stage.model_copy(update=short) for stage in recipe.stages]
     at = [stage.name for stage in stages].index(row.stage)
     model = Model.of(graph, **dict(recipe.model), seed=0)
+    stages = [stage.with_words(model.tokenizer, model.num_words) for stage in stages]
     if at:
         Trainer(cpu=True).fit(model, graph, stages[:at])
     make_ready(model, graph, stages[at], 0)  # prompts and adaptors, as they begin

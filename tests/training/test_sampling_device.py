@@ -18,6 +18,7 @@ from graphrec_pt.sampling.sampler import Sets
 from graphrec_pt.testing.graphs import example_graph
 from graphrec_pt.training.trainer import Trainer
 from tests.far_device import far_device
+from tests.lists_world import lists_graph
 from tests.objectives.conftest import prepared
 from tests.objectives.test_conformance import IDS, ROWS, Row, roots_of
 from tests.sampling.test_devices import assert_same, flat
@@ -42,6 +43,7 @@ def first_batch(row: Row, graph: Graph, roots: Any, batch: int) -> Any:
 
 @pytest.mark.parametrize("row", ROWS, ids=IDS)
 def test_batches_are_made_where_the_graph_is(row: Row, shop: Graph) -> None:
+    shop = lists_graph() if row.world == "lists" else shop
     roots = roots_of(row, shop)
     size = max(len(roots) // 2, 4)
     with far_device() as device, forced_body("torch"):  # first: nothing is kept yet
