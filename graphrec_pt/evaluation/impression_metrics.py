@@ -4,6 +4,7 @@ They are those of MIND (Wu et al., ACL 2020): every list counts once, however ma
 Equal scores count by expectation: each order of the tied items is as likely.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -17,14 +18,14 @@ from graphrec_pt.evaluation.ranks import Floats
 from graphrec_pt.evaluation.value_metrics import auc_of
 
 
-class _OfLists:
+class _OfLists(ABC):
     """A mean over lists; a list of one label is undefined and left out."""
 
     of: ClassVar[str] = "Impressions"
 
+    @abstractmethod
     def of_list(self, label: Floats, score: Floats) -> float:
         """Return the value of one list that has both labels."""
-        raise NotImplementedError
 
     def values(self, outcome: Impressions) -> Floats:
         """Return the mean over each user's lists, NaN without a list of both labels: ``[U]``."""

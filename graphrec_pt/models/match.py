@@ -1,5 +1,6 @@
 """Match heads: scores of candidates by the states of a context and the vectors of items."""
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -44,7 +45,7 @@ class Sides(NamedTuple):
     has_image: Tensor
 
 
-class MatchHead(Head):
+class MatchHead(Head, ABC):
     """Base class of match heads.
 
     Args:
@@ -61,9 +62,9 @@ class MatchHead(Head):
         """Return the arguments that make a network of the same shape."""
         return {"width": self.width}
 
+    @abstractmethod
     def forward(self, context: Context, sides: Sides) -> Tensor:
         """Return the scores of the candidates: ``[n, C]``."""
-        raise NotImplementedError
 
 
 @head("match_dot")
