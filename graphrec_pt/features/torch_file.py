@@ -17,7 +17,7 @@ from torch import Tensor
 
 from graphrec_pt.core.errors import GraphRecError
 
-FLOAT_TYPES = {
+ELEMENT_TYPES = {
     "torch FloatStorage": torch.float32,
     "torch HalfStorage": torch.float16,
     "torch BFloat16Storage": torch.bfloat16,
@@ -152,9 +152,9 @@ def _stored(given: object) -> _Storage:
     if not isinstance(given, tuple) or given[0] != "storage":
         raise ValueError(f"a reference to {given!r}")
     kind = given[1].of if isinstance(given[1], _Name) else repr(given[1])
-    if kind not in FLOAT_TYPES:
+    if kind not in ELEMENT_TYPES:
         raise ValueError(f"elements of {kind}")
-    return _Storage(str(given[2]), FLOAT_TYPES[kind], int(given[4]))
+    return _Storage(str(given[2]), ELEMENT_TYPES[kind], int(given[4]))
 
 
 def _content(file: BinaryIO) -> object:
